@@ -244,7 +244,7 @@ demo: build ## builds and starts the program with the sample model
 PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 # Terminal tests measure time against a screen; under valgrind that says nothing. The others start programs and read what
 # they print: valgrind does not go with them, and the same would run twice.
-NOT_IN_VALGRIND := $(TERMINAL_TESTS) test_cli test_options test_situations test_bench_gpu
+NOT_IN_VALGRIND := $(TERMINAL_TESTS) test_cli test_options test_report test_situations test_bench_gpu
 # It runs one thread at a time: whoever spins holds up what it waits for. And FMA, which it computes bit by bit, makes
 # AVX2 slower than the scalar kernels.
 VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
@@ -375,7 +375,7 @@ format: ## formats every file in place
 # ---- Pictures, installation, the rest ----
 
 .PHONY: screenshots figures install uninstall clean help
-screenshots: $(if $(VTERM_LIBS),$(OUT)/screenshot $(OUT)/picture/quantdial,no-vterm) ## redraws the pictures in screenshots/, each time the same
+screenshots: $(if $(VTERM_LIBS),$(OUT)/screenshot $(OUT)/recording $(OUT)/picture/quantdial,no-vterm) ## redraws the pictures in screenshots/, each time the same
 	@tools/screenshots.sh
 .PHONY: no-vterm
 no-vterm:
@@ -383,7 +383,7 @@ no-vterm:
 $(OUT)/render-chat: $(call objects,tools/render_chat.c) $(LIBRARY)
 	$(call quietly,LINK  $@)$(link) $^ $(LINK_LIBS) -o $@
 
-$(OUT)/screenshot: $(call objects,tools/screenshot.c) $(SUPPORT) $(LIBRARY)
+$(OUT)/screenshot $(OUT)/recording: $(OUT)/%: $(call objects,tools/%.c tools/terminal_svg.c) $(SUPPORT) $(LIBRARY)
 	$(call quietly,LINK  $@)$(link) $^ $(VTERM_LIBS) -o $@
 $(OUT)/picture/quantdial: $(call objects,cli/main.c tools/picture_clock.c) $(LIBRARY)
 	@mkdir -p $(@D)

@@ -14,8 +14,9 @@ bool input_gatherer_new(size_t width, InputPlan plan, InputGatherer *out, Error 
     *out = (InputGatherer){.width = width, .plan = plan, .patterns = array_new(65536, sizeof(uint64_t))};
     out->stats.width = width;
     out->stats.channel_absmax = array_new(width, sizeof(float));
+    out->stats.channel_tokens = array_new(width, sizeof(uint32_t));
     out->stats.sample = array_new(rows_planned(plan.planned), width * sizeof(float));
-    if (out->patterns && out->stats.channel_absmax && out->stats.sample) return true;
+    if (out->patterns && out->stats.channel_absmax && out->stats.channel_tokens && out->stats.sample) return true;
     input_gatherer_free(out);
     return error_memory(err, "activation statistics");
 }
@@ -30,6 +31,7 @@ void input_gatherer_free(InputGatherer *gatherer) {
     free(gatherer->patterns);
     free(gatherer->token_absmax);
     free(gatherer->stats.channel_absmax);
+    free(gatherer->stats.channel_tokens);
     free(gatherer->stats.sample);
     free(gatherer->early);
     *gatherer = (InputGatherer){0};
@@ -130,13 +132,14 @@ bool input_gatherer_add(InputGatherer *g, const float *x, size_t tokens, Error *
     count_patterns(DTYPE_F32, x, tokens * g->width, g->patterns);
     if (!check_finite(g, tokens, err)) return false;
     absmax_update(x, tokens, g->width, g->stats.channel_absmax, g->token_absmax);
+    count_standing_out(x, tokens, g->width, g->token_absmax, g->stats.channel_tokens);
     add_tokens(g, NULL, x, tokens);
     return true;
 }
 
 bool input_gatherer_measure(InputGatherer *g, Backend *backend, const float *x, size_t tokens, Error *err) {
     if (!token_room(g, tokens, err)) return false;
-    const ActivationCounts counts = {g->patterns, g->stats.channel_absmax, g->token_absmax};
+    const ActivationCounts counts = {g->patterns, g->stats.channel_absmax, g->stats.channel_tokens, g->token_absmax};
     if (!backend->ops->measure(backend, x, tokens, g->width, &counts, err) || !check_finite(g, tokens, err))
         return false;
     add_tokens(g, backend, x, tokens);
@@ -184,8 +187,10 @@ bool input_gatherer_look(const InputGatherer *g, bool final, InputStats *out, Er
     out->sample = NULL;
     out->tokens = g->tokens;
     out->channel_absmax = array_new(g->width, sizeof(float));
-    if (!out->channel_absmax) return error_memory(err, "activation statistics");
+    out->channel_tokens = array_new(g->width, sizeof(uint32_t));
+    if (!out->channel_absmax || !out->channel_tokens) return error_memory(err, "activation statistics");
     memcpy(out->channel_absmax, g->stats.channel_absmax, g->width * sizeof(float));
+    memcpy(out->channel_tokens, g->stats.channel_tokens, g->width * sizeof(uint32_t));
     for (size_t j = 0; j < g->width; j++) out->range = fmaxf(out->range, out->channel_absmax[j]);
     magnitudes_finish(g, out);
     return copy_samples(g, final, out, err);
@@ -227,6 +232,7 @@ void input_gatherer_put(const InputGatherer *g, Text *file) {
     stats_put_number(file, g->tokens);
     put_patterns(g->patterns, file);
     stats_put(file, g->stats.channel_absmax, g->width * sizeof(float));
+    stats_put(file, g->stats.channel_tokens, g->width * sizeof(uint32_t));
     stats_put(file, g->stats.token_magnitude, sizeof g->stats.token_magnitude);
     stats_put_number(file, g->stats.sample_rows);
     stats_put(file, g->stats.sample, g->stats.sample_rows * g->width * sizeof(float));
@@ -254,9 +260,11 @@ bool input_gatherer_get(StatsReader *r, size_t width, InputPlan plan, InputGathe
     bool ok = get_patterns(r, out->patterns) && !__builtin_mul_overflow(out->tokens, (uint64_t)width, &values) &&
               counts_sum_to(out->patterns, 65536, values) && !any_nonfinite(out->patterns);
     stats_get(r, out->stats.channel_absmax, width * sizeof(float));
+    stats_get(r, out->stats.channel_tokens, width * sizeof(uint32_t));
     stats_get(r, out->stats.token_magnitude, sizeof out->stats.token_magnitude);
     ok = ok && counts_sum_to(out->stats.token_magnitude, MAGNITUDE_BINS, out->tokens) &&
-         floats_plausible(out->stats.channel_absmax, width, true);
+         floats_plausible(out->stats.channel_absmax, width, true) &&
+         counts_at_most(out->stats.channel_tokens, width, out->tokens);
     const uint64_t rows = stats_get_number(r);
     if (ok && (ok = rows_plausible(out, rows))) {
         out->stats.sample_rows = (size_t)rows;
@@ -274,6 +282,7 @@ void input_gatherer_merge(InputGatherer *g, const InputGatherer *next) {
     for (size_t i = 0; i < MAGNITUDE_BINS; i++) g->stats.token_magnitude[i] += next->stats.token_magnitude[i];
     for (size_t j = 0; j < g->width; j++)
         g->stats.channel_absmax[j] = fmaxf(g->stats.channel_absmax[j], next->stats.channel_absmax[j]);
+    for (size_t j = 0; j < g->width; j++) g->stats.channel_tokens[j] += next->stats.channel_tokens[j];
     memcpy(g->stats.sample + g->stats.sample_rows * g->width, next->stats.sample, rows * g->width * sizeof(float));
     g->stats.sample_rows += rows;
     g->tokens += next->tokens;

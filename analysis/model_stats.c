@@ -41,6 +41,7 @@ InputSet *input_set_keep(InputSet *set) {
 
 static void input_stats_free(InputStats *input) {
     free(input->channel_absmax);
+    free(input->channel_tokens);
     free(input->sample);
 }
 

@@ -90,7 +90,7 @@ static bool take_known(Study *s) {
         Sensitivity *linear = &s->out->linears[i];
         Accuracy accuracy;
         s->varied.decisions[linear->linear] = s->plan->decisions[linear->linear];
-        linear->alone_known = trial_known(s->trial, &s->varied, &accuracy);
+        linear->alone_known = trial_known(s->trial, &s->varied, &accuracy, NULL);
         if (linear->alone_known) {
             linear->kl = accuracy.kl_mean;
             linear->kl_se = accuracy.kl_se;

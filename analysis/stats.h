@@ -59,6 +59,7 @@ typedef struct InputStats {
     float range;                              // max |x|
     float p99, p99_9, p99_99;                 // of |x|, to within a bin of upper-16-bit patterns (relative 2^−8)
     float *channel_absmax;                    // [width]
+    uint32_t *channel_tokens;                 // [width]: tokens in which it stands out (kernels/standing_out.h)
     uint64_t magnitude[MAGNITUDE_BINS];       // |x|
     uint64_t token_magnitude[MAGNITUDE_BINS]; // per-token absmax
     float *sample; // [sample_rows ≤ SAMPLE_ROWS, width]: rows as they were, one in each part of the tokens, for output

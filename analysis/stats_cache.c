@@ -60,7 +60,7 @@ uint64_t input_stats_key(const ModelStructure *structure, const int32_t *ids, si
 
 // Whoever adds a statistic writes, reads and checks it below, since one that is forgotten would be 0 from the second
 // run on, and raises STATS_VERSION.
-static_assert(sizeof(void *) != 8 || (sizeof(WeightStats) == 824 && sizeof(InputStats) == 4672),
+static_assert(sizeof(void *) != 8 || (sizeof(WeightStats) == 824 && sizeof(InputStats) == 4680),
               "is the new statistic kept, and does STATS_VERSION count the change?");
 
 // ---- Writing ----
@@ -100,6 +100,7 @@ static void put_input(Text *out, const InputStats *input) {
     stats_put(out, input->magnitude, sizeof input->magnitude);
     stats_put(out, input->token_magnitude, sizeof input->token_magnitude);
     stats_put(out, input->channel_absmax, input->width * sizeof(float));
+    stats_put(out, input->channel_tokens, input->width * sizeof(uint32_t));
     stats_put(out, input->sample, input->sample_rows * input->width * sizeof(float));
 }
 
@@ -240,6 +241,7 @@ static bool input_plausible(const InputStats *input) {
            !__builtin_mul_overflow(input->tokens, (uint64_t)input->width, &values) &&
            counts_sum_to(input->magnitude, MAGNITUDE_BINS, values) &&
            counts_sum_to(input->token_magnitude, MAGNITUDE_BINS, input->tokens) &&
+           counts_at_most(input->channel_tokens, input->width, input->tokens) &&
            floats_finite(input->sample, input->sample_rows * input->width);
 }
 
@@ -255,6 +257,7 @@ static bool get_input(StatsReader *r, size_t width, InputStats *out) {
     out->sample_rows = (size_t)rows;
     out->range = figures[0], out->p99 = figures[1], out->p99_9 = figures[2], out->p99_99 = figures[3];
     out->channel_absmax = stats_get_array(r, width, sizeof(float));
+    out->channel_tokens = stats_get_array(r, width, sizeof(uint32_t));
     out->sample = stats_get_array(r, (size_t)rows * width, sizeof(float));
     return !r->bad && input_plausible(out);
 }

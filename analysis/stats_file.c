@@ -37,9 +37,9 @@ static StatsHeader stats_header(StatsKind kind, uint64_t key, const char *payloa
 }
 
 static const char *const kind_names[] = {
-    [STATS_WEIGHTS] = "weights",      [STATS_INPUTS] = "inputs", [STATS_CALIBRATION] = "calibration",
-    [STATS_STATES] = "states",        [STATS_TEXT] = "text",     [STATS_PART] = "part",
-    [STATS_STATISTICS] = "statistics"};
+    [STATS_WEIGHTS] = "weights",       [STATS_INPUTS] = "inputs", [STATS_CALIBRATION] = "calibration",
+    [STATS_STATES] = "states",         [STATS_TEXT] = "text",     [STATS_PART] = "part",
+    [STATS_STATISTICS] = "statistics", [STATS_TRIALS] = "trials"};
 static_assert(sizeof kind_names / sizeof *kind_names == STATS_KIND_END, "a kind of file has no name");
 
 static char *file_path(const char *folder, StatsKind kind, uint64_t key) {
@@ -233,4 +233,10 @@ bool counts_sum_to(const uint64_t *counts, size_t n, uint64_t total) {
         if (__builtin_add_overflow(sum, counts[i], &sum)) return false;
     }
     return sum == total;
+}
+
+bool counts_at_most(const uint32_t *counts, size_t n, uint64_t most) {
+    bool ok = true;
+    for (size_t i = 0; i < n; i++) ok &= counts[i] <= most;
+    return ok;
 }

@@ -8,7 +8,7 @@
 #include "base/array.h"
 
 // Counts up whenever a layout, or what is measured and how, changes.
-#define STATS_VERSION 5u
+#define STATS_VERSION 6u
 
 typedef enum StatsKind {
     STATS_WEIGHTS = 1,
@@ -18,6 +18,7 @@ typedef enum StatsKind {
     STATS_TEXT,
     STATS_PART,       // of a calibration, in a file that a person named
     STATS_STATISTICS, // of inputs, likewise
+    STATS_TRIALS,     // rows of the screen (workbench/trials.h), which are no cache
     STATS_KIND_END
 } StatsKind;
 
@@ -54,3 +55,4 @@ uint64_t stats_get_number(StatsReader *r);
 void *stats_get_array(StatsReader *r, size_t count, size_t size);
 bool floats_finite(const float *values, size_t n); // all of them
 bool counts_sum_to(const uint64_t *counts, size_t n, uint64_t total);
+bool counts_at_most(const uint32_t *counts, size_t n, uint64_t most); // each of them

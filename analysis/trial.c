@@ -120,7 +120,7 @@ bool trial_run_positions(Trial *t, const Plan *plan, Accuracy *out, float *by_po
     if (progress_should_stop(progress)) return error_stopped(err);
     if (!trial_cache_find(t->cache, plan_hash(plan), out, by_position))
         return evaluate(t, plan, out, by_position, progress, err);
-    progress_add(progress, trial_work(t));
+    progress_skip(progress, trial_work(t));
     return true;
 }
 
@@ -128,6 +128,6 @@ bool trial_run(Trial *t, const Plan *plan, Accuracy *out, Progress *progress, Er
     return trial_run_positions(t, plan, out, NULL, progress, err);
 }
 
-bool trial_known(const Trial *t, const Plan *plan, Accuracy *out) {
-    return trial_cache_find(t->cache, plan_hash(plan), out, NULL);
+bool trial_known(const Trial *t, const Plan *plan, Accuracy *out, float *by_position) {
+    return trial_cache_find(t->cache, plan_hash(plan), out, by_position);
 }

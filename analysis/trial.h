@@ -46,7 +46,8 @@ bool trial_run(Trial *trial, const Plan *plan, Accuracy *out, Progress *progress
 // The same, and what was found at each position: by_position [POSITION_FIGURES, trial_work].
 bool trial_run_positions(Trial *trial, const Plan *plan, Accuracy *out, float *by_position, Progress *progress,
                          Error *err);
-// Whether the figures of this plan are kept already; nothing is evaluated.
-bool trial_known(const Trial *trial, const Plan *plan, Accuracy *out);
+// Whether the figures of this plan are kept already, and those of positions, where by_position is not NULL; nothing is
+// evaluated.
+bool trial_known(const Trial *trial, const Plan *plan, Accuracy *out, float *by_position);
 // Only makes the model follow the plan, for what else there is to do with it.
 bool trial_follow(Trial *trial, const Plan *plan, Progress *progress, Error *err);

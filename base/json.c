@@ -81,11 +81,14 @@ cJSON *json_from_bytes(const char *bytes, size_t length) {
 char *json_print(const cJSON *value) {
     Text text = {0};
     char *printed = cJSON_PrintUnformatted(value);
-    if (!printed || !strstr(printed, kept_nul)) return printed;
-    replace_text(printed, kept_nul, escaped_nul, ESCAPED, &text);
-    free(printed);
-    if (text.failed) text_free(&text);
-    return text.data;
+    if (printed && strstr(printed, kept_nul)) {
+        replace_text(printed, kept_nul, escaped_nul, ESCAPED, &text);
+        free(printed);
+        if (text.failed) text_free(&text);
+        printed = text.data;
+    }
+    if (printed) text_mend(printed); // paths need not be UTF-8
+    return printed;
 }
 
 void json_quote(Text *text, const char *string) {

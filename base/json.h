@@ -27,7 +27,7 @@ cJSON *json_parse_strict(const char *text, size_t length, Error *err);
 void json_bytes(const char *string, Text *out);
 // The other way: a string item of these bytes, and a document as text on one line. NULL when memory is short.
 cJSON *json_from_bytes(const char *bytes, size_t length);
-char *json_print(const cJSON *value); // free
+char *json_print(const cJSON *value); // free; bytes that are not UTF-8 become "?"
 // Adds a string as JSON text, with its quotation marks.
 void json_quote(Text *text, const char *string);
 

@@ -23,6 +23,11 @@ bool progress_add(Progress *progress, uint64_t more) {
     return !progress_should_stop(progress);
 }
 
+void progress_skip(Progress *progress, uint64_t more) {
+    if (progress) atomic_fetch_add(&progress->from, more);
+    progress_add(progress, more);
+}
+
 bool progress_should_stop(const Progress *progress) {
     if (!progress) return false;
     if (progress->pause) progress->pause(progress->pause_context);

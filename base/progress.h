@@ -29,5 +29,8 @@ void progress_begin_at(Progress *progress, const char *what, uint64_t total, uin
 // Adds to done; returns false when the work should stop (use: if (!progress_add(p, 1)) return error_stopped(err);).
 bool progress_add(Progress *progress, uint64_t more);
 
+// The same for what need not be done: it says nothing about the speed of the rest.
+void progress_skip(Progress *progress, uint64_t more);
+
 bool progress_should_stop(const Progress *progress);
 void progress_request_stop(Progress *progress);

@@ -37,7 +37,7 @@ static const struct {
     size_t length;
     const char *what, *remedy;
 } signatures[] = {
-    {SIGNATURE(0, "GGUF"), "a GGUF file of llama.cpp", original},
+    {SIGNATURE(0, "GGUF"), "a GGUF file of llama.cpp", "give it a name that ends in .gguf"},
     {SIGNATURE(0, "lmgg"), "a GGML file of llama.cpp", original},
     {SIGNATURE(0, "tjgg"), "a GGML file of llama.cpp", original},
     {SIGNATURE(0, "fmgg"), "a GGML file of llama.cpp", original},

@@ -32,18 +32,23 @@ typedef struct Sizes { // of --batch, --context, --prefill
     int count; // 0: not given
 } Sizes;
 
+#define OPTIONS_MOST 96 // rows of option_table
+
 typedef struct Options {
+    const char *given[OPTIONS_MOST]; // by option_table: the value on the command line, "" where none is taken; or NULL
     EngineOptions model;
     const char *recipe;
     DialSetting dials[64]; // in the order in which they were given; applied after the recipe
     int dial_count;
     const char *prompt;
+    const char *theme;  // of the screen; NULL: as the settings say
     size_t most_tokens; // generate; 0: the default
     Sampling sampling;
     const char *ids;    // logits: "1,2,3"
-    const char *output; // file to write: calibrate, logits, tune
+    const char *output; // file to write: calibrate, logits, report, tune
+    bool replace;       // whatever is there: calibrate, logits, report, sweep, tune
     const char *match;  // glob over linear names
-    bool json, quiet, ascii, mono, light, base_only, help, version;
+    bool json, quiet, ascii, mono, light, demo, fresh, base_only, help, version;
     SensitivityDepth depth;          // sensitivity
     const char *sweeps[SWEEP_DIALS]; // "alpha=0.1,0.2", checked
     int sweep_count;
@@ -53,12 +58,11 @@ typedef struct Options {
     double factor;         // outliers; 0: the default
     TaskKind task;         // eval
     const char *task_file; // NULL: no task
-    bool task_given;
-    const char *base;    // eval: what the model was made from; NULL: the model itself, quantized by the recipe
-    bool compare_random; // calibrate
-    Part part;           // calibrate, quantize
-    bool merge;          // calibrate, with:
-    char *const *files;  // what stands behind MODEL
+    const char *base;      // eval: what the model was made from; NULL: the model itself, quantized by the recipe
+    bool compare_random;   // calibrate
+    Part part;             // calibrate, quantize
+    bool merge;            // calibrate, with:
+    char *const *files;    // what stands behind MODEL
     int file_count;
     bool speed;
     const char *schemes;              // bench; NULL: the default
@@ -94,8 +98,9 @@ enum {
     TAKES_LENGTH = 131072, // of the text to generate
     TAKES_EXPORT = 262144,
     TAKES_AS = 524288, // another program's recipe
-    KEEPS = 1 << 29,   // each figure in the cache folder as soon as it is known
-    HIDDEN = 1 << 30,  // not in the list of commands
+    TAKES_PAGE = 1048576,
+    KEEPS = 1 << 29,  // each figure in the cache folder as soon as it is known
+    HIDDEN = 1 << 30, // not in the list of commands
 };
 
 typedef struct Command {
@@ -118,6 +123,7 @@ struct OptionRow {
     size_t field;              // of Options, for those kinds of values that need no more to know
     double least, most;        // of a number; most 0: not a number in a range
     const char *default_value; // what holds without the option, or NULL
+    const char *mark;          // of a file to write: what stands in the first bytes of those that this program writes
 };
 
 // Every option but the dials, in the order of --help. A name may stand twice, for commands that mean different things.
@@ -129,7 +135,10 @@ bool dials_offered(const Command *command);
 typedef enum OptionsResult { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG } OptionsResult;
 // DONE: help or version was asked for and printed. WRONG: the message is in err.
 OptionsResult options_parse(int argc, char **argv, Options *out, const Command **command, Error *err);
-// Whether the files named by options can be read or written. Ask before work whose result would be lost.
+// Whether the options that were given go together, by a table of rules (option_rules.c).
+bool options_check_rules(const Options *options, const Command *command, Error *err);
+// Whether the files named by options can be read or written; of another kind than what is written they are replaced
+// only if that was asked for. Ask before work whose result would be lost.
 bool options_try_files(const Options *options, const Command *command, Error *err);
 void options_help(const Command *command); // to stdout
 
@@ -160,6 +169,7 @@ bool command_sweep(const Options *options, Error *err);
 bool command_compare(const Options *options, Error *err);
 bool command_tune(const Options *options, Error *err);
 bool command_outliers(const Options *options, Error *err);
+bool command_report(const Options *options, Error *err);
 bool command_generate(const Options *options, Error *err);
 bool command_tokenize(const Options *options, Error *err);
 bool command_logits(const Options *options, Error *err);

@@ -4,6 +4,10 @@
 
 #define TOP_CHANNELS 3
 
+static double token_share(const InputStats *input, uint32_t channel) {
+    return input->tokens ? (double)input->channel_tokens[channel] / (double)input->tokens : 0;
+}
+
 static cJSON *linear_json(const Linear *linear, const InputStats *input, FptqClass class) {
     cJSON *object = cJSON_CreateObject(), *channels;
     uint32_t *order = malloc((input->width + 1) * sizeof *order);
@@ -19,6 +23,7 @@ static cJSON *linear_json(const Linear *linear, const InputStats *input, FptqCla
         cJSON *channel = cJSON_CreateObject();
         cJSON_AddNumberToObject(channel, "index", order[i]);
         json_add_number(channel, "absmax", input->channel_absmax[order[i]]);
+        json_add_number(channel, "token_share", token_share(input, order[i]));
         cJSON_AddItemToArray(channels, channel);
     }
     free(order);
@@ -32,7 +37,8 @@ static void print_row(const Linear *linear, const InputStats *input, FptqClass c
     print_name(linear->name, 38);
     printf(" %8llu %9.4g %9.4g %9.4g  %-6s ", (unsigned long long)input->tokens, input->range, input->p99_99,
            input->p99_9, class_name(class));
-    for (size_t i = 0; i < count; i++) printf(" %u (%.3g)", top[i], input->channel_absmax[top[i]]);
+    for (size_t i = 0; i < count; i++)
+        printf(" %u (%.3g, %.2g %%)", top[i], input->channel_absmax[top[i]], 100 * token_share(input, top[i]));
     putchar('\n');
 }
 
@@ -59,7 +65,7 @@ static void print_text(const Options *options, const Engine *engine) {
     const ModelStructure *structure = engine_structure(engine);
     scored_print(engine, TEXT_CALIBRATION, engine_calibration_tokens(engine));
     printf("\n%-38s %8s %9s %9s %9s  %-6s  %s\n", "input of", "tokens", "|x| max", "99.99 %", "99.9 %", "class",
-           "largest channels");
+           "largest channels (stand out in so many tokens)");
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
         if (match_shows(options, linear))

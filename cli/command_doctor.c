@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "kernels/cuda_probe.h"
+#include "tui/tui.h"
 
 // One finding: a key of the JSON object and a line of text say the same.
 static void doctor_add(cJSON *section, const char *key, const char *value) {
@@ -107,6 +108,22 @@ static cJSON *terminal_section(void) {
     return terminal;
 }
 
+// The file of settings of the screen, and whether it is there and understood.
+static void add_settings(cJSON *paths) {
+    Error err = {0};
+    char *file = tui_settings_file(), *text = NULL;
+    if (!file)
+        doctor_add(paths, "settings", "none: neither XDG_CONFIG_HOME nor HOME is set");
+    else if (!tui_settings_check(file, &err))
+        doctor_add(paths, "settings", err.message);
+    else if (file_exists(file))
+        doctor_add(paths, "settings", file);
+    else if (asprintf(&text, "%s: not there", file) >= 0)
+        doctor_add(paths, "settings", text);
+    free(text);
+    free(file);
+}
+
 static cJSON *paths_section(void) {
     cJSON *paths = cJSON_CreateObject();
     Error err = {0};
@@ -114,6 +131,7 @@ static cJSON *paths_section(void) {
     doctor_add(paths, "cache",
                cache ? cache : "none: neither XDG_CACHE_HOME nor HOME is set; measurements are not kept");
     doctor_add(paths, "config", config ? config : "none");
+    add_settings(paths);
     doctor_add(paths, "sample", sample ? sample : err.message);
     free(cache);
     free(config);

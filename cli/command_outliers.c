@@ -1,9 +1,9 @@
 // Channels that exceed the rest, and matrices that need finer groups.
 #include <stdlib.h>
 
+#include "analysis/shared_channels.h"
 #include "cli/results.h"
 
-#define DEFAULT_FACTOR 6.0
 #define TOP_CHANNELS 4
 
 // FineQuant's group size (the rule shrink) at these settings of alpha: where even a large one refines, no reasonable
@@ -196,7 +196,7 @@ static void print_outliers(const View *v) {
 bool command_outliers(const Options *options, Error *err) {
     Engine *engine;
     Outliers found = {0};
-    double factor = options->factor > 0 ? options->factor : DEFAULT_FACTOR;
+    double factor = options->factor > 0 ? options->factor : OUTLIER_FACTOR;
     bool ok = open_prepared(options, true, true, &engine, err) &&
               engine_outliers(engine, factor, &found, watch_start(options), err);
     View view = {.options = options, .engine = engine, .found = &found};

@@ -124,9 +124,6 @@ static bool print_recipe(const Options *options, Error *err) {
 
 bool command_plan(const Options *options, Error *err) {
     Engine *engine;
-    if (options->as && options->json)
-        return error_set(err,
-                         "--as prints a recipe of another program, which is no JSON; leave out one of --as and --json");
     if (options->as) return print_recipe(options, err);
     bool ok =
         open_prepared(options, false, false, &engine, err) &&

@@ -1,18 +1,44 @@
 // The model as a checkpoint for other engines.
 #include <math.h>
 
+#include "cli/results.h"
 #include "cli/verdict.h"
+
+// What precedes the work, and is printed with it.
+typedef struct Known {
+    Fixed fixed;
+    bool measured;
+    Accuracy accuracy; // where it was measured
+} Known;
+
+static void known_print(const Known *known, const Engine *engine) {
+    fixed_print(&known->fixed);
+    if (!known->measured) return;
+    const ModelSize size = planned_size(engine);
+    accuracy_print(&known->accuracy, &size, engine);
+    putchar('\n');
+}
+
+static void known_add_json(cJSON *object, const Known *known, const Engine *engine) {
+    const ModelSize size = planned_size(engine);
+    if (known->measured) cJSON_AddItemToObject(object, "accuracy", accuracy_json(&known->accuracy, &size, engine));
+    fixed_add_json(object, &known->fixed);
+}
 
 // ---- What would be written ----
 
-static void print_forecast(const Engine *engine, const ExportForecast *f) {
-    char bytes[32], before[32], left[32], memory[32];
+static void print_forecast(const Options *options, const Engine *engine, const ExportForecast *f) {
+    char bytes[32], before[32], left[32], memory[32], room[32];
+    if (!f->left) printf("%s is complete already\n", options->export.folder);
     printf("%s %s %s in %d file%s, %s of them still to be written\n",
            in_megabytes((double)engine_plan(engine)->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)f->bytes, bytes, sizeof bytes), f->files, f->files == 1 ? "" : "s",
            in_megabytes((double)f->left, left, sizeof left));
     printf("about %.0f s of computing, %s of memory beside the files\n", f->seconds,
            in_megabytes((double)f->memory, memory, sizeof memory));
+    if (f->left && isfinite(f->room))
+        printf("%s can be written; the disk has %s left\n", options->export.folder,
+               in_megabytes(f->room, room, sizeof room));
 }
 
 // f: NULL when the format cannot hold the plan.
@@ -29,6 +55,7 @@ static cJSON *forecast_json(const Options *options, const ExportForecast *f, con
     json_add_number(object, "files", f ? f->files : unknown);
     json_add_number(object, "bytes", f ? (double)f->bytes : unknown);
     json_add_number(object, "bytes_left", f ? (double)f->left : unknown);
+    json_add_number(object, "disk_free", f ? f->room : unknown);
     json_add_number(object, "bytes_read", f ? (double)f->read : unknown);
     json_add_number(object, "memory", f ? (double)f->memory : unknown);
     json_add_number(object, "seconds", f ? f->seconds : unknown);
@@ -36,21 +63,21 @@ static cJSON *forecast_json(const Options *options, const ExportForecast *f, con
 }
 
 // The verdict is printed even where the format cannot hold the plan: it says more than the error.
-static bool forecast(const Options *options, Engine *engine, const Fixed *fixed, Error *err) {
+static bool forecast(const Options *options, Engine *engine, const Known *known, Error *err) {
     ExportForecast f;
     Verdict verdict;
     if (!verdict_of(options, engine, &verdict, err)) return false;
     if (!options->json) {
-        fixed_print(fixed);
+        known_print(known, engine);
         verdict_print(engine, &verdict);
     }
     const bool ok = engine_forecast(engine, &options->export, &f, err);
     if (ok && f.warning[0] && !options->quiet) fprintf(stderr, "warning: %s\n", f.warning);
-    if (ok && !options->json) print_forecast(engine, &f);
+    if (ok && !options->json) print_forecast(options, engine, &f);
     if (options->json) {
         cJSON *object = forecast_json(options, ok ? &f : NULL, err->message);
         verdict_add_json(object, engine, &verdict);
-        fixed_add_json(object, fixed);
+        known_add_json(object, known, engine);
         print_json(object);
     }
     verdict_free(&verdict);
@@ -70,7 +97,7 @@ static void print_result(const Options *options, const ExportResult *r) {
                in_megabytes((double)r->verified, verified, sizeof verified));
 }
 
-static cJSON *result_json(const Options *options, const ExportResult *r, const Fixed *fixed) {
+static cJSON *result_json(const Options *options, const ExportResult *r) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "folder", options->export.folder);
     cJSON_AddStringToObject(object, "format", export_format_names[options->export.format]);
@@ -84,39 +111,54 @@ static cJSON *result_json(const Options *options, const ExportResult *r, const F
     cJSON_AddNumberToObject(object, "bytes_written", (double)r->written);
     cJSON_AddBoolToObject(object, "was_complete", r->was_complete);
     cJSON_AddNumberToObject(object, "bytes_verified", (double)r->verified);
-    fixed_add_json(object, fixed);
     return object;
 }
 
-static bool write_model(const Options *options, Engine *engine, const Fixed *fixed, Error *err) {
-    Accuracy accuracy;
+static bool write_model(const Options *options, Engine *engine, const Known *known, Error *err) {
     ExportResult result;
-    if (!options->json) fixed_print(fixed);
+    if (!options->json) known_print(known, engine);
     verdict_warn(options, engine);
-    Progress *progress = watch_start(options);
-    bool ok = !options->measure || (engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
-                                    engine_evaluate(engine, 0, NULL, NULL, &accuracy, progress, err));
-    ok = ok && engine_export(engine, &options->export, options->measure ? &accuracy : NULL, &result, progress, err);
+    const bool ok = engine_export(engine, &options->export, known->measured ? &known->accuracy : NULL, &result,
+                                  watch_start(options), err);
     watch_end();
     if (!ok) return false;
     if (result.warning[0] && !options->quiet) fprintf(stderr, "warning: %s\n", result.warning);
-    if (options->json) print_json(result_json(options, &result, fixed));
-    if (!options->json) print_result(options, &result);
+    if (options->json) {
+        cJSON *object = result_json(options, &result);
+        known_add_json(object, known, engine);
+        print_json(object);
+    } else {
+        print_result(options, &result);
+    }
+    return true;
+}
+
+// The recipe as it will be, and how the model fares by it.
+static bool learn(const Options *options, Engine *engine, Known *out, Error *err) {
+    if (!fix_recipe(options, engine, &out->fixed, err)) return false;
+    ExportForecast unused;
+    out->measured = options->measure;
+    if (!out->measured) return true;
+    // What cannot be written is known before it is measured. A forecast is of the whole, not of parts that are there.
+    if (!options->dry_run && !options->export.finish && !engine_forecast(engine, &options->export, &unused, err))
+        return false;
+    if (!evaluate_plan(options, engine, &out->accuracy, err)) return false;
+    out->fixed.kl = out->accuracy.kl_mean;
     return true;
 }
 
 bool command_quantize(const Options *options, Error *err) {
     Engine *engine = NULL;
-    Fixed fixed = {0};
+    Known known = {0};
     if (!options->export.folder) return error_set(err, "name the folder to write: -o FOLDER");
     targets_warn(options);
     bool ok = open_engine(options, options->measure, &engine, err) &&
               engine_prepare_export(engine, watch_start(options), err);
     watch_end();
     if (ok) warn_unmatched(options, engine);
-    ok = ok && fix_recipe(options, engine, &fixed, err) &&
-         (options->dry_run ? forecast : write_model)(options, engine, &fixed, err);
-    fixed_free(&fixed);
+    ok = ok && learn(options, engine, &known, err) &&
+         (options->dry_run ? forecast : write_model)(options, engine, &known, err);
+    fixed_free(&known.fixed);
     engine_close(engine);
     return ok;
 }

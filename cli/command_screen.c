@@ -11,7 +11,8 @@ static bool run_screen(const Options *options, Error *err) {
     WorkbenchOptions wanted = {.model = options->model,
                                .recipe = options->recipe,
                                .prompt = options->prompt,
-                               .most_tokens = options->most_tokens};
+                               .most_tokens = options->most_tokens,
+                               .forgetful = options->demo};
     if (!workbench_open(&wanted, &workbench, err)) return false;
     bool ok = true;
     for (int i = 0; ok && i < options->dial_count; i++) {
@@ -20,7 +21,16 @@ static bool run_screen(const Options *options, Error *err) {
              workbench_set(workbench, -1, options->dials[i].dial, &value, err);
     }
     TuiOptions tui = {
-        .ascii = options->ascii, .mono = options->mono, .light = options->light, .recipe_path = options->recipe};
+        .ascii = options->ascii,
+        .mono = options->mono,
+        .light = options->light,
+        .theme = options->theme,
+        .tokens_given = options->most_tokens > 0,
+        .prompt_given = options->prompt != NULL,
+        .fresh = options->fresh,
+        .tour = options->demo ? 1 : 0,
+        .recipe_path = options->recipe,
+    };
     ok = ok && tui_run(workbench, &tui, err);
     workbench_close(workbench);
     return ok;
@@ -28,6 +38,8 @@ static bool run_screen(const Options *options, Error *err) {
 
 bool command_screen(const Options *options, Error *err) {
     Error reason;
+    if (options->demo && options->model.model)
+        return error_set(err, "--demo plays on the sample model: leave %s out", options->model.model);
     if (!isatty(STDOUT_FILENO) || options->json) return command_overview(options, err);
     if (tui_possible(&reason)) return run_screen(options, err);
     fprintf(stderr, "quantdial: %s; printing the same as text\n", reason.message);

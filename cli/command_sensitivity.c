@@ -135,8 +135,9 @@ bool command_sensitivity(const Options *options, Error *err) {
     Engine *engine;
     Sensitivities study = {0};
     Why *reasons = NULL;
-    bool ok = open_prepared(options, true, true, &engine, err) &&
-              engine_sensitivity(engine, options->depth, NULL, NULL, &study, watch_start(options), err);
+    bool ok =
+        open_prepared(options, true, true, &engine, err) &&
+        engine_sensitivity(engine, engine_plan(engine), options->depth, NULL, NULL, &study, watch_start(options), err);
     watch_end();
     if (ok) {
         reasons = array_new((size_t)study.count, sizeof *reasons);

@@ -37,6 +37,9 @@ const Command command_table[] = {
      "choice is made on the calibration text and verified on the evaluation text. Ctrl-C ends the search: the best so\n"
      "far is verified and written. The same command then goes on.",
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_JSON | TAKES_TUNE | KEEPS, command_tune},
+    {"report", "Writes one HTML page about a recipe: maps of outliers, the worst linears, accuracy, texts, the recipe.",
+     "-o names the page. It needs nothing beside it, neither files nor network, and can be read without scripts.",
+     TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_EVALUATION | TAKES_PROMPT | TAKES_PAGE, command_report},
     {"generate", "The same prompt through base and quantized model, with tokens per second of each.", NULL,
      TAKES_MODEL | TAKES_RECIPE | TAKES_CALIBRATION | TAKES_PROMPT | TAKES_LENGTH | TAKES_JSON, command_generate},
     {"bench",

@@ -39,7 +39,7 @@ bool command_tokenize(const Options *options, Error *err) {
     char *sample = options->model.model ? NULL : sample_path(err);
     const char *path = options->model.model ? options->model.model : sample;
     bool opened = path && checkpoint_open(path, &checkpoint, err);
-    bool ok = opened && tokenizer_load(checkpoint.folder, &tokenizer, err) && tokenize_lines(tokenizer, stdin, err);
+    bool ok = opened && tokenizer_load(checkpoint.documents, &tokenizer, err) && tokenize_lines(tokenizer, stdin, err);
     tokenizer_free(tokenizer);
     if (opened) checkpoint_close(&checkpoint);
     free(sample);

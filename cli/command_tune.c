@@ -142,7 +142,8 @@ bool command_tune(const Options *options, Error *err) {
     if (!goal.bits[0]) memcpy(goal.bits, all_bits, sizeof goal.bits);
     goal.seconds = 60 * (options->minutes > 0 ? options->minutes : DEFAULT_MINUTES);
     bool ok = open_prepared(options, true, true, &engine, err) &&
-              engine_tune(engine, &goal, options->quiet ? NULL : tell, &teller, &tuned, watch_start(options), err);
+              engine_tune(engine, engine_recipe(engine), &goal, options->quiet ? NULL : tell, &teller, &tuned,
+                          watch_start(options), err);
     watch_end();
     if (ok) {
         warn_unmatched(options, engine);

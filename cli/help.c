@@ -57,9 +57,8 @@ void options_help(const Command *command) {
            ellipsis(), command->summary);
     if (command->detail) printf("\n%s\n", command->detail);
     if (command->takes & TAKES_MODEL) {
-        printf(
-            "\nMODEL is a folder, a .safetensors file, or a name org/name in the local Hugging Face cache. Without it "
-            "the\nsample that ships with the program is opened.\n");
+        printf("\nMODEL is a folder, a .safetensors or .gguf file, or a name org/name in the local Hugging Face cache. "
+               "Without it\nthe sample that ships with the program is opened.\n");
     }
     if (!command->name[0]) print_commands();
     printf("\nOptions:\n");

@@ -90,8 +90,13 @@ static void warn_unkept_after(const Options *options) {
     if (!options->quiet && cache_refused(&why)) warn_unkept(&why);
 }
 
+// The longest help in one piece: why it could not be written is only known of the last one.
+#define OUTPUT_ROOM ((size_t)1 << 16)
+
 int main(int argc, char **argv) {
     keep_standard_files();
+    static char room[OUTPUT_ROOM]; // until the program has ended
+    if (!isatty(STDOUT_FILENO)) setvbuf(stdout, room, _IOFBF, sizeof room);
     backend_cpu_shorten_spin(argv);
     Options options;
     const Command *command;

@@ -1,5 +1,6 @@
 // Every option of the command line, each in one row: what it is called, what it says of itself, which commands take it,
 // and what becomes of its value. Parsing, help and completion read this table; the dials are rows of dial_table.
+#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,11 @@ static bool take_word(const OptionRow *row, const char *text, Options *out, Erro
     return index >= 0;
 }
 
+// The word itself, for others to look up.
+static bool take_known_text(const OptionRow *row, const char *text, Options *out, Error *err) {
+    return parse_word(row, text, err) >= 0 && take_any_text(row, text, out, err);
+}
+
 // Options without an argument that choose one of an enumeration: the row's least.
 static bool take_constant(const OptionRow *row, const char *text, Options *out, Error *err) {
     (void)text;
@@ -210,10 +216,6 @@ static bool take_part(const OptionRow *row, const char *text, Options *out, Erro
     return true;
 }
 
-static bool take_task(const OptionRow *row, const char *text, Options *out, Error *err) {
-    return out->task_given = take_word(row, text, out, err);
-}
-
 static bool take_schemes(const OptionRow *row, const char *text, Options *out, Error *err) {
     const BenchScheme *chosen[BENCH_SCHEMES];
     int count;
@@ -285,7 +287,8 @@ const OptionRow option_table[] = {
     {0, "top-p", "P", "sample from the most likely tokens with a total probability of P", TAKES_PROMPT, take_float,
      FIELD(sampling.top_p), FROM_TO(0, 1), .default_value = "1"},
     {0, "ids", "1,2,3", "token ids to run", TAKES_IDS, take_ids, FIELD(ids)},
-    {'o', "output", "FILE", "safetensors file to write", TAKES_IDS, take_output, FIELD(output)},
+    {'o', "output", "FILE", "safetensors file to write", TAKES_IDS, take_output, FIELD(output),
+     .mark = "\"logits\":{\"dtype\""},
     {0, "base", NULL, "run the unquantized model", TAKES_IDS, take_flag, FIELD(base_only)},
     {'m', "match", "GLOB", "show only linears whose names match", TAKES_MATCH, take_text, FIELD(match)},
     {0, "as", "quantdial|llm-compressor|llama-quantize", "print the plan as a recipe of another program", TAKES_AS,
@@ -297,8 +300,10 @@ const OptionRow option_table[] = {
     {0, "sweep", "DIAL=VALUES", "try these values of a dial, 1,2,3 or from:to:step; give it twice for two dials",
      TAKES_SWEEP, take_sweep, FIELD(sweeps)},
     {0, "speed", NULL, "measure tokens per second at each point, too", TAKES_SWEEP, take_flag, FIELD(speed)},
-    {0, "csv", "FILE", "write the points as comma-separated values", TAKES_SWEEP, take_output, FIELD(csv)},
-    {0, "svg", "FILE", "write a plot of KL divergence against bits per weight", TAKES_SWEEP, take_output, FIELD(svg)},
+    {0, "csv", "FILE", "write the points as comma-separated values", TAKES_SWEEP, take_output, FIELD(csv),
+     .mark = ",bits_per_weight,bytes,ppl,"},
+    {0, "svg", "FILE", "write a plot of KL divergence against bits per weight", TAKES_SWEEP, take_output, FIELD(svg),
+     .mark = ">Accuracy against "},
     {0, "max-kl", "X", "find the smallest model with a mean KL divergence of at most X", TAKES_TUNE, take_above,
      FIELD(goal.max_kl)},
     {0, "max-bits", "X", "find the lowest KL divergence with at most X bits per weight", TAKES_TUNE, take_above,
@@ -306,18 +311,23 @@ const OptionRow option_table[] = {
     {0, "bits", "LIST", "numbers of bits to choose from", TAKES_TUNE, take_bits, .default_value = "2,3,4,8"},
     {0, "minutes", "N", "search for at most so long; verifying what was found comes on top", TAKES_TUNE, take_above,
      FIELD(minutes), .default_value = "5"},
-    {'o', "output", "FILE", "recipe file to write", TAKES_TUNE, take_output, FIELD(output)},
+    {'o', "output", "FILE", "page to write", TAKES_PAGE, take_output, FIELD(output), .mark = "content=\"quantdial\""},
+    {'o', "output", "FILE", "recipe file to write", TAKES_TUNE, take_output, FIELD(output),
+     .mark = "\"quantdial_recipe\""},
     {0, "base", "MODEL", "compare MODEL, which this one was made from, with this one as it is stored, without a recipe",
      TAKES_TASK, take_text, FIELD(base)},
     {0, "task", "lambada|choices", "score a task instead of a text, as lm-evaluation-harness does", TAKES_TASK,
-     take_task, FIELD(task)},
+     take_word, FIELD(task)},
     {0, "task-file", "FILE", "JSONL file with {\"text\"} or {\"query\", \"choices\", \"gold\"} on each line",
      TAKES_TASK, take_input, FIELD(task_file)},
     {0, "factor", "K", "list channels that exceed the median by more than this factor, a number above 1", TAKES_FACTOR,
      take_above, FIELD(factor), .least = 1, .default_value = "6"},
     {0, "compare-random", NULL, "calibrate on random tokens, too, and compare ranges, classes and accuracy",
      TAKES_MEASURING, take_flag, FIELD(compare_random)},
-    {'o', "output", "FILE", "file to write what was measured to", TAKES_MEASURING, take_output, FIELD(output)},
+    {'o', "output", "FILE", "file to write what was measured to", TAKES_MEASURING, take_output, FIELD(output),
+     .mark = "qdstats\n"},
+    {0, "overwrite", NULL, "replace a file that is there, whatever it holds",
+     TAKES_IDS | TAKES_TUNE | TAKES_MEASURING | TAKES_SWEEP | TAKES_PAGE, take_flag, FIELD(replace)},
     {0, "merge", NULL, "make one of the statistics of all parts, which are named behind MODEL", TAKES_MEASURING,
      take_flag, FIELD(merge)},
     {0, "schemes", "LIST", "schemes to measure beside base", TAKES_BENCH, take_schemes, FIELD(schemes),
@@ -344,7 +354,8 @@ const OptionRow option_table[] = {
      TAKES_EXPORT, take_targets, FIELD(targets), .default_value = "vllm,transformers,llama.cpp,mlx"},
     {0, "fix", NULL, "change the recipe where engines would refuse the model or read it wrongly", TAKES_EXPORT,
      take_flag, FIELD(fix)},
-    {0, "eval", NULL, "measure the accuracy first, for the model card", TAKES_EXPORT, take_flag, FIELD(measure)},
+    {0, "eval", NULL, "measure the accuracy first, print it and put it into the model card", TAKES_EXPORT, take_flag,
+     FIELD(measure)},
     {0, "verify", NULL, "read back what was written, and compare", TAKES_EXPORT, take_flag, FIELD(export.verify)},
     {0, "overwrite", NULL, "replace what the folder holds", TAKES_EXPORT, take_flag, FIELD(export.overwrite)},
     {0, "allow-odd-bits", NULL, "write weights of 2 and 3 bits, too, which engines read differently", TAKES_EXPORT,
@@ -368,12 +379,16 @@ const OptionRow option_table[] = {
     {0, "ascii", NULL, "draw with ASCII characters only", TAKES_SCREEN, take_flag, FIELD(ascii)},
     {0, "mono", NULL, "use no colours", TAKES_SCREEN, take_flag, FIELD(mono)},
     {0, "light", NULL, "use colours for a light background", TAKES_SCREEN, take_flag, FIELD(light)},
+    {0, "demo", NULL, "play a tour on the sample model; any key takes over", TAKES_SCREEN, take_flag, FIELD(demo)},
+    {0, "theme", "auto|dark|light|colorblind|mono", "use these colours", TAKES_SCREEN, take_known_text, FIELD(theme)},
+    {0, "fresh", NULL, "begin without filter, marks and pin of the last time", TAKES_SCREEN, take_flag, FIELD(fresh)},
     {0, "json", NULL, "print one JSON object on stdout", TAKES_JSON, take_flag, FIELD(json)},
     {'q', "quiet", NULL, "print no progress and no warnings", 0, take_flag, FIELD(quiet)},
     {'h', "help", NULL, "print this help", 0, take_flag, FIELD(help)},
     {'V', "version", NULL, "print the version", 0, take_flag, FIELD(version)},
 };
 const int option_count = sizeof option_table / sizeof *option_table;
+static_assert(sizeof option_table / sizeof *option_table <= OPTIONS_MOST, "Options.given has a place for every row");
 
 bool option_offered(const OptionRow *row, const Command *command) {
     return !row->takes || (row->takes & command->takes);
@@ -387,6 +402,17 @@ static const char *path_of(const OptionRow *row, const Options *options) {
     return *(const char *const *)((const char *)options + row->field);
 }
 
+// What is replaced unasked: an empty file, one of the same kind that this program wrote, and what is no file.
+static bool may_replace(const char *path, const char *mark, Error *err) {
+    char head[4096];
+    if (!file_exists(path)) return true;
+    FILE *file = fopen(path, "rb");
+    const size_t n = file ? fread(head, 1, sizeof head, file) : 0;
+    if (file) fclose(file);
+    return (file && n == 0) || memmem(head, n, mark, strlen(mark)) ||
+           error_set(err, "%s: is a file of another kind; name another one, or replace it with --overwrite", path);
+}
+
 static bool try_file(const OptionRow *row, const Options *options, Error *err) {
     const EngineText text = strcmp(row->name, "text") == 0 ? TEXT_EVALUATION : TEXT_CALIBRATION;
     const char *path = path_of(row, options);
@@ -394,7 +420,7 @@ static bool try_file(const OptionRow *row, const Options *options, Error *err) {
     if (row->take == take_named && engine_text_is_named(TEXT_CALIBRATION, path) && !file_exists(path))
         return error_set(err, "%s is a text to calibrate on; name mixed, stories, or a file", path);
     if (row->take == take_input || row->take == take_named) return file_can_be_read(path, err);
-    return file_can_be_written(path, err);
+    return file_can_be_written(path, err) && (options->replace || may_replace(path, row->mark, err));
 }
 
 bool options_try_files(const Options *options, const Command *command, Error *err) {

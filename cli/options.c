@@ -61,6 +61,7 @@ static bool take_dial(Options *o, Dial dial, const char *text, Error *err) {
 static bool take_option(int id, const char *text, Options *o, Error *err) {
     if (id >= FIRST_DIAL) return take_dial(o, (Dial)(id - FIRST_DIAL), text, err);
     const OptionRow *row = &option_table[id - FIRST_OPTION];
+    o->given[id - FIRST_OPTION] = text ? text : "";
     return row->take(row, text, o, err);
 }
 
@@ -146,24 +147,6 @@ static bool refuse_option(const char *word, bool value_missing, const struct opt
                      command->name[0] ? " " : "");
 }
 
-// What does not go together where several processes share the work.
-static bool check_parts(const Command *command, const Options *o, Error *err) {
-    const bool measures = command->takes & TAKES_MEASURING;
-    if (o->export.finish && o->part.count) return error_set(err, "--finish comes after all parts; leave --part out");
-    if (o->dry_run && (o->part.count || o->export.finish))
-        return error_set(err, "--dry-run is about the whole; leave --part and --finish out");
-    if (o->measure && o->part.count)
-        return error_set(err, "--eval is for the model card, which --finish writes; give it there");
-    if (o->model.statistics && (o->merge || o->model.random_tokens || (measures && o->part.count)))
-        return error_set(err, "--statistics is instead of measuring; leave --merge, --part and --random-tokens out");
-    if (o->merge && o->part.count) return error_set(err, "--merge comes after all parts; leave --part out");
-    if (o->merge && !o->file_count) return error_set(err, "--merge needs MODEL and the files of all parts");
-    if (measures && o->part.count && !o->output) return error_set(err, "--part needs -o FILE, for what it measures");
-    if (o->compare_random && (o->merge || o->part.count || o->output || o->model.statistics))
-        return error_set(err, "--compare-random prints only; leave --part, --merge, --statistics and -o out");
-    return true;
-}
-
 // Engines that were named, none of which reads the format.
 static bool check_targets(const Options *o, Error *err) {
     const Targets readers = targets_of_format(o->export.format);
@@ -190,20 +173,19 @@ static bool check_targets(const Options *o, Error *err) {
 static bool check_needed(const Command *command, const Options *o, Error *err) {
     if (command->takes & TAKES_IDS && !(o->ids && o->output))
         return error_set(err, "%s needs --ids 1,2,3 and --output FILE", command->name);
+    if (command->takes & TAKES_PAGE && !o->output)
+        return error_set(err, "%s needs the page to write, for example -o report.html", command->name);
     if (command->takes & TAKES_SHAPE && !(o->random.shape.name && o->folder))
         return error_set(err, "%s needs --shape NAME and a folder to write", command->name);
     if (command->takes & TAKES_SWEEP && !o->sweep_count)
         return error_set(err, "%s needs --sweep DIAL=VALUES, for example --sweep alpha=0.1:0.5:0.1", command->name);
     if (command->takes & TAKES_TUNE && (o->goal.max_kl > 0) == (o->goal.max_bits > 0))
         return error_set(err, "%s needs either --max-kl X or --max-bits X", command->name);
-    if (o->compare_random && o->model.random_tokens)
-        return error_set(err, "--compare-random compares with text; leave --random-tokens out");
-    if (o->task_given != (o->task_file != NULL)) return error_set(err, "--task and --task-file belong together");
+    if (o->merge && !o->file_count) return error_set(err, "--merge needs MODEL and the files of all parts");
     if (o->export.folder && o->export.format != EXPORT_GGUF && glob_matches("*.gguf", o->export.folder))
         return error_set(err, "%.200s names a GGUF file: add --format gguf", o->export.folder);
-    if (o->base && (!o->model.model || o->recipe || o->dial_count || o->task_file))
-        return error_set(err, "--base compares two models as they are stored: name the other one, and leave out "
-                              "--recipe, dials and --task");
+    if (o->base && !o->model.model)
+        return error_set(err, "--base compares two models as they are stored: name the other one, too");
     if (o->csv && o->svg && strcmp(o->csv, o->svg) == 0)
         return error_set(err, "--csv and --svg name the same file, \"%.200s\"", o->csv);
     return true;
@@ -251,7 +233,7 @@ static OptionsResult parse_options(int argc, char **argv, const Command *command
         if (!take_option(id, optarg, out, err)) return OPTIONS_WRONG;
         if (options_answered(out, command)) return OPTIONS_DONE;
     }
-    bool ok = take_positional(argc, argv, command, out, err) && check_parts(command, out, err) &&
+    bool ok = take_positional(argc, argv, command, out, err) && options_check_rules(out, command, err) &&
               check_needed(command, out, err) && check_targets(out, err);
     return ok ? OPTIONS_RUN : OPTIONS_WRONG;
 }

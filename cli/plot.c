@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/markup.h"
 
 enum { WIDTH = 760, HEIGHT = 460, LEFT = 76, RIGHT = 24, TOP = 48, BOTTOM = 56, LEGEND = 168 };
 
@@ -23,20 +24,9 @@ static double plot_place(const Axis *axis, double value) {
     return axis->from + (v - axis->low) / (axis->high - axis->low) * (axis->to - axis->from);
 }
 
-static void text_escaped(Text *svg, const char *text) {
-    for (; *text; text++) {
-        switch (*text) {
-        case '<': text_addf(svg, "&lt;"); break;
-        case '>': text_addf(svg, "&gt;"); break;
-        case '&': text_addf(svg, "&amp;"); break;
-        default: text_add(svg, text, 1);
-        }
-    }
-}
-
 static void plot_label(Text *svg, double x, double y, const char *anchor, const char *more, const char *text) {
     text_addf(svg, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\"%s>", x, y, anchor, more);
-    text_escaped(svg, text);
+    markup_text(svg, text);
     text_addf(svg, "</text>\n");
 }
 

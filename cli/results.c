@@ -17,9 +17,9 @@ void scored_print(const Engine *engine, EngineText text, uint64_t tokens) {
     print_name(engine_text_name(engine, text), 0);
     puts(engine_text_is_chat(engine, text) ? ", conversations through the chat template" : "");
     if (tokens >= FEWEST_TOKENS) return;
-    printf("too few for these figures to mean anything (the least is %d); give a longer text (--%s TEXT) or more of it "
-           "(--%s N)\n",
-           FEWEST_TOKENS, calibration ? "calibration" : "text", calibration ? "calibration-tokens" : "tokens");
+    printf("too few for these figures to mean anything; give a longer text (--%s TEXT) or more of it (--%s %zu)\n",
+           calibration ? "calibration" : "text", calibration ? "calibration-tokens" : "tokens",
+           calibration ? (size_t)FEWEST_TOKENS : engine_tokens_for(engine, FEWEST_TOKENS));
 }
 
 void scored_json(cJSON *object, const Engine *engine, EngineText text, uint64_t tokens) {
@@ -29,6 +29,14 @@ void scored_json(cJSON *object, const Engine *engine, EngineText text, uint64_t 
 }
 
 // ---- accuracy ----
+
+bool evaluate_plan(const Options *options, Engine *engine, Accuracy *out, Error *err) {
+    Progress *progress = watch_start(options);
+    const bool ok = engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
+                    engine_evaluate(engine, 0, NULL, NULL, out, progress, err);
+    watch_end();
+    return ok;
+}
 
 ModelSize planned_size(const Engine *engine) {
     const Plan *plan = engine_plan(engine);

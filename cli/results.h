@@ -29,7 +29,8 @@ typedef struct ModelSize {
     bool stored;            // a checkpoint as it is, no plan
 } ModelSize;
 
-ModelSize planned_size(const Engine *engine); // by its plan
+ModelSize planned_size(const Engine *engine);                                          // by its plan
+bool evaluate_plan(const Options *options, Engine *engine, Accuracy *out, Error *err); // quantizes by it first
 void accuracy_print(const Accuracy *accuracy, const ModelSize *size, const Engine *engine);
 cJSON *accuracy_json(const Accuracy *accuracy, const ModelSize *size, const Engine *engine);
 

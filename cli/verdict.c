@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "cli/results.h"
 
 static Targets targets_asked(const Options *options) {
     return options->targets ? options->targets : targets_usual(options->export.format);
@@ -142,16 +143,6 @@ void verdict_add_json(cJSON *object, const Engine *engine, const Verdict *verdic
 
 // ---- --fix ----
 
-static bool measure_kl(const Options *options, Engine *engine, double *kl, Error *err) {
-    Accuracy accuracy;
-    Progress *progress = watch_start(options);
-    const bool ok = engine_follow(engine, engine_plan(engine), NULL, progress, err) &&
-                    engine_evaluate(engine, 0, NULL, NULL, &accuracy, progress, err);
-    watch_end();
-    *kl = ok ? accuracy.kl_mean : (double)NAN;
-    return ok;
-}
-
 static bool take_over(const Options *options, Engine *engine, VerdictFix *fix, Fixed *out, Error *err) {
     const Plan *before = engine_plan(engine);
     out->changes = fix->changes;
@@ -160,12 +151,14 @@ static bool take_over(const Options *options, Engine *engine, VerdictFix *fix, F
     out->bytes_before = before->bytes;
     out->bits_before = before->bits_per_weight;
     out->measured = options->measure && out->change_count;
-    if (out->measured && !measure_kl(options, engine, &out->kl_before, err)) return false;
+    Accuracy accuracy;
+    if (out->measured && !evaluate_plan(options, engine, &accuracy, err)) return false;
+    if (out->measured) out->kl_before = out->kl = accuracy.kl_mean;
     if (out->change_count) {
         engine_set_recipe(engine, &fix->recipe);
         const bool ok = engine_prepare_export(engine, watch_start(options), err);
         watch_end();
-        if (!ok || (out->measured && !measure_kl(options, engine, &out->kl, err))) return false;
+        if (!ok) return false;
     }
     out->bytes = engine_plan(engine)->bytes;
     out->bits = engine_plan(engine)->bits_per_weight;

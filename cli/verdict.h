@@ -11,7 +11,7 @@ typedef struct Fixed {
     size_t bytes_before, bytes;
     double bits_before, bits; // per weight
     bool measured;
-    double kl_before, kl; // where the accuracy was asked for
+    double kl_before, kl; // where the accuracy was asked for; the caller measures the second
 } Fixed;
 
 // The engine's plan in the targets of the options. Free with verdict_free.

@@ -120,7 +120,7 @@ static void not_to_be_run(const Engine *engine, const Error *reason, ModelConfig
 static bool read_model(Engine *engine, Error *err) {
     ModelConfig config;
     Error reason = {0};
-    if (!config_load(engine->checkpoint.folder, &config, &reason)) not_to_be_run(engine, &reason, &config);
+    if (!config_load(engine->checkpoint.documents, &config, &reason)) not_to_be_run(engine, &reason, &config);
     if (structure_build(&engine->checkpoint, &config, &engine->structure, &reason)) return true;
     if (config.not_run[0] || !checkpoint_whole(&engine->checkpoint, NULL)) return error_set(err, "%s", reason.message);
     not_to_be_run(engine, &reason, &config);
@@ -141,7 +141,7 @@ static bool read_chat(Engine *engine, Error *err) {
     engine->is_sample = sample && same_folder(sample, folder);
     free(sample);
     if (engine->options.chat == CHAT_OFF) return true;
-    if (!chat_template_load(folder, &engine->chat, &engine->chat_error)) return true;
+    if (!chat_template_load(engine->checkpoint.documents, &engine->chat, &engine->chat_error)) return true;
     if (engine->chat || engine->options.chat == CHAT_AUTO) return true;
     return error_set(err,
                      "%s has no chat template, neither in chat_template.jinja nor in tokenizer_config.json: leave "
@@ -213,6 +213,11 @@ Transformer *engine_quantized(const Engine *engine) {
 }
 
 size_t engine_positions(const Engine *engine) { return engine->evaluator ? evaluator_positions(engine->evaluator) : 0; }
+
+size_t engine_tokens_for(const Engine *engine, size_t positions) {
+    const size_t window = engine->options.window;
+    return window > 1 ? (positions + window - 2) / (window - 1) * window : positions;
+}
 
 bool engine_by_position(const Engine *engine, float *by_position) {
     return engine->evaluator && evaluator_by_position(engine->evaluator, by_position);

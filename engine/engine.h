@@ -148,6 +148,10 @@ bool engine_evaluate_stored(Engine *engine, const char *path, Accuracy *out, siz
                             Error *err);
 // Positions that evaluations and studies score; 0 before the first of them.
 size_t engine_positions(const Engine *engine);
+// Figures with the same key are of the same base on the same evaluation tokens; 0 when these cannot be had.
+uint64_t engine_figures_key(Engine *engine);
+// EngineOptions.eval_tokens with which so many are scored: whole windows, each with a first token that is not.
+size_t engine_tokens_for(const Engine *engine, size_t positions);
 // What the last evaluation found at each of them, by_position [POSITION_FIGURES, engine_positions]; false when it did
 // not finish.
 bool engine_by_position(const Engine *engine, float *by_position);
@@ -195,12 +199,16 @@ bool engine_generated_text(Engine *engine, const Generated *generated, Text *out
 
 // ---- Studies ----
 
-// All by the engine's recipe and plan, unless they are given recipes. Those on the evaluation tokens make the quantized
-// model follow plans of their own: engine_follow comes before anything else that needs it, and the next evaluation
-// counts as all new (first_changed 0).
+// By the recipe or plan that they are given, or the engine's. Those on the evaluation tokens make the quantized model
+// follow plans of their own: engine_follow comes before anything else that needs it, and the next evaluation counts as
+// all new (first_changed 0).
+
+// For any plans, one after the other, on the evaluation tokens (analysis/trial.h); ends with trial_end, also after a
+// failure.
+bool engine_begin_study(Engine *engine, Trial *out, Error *err);
 
 // What each linear that the plan quantizes costs (analysis/sensitivity.h), estimates included.
-bool engine_sensitivity(Engine *engine, SensitivityDepth depth,
+bool engine_sensitivity(Engine *engine, const Plan *plan, SensitivityDepth depth,
                         void (*partial)(void *context, const Sensitivities *so_far), void *context, Sensitivities *out,
                         Progress *progress, Error *err);
 
@@ -210,8 +218,9 @@ bool engine_points(Engine *engine, const Recipe *recipes, int count, const Point
 
 // Bits and group size of every linear (analysis/tune.h): searched on calibration text, as many tokens as for
 // evaluation, and verified on the evaluation tokens; on these for both when calibration is on random tokens.
-bool engine_tune(Engine *engine, const TuneGoal *goal, void (*partial)(void *context, const Tuned *so_far),
-                 void *context, Tuned *out, Progress *progress, Error *err);
+bool engine_tune(Engine *engine, const Recipe *recipe, const TuneGoal *goal,
+                 void (*partial)(void *context, const Tuned *so_far), void *context, Tuned *out, Progress *progress,
+                 Error *err);
 
 // Outliers of the calibrated model (analysis/outliers.h); tokens are counted in the beginning of the calibration text,
 // as many as for evaluation.

@@ -107,6 +107,13 @@ bool engine_need_evaluator(Engine *engine, Error *err) {
     return engine->evaluator || engine_new_evaluator(engine, TEXT_EVALUATION, &engine->evaluator, NULL, err);
 }
 
+uint64_t engine_figures_key(Engine *engine) {
+    if (!engine_can_run(engine, NULL) || !engine_need_evaluator(engine, NULL)) return 0;
+    const uint64_t model = engine_model_key(engine);
+    return evaluator_hash(engine->evaluator,
+                          hash_bytes(hash_text(HASH_START, QUANTDIAL_VERSION), &model, sizeof model));
+}
+
 bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *, const Accuracy *), void *context,
                      Accuracy *out, Progress *progress, Error *err) {
     if (!engine_can_run(engine, err) || !engine_need_evaluator(engine, err)) return false;

@@ -11,8 +11,7 @@ static bool begin_trial(Engine *engine, Evaluator *evaluator, Trial *out, Error 
                        engine_model_key(engine), out, err);
 }
 
-// On the evaluation tokens.
-static bool begin_study(Engine *engine, Trial *out, Error *err) {
+bool engine_begin_study(Engine *engine, Trial *out, Error *err) {
     *out = (Trial){0};
     return engine_can_run(engine, err) && engine_need_evaluator(engine, err) &&
            begin_trial(engine, engine->evaluator, out, err);
@@ -43,7 +42,7 @@ static bool same_shape(const Engine *engine, const ModelConfig *other, Error *er
 
 static bool stored_model_open(const Engine *engine, const char *path, StoredModel *out, Error *err) {
     ModelConfig config;
-    if (!checkpoint_open(path, &out->checkpoint, err) || !config_load(out->checkpoint.folder, &config, err) ||
+    if (!checkpoint_open(path, &out->checkpoint, err) || !config_load(out->checkpoint.documents, &config, err) ||
         !structure_build(&out->checkpoint, &config, &out->structure, err))
         return false;
     if (config.not_run[0]) return error_set(err, "%s: %s", path, config.not_run);
@@ -70,12 +69,13 @@ bool engine_evaluate_stored(Engine *engine, const char *path, Accuracy *out, siz
     return ok;
 }
 
-bool engine_sensitivity(Engine *engine, SensitivityDepth depth, void (*partial)(void *, const Sensitivities *),
-                        void *context, Sensitivities *out, Progress *progress, Error *err) {
+bool engine_sensitivity(Engine *engine, const Plan *plan, SensitivityDepth depth,
+                        void (*partial)(void *, const Sensitivities *), void *context, Sensitivities *out,
+                        Progress *progress, Error *err) {
     Trial trial;
     *out = (Sensitivities){0};
-    bool ok = begin_study(engine, &trial, err) &&
-              sensitivity_measure(&trial, &engine->plan, depth, partial, context, out, progress, err);
+    bool ok = engine_begin_study(engine, &trial, err) &&
+              sensitivity_measure(&trial, plan, depth, partial, context, out, progress, err);
     trial_end(&trial);
     return ok;
 }
@@ -83,24 +83,24 @@ bool engine_sensitivity(Engine *engine, SensitivityDepth depth, void (*partial)(
 bool engine_points(Engine *engine, const Recipe *recipes, int count, const PointOptions *options, Point *points,
                    Progress *progress, Error *err) {
     Trial trial;
-    bool ok =
-        begin_study(engine, &trial, err) && points_measure(&trial, recipes, count, options, points, progress, err);
+    bool ok = engine_begin_study(engine, &trial, err) &&
+              points_measure(&trial, recipes, count, options, points, progress, err);
     trial_end(&trial);
     return ok;
 }
 
-bool engine_tune(Engine *engine, const TuneGoal *goal, void (*partial)(void *, const Tuned *), void *context,
-                 Tuned *out, Progress *progress, Error *err) {
+bool engine_tune(Engine *engine, const Recipe *recipe, const TuneGoal *goal, void (*partial)(void *, const Tuned *),
+                 void *context, Tuned *out, Progress *progress, Error *err) {
     Trial search = {0}, verify;
     Evaluator *evaluator = NULL;
     *out = (Tuned){0};
-    bool ok = begin_study(engine, &verify, err);
+    bool ok = engine_begin_study(engine, &verify, err);
     if (ok && !engine->options.random_tokens) {
         ok = engine_new_evaluator(engine, TEXT_CALIBRATION, &evaluator, progress, err) &&
              begin_trial(engine, evaluator, &search, err);
     }
-    ok = ok && tune(evaluator ? &search : &verify, &verify, &engine->stats, &engine->recipe, goal, partial, context,
-                    out, progress, err);
+    ok = ok && tune(evaluator ? &search : &verify, &verify, &engine->stats, recipe, goal, partial, context, out,
+                    progress, err);
     trial_end(&search);
     trial_end(&verify);
     evaluator_free(evaluator);
@@ -139,7 +139,7 @@ static bool run_point(Trial *trial, const Plan *plan, Point *out, float *by_posi
 static bool compare_calibrations(Engine *engine, RandomCalibration *out, float *by_position, Progress *progress,
                                  Error *err) {
     Trial text, random = {0};
-    bool ok = begin_study(engine, &text, err);
+    bool ok = engine_begin_study(engine, &text, err);
     size_t n = ok ? (size_t)trial_work(&text) : 0, each = POSITION_FIGURES * n;
     if (ok) random = text;
     // Another calibration, another set of maxima behind the factors: nothing of one is kept for the other.

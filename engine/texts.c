@@ -8,7 +8,7 @@
 #include "engine/engine_parts.h"
 
 bool engine_tokenizer(Engine *engine, const Tokenizer **out, Error *err) {
-    if (!engine->tokenizer && !tokenizer_load(engine->checkpoint.folder, &engine->tokenizer, err)) return false;
+    if (!engine->tokenizer && !tokenizer_load(engine->checkpoint.documents, &engine->tokenizer, err)) return false;
     *out = engine->tokenizer;
     return true;
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "export/export_parts.h"
-#include "loaders/hub.h"
 
 enum { MOST_ROWS = 2000 }; // of the table; a mixture of experts has far more linears
 
@@ -68,11 +67,9 @@ void model_card(const Export *x, Text *out) {
     const Checkpoint *checkpoint = m->structure->checkpoint;
     const char *format = export_format_names[x->options->format];
     char *recipe = recipe_print(m->recipe);
-    text_addf(out, "---\n");
-    if (hub_is_name(checkpoint->path) && strchr(checkpoint->path, '/'))
-        text_addf(out, "base_model: %s\n", checkpoint->path);
-    text_addf(out, "tags:\n- quantdial\n- %s\n---\n\n# %s%s\n\nWritten by quantdial in the format %s.\n\n", format,
-              last_name(checkpoint->path), m->plan->quantized_count ? ", quantized" : "", format);
+    front_matter(x, out);
+    text_addf(out, "\n# %s%s\n\nWritten by quantdial in the format %s.\n\n", last_name(checkpoint->path),
+              m->plan->quantized_count ? ", quantized" : "", format);
     text_addf(out, "## How to load it\n\n%s\n\n", x->format->loading);
     add_accuracy(m->accuracy, out);
     text_addf(out, "## Recipe\n\n```json\n%s```\n\n", recipe ? recipe : "");

@@ -195,6 +195,7 @@ static bool ct_finish(Export *x, Error *err) {
 
 const FormatRow format_compressed_tensors = {
     .ending = ".safetensors",
+    .read_back = true,
     .loading = "```python\nfrom transformers import AutoModelForCausalLM  # with the package compressed-tensors\n"
                "model = AutoModelForCausalLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor "
                "`vllm serve FOLDER`.",
@@ -203,5 +204,4 @@ const FormatRow format_compressed_tensors = {
     .head = safetensors_head_of,
     .put = ct_put,
     .finish = ct_finish,
-    .verify = verify_tensors,
 };

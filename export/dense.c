@@ -115,6 +115,7 @@ const FormatRow format_dense = {
     .loading = "```python\nfrom transformers import AutoModelForCausalLM\n"
                "model = AutoModelForCausalLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor anything "
                "else that reads such a model.",
+    .read_back = true,
     .stacks = true,
     .check = dense_check,
     .describe = dense_describe,

@@ -51,12 +51,14 @@ static bool do_work(Export *x, Journal *journal, ExportResult *out, Progress *pr
 
 // That of a part compares hashes: what the loaders read is a whole folder.
 static bool verify(const Export *x, const Journal *journal, uint64_t *bytes, Progress *progress, Error *err) {
-    return x->format->verify && !x->options->parts ? x->format->verify(x, bytes, progress, err)
-                                                   : journal_check(x, journal, bytes, progress, err);
+    return x->options->parts ? journal_check(x, journal, bytes, progress, err)
+                             : verify_files(x, NULL, bytes, progress, err);
 }
 
 static bool run(Export *x, Journal *journal, ExportResult *out, Progress *progress, Error *err) {
     if (!journal_open(x, true, journal, err)) return false;
+    out->files = journal->end - journal->first;
+    out->bytes = journal_bytes(journal, x);
     out->was_complete = journal->complete;
     if (!journal->complete && !do_work(x, journal, out, progress, err)) return false;
     // What stands beside the weights may have changed in the model, or been lost here.
@@ -65,17 +67,25 @@ static bool run(Export *x, Journal *journal, ExportResult *out, Progress *progre
     return !x->options->verify || verify(x, journal, &out->verified, progress, err);
 }
 
+static bool run_single(Export *x, SingleFile *single, Journal *journal, ExportResult *out, Progress *progress,
+                       Error *err) {
+    if (!single_file_is_whole(single, x, &out->was_complete, err)) return false;
+    if (!out->was_complete)
+        return place_check(x, single->path, err) && run(x, journal, out, progress, err) &&
+               single_file_end(single, x->files[0].name, err);
+    out->files = x->file_count;
+    out->bytes = x->bytes;
+    return !x->options->verify || verify_files(x, single->path, &out->verified, progress, err);
+}
+
 bool export_run(const ExportModel *model, const ExportOptions *options, ExportResult *out, Progress *progress,
                 Error *err) {
     Export x = {0};
     SingleFile single;
     Journal journal = {.lock = -1};
     *out = (ExportResult){0};
-    bool ok = single_file_begin(options, formats[options->format], &single, err) &&
-              begin(model, &single.options, &x, err) && run(&x, &journal, out, progress, err) &&
-              single_file_end(&single, x.files[0].name, err);
-    out->files = journal.end - journal.first;
-    out->bytes = ok ? journal_bytes(&journal, &x) : 0;
+    const bool ok = single_file_begin(model->structure->checkpoint, options, formats[options->format], &single, err) &&
+                    begin(model, &single.options, &x, err) && run_single(&x, &single, &journal, out, progress, err);
     snprintf(out->warning, sizeof out->warning, "%s", x.warning);
     journal_free(&journal);
     units_free(&x);
@@ -128,19 +138,26 @@ static bool time_work(const Export *x, double *out, Error *err) {
     return true;
 }
 
+static bool look(const Export *x, Journal *journal, ExportForecast *out, Error *err) {
+    if (!journal_open(x, false, journal, err) || !disk_has_room(x->options->folder, missing_bytes(x, journal), err))
+        return false;
+    out->left = journal_left(journal, x);
+    return true;
+}
+
 bool export_forecast(const ExportModel *model, const ExportOptions *options, ExportForecast *out, Error *err) {
     Export x = {0};
     SingleFile single;
     Journal journal = {.lock = -1};
+    bool whole;
     *out = (ExportForecast){0};
-    bool ok = single_file_begin(options, formats[options->format], &single, err) &&
-              begin(model, &single.options, &x, err) && journal_open(&x, false, &journal, err) &&
-              disk_has_room(single.options.folder, missing_bytes(&x, &journal), err) &&
-              time_work(&x, &out->seconds, err);
+    const bool ok = single_file_begin(model->structure->checkpoint, options, formats[options->format], &single, err) &&
+                    begin(model, &single.options, &x, err) && single_file_is_whole(&single, &x, &whole, err) &&
+                    (whole || (place_check(&x, single.path, err) && look(&x, &journal, out, err))) &&
+                    time_work(&x, &out->seconds, err) && disk_room(single.options.folder, &out->room, err);
     if (ok) {
         out->files = x.file_count;
         out->bytes = x.bytes;
-        out->left = journal_left(&journal, &x);
         out->read = model->structure->checkpoint->bytes;
         out->memory = memory_of(&x);
         snprintf(out->warning, sizeof out->warning, "%s", x.warning);

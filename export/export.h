@@ -70,11 +70,13 @@ typedef struct ExportForecast {
     uint64_t left;   // bytes that are not yet in the folder
     uint64_t read;   // bytes of the checkpoint that are read
     uint64_t memory; // the most that is held beside the page cache
+    double room;     // bytes that the disk has left; infinite where it does not say
     double seconds;  // of computing, as measured on some of the matrices; reading and writing may take longer
     char warning[512];
 } ExportForecast;
 
-// False with the reason and the remedy where the format cannot hold the plan. Of the whole: the options name no part.
+// False with the reason and the remedy where the format cannot hold the plan, or the folder may not be written to or
+// has no room. Of the whole: the options name no part.
 bool export_forecast(const ExportModel *model, const ExportOptions *options, ExportForecast *out, Error *err);
 
 #define EXPORT_WORK "writing the model" // as Progress calls it

@@ -15,6 +15,8 @@
 //     verify.c      reading it back
 //     single_file.c a file instead of a folder
 //     folder.c      what stands beside the weights: index, tokenizer, model card, config.json
+//     card.c, front_matter.c   the model card
+//     place.c       whether anything can be written there
 //     export.c      all of it, in order
 //
 // A new format is one row: gptq.c is one to copy from.
@@ -101,9 +103,12 @@ typedef struct Export {
 struct FormatRow {
     const char *ending;  // of files of weights
     const char *loading; // for the model card: how to load it, in Markdown
+    const char *library; // for the model card: library_name; NULL: that of the model, or transformers; "": none
     bool one_file;
     bool stacks; // experts that share a tensor are units of their own, one behind the other, whether quantized or not
-    const char *config_key; // where config.json has the quantization, too; NULL: in quantization_config alone
+    bool read_back;                               // the loaders read it
+    bool rounds_zeros;                            // numbers with zero points are not exactly those of the plan
+    bool says_mlx;                                // config.json has the quantization as "quantization", too
     void (*name)(const Export *x, OutFile *file); // NULL: "model", with a number where there are several
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
     bool (*check)(Export *x, Error *err);
@@ -116,8 +121,6 @@ struct FormatRow {
     void (*put)(const Export *x, const Unit *unit, const Piece *piece);
     // What stands beside the weights, config.json last. May set x->warning.
     bool (*finish)(Export *x, Error *err);
-    // Reads the weights back and compares; NULL: the hashes of the files are compared with the journal.
-    bool (*verify)(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
 };
 
 extern const FormatRow format_compressed_tensors, format_gguf, format_mlx, format_gptq, format_dense;
@@ -150,6 +153,8 @@ typedef struct Refusal {
 
 // False when one of them holds for a quantized linear; the message names the first and how many there are.
 bool refuse_linears(const Export *x, const Refusal *refusals, size_t count, Error *err);
+// False when a linear that stays is one of several experts in a tensor of codes. Of every format but those that stack.
+bool refuse_stored_stacks(const Export *x, Error *err);
 // Engines store q, k, v and gate, up as one matrix: false when some of a set are quantized and some not, or not alike.
 bool refuse_sets(const Export *x, bool (*alike)(const Decision *a, const Decision *b), Error *err);
 
@@ -162,8 +167,9 @@ bool refuses_transposed(const Export *x, const Linear *linear, const Decision *d
 bool refuses_stack(const Export *x, const Linear *linear, const Decision *decision);
 bool refuses_partial_group(const Export *x, const Linear *linear, const Decision *decision);
 bool refuses_all_but_symmetric(const Export *x, const Linear *linear, const Decision *decision);
-#define REFUSE_TRANSPOSED \
-    "is stored as [in, out] (Conv1D), which no engine quantizes in this format; use another format"
+#define REFUSE_TRANSPOSED                                                                                            \
+    "is stored as [in, out] (Conv1D), whose codes transformers does not find; leave it out with \"ignore\", or use " \
+    "--format dense"
 #define REFUSE_STACK                                                                                               \
     "is an expert in one tensor with others, which cannot be split; leave the experts out with \"ignore\" in the " \
     "recipe"
@@ -227,9 +233,10 @@ int unit_threads(const Unit *unit); // that make its pieces at once
 bool write_files(const Export *x, Journal *journal, uint64_t *written, Progress *progress, Error *err);
 // ---- verify.c ----
 
-// For formats in safetensors files that the loaders read: every byte against what is made once more, and what the
-// loaders make of codes and scales against what the plan's codes stand for.
-bool verify_tensors(const Export *x, uint64_t *bytes, Progress *progress, Error *err);
+// Every byte of the files against what is made once more; and where the loaders read the format, what they make of
+// codes and scales against what the plan's codes stand for. path: of the only file, where it is not in the folder; or
+// NULL.
+bool verify_files(const Export *x, const char *path, uint64_t *bytes, Progress *progress, Error *err);
 
 // ---- journal.c ----
 
@@ -247,14 +254,18 @@ struct Journal {
     uint64_t source, plan, layout; // hashes of what the work is
 };
 
+// Rises when the same work would give other bytes, or the same in another order.
+enum { JOURNAL_VERSION = 2 };
+
 // The journal of the folder, or a new one. Refuses a folder that is not empty and not of this work, unless the options
 // say overwrite: then its files are removed. write: false changes nothing and says what is there.
 bool journal_open(const Export *x, bool write, Journal *out, Error *err);
 bool journal_check(const Export *x, const Journal *journal, uint64_t *bytes, Progress *progress, Error *err); // hashes
 bool journal_keep(const Journal *journal, const Export *x, Error *err); // on the disk
 void journal_free(Journal *journal);
-uint64_t journal_left(const Journal *journal, const Export *x);  // bytes that are not on the disk
-uint64_t journal_room(const Journal *journal, const Export *x);  // that the disk needs to have for them
+uint64_t journal_plan(const Export *x);                         // a hash of the plan, and of what is measured and in it
+uint64_t journal_left(const Journal *journal, const Export *x); // bytes that are not on the disk
+uint64_t journal_room(const Journal *journal, const Export *x); // that the disk needs to have for them
 uint64_t journal_bytes(const Journal *journal, const Export *x); // of its files
 
 // What a journal of this work says of the files [first, end). Refuses that of another. parts: 0 for that of one
@@ -288,6 +299,12 @@ bool folder_finish(const Export *x, const char *quantization, Error *err);
 bool folder_put_card(const Export *x, Error *err);
 bool folder_put(const Export *x, const char *name, Text *text, Error *err); // frees the text
 
+// ---- place.c ----
+
+// Whether the folder of the options, which need not be there yet, can be written to by the kind and the rights of what
+// is there. shown: what the user named.
+bool place_check(const Export *x, const char *shown, Error *err);
+
 // ---- single_file.c ----
 
 typedef struct SingleFile {
@@ -296,14 +313,19 @@ typedef struct SingleFile {
     char *folder; // NULL: a folder is meant
 } SingleFile;
 
-// Refuses a file that is there, unless the options say overwrite. Free with single_file_free in any case.
-bool single_file_begin(const ExportOptions *options, const FormatRow *format, SingleFile *out, Error *err);
+// Refuses a file of the model itself. Free with single_file_free in any case.
+bool single_file_begin(const Checkpoint *source, const ExportOptions *options, const FormatRow *format, SingleFile *out,
+                       Error *err);
+// Whether the file is there already, as this work would write it: its head says from what and by which plan it was
+// made. Another file is refused, unless the options say overwrite.
+bool single_file_is_whole(const SingleFile *file, const Export *x, bool *whole, Error *err);
 bool single_file_end(SingleFile *file, const char *name, Error *err); // moves it to its place
-void single_file_free(SingleFile *file);
+void single_file_free(SingleFile *file);                              // in any case
 
 // ---- card.c ----
 
-void model_card(const Export *x, Text *out); // Markdown
+void model_card(const Export *x, Text *out);   // Markdown
+void front_matter(const Export *x, Text *out); // what it begins with, YAML between lines of dashes
 
 // ---- config_text.c ----
 

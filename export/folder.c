@@ -7,9 +7,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "export/export_parts.h"
+#include "loaders/documents.h"
 
 #define COPY_LIMIT ((size_t)1 << 30)
 #define CONFIG_LIMIT ((size_t)16 << 20)
+#define MLX_KEY "quantization"
 #define OTHERS ((uint64_t)1 << 20) // more than the configuration and the journal take
 
 // Copied as they are, when they are there: what turns text into ids and back, how to sample, the model's own code.
@@ -56,8 +58,9 @@ static bool copy_file(const Export *x, const char *from, const char *name, Error
 // Calls `each` for every file that is copied.
 static bool for_each_copied(const Export *x, bool (*each)(const Export *, const char *, const char *, void *, Error *),
                             void *context, Error *err) {
-    const char *folder = x->model->structure->checkpoint->folder;
-    DIR *dir = opendir(folder);
+    const Checkpoint *checkpoint = x->model->structure->checkpoint;
+    const char *folder = checkpoint->folder;
+    DIR *dir = source_is_gguf(checkpoint->documents) ? NULL : opendir(folder); // what lies beside a GGUF may be others'
     bool ok = true;
     for (struct dirent *entry; ok && dir && (entry = readdir(dir));) {
         if (!folder_copies(entry->d_name)) continue;
@@ -66,6 +69,23 @@ static bool for_each_copied(const Export *x, bool (*each)(const Export *, const 
         free(path);
     }
     if (dir) closedir(dir);
+    return ok;
+}
+
+// A GGUF file has its tokenizer inside. One that cannot be read is left out.
+static bool put_made(const Export *x, Error *err) {
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json"};
+    const char *source = x->model->structure->checkpoint->documents;
+    bool ok = true;
+    for (int i = 0; i < 2 && ok && source_is_gguf(source); i++) {
+        cJSON *document;
+        if (!document_read(source, names[i], &document, NULL)) continue;
+        Text text = {.data = json_print(document)};
+        if (text.data) text.length = strlen(text.data);
+        text.failed = !text.data;
+        ok = folder_put(x, names[i], &text, err);
+        cJSON_Delete(document);
+    }
     return ok;
 }
 
@@ -84,6 +104,8 @@ static bool count_one(const Export *x, const char *path, const char *name, void 
 uint64_t folder_bytes(const Export *x) {
     uint64_t bytes = OTHERS;
     for_each_copied(x, count_one, &bytes, NULL);
+    const Checkpoint *checkpoint = x->model->structure->checkpoint;
+    if (source_is_gguf(checkpoint->documents)) bytes += 2 * checkpoint->files[0].head_bytes;
     return bytes + 200 * x->unit_count; // the index, the card
 }
 
@@ -127,16 +149,22 @@ static bool unties_head(const Export *x) {
     return s->head >= 0 && s->linears[s->head].weight == s->embedding && x->model->plan->decisions[s->head].quantized;
 }
 
+// As the file has it, but for a GGUF, which has none.
 static bool read_config(const Export *x, Text *out, Error *err) {
-    char *path = path_join(x->model->structure->checkpoint->folder, "config.json");
+    const char *source = x->model->structure->checkpoint->documents;
+    cJSON *document;
+    if (!document_read(source, "config.json", &document, err)) return false;
+    char *path = path_join(source, "config.json");
     bool ok = path || error_memory(err, "config.json");
-    ok = ok && file_read(path, CONFIG_LIMIT, &out->data, &out->length, err);
-    if (ok) {
-        cJSON *document = json_parse(out->data, out->length, err);
-        ok = document ? cJSON_IsObject(document) || error_set(err, "%s: is no JSON object", path)
-                      : error_prefix(err, "%s", path);
-        cJSON_Delete(document);
+    if (ok && source_is_gguf(source)) {
+        out->data = cJSON_Print(document);
+        ok = out->data || error_memory(err, path);
+        if (ok) out->length = strlen(out->data);
+    } else {
+        ok = ok && file_read(path, CONFIG_LIMIT, &out->data, &out->length, err);
     }
+    if (ok && !cJSON_IsObject(document)) ok = error_set(err, "%s: is no JSON object", path);
+    cJSON_Delete(document);
     free(path);
     return ok;
 }
@@ -155,7 +183,7 @@ static bool write_config(const Export *x, const char *quantization, Error *err) 
         return false;
     }
     config_text_set(&text, "quantization_config", quantization);
-    if (x->format->config_key) config_text_set(&text, x->format->config_key, quantization);
+    config_text_set(&text, MLX_KEY, x->format->says_mlx ? quantization : NULL); // that of a model of MLX is gone
     if (x->options->type != EXPORT_TYPE_MODEL) {
         static const char *const names[] = {NULL, "\"bfloat16\"", "\"float16\"", "\"float32\""};
         config_text_set(&text, "torch_dtype", names[x->options->type]);
@@ -166,6 +194,6 @@ static bool write_config(const Export *x, const char *quantization, Error *err) 
 }
 
 bool folder_finish(const Export *x, const char *quantization, Error *err) {
-    return (x->file_count == 1 || write_index(x, err)) && for_each_copied(x, copy_one, NULL, err) &&
+    return (x->file_count == 1 || write_index(x, err)) && for_each_copied(x, copy_one, NULL, err) && put_made(x, err) &&
            folder_put_card(x, err) && write_config(x, quantization, err);
 }

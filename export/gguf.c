@@ -1,13 +1,14 @@
 // GGUF as a format of the export: one file that llama.cpp reads, with the tokenizer inside.
 #include <assert.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "export/export_parts.h"
 #include "export/gguf_blocks.h"
+#include "export/gguf_can_run.h"
 #include "export/gguf_keys.h"
-#include "export/gguf_names.h"
 #include "export/gguf_tokenizer.h"
 
 // ---- What can be held ----
@@ -51,7 +52,7 @@ static bool check(Export *x, Error *err) {
     note_activations(x);
     GgufHead unused = {0}; // what it would say is known now
     const bool ok =
-        gguf_add_tokenizer(&unused, s->checkpoint->folder, (size_t)s->embedding->shape[0], note, sizeof note, err);
+        gguf_add_tokenizer(&unused, s->checkpoint->documents, (size_t)s->embedding->shape[0], note, sizeof note, err);
     warn(x, note);
     gguf_head_free(&unused);
     x->own = array_new(1, sizeof(GgufScales));
@@ -165,14 +166,26 @@ static GgufType commonest_type(const Export *x, const OutFile *file) {
     return most;
 }
 
+// By which a file that is there is known to be this one (single_file.c).
+static void add_origin(const Export *x, GgufHead *head) {
+    char hash[24];
+    gguf_key_u32(head, "quantdial.export", JOURNAL_VERSION);
+    snprintf(hash, sizeof hash, "%016" PRIx64, x->model->structure->checkpoint->content);
+    gguf_key_string(head, "quantdial.source", hash);
+    snprintf(hash, sizeof hash, "%016" PRIx64, journal_plan(x));
+    gguf_key_string(head, "quantdial.plan", hash);
+}
+
 static bool head(const Export *x, OutFile *file, Error *err) {
     const ModelStructure *s = x->model->structure;
     GgufHead head = {0};
     Text first = {0}; // data that belongs to no unit; it stands at the end of what is written before them
     char note[256];
     gguf_add_keys(&head, s, commonest_type(x, file));
+    add_origin(x, &head);
     gguf_add_rope(&head, &s->config, &first);
-    bool ok = gguf_add_tokenizer(&head, s->checkpoint->folder, (size_t)s->embedding->shape[0], note, sizeof note, err);
+    bool ok =
+        gguf_add_tokenizer(&head, s->checkpoint->documents, (size_t)s->embedding->shape[0], note, sizeof note, err);
     for (size_t i = file->first; i < file->end; i++) {
         const OutTensor *t = &x->units[i].tensors[0];
         const uint64_t at = gguf_head_add(&head, t->name, (GgufType)t->type, t->rank, t->shape);
@@ -207,6 +220,7 @@ static bool finish(Export *x, Error *err) {
 }
 
 const FormatRow format_gguf = {
+    .library = "",
     .ending = ".gguf",
     .loading = "```sh\nllama-cli -m FILE.gguf\n```",
     .one_file = true,

@@ -122,12 +122,6 @@ static void pack_row(const QuantizedWeight *w, GgufType type, size_t o, uint8_t 
     }
 }
 
-size_t gguf_source_row(size_t row, size_t head_dim) {
-    if (!head_dim) return row;
-    const size_t in_head = row % head_dim;
-    return row - in_head + in_head / 2 + in_head % 2 * (head_dim / 2);
-}
-
 void gguf_pack(const QuantizedWeight *w, GgufType type, size_t head_dim, size_t first, size_t rows, uint8_t *out) {
     const size_t bytes = gguf_bytes(type, w->in);
 #pragma omp parallel for schedule(static)

@@ -25,8 +25,3 @@ void gguf_scales_note(const GgufScales *scales, char *out, size_t size);
 // Rows first … first + rows − 1 as the file has them into out [rows · gguf_bytes(type, in)]. head_dim: of q and k where
 // the architecture pairs neighbours (gguf_source_row); else 0.
 void gguf_pack(const QuantizedWeight *w, GgufType type, size_t head_dim, size_t first, size_t rows, uint8_t *out);
-
-// Rotary positions turn pairs of rows of a head. Checkpoints have a pair's two in the two halves of the head, llama.cpp
-// for some architectures side by side: [heads, 2, half] becomes [heads, half, 2]. The row of the checkpoint that the
-// file has as `row`; head_dim 0: the same.
-size_t gguf_source_row(size_t row, size_t head_dim);

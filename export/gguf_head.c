@@ -3,30 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { VERSION = 3, BLOCK = 32 };
+enum { VERSION = 3 };
 
 // Kinds of single values, as the file numbers them.
 enum { KIND_U32 = 4, KIND_F32 = 6, KIND_BOOL = 7, KIND_STRING = 8, KIND_LIST = 9 };
-
-// Of 32 elements.
-static const struct {
-    GgufType type;
-    const char *name;
-    unsigned bytes;
-} types[] = {
-    {GGUF_F32, "F32", 128},  {GGUF_F16, "F16", 64},   {GGUF_BF16, "BF16", 64},
-    {GGUF_Q4_0, "Q4_0", 18}, {GGUF_Q4_1, "Q4_1", 20}, {GGUF_Q8_0, "Q8_0", 34},
-};
-
-static size_t type_index(GgufType type) {
-    size_t i = 0;
-    while (types[i].type != type) i++;
-    return i;
-}
-
-const char *gguf_type_name(GgufType type) { return types[type_index(type)].name; }
-
-uint64_t gguf_bytes(GgufType type, uint64_t elements) { return elements * types[type_index(type)].bytes / BLOCK; }
 
 // Little-endian, as every machine this is built for.
 static void add_u32(Text *text, uint32_t value) { text_add(text, (const char *)&value, sizeof value); }

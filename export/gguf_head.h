@@ -12,22 +12,9 @@
 #include <stdint.h>
 
 #include "base/array.h"
+#include "loaders/gguf_formats.h"
 
 #define GGUF_ALIGNMENT 32 // of the data of tensors
-
-// Element types as the file numbers them. Q…: blocks of 32 elements of a row.
-typedef enum GgufType {
-    GGUF_F32 = 0,
-    GGUF_F16 = 1,
-    GGUF_Q4_0 = 2,
-    GGUF_Q4_1 = 3,
-    GGUF_Q8_0 = 8,
-    GGUF_BF16 = 30,
-} GgufType;
-
-const char *gguf_type_name(GgufType type); // "Q4_0"
-// What `elements` of them take; of blocks a multiple of 32.
-uint64_t gguf_bytes(GgufType type, uint64_t elements);
 
 typedef struct GgufHead {
     Text text; // after gguf_head_end: the bytes before the data

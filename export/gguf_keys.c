@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "export/gguf_names.h"
+#include "loaders/gguf_names.h"
 
 enum { QUANTIZATION_VERSION = 2 };
 
@@ -28,7 +28,8 @@ static void make_plain(char *name) {
 void gguf_model_name(const ModelStructure *structure, char *out, size_t size) {
     const Checkpoint *checkpoint = structure->checkpoint;
     last_part(checkpoint->path, out, size);
-    const char *dot = strrchr(out, '.');
+    char *dot = strrchr(out, '.');
+    if (dot && strcmp(dot, ".gguf") == 0) *dot = '\0';
     const bool is_file = dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".json") == 0);
     char *whole =
         strcmp(out, ".") == 0 || strcmp(out, "..") == 0 || is_file ? realpath(checkpoint->folder, NULL) : NULL;
@@ -39,13 +40,12 @@ void gguf_model_name(const ModelStructure *structure, char *out, size_t size) {
 
 // general.file_type, which is for people.
 static uint32_t file_type(GgufType most) {
-    switch (most) {
-    case GGUF_F32: return 0;
-    case GGUF_F16: return 1;
-    case GGUF_Q4_0: return 2;
-    case GGUF_Q4_1: return 3;
-    case GGUF_Q8_0: return 7;
-    case GGUF_BF16: return 32;
+    static const struct {
+        GgufType type;
+        uint32_t number;
+    } numbers[] = {{GGUF_F16, 1}, {GGUF_Q4_0, 2}, {GGUF_Q4_1, 3}, {GGUF_Q8_0, 7}, {GGUF_BF16, 32}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (numbers[i].type == most) return numbers[i].number;
     }
     return 0;
 }
@@ -66,12 +66,11 @@ static void add_sizes(GgufHead *head, const ModelConfig *c, size_t vocab) {
     // What dynamic scaling adds to the positions llama.cpp cannot give.
     gguf_key_u32(head, ".context_length",
                  c->rope_scaling == ROPE_DYNAMIC ? (uint32_t)c->rope_original_positions : (uint32_t)c->max_positions);
-    gguf_key_u32(head, ".embedding_length", (uint32_t)c->hidden);
-    gguf_key_u32(head, ".block_count", (uint32_t)c->layers);
-    gguf_key_u32(head, ".feed_forward_length", (uint32_t)c->ffn);
-    gguf_key_u32(head, ".attention.head_count", (uint32_t)c->heads);
-    gguf_key_u32(head, ".attention.head_count_kv", (uint32_t)c->kv_heads);
-    gguf_key_u32(head, ".attention.key_length", (uint32_t)c->head_dim);
+    for (const GgufSize *size = gguf_sizes; size->key; size++) {
+        int value;
+        memcpy(&value, (const char *)c + size->at, sizeof value);
+        gguf_key_u32(head, size->key, (uint32_t)value);
+    }
     gguf_key_u32(head, ".attention.value_length", (uint32_t)c->head_dim);
     gguf_key_f32(head, ".attention.layer_norm_rms_epsilon", c->norm_eps);
 }

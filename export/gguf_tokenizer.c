@@ -5,47 +5,9 @@
 #include <string.h>
 
 #include "loaders/chat/chat_template.h"
+#include "loaders/gguf_pre.h"
 
 // ---- How texts are cut ----
-
-// Patterns of tokenizer.json, one step per line. `…` stands for any one step: a class of letters that is too long.
-#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define BEHIND_DIGITS "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+\n"
-#define CASED(end, digits)                                                                                      \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" end             \
-    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" end "|" digits \
-    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+\n"
-#define GPT2 "byte level\n"
-#define LLAMA3 CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" BEHIND_DIGITS
-#define QWEN2 CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" BEHIND_DIGITS
-#define QWEN35                                                                                                      \
-    CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+" \
-                 "|\\s+(?!\\S)|\\s+\n"
-#define DEEPSEEK3                                                                                  \
-    "\\p{N}{1,3}\n[一-龥぀-ゟ゠-ヿ]+\n[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+" \
-    "|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+\n"
-#define DEEPSEEK_LLM "[\\r\\n]\n…\n…\n\\s+$\n[一-龥ࠀ-一가-퟿]+\n\\p{N}\n"
-#define DEEPSEEK_CODER "[\\r\\n]\n\\s?\\p{L}+\n\\s?\\p{P}+\n[一-龥ࠀ-一가-퟿]+\n\\p{N}\n"
-#define FALCON "punctuation Contiguous\n" GPT2 "\\p{N}+\n[0-9][0-9][0-9]\n"
-
-static const struct {
-    const char *name, *steps;
-    bool whole_words; // a piece that is a token is never cut (ignore_merges)
-} rules[] = {
-    {"gpt-2", GPT2, false},
-    {"llama-bpe", LLAMA3, true},
-    {"dbrx", LLAMA3, false},
-    {"qwen2", QWEN2, false},
-    {"qwen35", QWEN35, false},
-    {"smollm", "\\p{N}\n" GPT2, false},
-    {"tekken", CASED("", "\\p{N}"), true},
-    {"gpt-4o", CASED(CONTRACTIONS "?", "\\p{N}{1,3}"), false},
-    {"deepseek-v3", DEEPSEEK3, false},
-    {"deepseek-llm", DEEPSEEK_LLM, false},
-    {"deepseek-coder", DEEPSEEK_CODER, false},
-    {"falcon", FALCON, false},
-};
-#define RULES (sizeof rules / sizeof *rules)
 
 static const char *string_of(const cJSON *object, const char *key) {
     const char *string = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
@@ -92,9 +54,9 @@ static void add_steps(const cJSON *pre, Text *out) {
     } else if (strcmp(type, "Digits") == 0) {
         text_addf(out, is_true(pre, "individual_digits", false) ? "\\p{N}\n" : "\\p{N}+\n");
     } else if (strcmp(type, "Punctuation") == 0) {
-        text_addf(out, "punctuation %s\n", string_of(pre, "behavior"));
+        text_addf(out, GGUF_PRE_PUNCTUATION "%s\n", string_of(pre, "behavior"));
     } else if (strcmp(type, "ByteLevel") == 0) {
-        if (is_true(pre, "use_regex", true)) text_addf(out, GPT2);
+        if (is_true(pre, "use_regex", true)) text_addf(out, GGUF_PRE_BYTES);
         if (is_true(pre, "add_prefix_space", true)) text_addf(out, "space\n");
     } else {
         text_addf(out, "%s\n", type);
@@ -102,7 +64,7 @@ static void add_steps(const cJSON *pre, Text *out) {
 }
 
 static bool steps_equal(const char *wanted, const char *found) {
-    static const char any[] = "…\n";
+    static const char any[] = GGUF_PRE_ANY;
     while (*wanted && *found) {
         const size_t n = strcspn(wanted, "\n") + 1, m = strcspn(found, "\n") + 1;
         if (strncmp(wanted, any, sizeof any - 1) != 0 && (n != m || memcmp(wanted, found, n) != 0)) return false;
@@ -119,8 +81,8 @@ const char *gguf_pre_tokenizer(const Tokenizer *tokenizer) {
     Text steps = {0};
     const char *name = NULL;
     add_steps(cJSON_GetObjectItemCaseSensitive(settings, "pre_tokenizer"), &steps);
-    for (size_t i = 0; i < RULES && !steps.failed && steps.data; i++) {
-        if (rules[i].whole_words == whole_words && steps_equal(rules[i].steps, steps.data)) name = rules[i].name;
+    for (const GgufPre *pre = gguf_pres; pre->name && !name && !steps.failed && steps.data; pre++) {
+        if (pre->whole_words == whole_words && steps_equal(pre->steps, steps.data)) name = pre->name;
     }
     text_free(&steps);
     return name;
@@ -177,9 +139,6 @@ static bool only_composes(const cJSON *normalizer) {
 
 // ---- Tokens ----
 
-// Of tokenizer.ggml.token_type.
-enum { TYPE_ORDINARY = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER = 4, TYPE_UNUSED = 5, TYPE_BYTE = 6 };
-
 typedef struct Making {
     GgufHead *head;
     const Tokenizer *tokenizer;
@@ -235,12 +194,12 @@ static void add_normalized_token(const char *text, size_t length, GgufHead *head
 }
 
 static int type_of(const Making *m, int32_t id, TokenKind kind, const char *text, size_t length) {
-    if (kind == TOKEN_NONE || m->twice[id]) return TYPE_UNUSED;
-    if (m->kind == KIND_SPACES && id == m->unknown) return TYPE_UNKNOWN;
-    if (kind == TOKEN_SPECIAL) return TYPE_CONTROL;
-    if (kind == TOKEN_ADDED || kind == TOKEN_NORMALIZED) return TYPE_USER;
+    if (kind == TOKEN_NONE || m->twice[id]) return GGUF_TOKEN_UNUSED;
+    if (m->kind == KIND_SPACES && id == m->unknown) return GGUF_TOKEN_UNKNOWN;
+    if (kind == TOKEN_SPECIAL) return GGUF_TOKEN_CONTROL;
+    if (kind == TOKEN_ADDED || kind == TOKEN_NORMALIZED) return GGUF_TOKEN_USER;
     const bool is_byte = length == 6 && memcmp(text, "<0x", 3) == 0 && text[5] == '>';
-    return m->kind == KIND_SPACES && is_byte ? TYPE_BYTE : TYPE_ORDINARY;
+    return m->kind == KIND_SPACES && is_byte ? GGUF_TOKEN_BYTE : GGUF_TOKEN_ORDINARY;
 }
 
 static void add_tokens(const Making *m) {
@@ -250,7 +209,7 @@ static void add_tokens(const Making *m) {
     for (int32_t id = 0; (size_t)id < m->vocab; id++) {
         const char *text = tokenizer_content(m->tokenizer, id, &length, &kind);
         const int type = type_of(m, id, kind, text, length);
-        if (type == TYPE_UNUSED) {
+        if (type == GGUF_TOKEN_UNUSED) {
             char unused[32];
             gguf_item_string(m->head, unused, (size_t)snprintf(unused, sizeof unused, "[PAD%d]", id));
         } else if (kind == TOKEN_NORMALIZED) {
@@ -325,20 +284,29 @@ static void add_id(GgufHead *head, const char *key, int32_t id) {
     if (id >= 0) gguf_key_u32(head, key, (uint32_t)id);
 }
 
+// The first token that is put before a text, or the last behind it; −1: none.
+static int32_t outer_token(const TokenIds *around, bool last) {
+    return around->count ? around->ids[last ? around->count - 1 : 0] : -1;
+}
+
+// Tokens around a text that tokenizer_config.json does not name begin and end it all the same.
 static bool add_specials(const Making *m, Error *err) {
-    const int32_t bos = special_id(m->tokenizer, "bos_token"), eos = special_id(m->tokenizer, "eos_token");
+    TokenIds before = {0}, after = {0};
+    const bool ok = tokenizer_encode_part(m->tokenizer, "", 0, true, false, &before, err) &&
+                    tokenizer_encode_part(m->tokenizer, "", 0, false, true, &after, err);
+    const int32_t first = outer_token(&before, false), last = outer_token(&after, true);
+    int32_t bos = special_id(m->tokenizer, "bos_token"), eos = special_id(m->tokenizer, "eos_token");
+    token_ids_free(&before);
+    token_ids_free(&after);
+    if (bos < 0) bos = first;
+    if (eos < 0) eos = last;
     add_id(m->head, "tokenizer.ggml.bos_token_id", bos);
     add_id(m->head, "tokenizer.ggml.eos_token_id", eos);
     add_id(m->head, "tokenizer.ggml.unknown_token_id", m->unknown);
     add_id(m->head, "tokenizer.ggml.padding_token_id", special_id(m->tokenizer, "pad_token"));
-    TokenIds around = {0};
-    if (!tokenizer_encode(m->tokenizer, "", 0, true, &around, err)) return false;
-    const bool before = around.count && around.ids[0] == bos;
-    const bool after = around.count > (size_t)before && around.ids[around.count - 1] == eos;
-    gguf_key_bool(m->head, "tokenizer.ggml.add_bos_token", before);
-    gguf_key_bool(m->head, "tokenizer.ggml.add_eos_token", after);
-    token_ids_free(&around);
-    return true;
+    gguf_key_bool(m->head, "tokenizer.ggml.add_bos_token", first >= 0 && first == bos);
+    gguf_key_bool(m->head, "tokenizer.ggml.add_eos_token", last >= 0 && last == eos);
+    return ok;
 }
 
 static void add_chat_template(GgufHead *head, const char *folder, char *note, size_t size) {

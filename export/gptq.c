@@ -272,6 +272,7 @@ static bool gptq_finish(Export *x, Error *err) {
 
 const FormatRow format_gptq = {
     .ending = ".safetensors",
+    .read_back = true,
     .loading = "`vllm serve FOLDER`, or\n\n```python\nfrom gptqmodel import GPTQModel\n"
                "model = GPTQModel.load(\"this folder\")\n```",
     .check = gptq_check,
@@ -279,5 +280,4 @@ const FormatRow format_gptq = {
     .head = safetensors_head_of,
     .put = gptq_put,
     .finish = gptq_finish,
-    .verify = verify_tensors,
 };

@@ -17,13 +17,11 @@
 #include "quant/equalize.h"
 
 #define JOURNAL_LIMIT ((size_t)64 << 20)
-// Rises when the same work would give other bytes, or the same in another order.
-enum { JOURNAL_VERSION = 2 };
 
 // ---- What the work is ----
 
 // The plan, and the measured ranges behind factors.
-static uint64_t hash_plan(const Export *x) {
+uint64_t journal_plan(const Export *x) {
     const ExportModel *m = x->model;
     uint64_t hash = plan_hash(m->plan);
     for (int i = 0; i < m->plan->linear_count; i++) {
@@ -332,6 +330,9 @@ bool journal_lock(const Export *x, int operation, Journal *out, Error *err) {
 static bool begin(const Export *x, bool write, Journal *out, Error *err) {
     const char *folder = x->options->folder;
     const bool used = journal_folder_used(folder) || parts_are_there(folder);
+    if (write && !used && !file_exists(out->path) &&
+        !disk_has_room(folder, journal_room(out, x) + folder_bytes(x), err))
+        return false;
     if (write && (!folder_make(folder, err) || !journal_lock(x, LOCK_EX, out, err))) return false;
     if (file_exists(out->path)) {
         if (write && !for_each_of(folder, is_left_over, remove_one, NULL, err)) return false;
@@ -356,7 +357,7 @@ bool journal_open(const Export *x, bool write, Journal *out, Error *err) {
                      .end = x->file_count,
                      .lock = -1,
                      .source = x->model->structure->checkpoint->content,
-                     .plan = hash_plan(x),
+                     .plan = journal_plan(x),
                      .layout = hash_layout(x)};
     if (!out->path || !out->files) return error_memory(err, "the journal");
     for (int f = 0; f < x->file_count; f++) out->files[f].hash = HASH_START;

@@ -188,10 +188,13 @@ static bool mlx_finish(Export *x, Error *err) {
 }
 
 const FormatRow format_mlx = {
+    .library = "mlx",
+    .read_back = true,
+    .rounds_zeros = true,
     .ending = ".safetensors",
     .loading = "```python\nfrom mlx_lm import load, generate\n"
                "model, tokenizer = load(\"this folder\")\n```",
-    .config_key = "quantization",
+    .says_mlx = true,
     .check = mlx_check,
     .describe = mlx_describe,
     .head = safetensors_head_of,

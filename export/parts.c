@@ -129,6 +129,7 @@ bool part_open(const Export *x, bool write, Journal *out, Error *err) {
     const ExportOptions *o = x->options;
     Gathered g = {.x = x, .journal = out, .parts = o->parts};
     part_files(o->part, o->parts, x->file_count, &out->first, &out->end);
+    if (write && !file_exists(out->path) && !disk_has_room(o->folder, journal_room(out, x), err)) return false;
     if (write && (!folder_make(o->folder, err) || !journal_lock(x, LOCK_SH, out, err))) return false;
     bool finished;
     if (!check_whole(x, &finished, out, err)) return false;

@@ -6,12 +6,12 @@
 
 bool refuses_transposed(const Export *x, const Linear *linear, const Decision *d) {
     (void)x, (void)d;
-    return linear->transposed;
+    return linear->transposed && !tensor_is_slice(linear->weight);
 }
 
 bool refuses_stack(const Export *x, const Linear *linear, const Decision *d) {
     (void)x, (void)d;
-    return tensor_in_file(linear->weight) != linear->weight && linear->expert >= 0 && !linear->weight->made;
+    return tensor_is_slice(linear->weight);
 }
 
 bool refuses_partial_group(const Export *x, const Linear *linear, const Decision *d) {
@@ -38,6 +38,24 @@ bool refuse_linears(const Export *x, const Refusal *refusals, size_t count, Erro
                              found == 1 ? "" : "s");
     }
     return true;
+}
+
+// What stays is copied from the file. Codes of experts in one tensor cannot be, beside those of this format, and as
+// numbers they would be matrices that no engine asks for.
+bool refuse_stored_stacks(const Export *x, Error *err) {
+    const ModelStructure *s = x->model->structure;
+    int count = 0, first = -1;
+    for (int i = 0; i < s->linear_count && !x->format->stacks; i++) {
+        const Linear *linear = &s->linears[i];
+        const bool codes = tensor_is_slice(linear->weight) && linear->weight->stored;
+        if (!codes || x->model->plan->decisions[i].quantized) continue;
+        if (!count++) first = i;
+    }
+    return !count || error_set(err,
+                               "%s: is an expert stored as %s in one tensor with others, which the format %s does not "
+                               "hold; write the model with --format dense, and quantize what that gives (%d linears)",
+                               s->linears[first].name, s->linears[first].weight->stored,
+                               export_format_names[x->options->format], count);
 }
 
 bool refuse_sets(const Export *x, bool (*alike)(const Decision *a, const Decision *b), Error *err) {

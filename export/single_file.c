@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -15,15 +16,45 @@ static bool is_meant(const FormatRow *format, const char *path) {
     return length > ending && strcmp(path + length - ending, format->ending) == 0 && !folder_exists(path);
 }
 
-bool single_file_begin(const ExportOptions *options, const FormatRow *format, SingleFile *out, Error *err) {
+static bool is_source(const Checkpoint *checkpoint, const char *path) {
+    struct stat a, b;
+    for (size_t f = 0; f < checkpoint->file_count; f++) {
+        if (stat(path, &a) == 0 && stat(checkpoint->files[f].path, &b) == 0 && a.st_dev == b.st_dev &&
+            a.st_ino == b.st_ino)
+            return true;
+    }
+    return false;
+}
+
+bool single_file_begin(const Checkpoint *source, const ExportOptions *options, const FormatRow *format, SingleFile *out,
+                       Error *err) {
     *out = (SingleFile){.options = *options, .path = options->folder};
     if (!is_meant(format, options->folder)) return true;
-    if (file_exists(out->path) && !options->overwrite)
-        return error_set(err, "%s: is there already; name another file with -o, or replace it with --overwrite",
-                         out->path);
+    if (is_source(source, out->path))
+        return error_set(err, "%s: is the model itself; name another file with -o", out->path);
     if (asprintf(&out->folder, "%s.unfinished", options->folder) < 0) out->folder = NULL;
     out->options.folder = out->folder;
     return out->folder || error_memory(err, options->folder);
+}
+
+// The head has hashes of model and plan (gguf.c), and says of every tensor what it is and where.
+static bool has_head(const char *path, const OutFile *file, bool *same, Error *err) {
+    Mapping *mapping;
+    if (!mapping_open(path, &mapping, err)) return false;
+    *same = mapping_bytes(mapping) == out_file_bytes(file) &&
+            memcmp(mapping_data(mapping), file->head.data, file->head.length) == 0;
+    mapping_close(mapping);
+    return true;
+}
+
+bool single_file_is_whole(const SingleFile *file, const Export *x, bool *whole, Error *err) {
+    *whole = false;
+    if (!file->folder || file->options.overwrite || !file_exists(file->path)) return true;
+    return has_head(file->path, &x->files[0], whole, err) &&
+           (*whole || error_set(err,
+                                "%s: is there already, and is not what this recipe makes of this model; name another "
+                                "file with -o, or replace it with --overwrite",
+                                file->path));
 }
 
 // What else stands in the folder is of no use without the file.

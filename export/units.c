@@ -119,13 +119,24 @@ static bool add_weight(Export *x, const Part *part, bool *copied, Error *err) {
     return add_unit(x, unit, err);
 }
 
-static bool add_vector(Export *x, const Part *part, Error *err) {
-    Unit unit = numbers_unit(part->tensor->name, part->tensor);
-    const bool of_linear = part->kind == PART_BIAS;
+// Biases of experts may be rows of one tensor, which is copied.
+static bool add_vector(Export *x, const Part *part, bool *copied, Error *err) {
+    const bool of_linear = part->kind == PART_BIAS, row = tensor_is_slice(part->tensor);
+    const int reader = (of_linear ? x->row_readers : x->norm_readers)[part->index];
+    if (row && reader >= 0)
+        return error_set(err,
+                         "%s: is one of several biases in a tensor, and factors cannot be folded into it; use "
+                         "--fold norm",
+                         x->model->structure->linears[part->index].name);
+    if (row && *copied) return true;
+    *copied |= row;
+    const Tensor *tensor = row ? part->file : part->tensor;
+    Unit unit = numbers_unit(tensor->name, tensor);
+    if (row) return add_unit(x, unit, err);
     unit.is_bias = part->kind != PART_GAIN;
     unit.linear = of_linear ? part->index : -1;
     unit.norm = of_linear ? -1 : part->index;
-    unit.divided_by = (of_linear ? x->row_readers : x->norm_readers)[part->index];
+    unit.divided_by = reader;
     return add_unit(x, unit, err);
 }
 
@@ -138,7 +149,7 @@ static bool add_parts(Export *x, const Parts *parts, const Part *part, Error *er
         else if (part->kind == PART_TABLE)
             ok = add_unit(x, numbers_unit(part->tensor->name, part->tensor), err);
         else
-            ok = add_vector(x, part, err);
+            ok = add_vector(x, part, &copied, err);
     }
     return ok;
 }
@@ -320,7 +331,7 @@ static bool check_folds(const Export *x, Error *err) {
 
 bool units_make(Export *x, Error *err) {
     Parts parts = {0};
-    bool ok = find_readers(x, err) && check_folds(x, err) && x->format->check(x, err) &&
+    bool ok = find_readers(x, err) && check_folds(x, err) && x->format->check(x, err) && refuse_stored_stacks(x, err) &&
               list_parts(x->model->structure, &parts, err) && list_units(x, &parts, err) && lay_out_files(x, err);
     free(parts.items);
     return ok;

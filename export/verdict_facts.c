@@ -193,7 +193,8 @@ static bool has_inputs(const Case *c, int i) { return decision(c, i)->activation
 // The kernel leaves the inputs alone.
 static bool drops_inputs(const Case *c, int i) { return has_inputs(c, i) && c->facts[i]->gives; }
 
-static bool is_conv1d(const Case *c, int i) { return linear_of(c, i)->transposed; }
+static bool is_stacked(const Case *c, int i) { return tensor_is_slice(linear_of(c, i)->weight); }
+static bool is_conv1d(const Case *c, int i) { return linear_of(c, i)->transposed && !is_stacked(c, i); }
 static bool has_partial_group(const Case *c, int i) { return linear_of(c, i)->in % decision(c, i)->group != 0; }
 static bool is_router(const Case *c, int i) { return linear_of(c, i)->role == ROLE_ROUTER; }
 
@@ -254,10 +255,13 @@ const Rule verdict_rules[RULE_COUNT] = {
         {"asymmetric-inputs", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT, has_zeros_and_inputs, NULL,
          "Weights with zero points are not written with inputs of 8 bits: vLLM drops these, transformers fails.",
          "Set the grid to symmetric.", MEND_DIAL, DIAL_GRID, GRID_SYMMETRIC},
-    [RULE_CONV1D] = {"conv1d", SEVERITY_MISREAD, EVIDENCE_TRIED, TRANSFORMERS, CT, is_conv1d, NULL,
-                     "transformers finds no codes for matrices stored as [in, out] (Conv1D) and computes with random "
-                     "weights.",
-                     "Leave them as they are; vLLM reads them right.", MEND_IGNORE, 0, 0},
+    [RULE_CONV1D] = {"conv1d", SEVERITY_REFUSED, EVIDENCE_READ, ALL, CT | GPTQ | MLX_FORMAT, is_conv1d, NULL,
+                     "Matrices stored as [in, out] (Conv1D) are not written: transformers finds no codes for them and "
+                     "computes with random weights, and vLLM alone reads them right.",
+                     "Leave them as they are, or write the format dense.", MEND_IGNORE, 0, 0},
+    [RULE_STACK] = {"stack", SEVERITY_REFUSED, EVIDENCE_READ, ALL, CT | GPTQ | MLX_FORMAT, is_stacked, NULL,
+                    "These experts are one tensor, of which no part can have codes.",
+                    "Leave them as they are, or write the format dense.", MEND_IGNORE, 0, 0},
     [RULE_FALCON] = {"falcon", SEVERITY_REFUSED, EVIDENCE_TRIED, TRANSFORMERS, CT, is_packed_falcon, NULL,
                      "Falcon's linears want a plain weight, which packed ones have not: the first forward pass fails.",
                      "Write the format dense, or 8 bits in whole channels with activations token.", MEND_NOT, 0, 0},
@@ -267,9 +271,11 @@ const Rule verdict_rules[RULE_COUNT] = {
                             "Set a group size that divides them.", MEND_GROUP, 0, 0},
 
     // Sets.
-    [RULE_FUSED_BITS] = {"fused-bits", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, differ_bits, NULL,
-                         "q, k, v or gate, up are one matrix there, and these differ in bits, grid or group size.",
-                         "Give the set the most bits and the smallest group of its members.", MEND_SET, DIAL_BITS, 0},
+    [RULE_FUSED_BITS] =
+        {"fused-bits", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, differ_bits, NULL,
+         "q, k, v or gate, up are one matrix there, and these differ in bits, grid, granularity or group "
+         "size.",
+         "Give the set the most bits and the smallest group of its members.", MEND_SET, DIAL_BITS, 0},
     [RULE_FUSED_INPUTS] = {"fused-inputs", SEVERITY_MISREAD, EVIDENCE_READ, VLLM | SGLANG, CT, differ_inputs, NULL,
                            "q, k, v or gate, up are one matrix there; the inputs of the first count for all of them.",
                            "Quantize the inputs of the set alike.", MEND_SET, DIAL_ACTIVATIONS, 0},

@@ -47,7 +47,8 @@ static int set_changes(const Case *c, const Rule *rule, int linear, VerdictChang
     if (d->bits != wish->bits) out[count++] = change(linear, DIAL_BITS, wish->bits);
     if (d->grid != wish->grid) out[count++] = change(linear, DIAL_GRID, wish->grid);
     const size_t group = d->granularity == GRANULARITY_GROUP ? d->group : 0;
-    return group == wish->group ? count : count + group_changes(linear, wish->group, out + count);
+    const bool coarser = wish->finer && d->granularity == GRANULARITY_TENSOR;
+    return group == wish->group && !coarser ? count : count + group_changes(linear, wish->group, out + count);
 }
 
 int changes_of(const Case *c, const Rule *rule, int linear, VerdictChange *out) {

@@ -23,7 +23,7 @@ enum {
 
 // How members of a set that an engine stores as one disagree.
 enum {
-    DIFFER_BITS = 1,    // bits, grid or group size
+    DIFFER_BITS = 1,    // bits, grid, granularity or group size, as the format holds them
     DIFFER_INPUTS = 2,  // how activations are quantized
     DIFFER_IGNORED = 4, // some are quantized and some are not
     DIFFER_MISSING = 8, // q and k without v
@@ -37,6 +37,7 @@ typedef struct SetWish {
     int bits;
     Grid grid;
     size_t group; // 0: whole channels
+    bool finer;   // some have more than one scale for the matrix
     bool token;   // some quantize their inputs
     bool ignored; // some stay as they are
 } SetWish;
@@ -63,6 +64,7 @@ typedef enum RuleId {
     RULE_CHANNEL_INPUTS,
     RULE_ASYMMETRIC_INPUTS,
     RULE_CONV1D,
+    RULE_STACK,
     RULE_FALCON,
     RULE_PARTIAL_GROUP,
     // Sets.

@@ -52,12 +52,30 @@ static bool is_packed(const Decision *d) {
     return d->bits != 8 || d->granularity == GRANULARITY_GROUP || d->activations == POLICY_NONE;
 }
 
-static uint8_t difference(const Decision *a, const Decision *b) {
+// What a format holds of the size of groups: those that repeat scales know no larger ones.
+static size_t group_in_file(ExportFormat format, const Decision *d) {
+    size_t group = d->granularity == GRANULARITY_GROUP ? d->group : 0;
+    switch (format) {
+    case EXPORT_GGUF: return 0; // blocks of 32 everywhere
+    case EXPORT_MLX:
+        for (group = 128; group > 32 && d->group % group;) group /= 2;
+        return group;
+    case EXPORT_COMPRESSED_TENSORS: return d->granularity == GRANULARITY_TENSOR ? SIZE_MAX : group;
+    case EXPORT_GPTQ: // one scale is as many as there are channels
+    case EXPORT_DENSE:
+    case EXPORT_FORMAT_COUNT: break;
+    }
+    return group;
+}
+
+static uint8_t difference(ExportFormat format, const Decision *a, const Decision *b) {
+    const bool inputs = format_holds_inputs(format);
     if (!a->quantized && !b->quantized) return 0;
     if (a->quantized != b->quantized) return DIFFER_IGNORED;
-    const bool weights = a->bits == b->bits && a->grid == b->grid && a->granularity == b->granularity &&
-                         is_packed(a) == is_packed(b) && (a->granularity != GRANULARITY_GROUP || a->group == b->group);
-    return (uint8_t)((weights ? 0 : DIFFER_BITS) | (a->activations == b->activations ? 0 : DIFFER_INPUTS));
+    const bool weights = a->bits == b->bits && a->grid == b->grid &&
+                         group_in_file(format, a) == group_in_file(format, b) &&
+                         (!inputs || is_packed(a) == is_packed(b));
+    return (uint8_t)((weights ? 0 : DIFFER_BITS) | (!inputs || a->activations == b->activations ? 0 : DIFFER_INPUTS));
 }
 
 static void widen(SetWish *wish, const Decision *d) {
@@ -67,6 +85,7 @@ static void widen(SetWish *wish, const Decision *d) {
     const size_t group = d->granularity == GRANULARITY_GROUP ? d->group : 0;
     if (d->bits > wish->bits) wish->bits = d->bits;
     if (group && (!wish->group || group < wish->group)) wish->group = group;
+    wish->finer |= d->granularity != GRANULARITY_TENSOR;
     wish->token |= d->activations != POLICY_NONE;
 }
 
@@ -82,7 +101,7 @@ static void judge_set(Case *c, const Member *members, size_t count) {
     size_t out = 0;
     SetWish wish = {.grid = GRID_ASYMMETRIC};
     for (size_t i = 0; i < count; i++) {
-        differ |= difference(&decisions[members[0].linear], &decisions[members[i].linear]);
+        differ |= difference(c->format, &decisions[members[0].linear], &decisions[members[i].linear]);
         widen(&wish, &decisions[members[i].linear]);
         out += c->structure->linears[members[i].linear].out;
     }

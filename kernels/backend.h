@@ -59,11 +59,12 @@ typedef struct Draw {
     const double *points; // [rows] in [0, 1), on the host; not read at temperature 0
 } Draw;
 
-// As count_patterns and absmax_update of kernels/host/measure.h.
+// As count_patterns, absmax_update and count_standing_out of kernels/host/measure.h.
 typedef struct ActivationCounts {
-    uint64_t *patterns;    // [65536], added to
-    float *channel_absmax; // [width], raised
-    float *token_absmax;   // [tokens], set
+    uint64_t *patterns;       // [65536], added to
+    float *channel_absmax;    // [width], raised
+    uint32_t *channel_tokens; // [width], added to
+    float *token_absmax;      // [tokens], set
 } ActivationCounts;
 
 typedef struct BackendOps {

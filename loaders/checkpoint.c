@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <endian.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -18,8 +17,10 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "loaders/checkpoint_index.h"
+#include "loaders/gguf_set.h"
 #include "loaders/hub.h"
 #include "loaders/recognize.h"
+#include "loaders/safetensors.h"
 
 #define SINGLE_NAME "model.safetensors"
 #define INDEX_NAME "model.safetensors.index.json"
@@ -202,7 +203,7 @@ static uint64_t hash_choice(const Checkpoint *checkpoint) {
 #define READ_WHOLE ((size_t)32 << 20) // checkpoints up to this size are not sampled, but read
 
 // Where file `f` is, how long, and when it was made. Not the device: a share has another one each time it is mounted.
-static uint64_t hash_place(uint64_t hash, const Safetensors *file) {
+static uint64_t hash_place(uint64_t hash, const TensorFile *file) {
     const char *slash = strrchr(file->path, '/');
     struct stat info;
     hash = hash_text(hash, slash ? slash + 1 : file->path);
@@ -213,10 +214,8 @@ static uint64_t hash_place(uint64_t hash, const Safetensors *file) {
     return hash_bytes(hash, made, sizeof made);
 }
 
-static uint64_t hash_header(uint64_t hash, const Safetensors *file) {
-    uint64_t header_bytes;
-    memcpy(&header_bytes, file->map, sizeof header_bytes); // checked when the file was opened
-    return hash_bytes(hash, file->map, sizeof header_bytes + (size_t)le64toh(header_bytes));
+static uint64_t hash_header(uint64_t hash, const TensorFile *file) {
+    return hash_bytes(hash, file->map, file->head_bytes);
 }
 
 // A page from the middle of a tensor, whose ends may be padding.
@@ -257,14 +256,33 @@ static void checkpoint_identify(Checkpoint *out) {
     out->content = hash_bytes(content, &numbers, sizeof numbers);
 }
 
-// `index`: the document that names the files; NULL: there is none.
-static bool open_files(Checkpoint *out, const Names *shards, const cJSON *index, Error *err) {
-    if (!open_shards(out, shards, index != NULL, err) || !sort_tensors(out, index, err)) return false;
+// All files are open. `index`: the document that names them; NULL: there is none.
+static bool join_files(Checkpoint *out, const cJSON *index, Error *err) {
+    if (!sort_tensors(out, index, err)) return false;
     checkpoint_identify(out);
     const uint64_t choice = hash_choice(out);
     out->identity = hash_bytes(out->identity, &choice, sizeof choice);
     out->content = hash_bytes(out->content, &choice, sizeof choice);
     return true;
+}
+
+static bool open_files(Checkpoint *out, const Names *shards, const cJSON *index, Error *err) {
+    return open_shards(out, shards, index != NULL, err) && join_files(out, index, err);
+}
+
+static bool open_gguf(const char *path, Checkpoint *out, Error *err) {
+    GgufSet set;
+    if (!gguf_set_open(path, &set, err)) return false;
+    bool ok = gguf_set_rename(&set, err);
+    out->files = array_new(set.count, sizeof *out->files);
+    out->documents = strdup(set.files[0].file.path);
+    if (ok && (!out->files || !out->documents)) ok = error_memory(err, path);
+    for (; ok && out->file_count < set.count; out->file_count++) {
+        out->files[out->file_count] = set.files[out->file_count].file;
+        set.files[out->file_count].file = (TensorFile){0};
+    }
+    gguf_set_close(&set);
+    return ok && join_files(out, NULL, err);
 }
 
 static bool open_index(const char *name, Checkpoint *out, Error *err) {
@@ -279,13 +297,52 @@ static bool open_index(const char *name, Checkpoint *out, Error *err) {
     return ok;
 }
 
+// The only model in GGUF of the folder, by one of its files; NULL without a message when there is none. What makes
+// pictures into tokens is no model.
+static bool find_gguf(const char *folder, const Names *names, const char **found, Error *err) {
+    const char *part = NULL;
+    *found = NULL;
+    for (size_t i = 0; i < names->count; i++) {
+        const char *name = names->items[i];
+        size_t stem;
+        unsigned number, of;
+        if (!gguf_is_name(name) || name[0] == '.' || strncmp(name, "mmproj", 6) == 0) continue;
+        if (gguf_split_name(name, &stem, &number, &of) && number != 1) {
+            part = name;
+            continue;
+        }
+        if (*found)
+            return error_set(err, "%s: holds several GGUF files (%s, %s, …); name one of them", folder, *found, name);
+        *found = name;
+    }
+    if (!*found) *found = part;
+    return true;
+}
+
+static bool has_safetensors(const Names *names) {
+    for (size_t i = 0; i < names->count; i++) {
+        if (ends_with(names->items[i], ".safetensors")) return true;
+    }
+    return false;
+}
+
+static bool open_gguf_in(const char *name, Checkpoint *out, Error *err) {
+    char *path = path_join(out->folder, name);
+    const bool ok = path ? open_gguf(path, out, err) : error_memory(err, name);
+    free(path);
+    return ok;
+}
+
 // Neither of the usual names is there.
 static bool open_unnamed(Checkpoint *out, Error *err) {
     Names names = {0}, shards = {0};
     bool ok = list_folder(out->folder, &names, err);
-    const char *index = ok ? find_index(&names) : NULL;
+    const char *index = ok ? find_index(&names) : NULL, *gguf = NULL;
+    if (ok && !index && !has_safetensors(&names)) ok = find_gguf(out->folder, &names, &gguf, err);
     if (index) {
         ok = open_index(index, out, err);
+    } else if (ok && gguf) {
+        ok = open_gguf_in(gguf, out, err);
     } else if (ok) {
         if (!find_set(&names, &shards)) {
             names_free(&shards);
@@ -310,7 +367,7 @@ static bool open_folder(Checkpoint *out, Error *err) {
     bool ok;
     if (!single || !index)
         ok = error_memory(err, out->folder);
-    else if (!recognize_links(out->folder, err))
+    else if (!recognize_export(out->folder, err) || !recognize_links(out->folder, err))
         ok = false;
     else if (file_exists(single)) // the order of transformers: one file wins over an index
         ok = open_one(SINGLE_NAME, out, err);
@@ -323,9 +380,12 @@ static bool open_folder(Checkpoint *out, Error *err) {
 
 static bool open_file(const char *path, Checkpoint *out, Error *err) {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    if (!ends_with(path, ".safetensors") && !is_index_name(name) && !recognize_model_file(path, err)) return false;
+    const bool gguf = gguf_is_name(path);
+    if (!gguf && !ends_with(path, ".safetensors") && !is_index_name(name) && !recognize_model_file(path, err))
+        return false;
     out->folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
     if (!out->folder) return error_memory(err, path);
+    if (gguf) return open_gguf(path, out, err);
     return is_index_name(name) ? open_index(name, out, err) : open_one(name, out, err);
 }
 
@@ -343,11 +403,12 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
         return error_set(
             err, "%s: is an address; download the model first, and give its folder or its name (org/model)", path);
     if (!hub_is_name(path)) {
-        return error_set(err,
-                         "%s: there is no such file or folder; give a checkpoint folder, a .safetensors file, or the "
-                         "name (org/model) of "
-                         "a model in the local Hugging Face cache",
-                         path);
+        return error_set(
+            err,
+            "%s: there is no such file or folder; give a checkpoint folder, a .safetensors or .gguf file, or "
+            "the name (org/model) of "
+            "a model in the local Hugging Face cache",
+            path);
     }
     return hub_find(path, &out->folder, err) && open_folder(out, err);
 }
@@ -363,7 +424,9 @@ bool checkpoint_is_there(const char *path) {
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
     *out = (Checkpoint){.path = strdup(path)};
     if (!out->path) return error_memory(err, path);
-    if (open_path(path, out, err) && checkpoint_intact(out, err)) {
+    bool ok = open_path(path, out, err);
+    if (ok && !out->documents && !(out->documents = strdup(out->folder))) ok = error_memory(err, path);
+    if (ok && checkpoint_intact(out, err)) {
         log_line("checkpoint %s: %zu tensors, %zu bytes, %zu files", out->path, out->tensor_count, out->bytes,
                  out->file_count);
         return true;
@@ -373,10 +436,11 @@ bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
 }
 
 void checkpoint_close(Checkpoint *checkpoint) {
-    for (size_t f = 0; f < checkpoint->file_count; f++) safetensors_close(&checkpoint->files[f]);
+    for (size_t f = 0; f < checkpoint->file_count; f++) tensor_file_close(&checkpoint->files[f]);
     free(checkpoint->files);
     free(checkpoint->by_name);
     free(checkpoint->missing);
+    free(checkpoint->documents);
     free(checkpoint->folder);
     free(checkpoint->path);
     *checkpoint = (Checkpoint){0};
@@ -384,7 +448,7 @@ void checkpoint_close(Checkpoint *checkpoint) {
 
 bool checkpoint_intact(const Checkpoint *checkpoint, Error *err) {
     for (size_t f = 0; checkpoint && f < checkpoint->file_count; f++) {
-        const Safetensors *file = &checkpoint->files[f];
+        const TensorFile *file = &checkpoint->files[f];
         if (file->mapping && !mapping_intact(file->mapping, file->path, err)) return false;
     }
     return true;

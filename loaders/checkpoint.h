@@ -1,13 +1,15 @@
-// A checkpoint: a folder with config.json and one safetensors file or an index of shards; or a single .safetensors
-// file or index.
+// A checkpoint: a folder with config.json and one safetensors file or an index of shards; a single .safetensors
+// file or index; or a model in GGUF, whose keys say what config.json would (loaders/documents.h).
 #pragma once
 
-#include "loaders/safetensors.h"
+#include "base/error.h"
+#include "loaders/tensor_file.h"
 
 typedef struct Checkpoint {
-    char *path;   // what the user named
-    char *folder; // the folder that holds config.json, tokenizer.json and the shards
-    Safetensors *files;
+    char *path;      // what the user named
+    char *folder;    // the folder that holds the files
+    char *documents; // where config.json, tokenizer.json … are: that folder, or the GGUF file
+    TensorFile *files;
     size_t file_count;
     const Tensor **by_name; // all tensors, each name once, sorted by name (strcmp)
     size_t tensor_count;
@@ -17,9 +19,9 @@ typedef struct Checkpoint {
     uint64_t content;  // the same of any copy: hash of headers and of samples of the numbers
 } Checkpoint;
 
-// `path`: folder, file, or a name "org/model" of the local Hugging Face cache. Close with checkpoint_close. Where an
-// index and its files disagree, the index chooses among copies of a tensor, and a tensor that is elsewhere is taken
-// from there.
+// `path`: folder, file (any of a GGUF that is split), or a name "org/model" of the local Hugging Face cache. Close with
+// checkpoint_close. Where an index and its files disagree, the index chooses among copies of a tensor, and a tensor
+// that is elsewhere is taken from there.
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err);
 void checkpoint_close(Checkpoint *checkpoint);
 

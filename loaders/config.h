@@ -158,10 +158,11 @@ static inline int rope_dims(const ModelConfig *config) {
     return config->rotated_dims ? config->rotated_dims : config->head_dim;
 }
 
-// Reads FOLDER/config.json (and generation_config.json for further eos ids, if there). Every number is checked for
+// Reads config.json (and generation_config.json for further eos ids, if there) of a folder, or what a GGUF file says
+// instead (loaders/documents.h). Every number is checked for
 // sense (positive, heads divisible by kv_heads, …). Families and options that cannot be run, and a missing file, are
 // not errors: `not_run` says why, and only the weights can be worked on.
-bool config_load(const char *folder, ModelConfig *out, Error *err);
+bool config_load(const char *source, ModelConfig *out, Error *err);
 
 // Notes why the model cannot be run; the first reason stays. Returns true: it is no error.
 bool config_not_run(ModelConfig *config, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "loaders/config_rope.h"
+#include "loaders/documents.h"
 #include "loaders/families.h"
 
 #define CONFIG_LIMIT ((size_t)16 << 20)
@@ -589,31 +590,13 @@ static uint64_t hash_file(uint64_t hash, const char *folder, const char *name) {
     return hash;
 }
 
-// Parses FOLDER/NAME; NULL with a message that names the file.
-static cJSON *parse_file(const char *folder, const char *name, char **path, Error *err) {
-    char *text = NULL;
-    size_t length;
-    cJSON *document = NULL;
-    *path = path_join(folder, name);
-    if (!*path)
-        error_memory(err, name);
-    else if (file_read(*path, CONFIG_LIMIT, &text, &length, err) && !(document = json_parse(text, length, err)))
-        error_prefix(err, "%s", *path);
-    free(text);
-    return document;
-}
-
 // generation_config.json may name further tokens that end a text.
-static bool read_generation_config(const char *folder, ModelConfig *out, Error *err) {
-    char *path = path_join(folder, "generation_config.json");
-    if (!path) return error_memory(err, folder);
-    bool there = file_exists(path);
-    free(path);
-    if (!there) return true;
-    cJSON *document = parse_file(folder, "generation_config.json", &path, err);
-    bool ok = document && (add_eos_tokens(document, out, err) || error_prefix(err, "%s", path));
+static bool read_generation_config(const char *source, ModelConfig *out, Error *err) {
+    static const char name[] = "generation_config.json";
+    cJSON *document;
+    if (!document_read(source, name, &document, err)) return false;
+    const bool ok = add_eos_tokens(document, out, err) || error_prefix(err, "%s/%s", source, name);
     cJSON_Delete(document);
-    free(path);
     return ok;
 }
 
@@ -625,19 +608,16 @@ bool config_parse(const char *text, size_t length, ModelConfig *out, Error *err)
     return ok;
 }
 
-bool config_load(const char *folder, ModelConfig *out, Error *err) {
-    char *path = path_join(folder, "config.json");
+bool config_load(const char *source, ModelConfig *out, Error *err) {
+    static const char name[] = "config.json";
+    const uint64_t identity = hash_file(hash_file(HASH_START, source, name), source, "quantize_config.json");
+    cJSON *document;
     *out = config_unknown;
-    if (!path) return error_memory(err, folder);
-    bool there = file_exists(path);
-    free(path);
-    uint64_t identity = hash_file(hash_file(HASH_START, folder, "config.json"), folder, "quantize_config.json");
     out->identity = identity;
-    if (!there) return config_not_run(out, "there is no config.json beside the weights");
-    cJSON *document = parse_file(folder, "config.json", &path, err);
-    bool ok = document && (read_config(document, out, err) || error_prefix(err, "%s", path));
+    if (!document_read(source, name, &document, err)) return false;
+    if (!document) return config_not_run(out, "there is no config.json beside the weights");
+    const bool ok = read_config(document, out, err) || error_prefix(err, "%s/%s", source, name);
     out->identity = identity;
     cJSON_Delete(document);
-    free(path);
-    return ok && read_generation_config(folder, out, err);
+    return ok && read_generation_config(source, out, err);
 }

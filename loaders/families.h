@@ -1,4 +1,5 @@
-// What is known of each family before config.json is read. Only its readers (config_read.c, config_rope.c) include it.
+// What is known of each family before config.json is read. Only its readers (config_read.c, config_rope.c) and
+// gguf_names.c include it.
 #pragma once
 
 #include <cjson/cJSON.h>

@@ -26,7 +26,6 @@ static bool ends_with(const char *text, const char *ending) {
 static const struct {
     const char *ending, *what, *remedy;
 } formats[] = {
-    {".gguf", "GGUF", "open the original checkpoint"},
     {".bin", "PyTorch .bin", "save the model with save_pretrained(safe_serialization=True)"},
     {".pt", "PyTorch .pt", "save the model as safetensors"},
     {".pth", "PyTorch .pth", "save the model as safetensors"},
@@ -243,6 +242,48 @@ bool recognize_folder(const char *path, Error *err) {
     return false;
 }
 
+// ---- Exports of this program ----
+
+#define JOURNAL "quantdial-export.json"
+#define JOURNAL_OF_PART "quantdial-export.part-"
+#define JOURNAL_LIMIT ((size_t)64 << 20)
+
+static bool refuse_journal(const char *folder, const cJSON *journal, Error *err) {
+    const cJSON *files = cJSON_GetObjectItemCaseSensitive(journal, "files"), *file;
+    int whole = 0;
+    cJSON_ArrayForEach(file, files) whole += cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(file, "whole"));
+    return error_set(
+        err,
+        "%s: is an unfinished export, %d of %d files of weights are whole; run the same quantdial quantize "
+        "again, it goes on where it was",
+        folder, whole, cJSON_GetArraySize(files));
+}
+
+static bool is_begun_part(const char *name) {
+    return strncmp(name, JOURNAL_OF_PART, strlen(JOURNAL_OF_PART)) == 0 && ends_with(name, ".json");
+}
+
+bool recognize_export(const char *folder, Error *err) {
+    char *path = path_join(folder, JOURNAL), *text = NULL, *part = NULL;
+    size_t size;
+    bool ok = true, complete = true;
+    if (path && file_exists(path)) {
+        cJSON *journal = file_read(path, JOURNAL_LIMIT, &text, &size, NULL) ? json_parse(text, size, NULL) : NULL;
+        if (journal && json_bool(journal, "complete", true, &complete, NULL) && !complete)
+            ok = refuse_journal(folder, journal, err);
+        cJSON_Delete(journal);
+    } else if ((part = find_in(folder, is_begun_part))) {
+        ok = error_set(err,
+                       "%s: is an export in parts that is not finished; run those that are missing with quantdial "
+                       "quantize --part, then --finish in place of it",
+                       folder);
+    }
+    free(text);
+    free(path);
+    free(part);
+    return ok;
+}
+
 // ---- Files ----
 
 // The length of a header that lies within the file, then a JSON object.
@@ -268,9 +309,9 @@ bool recognize_model_file(const char *path, Error *err) {
     if (recognize_file(path, EXPECTED_WEIGHTS, err)) return false;
     const int format = format_of(path);
     if (format < FORMATS)
-        return error_set(err, "%s: is neither a folder nor a .safetensors file; %s files are not read; %s", path,
-                         formats[format].what, formats[format].remedy);
-    return error_set(err, "%s: is neither a folder nor a .safetensors file", path);
+        return error_set(err, "%s: is neither a folder nor a .safetensors or .gguf file; %s files are not read; %s",
+                         path, formats[format].what, formats[format].remedy);
+    return error_set(err, "%s: is neither a folder nor a .safetensors or .gguf file", path);
 }
 
 static bool is_missing(const char *path) {

@@ -16,6 +16,9 @@ bool recognize_missing(const char *folder, const Names *files, size_t failed, Er
 // Refuses broken links in place of files that the checkpoint needs.
 bool recognize_links(const char *folder, Error *err);
 
+// Refuses a folder in which `quantdial quantize` is not finished, by its journal.
+bool recognize_export(const char *folder, Error *err);
+
 // Refuses a single file that is one of several by its name, model-00002-of-00003.safetensors.
 bool recognize_lone_shard(const char *folder, const char *name, Error *err);
 

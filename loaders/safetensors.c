@@ -469,7 +469,7 @@ static bool check_layout(SafetensorsHeader *header, uint64_t data_bytes) {
 
 // ---- open, close ----
 
-static bool header_length(const Safetensors *file, uint64_t *out, Error *err) {
+static bool header_length(const TensorFile *file, uint64_t *out, Error *err) {
     uint64_t length = 0;
     if (file->map_bytes < LENGTH_BYTES) {
         return error_set(err, "%s: %zu bytes are too small for a safetensors header; download it again", file->path,
@@ -491,7 +491,7 @@ static bool header_length(const Safetensors *file, uint64_t *out, Error *err) {
 }
 
 // Hands the checked entries over as tensors that point into the mapping.
-static bool take_tensors(const SafetensorsHeader *header, size_t data_at, Safetensors *out, Error *err) {
+static bool take_tensors(const SafetensorsHeader *header, size_t data_at, TensorFile *out, Error *err) {
     out->tensors = array_new(header->count, sizeof *out->tensors);
     if (!out->tensors) return error_memory(err, header->path);
     for (size_t i = 0; i < header->count; i++) {
@@ -499,10 +499,11 @@ static bool take_tensors(const SafetensorsHeader *header, size_t data_at, Safete
         out->tensors[i].data = out->map + data_at + header->entries[i].begin;
     }
     out->tensor_count = header->count;
+    out->head_bytes = data_at;
     return true;
 }
 
-static bool read_tensors(Safetensors *out, Error *err) {
+static bool read_tensors(TensorFile *out, Error *err) {
     uint64_t length = 0;
     if (!header_length(out, &length, err)) return false;
     const char *text = (const char *)out->map + LENGTH_BYTES;
@@ -517,16 +518,16 @@ static bool read_tensors(Safetensors *out, Error *err) {
     return ok;
 }
 
-bool safetensors_read(const char *path, const void *bytes, size_t size, Safetensors *out, Error *err) {
-    *out = (Safetensors){.path = strdup(path), .map = bytes, .map_bytes = size};
+bool safetensors_read(const char *path, const void *bytes, size_t size, TensorFile *out, Error *err) {
+    *out = (TensorFile){.path = strdup(path), .map = bytes, .map_bytes = size};
     if (!out->path) return error_memory(err, path);
     if (read_tensors(out, err)) return true;
-    safetensors_close(out);
+    tensor_file_close(out);
     return false;
 }
 
-bool safetensors_open(const char *path, Safetensors *out, Error *err) {
-    *out = (Safetensors){0};
+bool safetensors_open(const char *path, TensorFile *out, Error *err) {
+    *out = (TensorFile){0};
     Mapping *mapping;
     if (!mapping_open(path, &mapping, err)) return false;
     // What was wrong with a header whose file became shorter meanwhile is of no interest.
@@ -536,25 +537,9 @@ bool safetensors_open(const char *path, Safetensors *out, Error *err) {
         return true;
     }
     if (read)
-        safetensors_close(out);
+        tensor_file_close(out);
     else if (recognize_bytes(mapping_data(mapping), mapping_bytes(mapping), EXPECTED_WEIGHTS, err))
         error_prefix(err, "%s", path);
     mapping_close(mapping);
     return false;
 }
-
-void safetensors_close(Safetensors *file) {
-    mapping_close(file->mapping);
-    free(file->tensors);
-    free(file->names);
-    free(file->path);
-    *file = (Safetensors){0};
-}
-
-uint64_t tensor_elements(const Tensor *tensor) {
-    uint64_t n = 1;
-    for (int i = 0; i < tensor->rank; i++) n *= tensor->shape[i];
-    return n;
-}
-
-size_t tensor_stored_bytes(const Tensor *tensor) { return tensor->stored ? tensor->stored_bytes : tensor->bytes; }

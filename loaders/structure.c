@@ -109,7 +109,7 @@ static bool has_bias(const ModelConfig *config, Bias bias) {
                                   : bias == BIAS_MLP && config->mlp_bias;
 }
 
-static bool row_applies(const ModelConfig *config, When when) {
+bool norm_applies(const ModelConfig *config, When when) {
     const bool two = config->parallel && !config->shared_norm;
     switch (when) {
     case WHEN_QK_NORM_HEADS: return config->qk_norm == QK_NORM_HEADS;
@@ -175,7 +175,7 @@ static bool add_layer_norms(Builder *builder, int layer) {
     LayerMap *map = &builder->out->layers[layer];
     const ModelConfig *config = &builder->out->config;
     for (const NormRow *row = builder->table->norms; row->name; row++) {
-        if (!row_applies(config, row->when)) continue;
+        if (!norm_applies(config, row->when)) continue;
         char name[128];
         snprintf(name, sizeof name, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, row->name);
         bool feeds = row->slot != SLOT_NONE && norms_feed_linears(config);
@@ -593,7 +593,8 @@ const char *structure_stored(const ModelStructure *structure) {
     const char *found = NULL;
     for (int i = 0; i < structure->linear_count; i++) {
         const char *stored = structure->linears[i].weight->stored;
-        if (found && stored && strcmp(found, stored) != 0) return "quantized in several ways";
+        if (found && stored && strcmp(found, stored) != 0)
+            return strncmp(stored, "GGUF", 4) == 0 ? "GGUF in several types" : "quantized in several ways";
         if (stored) found = stored;
     }
     return found;

@@ -125,7 +125,7 @@ int structure_find(const ModelStructure *structure, const char *linear_name); //
 char *structure_unlisted_text(const ModelStructure *structure);
 
 // What the checkpoint holds instead of plain matrices, where it is the same for all linears that are not plain: "GPTQ
-// 4-bit g128"; "quantized in several ways" where it is not; NULL when all are plain.
+// 4-bit g128"; "quantized in several ways" or "GGUF in several types" where it is not; NULL when all are plain.
 const char *structure_stored(const ModelStructure *structure);
 
 // The element type that stands for the whole model.

@@ -54,6 +54,16 @@ static const struct {
     {"c_fc", ROLE_FC1},
     {"dense_h_to_4h", ROLE_FC1},
     {"dense_4h_to_h", ROLE_FC2},
+    // Of GGUF; behind the first four there may be "_exps" and "_shexp" (experts).
+    {"ffn_gate", ROLE_GATE},
+    {"ffn_up", ROLE_UP},
+    {"ffn_down", ROLE_DOWN},
+    {"ffn_gate_up", ROLE_GATE_UP},
+    {"attn_q", ROLE_Q},
+    {"attn_k", ROLE_K},
+    {"attn_v", ROLE_V},
+    {"attn_qkv", ROLE_QKV},
+    {"attn_output", ROLE_O},
 };
 
 typedef struct Listing {
@@ -66,9 +76,11 @@ typedef struct Listing {
 static LinearRole role_of(const char *name, TensorKind kind) {
     if (kind == TENSOR_ROUTER) return ROLE_ROUTER;
     if (kind == TENSOR_HEAD) return ROLE_HEAD;
-    const char *dot = strrchr(name, '.'), *last = dot ? dot + 1 : name;
+    const char *dot = strrchr(name, '.'), *last = dot ? dot + 1 : name, *ending = strstr(last, "_exps");
+    if (!ending) ending = strstr(last, "_shexp");
+    const size_t length = ending ? (size_t)(ending - last) : strlen(last);
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
-        if (strcmp(roles[i].name, last) == 0) return roles[i].role;
+        if (strncmp(roles[i].name, last, length) == 0 && !roles[i].name[length]) return roles[i].role;
     }
     return ROLE_OTHER;
 }

@@ -101,6 +101,8 @@ typedef struct LayoutTable {
 
 const LayoutTable *layout_table(TensorLayout layout);
 
+bool norm_applies(const ModelConfig *config, When when);
+
 // Lists what looks like a linear in a checkpoint of which nothing is known (structure_other.c).
 bool structure_list(ModelStructure *out, Error *err);
 

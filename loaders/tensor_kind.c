@@ -91,12 +91,13 @@ static bool has_below(const Checkpoint *checkpoint, const char *stem, int length
 static const char *const biases[] = {"*bias*", NULL};
 static const char *const norms[] = {"*norm", "norm*", "*norm_*", "*_norm*", "ln", "ln_*",
                                     "*_ln",  "ln1",   "ln2",     "ln3",     NULL};
-static const char *const embeddings[] = {"*embed*", "*_token", "*_tokens", "hashbucket*", "wte",        "wpe",
-                                         "wpe_*",   "shared",  "emb",      "*_emb",       "*codebook*", NULL};
+static const char *const embeddings[] = {"*embed*", "*embd*", "*_token", "*_tokens", "hashbucket*", "wte", "wpe",
+                                         "wpe_*",   "shared", "emb",     "*_emb",    "*codebook*",  NULL};
 static const char *const modules_of_linears[] = {
     "*embedder",         "patch_embed*",       "*embed_proj*", "*embeds_proj*", "*embedding_proj*",
     "*embeddings_proj*", "*embedding_hidden*", "*embed_dim*",  "embed_out",     NULL};
 static const char *const convolutions[] = {"conv*", "*conv", "*conv_*", NULL};
+static const char *const flat_convolutions[] = {"ssm_conv1d", NULL}; // of GGUF, without the dimension of 1
 // Parameters that are matrices of linears though no module holds them.
 static const char *const bare_linears[] = {
     "*_proj", "*_proj_weight", "weight_ih_*", "weight_hh_*", "w1",     "w2",       "w3",
@@ -107,7 +108,8 @@ static const char *const bare_others[] = {"*table*", "*token*",  "*latent*", "*_
                                           "*shift*", "*query*",  "*prompt*", "*mean*", "*std*",
                                           "*freq*",  "*cached*", "d",        "a",      NULL};
 static const char *const heads[] = {"*lm_head", "embed_out", "decoder", NULL};
-static const char *const routers[] = {"*router*", "shared_expert_gate", "shared_experts_gate", "*expert_gate", NULL};
+static const char *const routers[] = {"*router*",     "*_gate_inp*", "shared_expert_gate", "shared_experts_gate",
+                                      "*expert_gate", NULL};
 static const char *const routed[] = {"*router*", NULL};
 static const char *const gates[] = {"gate", "wg", "classifier", NULL};
 static const char *const expert_parts[] = {"*expert*", "*moe*", NULL};
@@ -115,7 +117,8 @@ static const char *const stacked[] = {
     "gate_up_proj", "gate_proj", "up_proj",      "down_proj",     "w1",   "w2",      "w3",
     "v1",           "w13",       "input_linear", "output_linear", "fc1",  "fc2",     "ws",
     "w2s",          "wi",        "wo",           "wi_0",          "wi_1", "linear*", NULL};
-static const char *const stacked_anywhere[] = {"input_linear", "output_linear", "gate_up_proj", NULL};
+static const char *const stacked_anywhere[] = {"input_linear", "output_linear", "gate_up_proj", "*_exps", NULL};
+static const char *const stacked_in_gguf[] = {"*_exps", NULL}; // always [out, in]
 static const char *const downs[] = {"down_proj", "w2", "output_linear", "fc2", "w2s", "wo", NULL};
 static const char *const fused[] = {"gate_up_proj", "w13", "input_linear", "ws", NULL};
 
@@ -206,6 +209,7 @@ TensorKind tensor_kind(const Checkpoint *checkpoint, const Tensor *tensor) {
     if (is_one_of(&name, norms)) return TENSOR_NORM;
     if (tensor->rank >= 2 && is_embedding(checkpoint, &name)) return TENSOR_EMBEDDING;
     if (is_stacked(tensor, &name) || is_mxfp4(checkpoint, tensor, &name)) return TENSOR_EXPERTS;
+    if (tensor->rank == 2 && is_one_of(&name, flat_convolutions)) return TENSOR_CONVOLUTION;
     if (tensor->rank == 2) return kind_of_matrix(checkpoint, tensor, &name);
     if (tensor->rank >= 3) return name.bare && !is_one_of(&name, convolutions) ? TENSOR_OTHER : TENSOR_CONVOLUTION;
     return name.bare ? TENSOR_OTHER : TENSOR_NORM; // a vector of weights
@@ -283,7 +287,9 @@ bool tensor_experts(const Checkpoint *checkpoint, const Tensor *tensor, ExpertLa
     const size_t hidden = width_of_router(checkpoint, &name, &out->count);
     size_t rows = (size_t)tensor->shape[tensor->rank - 2], columns = (size_t)tensor->shape[tensor->rank - 1];
     int way = 0;
-    if (tensor->rank == 2) { // DBRX: all are [f, h], and w2 is multiplied from the other side
+    if (is_one_of(&name, stacked_in_gguf)) {
+        way = 1;
+    } else if (tensor->rank == 2) { // DBRX: all are [f, h], and w2 is multiplied from the other side
         if (!out->count || rows % out->count != 0) return false;
         rows /= out->count;
         way = down ? -1 : 1;

@@ -11,6 +11,7 @@
 #include "kernels/quantized.h"
 #include "quant/equalize.h"
 #include "quant/lae.h"
+#include "quant/linear_index.h"
 #include "quant/noise.h"
 #include "quant/vote_counts.h"
 
@@ -106,25 +107,6 @@ static bool sets_weights(const Override *override) {
     return false;
 }
 
-// Linears by name, a hash table: a linear has its index + 1 in the slot that its hash names, or in the next free one; 0
-// ends a search.
-typedef struct NameTable {
-    int *slots;
-    size_t mask; // slots − 1; they are a power of two, at least twice the linears
-} NameTable;
-
-static bool name_table_new(const ModelStructure *structure, NameTable *out) {
-    size_t slots = 2;
-    while (slots < 2 * (size_t)structure->linear_count) slots *= 2;
-    *out = (NameTable){.slots = array_new(slots, sizeof *out->slots), .mask = slots - 1};
-    for (int i = 0; out->slots && i < structure->linear_count; i++) {
-        size_t at = hash_text(HASH_START, structure->linears[i].name) & out->mask;
-        while (out->slots[at]) at = (at + 1) & out->mask;
-        out->slots[at] = i + 1;
-    }
-    return out->slots;
-}
-
 static void apply_override(Planning *p, const Override *override, bool weights, int linear) {
     for (int i = 0; i < DIAL_COUNT; i++) {
         if (override->set[i]) p->settings[linear][i] = override->value[i];
@@ -132,22 +114,13 @@ static void apply_override(Planning *p, const Override *override, bool weights, 
     p->named[linear] |= weights && strcmp(override->match, p->structure->linears[linear].name) == 0;
 }
 
-// A tuned recipe has an override per linear: those without wildcards are looked up.
-static void apply_overrides(Planning *p, const NameTable *names) {
-    const Linear *linears = p->structure->linears;
+// A tuned recipe has an override per linear.
+static void apply_overrides(Planning *p, const NameTable *names, int *matched) {
     for (int o = 0; o < p->recipe->override_count; o++) {
         const Override *override = &p->recipe->overrides[o];
         const bool weights = sets_weights(override);
-        if (strpbrk(override->match, "*?[")) {
-            for (int i = 0; i < p->structure->linear_count; i++)
-                if (glob_matches(override->match, linears[i].name)) apply_override(p, override, weights, i);
-            continue;
-        }
-        size_t at = hash_text(HASH_START, override->match) & names->mask;
-        for (; names->slots[at]; at = (at + 1) & names->mask) {
-            int i = names->slots[at] - 1;
-            if (glob_matches(override->match, linears[i].name)) apply_override(p, override, weights, i);
-        }
+        const int count = name_table_match(names, override->match, matched);
+        for (int i = 0; i < count; i++) apply_override(p, override, weights, matched[i]);
     }
 }
 
@@ -156,10 +129,12 @@ static bool resolve_settings(Planning *p) {
     for (size_t i = 0; i < count; i++) memcpy(p->settings[i], p->recipe->value, sizeof p->settings[i]);
     if (p->recipe->override_count == 0) return true;
     NameTable names;
-    if (!name_table_new(p->structure, &names)) return false;
-    apply_overrides(p, &names);
-    free(names.slots);
-    return true;
+    int *matched = array_new(count, sizeof *matched);
+    const bool ok = name_table_new(p->structure, &names) && matched;
+    if (ok) apply_overrides(p, &names, matched);
+    name_table_free(&names);
+    free(matched);
+    return ok;
 }
 
 // ---- Weights ----
@@ -632,6 +607,11 @@ static bool keys_equal(const Decision *a, const Decision *b, int numbers) {
     for (int i = 0; i < numbers; i++)
         if (key.numbers[i] != other.numbers[i]) return false;
     return true;
+}
+
+uint64_t decision_hash(const Decision *decision) {
+    const DecisionKey key = decision_key(decision);
+    return hash_bytes(HASH_START, &key, sizeof key);
 }
 
 bool decision_equal(const Decision *a, const Decision *b) { return keys_equal(a, b, DECISION_NUMBERS); }

@@ -65,6 +65,7 @@ void plan_free(Plan *plan);
 
 // True when two decisions lead to the same packed weight and input treatment, so that nothing need be packed again.
 bool decision_equal(const Decision *a, const Decision *b);
+uint64_t decision_hash(const Decision *decision); // of what that compares
 // True when both make the same model, whatever was measured in between: equal decisions, none of which takes factors
 // from the maxima of channels.
 bool plan_same_model(const Plan *a, const Plan *b);

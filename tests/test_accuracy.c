@@ -24,6 +24,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "loaders/safetensors.h"
 #include "model/quantized_model.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/folder.h"
@@ -59,14 +60,14 @@ static void exp_is_accurate(void **state) {
 
 static void figures_equal_torch_and_numpy(void **state) {
     (void)state;
-    Safetensors file;
+    TensorFile file;
     Error err = {0};
     if (!safetensors_open("tests/fixtures/accuracy.safetensors", &file, &err)) fail_msg("%s", err.message);
     size_t count, n;
     float *base = fixture_floats(&file, "base", &n), *other = fixture_floats(&file, "other", &n);
     float *figures = fixture_floats(&file, "figures", &n);
     int32_t *half = fixture_integers(&file, "half", &n), *target = fixture_integers(&file, "target", &count);
-    safetensors_close(&file);
+    tensor_file_close(&file);
     enum { VOCAB = 53 };
     Score *scores = array_new(count, sizeof *scores);
     float *scratch = array_new(count, sizeof *scratch);

@@ -87,6 +87,18 @@ static size_t place_of_row(const InputStats *got, size_t i, const float *x) {
     return at - from;
 }
 
+// magnitudes [TOKENS, width]
+static void assert_standing_out(const InputStats *got, const float *magnitudes, size_t width) {
+    uint32_t *expected = array_new(width, sizeof *expected);
+    for (size_t t = 0; t < TOKENS; t++) {
+        double mean = 0;
+        for (size_t j = 0; j < width; j++) mean += (double)magnitudes[t * width + j] / (double)width;
+        for (size_t j = 0; j < width; j++) expected[j] += (double)magnitudes[t * width + j] > 6 * mean;
+    }
+    assert_memory_equal(got->channel_tokens, expected, width * sizeof *expected);
+    free(expected);
+}
+
 static void assert_input(const InputStats *got, const float *x, size_t width) {
     assert_true(got->known);
     assert_int_equal(got->width, width);
@@ -104,6 +116,7 @@ static void assert_input(const InputStats *got, const float *x, size_t width) {
         }
         assert_true(got->channel_absmax[j] == most);
     }
+    assert_standing_out(got, magnitudes, width);
     qsort(magnitudes, n, sizeof *magnitudes, ascending);
     assert_true(got->range == magnitudes[n - 1]);
     assert_percentile(got->p99, magnitudes, n, 0.99);

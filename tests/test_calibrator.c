@@ -96,6 +96,7 @@ static void assert_same(const InputSet *a, const InputSet *b) {
         assert_true(x->width == y->width && x->tokens == y->tokens && x->range == y->range && x->p99 == y->p99 &&
                     x->p99_9 == y->p99_9 && x->p99_99 == y->p99_99 && x->sample_rows == y->sample_rows);
         assert_memory_equal(x->channel_absmax, y->channel_absmax, x->width * sizeof(float));
+        assert_memory_equal(x->channel_tokens, y->channel_tokens, x->width * sizeof(uint32_t));
         assert_memory_equal(x->magnitude, y->magnitude, sizeof x->magnitude);
         assert_memory_equal(x->token_magnitude, y->token_magnitude, sizeof x->token_magnitude);
         assert_memory_equal(x->sample, y->sample, x->sample_rows * x->width * sizeof(float));
@@ -210,6 +211,7 @@ static void rows_come_from_the_tokens_that_were_seen(void **state) {
             assert_true(stats.sample[i] >= (float)(apart * i) && stats.sample[i] < (float)(apart * (i + 1)));
         free(stats.sample);
         free(stats.channel_absmax);
+        free(stats.channel_tokens);
     }
     input_gatherer_free(&g);
 }

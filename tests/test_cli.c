@@ -207,7 +207,7 @@ static void completions_offer_commands_options_and_choices(void **state) {
 static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
     (void)state;
     const struct {
-        const char *arguments[8];
+        const char *arguments[10];
         const char *message;
     } cases[] = {
         {{"--nonsense"}, "--nonsense"},
@@ -219,7 +219,23 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"inspect", "--alpha", "0.3"}, "not an option of this command"},
         {{"logits"}, "--ids"},
         {{"sweep"}, "--sweep"},
-        {{"eval", "--task", "lambada"}, "belong together"},
+        {{"eval", "--task", "lambada"}, "--task belongs to a file; it needs --task-file"},
+        {{"eval", "--base", "x"}, "name the other one"},
+        {{"eval", "x", "--base", "y", "--alpha", "1"}, "leave out --base or the dials"},
+        {{"logits", "--ids", "1", "-o", "x", "--base", "--statistics", "y"}, "leave out --base or --statistics"},
+        {{"plan", "--statistics", "x", "--calibration", "mixed"}, "--statistics is instead of measuring"},
+        {{"plan", "--as", "llama-quantize", "-m", "*"}, "leave out --match or --as llama-quantize"},
+        {{"plan", "--as", "llm-compressor", "--json"}, "leave out --json or --as llm-compressor"},
+        {{"quantize", "-o", "x", "--dtype", "f16"},
+         "--dtype is the type of matrices written as numbers; it needs --format dense"},
+        {{"quantize", "-o", "x", "--format", "gguf", "--shard-megabytes", "9"}, "a GGUF is one"},
+        {{"quantize", "-o", "x", "--format", "mlx", "--allow-odd-bits"}, "it needs --format compressed-tensors"},
+        {{"quantize", "-o", "x", "--verify", "--dry-run"}, "nothing that could be read back"},
+        {{"quantize", "-o", "x", "--tokens", "300"}, "it needs --eval"},
+        {{"calibrate", "--window", "64"}, "it needs --compare-random"},
+        {{"calibrate", "--overwrite"}, "--overwrite is about the file that is written; it needs --output"},
+        {{"generate", "--top-p", "0.5"}, "it needs --temperature"},
+        {{"sensitivity", "--alone", "--estimate"}, "leave out --alone or --estimate"},
         {{"eval", "--task", "riddles"}, "lambada or choices"},
         {{"tune"}, "--max-kl"},
         {{"tune", "--max-bits", "-1"}, "above 0"},
@@ -565,8 +581,7 @@ static const cJSON *engine_row(const cJSON *object, const char *name) {
     return NULL;
 }
 
-#define STATIC_W4 \
-    "--weight-bits", "4", "--granularity", "group", "--group-size", "32", "--activations", "static", "--tokens", "48"
+#define STATIC_W4 "--weight-bits", "4", "--granularity", "group", "--group-size", "32", "--activations", "static"
 
 static void quantize_judges_engines(void **state) {
     (void)state;
@@ -580,8 +595,9 @@ static void quantize_judges_engines(void **state) {
     assert_string_equal(at(at(finding, "changes")->child, "dial")->valuestring, "activations");
     assert_string_equal(at(at(finding, "changes")->child, "value")->valuestring, "none");
     cJSON_Delete(object);
-    ran = RUN("quantize", "-o", path, "--dry-run", "--fix", "--eval", "--json", QUICK, STATIC_W4);
+    ran = RUN("quantize", "-o", path, "--dry-run", "--fix", "--eval", "--tokens", "48", "--json", QUICK, STATIC_W4);
     object = json_of("quantize --dry-run", &ran);
+    assert_true(at(object, "accuracy.kl.mean")->valuedouble == at(object, "fix.kl")->valuedouble);
     assert_true(cJSON_IsTrue(at(engine_row(object, "vllm-sm80"), "loads")));
     assert_null(at(object, "findings")->child);
     assert_contains(at(object, "fix.changes")->child->valuestring, "activations none: ");
@@ -649,7 +665,7 @@ static void assert_stored_is_as_accurate(const char *written) {
     ran_free(&ran);
     ran = RUN("eval", written, "--base", written, "--alpha", "0.2");
     assert_int_equal(ran.status, 2);
-    assert_contains(ran.err, "leave out --recipe, dials and --task");
+    assert_contains(ran.err, "leave out --base or the dials");
     ran_free(&ran);
 }
 
@@ -705,12 +721,42 @@ static void parts_in_json(void **state) {
     free(base);
 }
 
+// A file of another kind is not replaced by one that is written: every option that names a file to write.
+static void files_of_others_stay(void **state) {
+    (void)state;
+    const char *const lines[][5] = {{"calibrate", "-o"},
+                                    {"tune", "--max-kl", "1", "-o"},
+                                    {"logits", "--ids", "1", "-o"},
+                                    {"sweep", "--sweep", "v0=1", "--csv"},
+                                    {"sweep", "--sweep", "v0=1", "--svg"}};
+    folder_put_text(folder, "notes", "what others wrote");
+    char *notes = path_join(folder, "notes");
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const char *words[7] = {0};
+        int n = 0;
+        while (lines[i][n]) words[n] = lines[i][n], n++;
+        words[n] = notes;
+        Ran ran = program_run(words, NULL, NULL);
+        if (ran.status != 1) fail_msg("%s: status %d, %s", words[0], ran.status, ran.err);
+        assert_contains(ran.err, "a file of another kind; name another one, or replace it with --overwrite");
+        ran_free(&ran);
+    }
+    Ran ran = RUN("logits", "-q", "--base", "--ids", "1", "-o", notes, "--overwrite");
+    assert_int_equal(ran.status, 0);
+    ran_free(&ran);
+    ran = RUN("logits", "-q", "--base", "--ids", "2", "-o", notes); // one of its own it replaces
+    assert_int_equal(ran.status, 0);
+    ran_free(&ran);
+    free(notes);
+}
+
 static void wrong_use_of_parts(void **state) {
     (void)state;
     static const struct {
-        const char *words[6], *message;
+        const char *words[7], *message;
     } cases[] = {
-        {{"calibrate", "--part", "1/2"}, "-o FILE"},
+        {{"calibrate", "--part", "1/2"}, "it needs --output"},
+        {{"quantize", "-o", "x", "--part", "1/2", "--format", "gguf"}, "a GGUF is one"},
         {{"calibrate", "--merge", "x"}, "MODEL and the files"},
         {{"calibrate", "--compare-random", "-o", "x"}, "prints only"},
         {{"calibrate", "--merge", "--part", "1/2"}, "--merge comes after all parts"},
@@ -720,7 +766,7 @@ static void wrong_use_of_parts(void **state) {
         {{"plan", "--statistics", "/dev/null", "--random-tokens"}, "instead of measuring"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const char *words[7] = {0};
+        const char *words[8] = {0};
         memcpy(words, cases[i].words, sizeof cases[i].words);
         Ran ran = program_run(words, NULL, NULL);
         assert_int_equal(ran.status, 2);
@@ -755,6 +801,22 @@ static void quantize_in_json(void **state) {
     assert_contains(ran.err,
                     "by another recipe or calibration; name another folder with -o, or replace it with --overwrite");
     ran_free(&ran);
+    char *odd = path_join(folder, "o\xff\xc3");
+    ran = RUN("quantize", "--quiet", "--activations", "none", "--eval", "--tokens", "48", "--json", "-o", odd);
+    assert_true(text_is_utf8(ran.out, strlen(ran.out)));
+    object = json_of("quantize", &ran);
+    assert_contains(at(object, "folder")->valuestring, "/o??");
+    assert_true(at(object, "accuracy.kl.mean")->valuedouble > 0);
+    cJSON_Delete(object);
+    free(odd);
+    // What cannot be written is not evaluated first: this text has nothing to score.
+    char *one = path_join(folder, "one");
+    folder_put_text(folder, "one", "a");
+    ran = RUN("quantize", "--quiet", "--activations", "none", "--eval", "--text", one, "-o", one);
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "one: is a file, not a folder; name a folder with -o");
+    ran_free(&ran);
+    free(one);
     ran = RUN("quantize", "--quiet");
     assert_int_equal(ran.status, 1);
     assert_contains(ran.err, "-o FOLDER");
@@ -867,6 +929,7 @@ int main(void) {
         cmocka_unit_test(figures_that_are_the_same_are_marked),
         cmocka_unit_test(sweep_and_compare_in_json),
         IN_FOLDER(parts_in_json),
+        IN_FOLDER(files_of_others_stay),
         IN_FOLDER(wrong_use_of_parts),
         IN_FOLDER(quantize_in_json),
         cmocka_unit_test(tune_in_json),

@@ -449,6 +449,7 @@ static void test_no_tokens(void **state) {
     const BackendOps *ops = b->ops;
     float *x = ops->memory_new(b, 64, &err), *y = ops->memory_new(b, 64, &err), f = 0;
     uint64_t pattern = 0; // nothing is counted
+    uint32_t count = 0;
     Weight *w = NULL;
     Cache *cache = NULL;
     assert_true(ops->weight_dense(b, DTYPE_F32, (const float[16]){0}, 4, 4, NULL, PRECISION_F32, &w, &err));
@@ -470,7 +471,7 @@ static void test_no_tokens(void **state) {
     ops->choose(b, x, 0, 4, &(Draw){0}, (int32_t[1]){0}, &f);
     ops->cache_write(b, cache, 0, 0, 0, x, x);
     ops->attention(b, cache, 0, &(AttentionShape){.heads = 1, .kv_heads = 1, .head_dim = 4, .scale = 1}, x, 0, 0, y);
-    assert_true(ops->measure(b, x, 0, 4, &(ActivationCounts){&pattern, &f, &f}, &err));
+    assert_true(ops->measure(b, x, 0, 4, &(ActivationCounts){&pattern, &f, &count, &f}, &err));
     if (!ops->healthy(b, &err)) fail_msg("%s", err.message);
     assert_int_equal(emulated_kernels, launches);
     ops->weight_free(b, w);
@@ -489,6 +490,7 @@ static void test_what_cannot_be_recorded(void **state) {
     begin(&emulated_hopper, &c);
     Backend *b = c.b;
     float *x = b->ops->memory_new(b, 64, &err), f[4] = {0};
+    uint32_t counted[4] = {0};
     Weight *w = NULL;
     uint64_t *patterns = calloc(65536, sizeof *patterns);
     assert_true(x && patterns);
@@ -498,7 +500,7 @@ static void test_what_cannot_be_recorded(void **state) {
         switch (what) {
         case 0: assert_null(b->ops->memory_new(b, 64, &err)); break;
         case 1: assert_false(b->ops->weight_dense(b, DTYPE_F32, f, 2, 2, f, PRECISION_F32, &w, &err)); break;
-        case 2: assert_false(b->ops->measure(b, x, 1, 4, &(ActivationCounts){patterns, f, f}, &err)); break;
+        case 2: assert_false(b->ops->measure(b, x, 1, 4, &(ActivationCounts){patterns, f, counted, f}, &err)); break;
         case 3: b->ops->upload(b, x, f, sizeof f); break;
         case 4: b->ops->download(b, f, x, sizeof f); break;
         default: b->ops->gather(b, x, 4, &id, 1, x + 4); break;

@@ -383,6 +383,12 @@ static void it_goes_on_after_every_stop(void **state) {
         if (engine_export(engine, &options, NULL, &result, &stop, &err)) break;
         assert_true(err.stopped);
         assert_false(is_there(often, "config.json"));
+        Checkpoint checkpoint;
+        Error why = {0};
+        assert_false(checkpoint_open(often, &checkpoint, &why));
+        assert_non_null(strstr(why.message, "is an unfinished export"));
+        assert_non_null(strstr(why.message, "run the same quantdial quantize again"));
+        checkpoint_close(&checkpoint);
         char name[64];
         snprintf(name, sizeof name, "model-00001-of-%05d.safetensors", files);
         if (first) assert_int_equal(inode_of(often, name), first);
@@ -531,6 +537,46 @@ static void what_was_lost_beside_the_weights_comes_back(void **state) {
     free(model), free(out), free(config);
 }
 
+#define GROUPED "{\"quantdial_recipe\": 2, " GROUPS(4, 32) ", " PLAIN "}"
+
+static void expect_front_matter(Engine *engine, const char *out, ExportFormat format, const char *wanted) {
+    ExportOptions options = options_for(out);
+    size_t size;
+    options.format = format;
+    options.overwrite = true;
+    export_written(engine, &options);
+    char *card = export_file(out, "README.md", &size);
+    if (strncmp(card, wanted, strlen(wanted)) != 0) fail_msg("%.400s", card);
+    free(card);
+}
+
+// License, language and tags are those of the model; what it is and who made it are ours.
+static void the_card_says_whose_model_it_is(void **state) {
+    (void)state;
+    char *model = random_model(), *out = path_join(folder, "out"), *hub = path_join(folder, "models--us--tiny--1");
+    Engine *engine = export_engine(model, GROUPED);
+    expect_front_matter(engine, out, EXPORT_COMPRESSED_TENSORS,
+                        "---\nlibrary_name: transformers\ntags:\n- quantdial\n- compressed-tensors\n---\n\n# ");
+    folder_put_text(model, "README.md",
+                    "---\r\nlicense: other\r\nlicense_name: ours\nmodel-index:\n- name: x\n  results: []\nlanguage:\n"
+                    "- en\n  # and\n- de\nbase_model: them/old\nbase_model_relation: finetune\nlibrary_name: peft\n"
+                    "tags: [chat, 'mlx',\n  \"a b\"]\n---\n# Tiny\nlicense: mit\n");
+    expect_front_matter(engine, out, EXPORT_MLX,
+                        "---\nlicense: other\nlicense_name: ours\nlanguage:\n- en\n  # and\n- de\n"
+                        "base_model: them/old\nbase_model_relation: finetune\nlibrary_name: mlx\n"
+                        "tags:\n- chat\n- \"a b\"\n- quantdial\n- mlx\n---\n\n# ");
+    engine_close(engine);
+    assert_int_equal(rename(model, hub), 0); // as huggingface_hub keeps it
+    folder_put_text(hub, "README.md",
+                    "---\nlibrary_name: mlx\nbase_model: them/old\ntags:\n- chat\n- mlx\n- quantdial\n---\n");
+    engine = export_engine(hub, GROUPED);
+    expect_front_matter(engine, out, EXPORT_COMPRESSED_TENSORS,
+                        "---\nbase_model: us/tiny--1\nbase_model_relation: quantized\nlibrary_name: transformers\n"
+                        "tags:\n- chat\n- quantdial\n- compressed-tensors\n---\n\n# ");
+    engine_close(engine);
+    free(model), free(out), free(hub);
+}
+
 // What a link in the folder names is not part of the folder.
 static void files_behind_links_stay(void **state) {
     (void)state;
@@ -563,6 +609,34 @@ static void a_model_without_configuration_is_refused_at_once(void **state) {
     assert_false(folder_exists(out));
     engine_close(engine);
     free(model), free(out), free(config);
+}
+
+static void expect_no_place(Engine *engine, const char *where, const char *reason) {
+    const ExportOptions options = options_for(where);
+    ExportForecast forecast;
+    Error err = {0};
+    export_refused(engine, &options, reason);
+    assert_false(engine_forecast(engine, &options, &forecast, &err));
+    if (!strstr(err.message, reason)) fail_msg("\"%s\" is not in: %s", reason, err.message);
+}
+
+// What cannot be written is known before anything is, also to a forecast.
+static void where_nothing_can_be_written(void **state) {
+    (void)state;
+    char *model = random_model(), *file = path_join(folder, "file"), *below = path_join(folder, "file/a/b/"),
+         *locked = path_join(folder, "locked");
+    Engine *engine = export_engine(model, W4);
+    folder_put_text(folder, "file", "mine");
+    expect_no_place(engine, file, "file: is a file, not a folder; name a folder with -o");
+    expect_no_place(engine, below, "/file is a file; name another folder with -o");
+    if (geteuid() != 0) {
+        assert_int_equal(mkdir(locked, 0555), 0);
+        expect_no_place(engine, locked, "locked: cannot be written to: Permission denied");
+    } else { // has no room
+        expect_no_place(engine, "/proc/quantdial-out", "GB are needed, but the disk has 0 GB left");
+    }
+    engine_close(engine);
+    free(model), free(file), free(below), free(locked);
 }
 
 static void a_forecast_writes_nothing(void **state) {
@@ -598,8 +672,10 @@ int main(void) {
         IN_FOLDER(nothing_is_replaced_unasked),
         IN_FOLDER(damage_is_noticed),
         IN_FOLDER(what_was_lost_beside_the_weights_comes_back),
+        IN_FOLDER(the_card_says_whose_model_it_is),
         IN_FOLDER(files_behind_links_stay),
         IN_FOLDER(a_model_without_configuration_is_refused_at_once),
+        IN_FOLDER(where_nothing_can_be_written),
         IN_FOLDER(a_forecast_writes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -294,9 +294,7 @@ static void mlx_stands_for_the_plan(void **state) {
     Checkpoint mlx, dense;
     write_to("mlx", model, recipe, (ExportOptions){.format = EXPORT_MLX, .verify = true});
     write_to("dense", model, recipe, (ExportOptions){.format = EXPORT_DENSE, .type = EXPORT_TYPE_F32});
-    char *out = path_join(folder, "mlx"), *file = path_join(out, "model.safetensors");
-    Error err = {0};
-    if (!checkpoint_open(file, &mlx, &err)) fail_msg("%s", err.message); // the folder says MLX, which is refused
+    open_out("mlx", &mlx);
     open_out("dense", &dense);
     for (int i = 0; i < MATRICES; i++) {
         const size_t columns = (size_t)matrices[i].columns;
@@ -319,9 +317,23 @@ static void mlx_stands_for_the_plan(void **state) {
         assert_int_equal(cJSON_GetObjectItem(own ? own : said, "group_size")->valueint, sizes[i][1]);
     }
     cJSON_Delete(root);
+    // What was written is a model: as numbers it is the dense one, and nothing is left of its bits and groups.
+    char *out = path_join(folder, "mlx");
+    Checkpoint again;
+    write_to("again", out, LEAVE, (ExportOptions){.format = EXPORT_DENSE, .type = EXPORT_TYPE_F32});
+    open_out("again", &again);
+    for (int i = 0; i < MATRICES; i++) {
+        if (i == 2) continue; // zero points, times scales, are rounded
+        const Tensor *a = need(&again, matrices[i].name, DTYPE_F32), *b = need(&dense, matrices[i].name, DTYPE_F32);
+        assert_memory_equal(a->data, b->data, b->bytes);
+    }
+    root = config_of("again", "config.json");
+    assert_null(cJSON_GetObjectItem(root, "quantization"));
+    cJSON_Delete(root);
+    checkpoint_close(&again);
     checkpoint_close(&mlx);
     checkpoint_close(&dense);
-    free(out), free(file), free(model);
+    free(out), free(model);
 }
 
 static void mlx_refuses_what_it_has_not(void **state) {
@@ -369,13 +381,15 @@ static void what_is_stored_becomes_numbers(void **state) {
 // Another engine that reads the numbers computes what the quantized model computes; Conv1D keeps its layout.
 static void numbers_make_the_quantized_model(void **state) {
     (void)state;
-    static const char *const models[] = {FAMILY "gpt2", FAMILY "qwen3-tied", FAMILY "mixtral"};
+    static const char *const models[] = {FAMILY "gpt2", FAMILY "qwen3-tied", FAMILY "mixtral",
+                                         FAMILY "gpt-oss-mxfp4"}; // biases of experts are rows of one tensor
     int32_t ids[] = {1, 5, 9, 2, 7, 3};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         char name[16];
         snprintf(name, sizeof name, "out-%zu", m);
         const char *recipe = RECIPE(CHANNELS(4) ", " PLAIN ", \"ignore\": []");
-        write_to(name, models[m], recipe, (ExportOptions){.format = EXPORT_DENSE, .type = EXPORT_TYPE_F32});
+        write_to(name, models[m], recipe,
+                 (ExportOptions){.format = EXPORT_DENSE, .type = EXPORT_TYPE_F32, .verify = true});
         Engine *engine = export_engine(models[m], recipe);
         Error err = {0};
         if (!engine_follow(engine, engine_plan(engine), NULL, NULL, &err)) fail_msg("%s", err.message);
@@ -426,6 +440,18 @@ static void experts_in_blocks_stay_one_tensor(void **state) {
             }
     free(numbers);
     checkpoint_close(&out);
+    // Beside codes of another format there is no place for them.
+    static const ExportFormat others[] = {EXPORT_COMPRESSED_TENSORS, EXPORT_MLX, EXPORT_GPTQ};
+    char *refused = path_join(folder, "refused");
+    Engine *left = export_engine(path, LEAVE), *all = export_engine(path, RECIPE(CHANNELS(4) ", " PLAIN));
+    for (size_t i = 0; i < 3; i++) {
+        const ExportOptions options = {.folder = refused, .format = others[i]};
+        export_refused(left, &options, "is an expert stored as MXFP4 in one tensor with others, which the format ");
+        export_refused(all, &options, "is an expert in one tensor with others, which cannot be split");
+    }
+    assert_false(folder_exists(refused));
+    engine_close(left), engine_close(all);
+    free(refused);
     free(path);
 }
 

@@ -177,8 +177,12 @@ static void the_end_names_what_is_missing(void **state) {
     const ExportResult result = export_written(engine, &second);
     assert_true(result.bytes == result.written && result.bytes == result.verified);
     export_refused(engine, &finish, "2 of 3 parts are not done");
-    ExportResult stopped;
+    Checkpoint checkpoint;
     Error err = {0};
+    assert_false(checkpoint_open(out, &checkpoint, &err));
+    assert_non_null(strstr(err.message, "is an export in parts that is not finished; run those that are missing"));
+    checkpoint_close(&checkpoint);
+    ExportResult stopped;
     Progress stop = {0};
     atomic_store(&stop.stop, true);
     assert_false(engine_export(engine, &third, NULL, &stopped, &stop, &err));

@@ -18,6 +18,9 @@
 #define LLVMFuzzerTestOneInput fuzz_config
 #include "tests/fuzz/fuzz_config.c" // NOLINT(bugprone-suspicious-include)
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_gguf
+#include "tests/fuzz/fuzz_gguf.c" // NOLINT(bugprone-suspicious-include)
+#undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_index
 #include "tests/fuzz/fuzz_index.c" // NOLINT(bugprone-suspicious-include)
 #undef LLVMFuzzerTestOneInput
@@ -44,6 +47,7 @@ static const struct {
 } targets[] = {
     {"fuzz_chat_template", fuzz_chat_template},
     {"fuzz_config", fuzz_config},
+    {"fuzz_gguf", fuzz_gguf},
     {"fuzz_index", fuzz_index},
     {"fuzz_recipe", fuzz_recipe},
     {"fuzz_safetensors", fuzz_safetensors},

@@ -13,8 +13,8 @@
 #include "base/file.h"
 #include "export/export.h"
 #include "export/gguf_blocks.h"
+#include "export/gguf_can_run.h"
 #include "export/gguf_keys.h"
-#include "export/gguf_names.h"
 #include "export/gguf_tokenizer.h"
 #include "export/random_checkpoint.h"
 #include "quant/quantize.h"
@@ -31,7 +31,7 @@
 
 enum { ROWS = 6, COLUMNS = 128, GROUP = 64 };
 
-static QuantizedWeight sample_weight(const Safetensors *file, const char *type, Grid grid, int bits) {
+static QuantizedWeight sample_weight(const TensorFile *file, const char *type, Grid grid, int bits) {
     QuantizedWeight w;
     char name[32];
     size_t count;
@@ -62,7 +62,7 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 static void the_same_file_as_the_package(void **state) {
     (void)state;
     static const uint64_t small[] = {3, 5}, large[] = {ROWS, COLUMNS};
-    Safetensors file = fixture_tensors(FIXTURES "/vectors.safetensors");
+    TensorFile file = fixture_tensors(FIXTURES "/vectors.safetensors");
     GgufHead head = {.prefix = "llama"};
     gguf_key_string(&head, "general.architecture", "llama");
     gguf_key_u32(&head, ".block_count", 2);
@@ -102,13 +102,13 @@ static void the_same_file_as_the_package(void **state) {
     }
     free(wanted);
     gguf_head_free(&head);
-    safetensors_close(&file);
+    tensor_file_close(&file);
 }
 
 // What the package reads is what the codes stand for; with a minimum in F16, nearly.
 static void the_package_reads_the_same_numbers(void **state) {
     (void)state;
-    Safetensors file = fixture_tensors(FIXTURES "/vectors.safetensors");
+    TensorFile file = fixture_tensors(FIXTURES "/vectors.safetensors");
     for (int k = 0; k < KINDS; k++) {
         char name[32];
         size_t count;
@@ -123,7 +123,7 @@ static void the_package_reads_the_same_numbers(void **state) {
         free(values);
         quantized_weight_free(&w);
     }
-    safetensors_close(&file);
+    tensor_file_close(&file);
 }
 
 // [heads, 2, half] → [heads, half, 2].
@@ -139,7 +139,7 @@ static void rows_of_a_head_are_paired(void **state) {
 // Pieces of a matrix are the same bytes as all of it.
 static void pieces_are_packed_alike(void **state) {
     (void)state;
-    Safetensors file = fixture_tensors(FIXTURES "/vectors.safetensors");
+    TensorFile file = fixture_tensors(FIXTURES "/vectors.safetensors");
     QuantizedWeight w = sample_weight(&file, "q8_0", GRID_SYMMETRIC, 8);
     const size_t row = gguf_bytes(GGUF_Q8_0, COLUMNS);
     uint8_t whole[ROWS * 136], piece[2 * 136];
@@ -149,7 +149,7 @@ static void pieces_are_packed_alike(void **state) {
     assert_memory_equal(piece, whole + 2 * row, sizeof piece);
     assert_memory_equal(whole + row + 2, w.codes + 3 * COLUMNS, 32); // row 1 was row 3 of the head
     quantized_weight_free(&w);
-    safetensors_close(&file);
+    tensor_file_close(&file);
 }
 
 // ---- What can be held ----
@@ -606,11 +606,15 @@ static void open_random(Written *w) {
     w->path = path_join(folder, "out.gguf");
 }
 
-static bool write_file(Written *w, bool overwrite, Error *err) {
+static bool write_with(Written *w, bool overwrite, ExportResult *result, Error *err) {
     const ExportModel model = {.structure = &w->model.structure, .recipe = &w->recipe, .plan = &w->plan};
     const ExportOptions options = {.format = EXPORT_GGUF, .folder = w->path, .overwrite = overwrite, .verify = true};
+    return export_run(&model, &options, result, NULL, err);
+}
+
+static bool write_file(Written *w, bool overwrite, Error *err) {
     ExportResult result;
-    return export_run(&model, &options, &result, NULL, err);
+    return write_with(w, overwrite, &result, err);
 }
 
 static void close_written(Written *w) {
@@ -716,7 +720,7 @@ static void a_path_that_ends_so_is_a_file(void **state) {
     open_random(&w);
     folder_put_text(folder, "out.gguf", "something else");
     assert_false(write_file(&w, false, &err));
-    assert_non_null(strstr(err.message, "out.gguf: is there already; name another file with -o"));
+    assert_non_null(strstr(err.message, "out.gguf: is there already, and is not what this recipe makes"));
     if (!write_file(&w, true, &err)) fail_msg("%s", err.message);
     assert_true(file_read(w.path, 1 << 24, &w.bytes, &w.size, NULL));
     assert_memory_equal(w.bytes, "GGUF", 4);
@@ -734,6 +738,44 @@ static void a_path_that_ends_so_is_a_file(void **state) {
     free(path);
     free(w.bytes);
     free(unfinished);
+    close_written(&w);
+}
+
+// The file says from what it was made and how: the same work finds it done, another refuses it.
+static void a_finished_file_is_known(void **state) {
+    (void)state;
+    Written w = {0};
+    Error err = {0};
+    ExportResult result;
+    ExportForecast forecast;
+    size_t size;
+    char *bytes;
+    open_random(&w);
+    if (!write_file(&w, false, &err)) fail_msg("%s", err.message);
+    if (!write_with(&w, false, &result, &err)) fail_msg("%s", err.message);
+    assert_true(result.was_complete && result.files == 1 && result.written == 0);
+    assert_int_equal(result.verified, result.bytes);
+    const ExportModel model = {.structure = &w.model.structure, .recipe = &w.recipe, .plan = &w.plan};
+    const ExportOptions options = {.format = EXPORT_GGUF, .folder = w.path};
+    assert_true(export_forecast(&model, &options, &forecast, NULL));
+    assert_int_equal(forecast.left, 0);
+
+    assert_true(file_read(w.path, 1 << 24, &bytes, &size, NULL));
+    bytes[size - 100] ^= 1;
+    assert_true(file_write(w.path, bytes, size, NULL));
+    assert_false(write_file(&w, false, &err));
+    assert_non_null(strstr(err.message, "is not what was written"));
+    bytes[size - 100] ^= 1;
+    assert_true(file_write(w.path, bytes, size, NULL));
+    free(bytes);
+
+    // Another size of groups gives a file of the same size with the same tensors.
+    set_dial(&w, "*o_proj", DIAL_GROUP_SIZE, 64);
+    plan_free(&w.plan);
+    assert_true(plan_make(&w.recipe, &w.model.structure, NULL, &w.plan, NULL));
+    assert_false(write_file(&w, false, &err));
+    assert_non_null(strstr(err.message, "replace it with --overwrite"));
+    if (!write_file(&w, true, &err)) fail_msg("%s", err.message);
     close_written(&w);
 }
 
@@ -772,6 +814,7 @@ int main(void) {
         IN_FOLDER(what_a_tokenizer_loses_is_said),
         IN_FOLDER(the_file_holds_what_was_planned),
         IN_FOLDER(a_path_that_ends_so_is_a_file),
+        IN_FOLDER(a_finished_file_is_known),
         IN_FOLDER(what_the_plan_asks_too_much_is_refused),
     };
     return cmocka_run_group_tests_name("gguf", tests, NULL, NULL);

@@ -70,6 +70,37 @@ static void check_convert(const Layout *l, int engines, int loading) {
     assert_true(c.engines.rows == 1 + engines || (c.engines.rows >= 7 && c.findings.rows == 2));
 }
 
+static void check_trials(const Layout *l) {
+    const TrialsLayout t = layout_trials(l);
+    const Rect whole = {2, 1, l->frame.rows - 2, l->frame.cols - 2}, panes[] = {t.table, t.texts, t.plot};
+    check_apart(panes, t.plot.rows ? 3 : 2, whole);
+    assert_true(t.table.rows >= 6 && t.table.cols >= 78 && (t.text_count == 2 || t.text_count == 3));
+    assert_int_equal(t.texts.row + t.texts.rows, l->bottom.row);
+    Rect parts[4] = {t.note};
+    for (int i = 0; i < t.text_count; i++) {
+        parts[1 + i] = t.text[i];
+        assert_true(t.text[i].cols >= 29 && t.text[i].rows >= 8);
+        if (i) assert_int_equal(t.text[i - 1].col + t.text[i - 1].cols + 1, t.text[i].col);
+    }
+    check_apart(parts, (size_t)t.text_count + 1, t.texts);
+}
+
+// One pane has everything between header and bottom, and the others nothing.
+static void check_zoomed(const Layout *l) {
+    for (int zoom = ZOOM_NONE + 1; zoom < ZOOM_COUNT; zoom++) {
+        const Layout z = layout_zoom(l, (Zoom)zoom);
+        const Rect panes[] = {
+            [ZOOM_LAYERS] = z.layers, [ZOOM_DETAIL] = z.detail, [ZOOM_DIALS] = z.dials, [ZOOM_EFFECT] = z.effect};
+        for (int i = ZOOM_NONE + 1; i < ZOOM_COUNT; i++) {
+            assert_int_equal(panes[i].rows, i == zoom ? l->frame.rows - 2 : 0);
+            assert_int_equal(panes[i].cols, i == zoom ? l->frame.cols - 2 : 0);
+        }
+        assert_int_equal(panes[zoom].row + panes[zoom].rows, l->bottom.row);
+        assert_true(z.metrics.rows + z.texts.rows == z.effect.rows && !overlap(z.metrics, z.texts));
+        if (zoom == ZOOM_DIALS) check_dials(&z);
+    }
+}
+
 static void panes_stay_apart_at_every_size(void **state) {
     (void)state;
     for (int rows = LAYOUT_LEAST_ROWS; rows <= 80; rows++) {
@@ -88,6 +119,8 @@ static void panes_stay_apart_at_every_size(void **state) {
             assert_true(inside(l.metrics, l.effect) && inside(l.texts, l.effect) && !overlap(l.metrics, l.texts));
             for (int note = 0; note <= NOTE_ROWS_MOST; note++) check_detail(rect_inset(l.detail, 1), note);
             check_dials(&l);
+            check_trials(&l);
+            check_zoomed(&l);
             for (int engines = 0; engines <= 7; engines++)
                 for (int loading = 0; loading <= 3; loading++) check_convert(&l, engines, loading);
         }

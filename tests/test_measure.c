@@ -198,6 +198,40 @@ static void absmax_in(const char *set) {
     if (slow_checks()) absmax_case(70, 700, &random);
 }
 
+// By its definition, in doubles. Some tokens have an outlier, others are of one size, zero, or not finite.
+static void standing_out_case(size_t tokens, size_t width, Random *random) {
+    float *x = array_new(tokens * width, sizeof *x), *token = array_new(tokens, sizeof *token);
+    uint32_t *channel = array_new(width, sizeof *channel), *expected = array_new(width, sizeof *expected);
+    for (size_t t = 0; t < tokens; t++) {
+        float *row = x + t * width;
+        for (size_t j = 0; j < width; j++) row[j] = t % 5 == 3 ? 0 : (float)random_normal(random);
+        if (t % 5 == 1) row[random_below(random, width)] = -500;
+        if (t % 5 == 4) row[0] = INFINITY;
+    }
+    absmax_update(x, tokens, width, NULL, token);
+    for (size_t j = 0; j < width; j++) channel[j] = expected[j] = (uint32_t)j; // what was there counts
+    for (size_t t = 0; t < tokens; t++) {
+        double mean = 0;
+        for (size_t j = 0; j < width; j++) mean += fabs((double)x[t * width + j]) / (double)width;
+        for (size_t j = 0; j < width && t % 5 != 4; j++) expected[j] += fabs((double)x[t * width + j]) > 6 * mean;
+    }
+    count_standing_out(x, tokens, width, token, channel);
+    assert_memory_equal(channel, expected, width * sizeof *channel);
+    free(x), free(token), free(channel), free(expected);
+}
+
+static void test_count_standing_out(void **state) {
+    (void)state;
+    Random random = random_seeded(6);
+    for (int i = 0; i < 20; i++)
+        standing_out_case(5 + random_below(&random, 9), 7 + random_below(&random, 90), &random);
+    standing_out_case(300, 130, &random);
+    uint32_t channel[7] = {0};
+    const float outlier[7] = {0, 0, 70, 0, 0, 0, 0}; // more than six sevenths of the sum
+    count_standing_out(outlier, 1, 7, (const float[]){70}, channel);
+    for (int j = 0; j < 7; j++) assert_int_equal(channel[j], j == 2);
+}
+
 static void test_absmax_update(void **state) {
     (void)state;
     absmax_in("scalar"), absmax_in("avx2"), absmax_in("avx512");
@@ -207,9 +241,10 @@ int main(void) {
     only_set = getenv("QUANTDIAL_CPU");
     if (only_set) only_set = strdup(only_set);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_count_patterns), cmocka_unit_test(counts_do_not_overflow),
-        cmocka_unit_test(test_pattern_value),  cmocka_unit_test(test_group_ranges),
-        cmocka_unit_test(test_column_absmax),  cmocka_unit_test(test_absmax_update),
+        cmocka_unit_test(test_count_patterns),     cmocka_unit_test(counts_do_not_overflow),
+        cmocka_unit_test(test_pattern_value),      cmocka_unit_test(test_group_ranges),
+        cmocka_unit_test(test_column_absmax),      cmocka_unit_test(test_absmax_update),
+        cmocka_unit_test(test_count_standing_out),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free((char *)only_set);

@@ -86,6 +86,9 @@ static const Values values[] = {
     {"ascii", {NULL}, {NULL}},
     {"mono", {NULL}, {NULL}},
     {"light", {NULL}, {NULL}},
+    {"demo", {NULL}, {NULL}},
+    {"fresh", {NULL}, {NULL}},
+    {"theme", {"auto", "mono"}, {"", "solarized", "light "}},
     {"json", {NULL}, {NULL}},
     {"quiet", {NULL}, {NULL}},
     {"help", {NULL}, {NULL}},
@@ -120,23 +123,42 @@ static void add_option(Line *line, const char *name, const char *value) {
     add(line, word);
 }
 
-// What the command cannot do without, unless it is what is tried.
+static bool among(const char *list, const char *name) {
+    const size_t n = strlen(name);
+    for (const char *at = list; (at = strstr(at, name)); at += n)
+        if ((at == list || at[-1] == '|') && (!at[n] || at[n] == '|')) return true;
+    return false;
+}
+
+// What the command cannot do without, unless it is what is tried, and what that needs.
 static Line line_for(const Command *command, const char *tried) {
     static const struct {
         int takes;
-        const char *name, *value;
-    } needed[] = {{TAKES_IDS, "ids", "1"},        {TAKES_IDS, "output", "x"},  {TAKES_SWEEP, "sweep", "v0=1"},
-                  {TAKES_SHAPE, "shape", "tiny"}, {TAKES_TUNE, "max-kl", "1"}, {TAKES_TASK, "task", "lambada"},
-                  {TAKES_TASK, "task-file", "x"}};
+        const char *name, *value, *only_for; // NULL: always
+    } needed[] = {{TAKES_IDS, "ids", "1", NULL},
+                  {TAKES_IDS, "output", "x", NULL},
+                  {TAKES_SWEEP, "sweep", "v0=1", NULL},
+                  {TAKES_SHAPE, "shape", "tiny", NULL},
+                  {TAKES_TUNE, "max-kl", "1", NULL},
+                  {TAKES_TASK, "task", "lambada", "task-file"},
+                  {TAKES_TASK, "task-file", "x", "task"},
+                  {TAKES_PAGE, "output", "x", NULL},
+                  {TAKES_MEASURING, "output", "x", "part|overwrite"},
+                  {TAKES_TUNE, "output", "x", "overwrite"},
+                  {TAKES_SWEEP, "csv", "x", "overwrite"},
+                  {TAKES_MEASURING, "compare-random", NULL, "text|tokens|window"},
+                  {TAKES_EXPORT, "eval", NULL, "text|tokens|window"},
+                  {TAKES_EXPORT, "format", "dense", "dtype"},
+                  {TAKES_LENGTH, "temperature", "1", "top-p"}};
     Line line = {0};
     add(&line, "quantdial");
     if (command->name[0]) add(&line, command->name);
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         bool other_goal = strcmp(tried, "max-bits") == 0 && strcmp(needed[i].name, "max-kl") == 0;
-        if (command->takes & needed[i].takes && strcmp(needed[i].name, tried) != 0 && !other_goal)
+        if (command->takes & needed[i].takes && strcmp(needed[i].name, tried) != 0 && !other_goal &&
+            (!needed[i].only_for || among(needed[i].only_for, tried)))
             add_option(&line, needed[i].name, needed[i].value);
     }
-    if (command->takes & TAKES_MEASURING && strcmp(tried, "part") == 0) add_option(&line, "output", "x");
     if (strcmp(tried, "merge") == 0) add(&line, "model"), add(&line, "file");
     if (command->takes & TAKES_SHAPE) add(&line, "folder");
     return line;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "analysis/outliers.h"
+#include "analysis/shared_channels.h"
 #include "analysis/tokens.h"
 #include "base/array.h"
 #include "tests/support/study.h"
@@ -139,10 +140,46 @@ static void without_calibration_it_is_refused(void **state) {
     study_close(&s);
 }
 
+// Four inputs that norms feed, with a median of 1: channel 2 is an outlier of three of them, in most tokens; channel 6
+// of two, in few; channel 7 of one, and of one that no norm feeds.
+static void channels_of_several_inputs_are_shared(void **state) {
+    (void)state;
+    enum { HIDDEN = 9, INPUTS = 5 };
+    static Norm norms[] = {{.layer = 0, .input = 0}, {.layer = 0, .input = 1},   {.layer = 1, .input = 2},
+                           {.layer = 1, .input = 3}, {.layer = -1, .input = -1}, {.layer = 2, .input = 4}};
+    const ModelStructure structure = {.config.hidden = HIDDEN, .norms = norms, .norm_count = 6};
+    InputSet *set = input_set_new(INPUTS);
+    SharedChannels found;
+    Error err = {0};
+    assert_non_null(set);
+    for (int i = 0; i < INPUTS; i++) {
+        InputStats *input = &set->inputs[i];
+        *input = (InputStats){.known = i < 4, .width = HIDDEN, .tokens = 100};
+        input->channel_absmax = array_new(HIDDEN, sizeof(float));
+        input->channel_tokens = array_new(HIDDEN, sizeof(uint32_t));
+        for (int j = 0; j < HIDDEN; j++) input->channel_absmax[j] = 1;
+        if (i > 0) input->channel_absmax[2] = (float)(10 * i), input->channel_tokens[2] = (uint32_t)(60 + 10 * i);
+        if (i < 2) input->channel_absmax[6] = 500, input->channel_tokens[6] = 1;
+        if (i >= 3) input->channel_absmax[7] = 50;
+    }
+    if (!shared_channels_find(&structure, set, 6, &found, &err)) fail_msg("%s", err.message);
+    assert_true(found.input_count == 4 && found.layers[0] == 0 && found.layers[3] == 1);
+    assert_int_equal(found.count, 2);
+    const SharedChannel *most = &found.channels[0], *few = &found.channels[1];
+    assert_true(most->channel == 2 && most->inputs == 3 && most->largest_ratio == 30);
+    assert_true(fabs(most->token_share - 0.8) < 1e-12);
+    assert_true(few->channel == 6 && few->inputs == 2 && few->token_share == 0.01);
+    static const float ratios[] = {1, 10, 20, 30, 500, 500, 1, 1};
+    assert_memory_equal(found.ratios, ratios, sizeof ratios);
+    shared_channels_free(&found);
+    input_set_release(set);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_is_as_looked_up),
         cmocka_unit_test(without_calibration_it_is_refused),
+        cmocka_unit_test(channels_of_several_inputs_are_shared),
     };
     return cmocka_run_group_tests_name("outliers", tests, NULL, NULL);
 }

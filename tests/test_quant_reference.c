@@ -25,7 +25,7 @@
 
 typedef struct Reference {
     cJSON *cases, *grids, *noise;
-    Safetensors matrices, expected;
+    TensorFile matrices, expected;
 } Reference;
 
 static int setup(void **state) {
@@ -44,8 +44,8 @@ static int teardown(void **state) {
     cJSON_Delete(r->cases);
     cJSON_Delete(r->grids);
     cJSON_Delete(r->noise);
-    safetensors_close(&r->matrices);
-    safetensors_close(&r->expected);
+    tensor_file_close(&r->matrices);
+    tensor_file_close(&r->expected);
     return 0;
 }
 

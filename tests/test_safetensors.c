@@ -15,10 +15,10 @@
 #define ONE "{\"test\":{\"dtype\":\"I32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}"
 
 static void expect_refused(const char *path, const char *reason) {
-    Safetensors file;
+    TensorFile file;
     Error err = {0};
     if (safetensors_open(path, &file, &err)) {
-        safetensors_close(&file);
+        tensor_file_close(&file);
         fail_msg("accepted, but expected: %s", reason);
     }
     if (!strstr(err.message, reason)) fail_msg("expected \"%s\", got \"%s\"", reason, err.message);
@@ -39,7 +39,7 @@ static void refuse_header(const char *header, size_t data_bytes, const char *rea
     free(path);
 }
 
-static void open_header(const char *header, size_t data_bytes, Safetensors *out) {
+static void open_header(const char *header, size_t data_bytes, TensorFile *out) {
     char *path = folder_put_safetensors(folder, "file.safetensors", header, data_bytes);
     Error err = {0};
     if (!safetensors_open(path, out, &err)) fail_msg("%s", err.message);
@@ -47,10 +47,10 @@ static void open_header(const char *header, size_t data_bytes, Safetensors *out)
 }
 
 static void accept_header(const char *header, size_t data_bytes, size_t tensors) {
-    Safetensors file;
+    TensorFile file;
     open_header(header, data_bytes, &file);
     assert_int_equal(file.tensor_count, tensors);
-    safetensors_close(&file);
+    tensor_file_close(&file);
 }
 
 static void header_lengths(void **state) {
@@ -220,28 +220,28 @@ static void nesting(void **state) {
 static void names(void **state) {
     (void)state;
     // The last of two counts, and the file must be whole without the first.
-    Safetensors twice;
+    TensorFile twice;
     open_header("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"\\u0061\":{\"dtype\":\"U16\","
                 "\"shape\":[1],\"data_offsets\":[0,2]}}",
                 2, &twice);
     assert_int_equal(twice.tensor_count, 1);
     assert_int_equal(twice.tensors[0].dtype, DTYPE_U16);
-    safetensors_close(&twice);
+    tensor_file_close(&twice);
     refuse_header("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"a\":{\"dtype\":\"U8\","
                   "\"shape\":[2],\"data_offsets\":[2,4]}}",
                   4, "do not continue at byte 0");
     refuse_header("{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, "U+0000");
     refuse_header("{\"a\\u001b[31m\\n\":{\"dtype\":\"U9\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, "unknown dtype");
-    Safetensors file;
+    TensorFile file;
     open_header("{\"\\u00e9\\ud83d\\ude00\\n\\\"\\/\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
                 &file);
     assert_string_equal(file.tensors[0].name, "\xC3\xA9\xF0\x9F\x98\x80\n\"/");
-    safetensors_close(&file);
+    tensor_file_close(&file);
 }
 
 static void contents(void **state) {
     (void)state;
-    Safetensors file;
+    TensorFile file;
     open_header(
         "{\"b\":{\"dtype\":\"F16\",\"shape\":[2,3],\"data_offsets\":[4,16]},\"__metadata__\":{\"format\":\"pt\"},"
         "\"a\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,4]}}   ",
@@ -259,8 +259,8 @@ static void contents(void **state) {
     assert_int_equal(((const unsigned char *)b->data)[0], 4);
     assert_int_equal(((const unsigned char *)b->data)[11], 15);
     assert_string_equal(b->file, file.path);
-    safetensors_close(&file);
-    safetensors_close(&file); // closing what is closed does nothing
+    tensor_file_close(&file);
+    tensor_file_close(&file); // closing what is closed does nothing
 }
 
 static void other_files(void **state) {

@@ -26,7 +26,7 @@ typedef struct Sample {
     ModelStructure structure;
     Measured measured;
     cJSON *expected;
-    Safetensors inputs;
+    TensorFile inputs;
 } Sample;
 
 static Sample sample;
@@ -85,7 +85,7 @@ static int teardown(void **state) {
     free(sample.measured.weights);
     free(sample.measured.inputs);
     cJSON_Delete(sample.expected);
-    safetensors_close(&sample.inputs);
+    tensor_file_close(&sample.inputs);
     structure_free(&sample.structure);
     checkpoint_close(&sample.checkpoint);
     return 0;

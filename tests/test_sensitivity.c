@@ -242,12 +242,12 @@ static void positions_are_kept(void **state) {
     const size_t n = (size_t)trial_work(&s.trial);
     const size_t each = POSITION_FIGURES * n;
     float *by_position = array_new(2 * each, sizeof *by_position);
-    assert_false(trial_known(&s.trial, &plan, &known));
+    assert_false(trial_known(&s.trial, &plan, &known, NULL));
     assert_true(trial_run(&s.trial, &plan, &plain, NULL, &err));
     assert_true(trial_run_positions(&s.trial, &plan, &first, by_position, NULL, &err));
     study_close(&s);
     study_open(folder, &s);
-    assert_true(trial_known(&s.trial, &plan, &known));
+    assert_true(trial_known(&s.trial, &plan, &known, NULL));
     assert_true(trial_run_positions(&s.trial, &plan, &again, by_position + each, NULL, &err));
     assert_int_equal(s.trial.first_changed, 0); // nothing was evaluated
     assert_memory_equal(by_position, by_position + each, each * sizeof *by_position);
@@ -284,13 +284,13 @@ static void damaged_files_are_not_believed(void **state) {
     for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
         damage(folder, places[p]);
         study_open(folder, &s);
-        assert_false(trial_known(&s.trial, &plan, &again));
+        assert_false(trial_known(&s.trial, &plan, &again, NULL));
         assert_true(trial_run_positions(&s.trial, &plan, &again, by_position, NULL, &err));
         assert_memory_equal(&fresh, &again, sizeof fresh);
         study_close(&s);
     }
     study_open(folder, &s);
-    assert_true(trial_known(&s.trial, &plan, &again));
+    assert_true(trial_known(&s.trial, &plan, &again, NULL));
     study_close(&s);
     plan_free(&plan);
     free(by_position);

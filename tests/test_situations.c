@@ -324,6 +324,7 @@ static void three_tokens_mean_nothing(void **state) {
     Ran ran = RUN("eval", QUICK, "--text", text);
     assert_int_equal(ran.status, 0);
     assert_non_null(strstr(ran.out, "3 tokens of text.txt\ntoo few for these figures to mean anything"));
+    assert_non_null(strstr(ran.out, "(--tokens 512)")); // two windows, of which 510 are scored
     ran_free(&ran);
     ran = RUN("eval", QUICK, "--task", "lambada", "--task-file", task);
     assert_non_null(strstr(ran.out, "1 item is too few to mean anything"));

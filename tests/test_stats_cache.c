@@ -155,6 +155,7 @@ static void what_was_written_comes_back(void **state) {
         assert_memory_equal(a->magnitude, b->magnitude, sizeof a->magnitude);
         assert_memory_equal(a->token_magnitude, b->token_magnitude, sizeof a->token_magnitude);
         assert_int_equal(a->sample_rows, b->sample_rows);
+        assert_memory_equal(a->channel_tokens, b->channel_tokens, a->width * sizeof(uint32_t));
         assert_memory_equal(a->sample, b->sample, a->sample_rows * a->width * sizeof(float));
         assert_true(inputs.measured.inputs[i].range == a->range && inputs.measured.inputs[i].tokens == 5);
     }

@@ -1,6 +1,7 @@
 // Weights that are quantized already, against what the packages that write them say they stand for
 // (tools/fixtures/make_stored.py), and parts that do not fit together.
 #include <inttypes.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -105,6 +106,54 @@ static void bytes(void **state) {
     compare_folder("ct-float", "");
     compare_folder("fp8", "");
     compare_folder("f64", "");
+}
+
+// Single modules have sizes of their own in config.json. Numbers of MLX itself, in floats
+// (tools/fixtures/make_exports.py).
+static void mlx(void **state) {
+    (void)state;
+    static const int bits[] = {2, 3, 4, 8};
+    Checkpoint checkpoint;
+    StoredSet *set;
+    Error err = {0};
+    Text config = {0};
+    size_t size;
+    char *data, module[32], name[48];
+    assert_true(file_read("tests/fixtures/exports/mlx.safetensors", 1 << 20, &data, &size, &err));
+    free(folder_write(folder, "model.safetensors", data, size));
+    free(data);
+    text_addf(&config, "{\"quantization\": {\"bits\": 4, \"group_size\": 64, \"mode\": \"affine\"");
+    for (int i = 0; i < 12; i++)
+        if (i != 7)
+            text_addf(&config, ", \"w%d_%d\": {\"bits\": %d, \"group_size\": %d}", bits[i / 3], 32 << i % 3,
+                      bits[i / 3], 32 << i % 3);
+    text_addf(&config, "}}");
+    folder_put_text(folder, "config.json", config.data);
+    text_free(&config);
+    open_set(folder, &checkpoint, &set);
+    for (int i = 0; i < 12; i++) {
+        const Tensor *tensor, *numbers;
+        char stored[32];
+        snprintf(module, sizeof module, "w%d_%d", bits[i / 3], 32 << i % 3);
+        snprintf(name, sizeof name, "%s.weight", module);
+        snprintf(stored, sizeof stored, "MLX %d-bit g%d", bits[i / 3], 32 << i % 3);
+        if (!stored_find(set, name, &tensor, &err) || !tensor_hold(tensor, &err)) fail_msg("%s", err.message);
+        assert_string_equal(tensor->stored, stored);
+        snprintf(name, sizeof name, "%s.numbers", module);
+        numbers = checkpoint_find(&checkpoint, name);
+        assert_int_equal(tensor->bytes, numbers->bytes);
+        const float *made = tensor->data;
+        for (size_t k = 0; k < tensor->bytes / sizeof(float); k++) {
+            float wanted; // MLX promises no alignment
+            memcpy(&wanted, (const char *)numbers->data + k * sizeof wanted, sizeof wanted);
+            assert_true(fabsf(made[k] - wanted) < 1e-6f);
+        }
+        tensor_release(tensor);
+    }
+    // Parts of a matrix are no tensors of their own; other scales and biases are.
+    assert_true(stored_is_part(&checkpoint, checkpoint_find(&checkpoint, "w2_32.biases"), name, sizeof name));
+    assert_false(stored_is_part(&checkpoint, checkpoint_find(&checkpoint, "w2_32.numbers"), name, sizeof name));
+    close_set(&checkpoint, set);
 }
 
 // ---- Holding ----
@@ -284,6 +333,11 @@ typedef struct Wrong {
     "{" T("qweight", "I32", words, 0, 256) "," T("qzeros", "I32", zero_words, 256, 272) "," T("scales", "F16", scales, \
                                                                                               272, 304) "}"
 
+#define MLX_PARTS(scales)                                                                                           \
+    "{" T("weight", "U32", "2, 4", 0, 32) "," T("scales", "F32", scales, 32, 40) "," T("biases", "F32", scales, 40, \
+                                                                                       48) "}"
+#define MLX(group, mode) "},\"quantization\":{\"bits\":4,\"group_size\":" group ",\"mode\":\"" mode "\""
+
 static void expect_refused(const Wrong *wrong) {
     char config[256];
     snprintf(config, sizeof config, "{\"quantization_config\":{%s}}", wrong->config ? wrong->config : "");
@@ -334,6 +388,12 @@ static void misfits(void **state) {
         {"{" T("weight_packed", "U8", "4, 4", 0, 16) "}",
          "\"quant_method\":\"compressed-tensors\",\"format\":\"nvfp4-pack-quantized\"",
          "the format \"nvfp4-pack-quantized\" is not read", 16},
+        {MLX_PARTS("2, 1"), NULL, "config.json, which knows bits and groups, says nothing of it", 48},
+        {MLX_PARTS("2, 1"), MLX("64", "affine"), "4 words per row hold no groups of 64 codes of 4 bits", 48},
+        {MLX_PARTS("1, 2"), MLX("32", "affine"), "does not fit a matrix of 2 × 32", 48},
+        {MLX_PARTS("2, 1"), MLX("32", "mxfp4"), "mode \"mxfp4\" is not read", 48},
+        {"{" T("weight", "U32", "2, 4", 0, 32) "," T("scales", "F32", "2, 1", 32, 40) "}", MLX("32", "affine"),
+         "m.biases, which belongs to it, is missing", 40},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) expect_refused(&wrong[i]);
 }
@@ -344,6 +404,7 @@ int main(void) {
         IN_FOLDER(awq),
         IN_FOLDER(packed),
         IN_FOLDER(bytes),
+        IN_FOLDER(mlx),
         IN_FOLDER(holding),
         IN_FOLDER(what_is_needed_again_is_kept_while_there_is_room),
         IN_FOLDER(stored_and_plain_models_are_alike),

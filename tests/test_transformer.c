@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/array.h"
+#include "loaders/safetensors.h"
 #include "tests/support/fixture_model.h"
 
 static const char *const folders[] = {
@@ -334,7 +335,7 @@ static void the_sample_equals_transformers(void **state) {
         skip();
     }
     FixtureModel model;
-    Safetensors file;
+    TensorFile file;
     Error err = {0};
     size_t count, rows, floats;
     fixture_model_open(sample, PRECISION_F32, &model);
@@ -348,7 +349,7 @@ static void the_sample_equals_transformers(void **state) {
     double difference = relative_difference(logits, expected, floats);
     print_message("%s: largest difference %.1e of the largest logit\n", sample, difference);
     assert_true(difference <= 1e-4);
-    safetensors_close(&file);
+    tensor_file_close(&file);
     free(ids);
     free(row);
     free(expected);

@@ -19,118 +19,7 @@
 // In place of the real one, in this program only.
 #include "base/file.h"
 #include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
-#include "tests/support/in_folder.h"
-#include "tests/support/screen.h"
-#include "tui/dials.h"
-#include "tui/tui.h"
-
-static char self[4096]; // this program
-
-static int show(int argc, char **argv) {
-    TuiOptions options = {0};
-    WorkbenchOptions wanted = {0};
-    for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], "--ascii") == 0)
-            options.ascii = true;
-        else if (strcmp(argv[i], "--mono") == 0)
-            options.mono = true;
-        else if (strcmp(argv[i], "--light") == 0)
-            options.light = true;
-    }
-    Workbench *workbench;
-    Error err = {0};
-    bool ok = fake_workbench_open(&wanted, &workbench, &err);
-    if (ok) {
-        ok = tui_run(workbench, &options, &err);
-        workbench_close(workbench);
-    }
-    if (!ok) fprintf(stderr, "%s\n", err.message);
-    return ok ? 0 : 1;
-}
-
-// ---- running it ---------------------------------------------------------------------------------------------------
-
-static Screen *start_with(int rows, int cols, const char *option, const char *variable) {
-    const char *argv[] = {self, "--screen", option, NULL};
-    const char *environment[] = {"TERM=xterm-256color", "COLORFGBG=15;0", variable, NULL};
-    Screen *s = screen_start(rows, cols, argv, environment);
-    assert_non_null(s);
-    return s;
-}
-
-static void fail_with_screen(Screen *s, const char *expected) {
-    char *text = screen_text(s);
-    fprintf(stderr, "did not come: %s\n%s\n", expected, text ? text : "");
-    free(text);
-    fail();
-}
-
-static void expect(Screen *s, const char *text) {
-    if (!screen_wait_text(s, text)) fail_with_screen(s, text);
-}
-
-static void expect_gone_text(Screen *s, const char *text) {
-    if (!screen_wait_without(s, text)) fail_with_screen(s, text);
-}
-
-// "2.17×": a speed beside that of the base, known last. Shapes ("64 × 192") have a blank there.
-static bool shows_ratio(Screen *s) {
-    char *text = screen_text(s);
-    bool found = false;
-    for (const char *at = text; !found && (at = strstr(at, "×")) != NULL; at++)
-        found = at > text && at[-1] >= '0' && at[-1] <= '9';
-    free(text);
-    return found;
-}
-
-// All figures are there and belong to the present turn.
-static bool settled(Screen *s, const void *unused) {
-    (void)unused;
-    return screen_has(s, "±0.0") && shows_ratio(s) && !screen_has(s, "scoring") && !screen_has(s, " (0.0") &&
-           !screen_has(s, "calibrating");
-}
-
-static void settle(Screen *s) {
-    if (!screen_wait(s, settled, NULL)) fail_with_screen(s, "settled figures");
-}
-
-static Screen *start(int rows, int cols) {
-    Screen *s = start_with(rows, cols, NULL, "FAKE_PACE=8");
-    expect(s, "p99.9");
-    settle(s);
-    return s;
-}
-
-static void key(Screen *s, const char *bytes) { screen_send(s, bytes); }
-
-static void quit(Screen *s) {
-    key(s, ":q!\r");
-    assert_true(screen_wait_gone(s));
-    assert_false(s->pastes);
-    assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0);
-    assert_true(screen_modes_restored(s));
-    assert_false(s->alternate);
-    assert_true(s->cursor);
-    assert_int_equal(s->mouse, 0);
-    screen_free(s);
-}
-
-static char *path_in_folder(const char *name) {
-    static char path[4200];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
-#define UP "\033OA"
-#define DOWN "\033OB"
-#define RIGHT "\033OC"
-#define LEFT "\033OD"
-#define SHIFT_LEFT "\033[1;2D"
-#define SHIFT_RIGHT "\033[1;2C"
-#define HOME "\033OH"
-#define END "\033OF"
-#define PAGE_DOWN "\033[6~"
-#define ESCAPE "\033"
+#include "tests/support/tui_session.h"
 
 // ---- the first screen ---------------------------------------------------------------------------------------------
 
@@ -236,36 +125,6 @@ static void a_chat_model_is_asked(void **state) {
 }
 
 // ---- dials --------------------------------------------------------------------------------------------------------
-
-typedef struct Setting {
-    Dial dial;
-    const char *value;
-} Setting;
-
-// The label, whatever row of the pane it has been scrolled to, and behind it the value, right-aligned.
-static bool shows_setting(Screen *s, const void *context) {
-    const Setting *setting = context;
-    const Layout layout = layout_make(s->rows, s->cols);
-    const char *label = dial_table[setting->dial].label;
-    const size_t length = strlen(label);
-    for (int i = 0; i < DIAL_COLUMNS * layout.dial_rows; i++) {
-        const Rect cell = layout_dial(&layout, i / layout.dial_rows, i % layout.dial_rows);
-        char text[19] = "";
-        for (int col = 0; col < 18; col++) {
-            VTermScreenCell c = {0};
-            vterm_screen_get_cell(s->screen, (VTermPos){.row = cell.row, .col = cell.col + 1 + col}, &c);
-            text[col] = c.chars[0] && c.chars[0] < 0x80 ? (char)c.chars[0] : ' ';
-        }
-        if (strncmp(text, label, length) == 0 && text[length] == ' ' &&
-            strcmp(text + length + strspn(text + length, " "), setting->value) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void expect_dial(Screen *s, Dial dial, const char *value) {
-    if (!screen_wait(s, shows_setting, &(Setting){dial, value})) fail_with_screen(s, value);
-}
 
 static void every_dial_turns_and_the_plan_follows(void **state) {
     (void)state;
@@ -374,7 +233,7 @@ static void one_linear_gets_values_of_its_own(void **state) {
     key(s, ":set weight-bits 8\r");
     expect_dial(s, DIAL_BITS, "8");
     key(s, "o");
-    expect(s, "─ Dials ↓ ─");
+    expect(s, "─ Dials ↓ · 1 of 43 changed ─");
     expect_dial(s, DIAL_BITS, "4");
     expect(s, "*5 down_proj");
     key(s, "o");
@@ -408,8 +267,8 @@ static void only_the_pane_of_the_dials_turns_them(void **state) {
     (void)state;
     Screen *s = start(36, 120);
     int row, col;
-    static const char *const keys[] = {LEFT, RIGHT, "h",    "l",       SHIFT_LEFT, SHIFT_RIGHT, "<",     ">",
-                                       "=",  "\r",  "\177", "\033[3~", HOME,       END,         "0.5\r", "-"};
+    static const char *const keys[] = {LEFT, RIGHT, "h",    "l",       SHIFT_LEFT, SHIFT_RIGHT, "<",    ">",
+                                       "=",  "\r",  "\177", "\033[3~", HOME,       END,         "0.\r", "-+"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) key(s, keys[i]);
     expect(s, "alpha          0.3");
     assert_true(screen_find(s, "alpha          0.3", &row, &col));
@@ -590,7 +449,7 @@ static void linears_are_found_filtered_and_sorted(void **state) {
     expect(s, "no linear with “nothing here”");
     key(s, ESCAPE);
     key(s, "&mlp.up\r");
-    expect(s, "& mlp.up: 6 of 43");
+    expect(s, "6 of 43 & mlp.up");
     expect_gone_text(s, " q_proj");
     key(s, "&\x15"
            "none\r");
@@ -605,7 +464,7 @@ static void linears_are_found_filtered_and_sorted(void **state) {
     expect(s, "lm_head  128 × 64");
     key(s, "S");
     expect(s, "by linear ▼");
-    key(s, "s");
+    key(s, "sw");
     expect(s, "by |w|max ▼");
     key(s, ":sort nonsense\r");
     expect(s, "no column “nonsense”");
@@ -771,7 +630,7 @@ static void help_lists_keys_and_commands(void **state) {
     Screen *s = start(36, 120);
     key(s, "?");
     expect(s, " Help ");
-    expect(s, "sort by the next column");
+    expect(s, "sort by a column, from a list of them");
     key(s, "G");
     expect(s, ":theme NAME");
     key(s, ESCAPE);
@@ -784,13 +643,6 @@ static void help_lists_keys_and_commands(void **state) {
 }
 
 // ---- mouse --------------------------------------------------------------------------------------------------------
-
-static void click_on(Screen *s, const char *text) {
-    int row, col;
-    expect(s, text); // it may be on its way
-    assert_true(screen_find(s, text, &row, &col));
-    screen_click(s, row, col + 1);
-}
 
 static void the_mouse_chooses_turns_and_drags(void **state) {
     (void)state;
@@ -823,7 +675,7 @@ static Screen *start_converting(int rows, int cols, const char *pace) {
     Screen *s = start_with(rows, cols, NULL, pace);
     settle(s);
     key(s, "x");
-    expect(s, "Convert by the recipe as it is now");
+    expect(s, "by the recipe as it is now");
     return s;
 }
 
@@ -1129,10 +981,9 @@ static void expect_look(Screen *s, const char *text, int color, bool reverse) {
 }
 
 static Screen *start_unknown(const char *term) {
-    const char *argv[] = {self, "--screen", NULL};
-    const char *environment[] = {term, "COLORFGBG=", "FAKE_PACE=8", NULL};
-    Screen *s = screen_start(36, 120, argv, environment);
-    assert_non_null(s);
+    const char *const options[] = {NULL};
+    const char *const environment[] = {term, "COLORFGBG=", "FAKE_PACE=8", NULL};
+    Screen *s = start_as(36, 120, options, environment);
     expect(s, "p99.9");
     return s;
 }
@@ -1476,7 +1327,7 @@ static void ascii_mono_and_light_work(void **state) {
     expect(s, " Help ");
     assert_true(all_ascii(s));
     key(s, "qx");
-    expect(s, "Convert by");
+    expect(s, "by the recipe as it is");
     assert_true(all_ascii(s));
     key(s, "q");
     quit(s);
@@ -1484,7 +1335,7 @@ static void ascii_mono_and_light_work(void **state) {
     s = start_with(36, 120, "--mono", NULL);
     expect(s, "╌ v1 150 ━"); // the zones differ in more than colour
     key(s, "x");
-    expect(s, "Convert by");
+    expect(s, "by the recipe as it is");
     for (int row = 0; row < 36; row++) {
         for (int col = 0; col < 120; col++) {
             VTermScreenCell cell;
@@ -1526,22 +1377,9 @@ static void a_terminal_nobody_described_is_taken_for_an_xterm(void **state) {
 
 // ---- ---------------------------------------------------------------------------------------------------------------
 
-// The user's folders are those of the test.
-static int make_home(void **state) {
-    make_folder(state);
-    setenv("HOME", folder, 1);
-    static const char *const variables[] = {"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"};
-    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
-    return 0;
-}
-
-#define IN_HOME(function) cmocka_unit_test_setup_teardown(function, make_home, drop_folder)
-
 int main(int argc, char **argv) {
-    if (argc > 1 && strcmp(argv[1], "--screen") == 0) return show(argc, argv);
-    setlocale(LC_CTYPE, "");
-    const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length < 0) return 1;
+    int status;
+    if (session_is_screen(argc, argv, &status)) return status;
     const struct CMUnitTest tests[] = {
         IN_HOME(the_first_screen_shows_the_model),
         IN_HOME(jobs_are_seen_while_they_run),

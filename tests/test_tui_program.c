@@ -25,8 +25,8 @@
 
 static Screen *start(int rows, int cols) {
     // Speeds are timed for a while, on whatever: with two threads that would be twice the work.
-    const char *argv[] = {program_path(), "--quiet",  "--threads", "1", "--calibration-tokens",
-                          "1024",         "--tokens", "512",       NULL};
+    const char *argv[] = {program_path(),         "--fresh", "--quiet",  "--threads", "1",
+                          "--calibration-tokens", "1024",    "--tokens", "512",       NULL};
     const char *environment[] = {"TERM=xterm-256color", "COLORFGBG=15;0", NULL};
     Screen *s = screen_start(rows, cols, argv, environment);
     assert_non_null(s);

@@ -394,6 +394,23 @@ static void sets_must_agree_in_weights(void **state) {
     assert_int_equal(f->fix.plan.decisions[UP].grid, GRID_SYMMETRIC);
 }
 
+// One scale for a matrix is another scheme in compressed-tensors. GPTQ repeats it for every channel, and has no inputs.
+static void sets_agree_as_the_format_has_them(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_BITS, 8);
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    set(f, "*.0.self_attn.k_proj", DIAL_GRANULARITY, GRANULARITY_TENSOR);
+    assert_null(find(judge(f, EXPORT_GPTQ, SM80), "fused-bits"));
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_TOKEN);
+    finds(f, CT, SM80, "fused-bits", SEVERITY_REFUSED, 3, SM80);
+    mends(f, CT, SM80, "fused-bits");
+    assert_int_equal(f->fix.plan.decisions[K].granularity, GRANULARITY_CHANNEL);
+    set(f, "*.0.self_attn.k_proj", DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    set(f, "*.0.self_attn.k_proj", DIAL_ACTIVATIONS, POLICY_NONE);
+    finds(f, CT, SM80, "fused-bits", SEVERITY_REFUSED, 3, SM80); // codes of k are packed
+    assert_null(find(judge(f, EXPORT_GPTQ, SM80), "fused-bits"));
+}
+
 static void sets_must_agree_in_inputs(void **state) {
     Fixture *f = *state;
     set(f, "*.1.mlp.gate_proj", DIAL_ACTIVATIONS, POLICY_TOKEN);
@@ -447,8 +464,16 @@ static void special_linears(void **state) {
     Fixture *f = *state;
     Linear *linears = f->model.structure.linears;
     linears[O].transposed = true;
-    finds(f, CT, CPU | TRANSFORMERS, "conv1d", SEVERITY_MISREAD, 1, TRANSFORMERS);
+    finds(f, CT, CPU | TRANSFORMERS, "conv1d", SEVERITY_REFUSED, 1, CPU | TRANSFORMERS);
+    finds(f, EXPORT_GPTQ, SM80, "conv1d", SEVERITY_REFUSED, 1, SM80);
     mends(f, CT, TRANSFORMERS, "conv1d");
+    Tensor all = *linears[UP].weight, part = all;
+    const Tensor *weight = linears[O].weight;
+    part.whole = &all;
+    linears[O].weight = &part; // of several experts, whichever way they lie
+    finds(f, CT, SM80 | TRANSFORMERS, "stack", SEVERITY_REFUSED, 1, SM80 | TRANSFORMERS);
+    assert_null(find(&f->verdict, "conv1d"));
+    linears[O].weight = weight;
     linears[O].transposed = false;
     linears[O].role = ROLE_ROUTER;
     finds(f, CT, TRANSFORMERS, "router", SEVERITY_MISREAD, 1, TRANSFORMERS);
@@ -468,8 +493,6 @@ static void a_fix_that_leaves_nothing_is_refused(void **state) {
     for (int i = 0; i < LINEARS; i++) f->model.structure.linears[i].transposed = true;
     assert_false(verdict_fix(&f->recipe, &f->model.structure, &f->model.measured, CT, TRANSFORMERS, &f->fix, &err));
     assert_non_null(strstr(err.message, "for transformers leave nothing quantized in compressed-tensors;"));
-    mended(f, CT, SM80); // vLLM needs no remedy
-    assert_int_equal(f->fix.plan.quantized_count, LINEARS);
     f->model.structure.linears[O].transposed = false;
     mends(f, CT, TRANSFORMERS, "conv1d");
     assert_int_equal(f->fix.plan.quantized_count, 1);
@@ -632,6 +655,7 @@ int main(void) {
         ON(what_needs_nothing_is_left_alone),
         ON(groups_are_made_to_divide),
         ON(sets_must_agree_in_weights),
+        ON(sets_agree_as_the_format_has_them),
         ON(sets_must_agree_in_inputs),
         ON(sets_stay_together),
         ON(other_families_fuse_other_names),

@@ -48,7 +48,7 @@ static void compare(const Why *got, const cJSON *expected) {
     assert_near(got->channel_ratio, fixture_number(expected, "channel_ratio"), "channel against the median");
 }
 
-static void check_case(const Safetensors *matrices, const cJSON *item, size_t rows, float constant) {
+static void check_case(const TensorFile *matrices, const cJSON *item, size_t rows, float constant) {
     char *name = (char *)fixture_text(item, "matrix");
     const Tensor *tensor = fixture_tensor(matrices, name);
     const Linear linear = {.name = name, .out = tensor->shape[0], .in = tensor->shape[1], .weight = tensor};
@@ -78,7 +78,7 @@ static void check_case(const Safetensors *matrices, const cJSON *item, size_t ro
 static void shares_are_those_of_the_reference(void **state) {
     (void)state;
     cJSON *file = fixture_json(FOLDER "why.json");
-    Safetensors matrices = fixture_tensors(FOLDER "matrices.safetensors");
+    TensorFile matrices = fixture_tensors(FOLDER "matrices.safetensors");
     const cJSON *item;
     int count = 0;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(file, "cases")) {
@@ -86,7 +86,7 @@ static void shares_are_those_of_the_reference(void **state) {
         count++;
     }
     assert_int_equal(count, 6);
-    safetensors_close(&matrices);
+    tensor_file_close(&matrices);
     cJSON_Delete(file);
 }
 

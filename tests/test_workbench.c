@@ -351,13 +351,13 @@ static void undo_redo_overrides_and_files(void **state) {
     assert_int_equal(workbench_plan(w)->decisions[2].bits, 8);
     double on = 1;
     assert_false(workbench_set(w, 2, DIAL_FUSED, &on, &err)); // holds for the whole model
-    assert_true(workbench_toggle_ignore(w, 5, &err));
+    assert_true(workbench_toggle_ignore(w, (int[]){5}, 1, &err));
     assert_false(workbench_plan(w)->decisions[5].quantized);
 
     char *made = folder_temporary(), *path = path_join(made, "recipe.json");
     assert_true(workbench_save(w, path, &err));
     assert_true(workbench_saved(w));
-    assert_true(workbench_toggle_ignore(w, 5, &err));
+    assert_true(workbench_toggle_ignore(w, (int[]){5}, 1, &err));
     assert_true(workbench_plan(w)->decisions[5].quantized);
     assert_false(workbench_saved(w));
     assert_true(workbench_load(w, path, &err));
@@ -384,6 +384,33 @@ static void a_dial_that_is_held_down_is_one_step_back(void **state) {
     assert_true(workbench_recipe(w)->value[DIAL_BITS] == 8);
     assert_true(workbench_redo(w));
     assert_true(workbench_recipe(w)->value[DIAL_V0] == 39);
+    workbench_close(w);
+}
+
+static void set_many(Workbench *w, const int *linears, int count, Dial dial, double value) {
+    Error err = {0};
+    if (!workbench_set_many(w, linears, count, dial, &value, &err)) fail_msg("%s", err.message);
+}
+
+// For several linears as for all; other linears are another step.
+static void a_dial_that_is_held_down_for_some_is_one_step_back(void **state) {
+    (void)state;
+    static const int some[] = {1, 3, 4}, others[] = {1, 3};
+    Workbench *w = opened();
+    set_many(w, some, 3, DIAL_BITS, 8);
+    const size_t step = workbench_step(w);
+    for (int i = 0; i < 20; i++) set_many(w, some, 3, DIAL_ALPHA, 0.2 + 0.01 * i);
+    assert_int_equal(workbench_step(w), step + 1);
+    set_many(w, others, 2, DIAL_ALPHA, 0.5);
+    assert_int_equal(workbench_step(w), step + 2);
+    assert_true(workbench_undo(w) && workbench_undo(w));
+    for (int i = 0; i < 3; i++) {
+        const char *name = workbench_structure(w)->linears[some[i]].name;
+        assert_true(recipe_value(workbench_recipe(w), DIAL_ALPHA, name) == dial_table[DIAL_ALPHA].default_value);
+        assert_true(recipe_value(workbench_recipe(w), DIAL_BITS, name) == 8);
+        assert_int_equal(workbench_plan(w)->decisions[some[i]].bits, 8);
+    }
+    assert_int_equal(workbench_plan(w)->decisions[2].bits, 4);
     workbench_close(w);
 }
 
@@ -423,7 +450,7 @@ static void prompts_and_stopping(void **state) {
         workbench_job(w, JOB_ACCURACY, &job);
     } while (job.state == JOB_RUNNING);
     assert_true(job.state == JOB_STOPPED || job.state == JOB_DONE);
-    workbench_restart_jobs(w);
+    workbench_resume_job(w, JOB_ACCURACY);
     wait_until(w, has_accuracy);
     workbench_close(w);
 }
@@ -661,6 +688,7 @@ int main(void) {
         cmocka_unit_test(the_same_recipe_gives_the_same_figures_however_it_was_reached),
         cmocka_unit_test(undo_redo_overrides_and_files),
         cmocka_unit_test(a_dial_that_is_held_down_is_one_step_back),
+        cmocka_unit_test(a_dial_that_is_held_down_for_some_is_one_step_back),
         cmocka_unit_test(a_prompt_that_meets_the_end_of_a_job_leaves_nothing_waiting),
         cmocka_unit_test(prompts_and_stopping),
         cmocka_unit_test(closing_does_not_wait_for_work),

@@ -23,7 +23,7 @@ picture() {
     echo "screenshots/$name.svg"
     rm -rf "$XDG_STATE_HOME" # the picture before left unsaved changes, which would be offered
     build/screenshot "$size" "screenshots/$name.svg" "$theme" "wait:v1 " "gone:not calibrated" "gone:calibrating" "gone:scoring" "gone:measuring" "gone:writing" quiet \
-        "$@" -- build/picture/quantdial ${OPTIONS:-}
+        "$@" -- build/picture/quantdial --fresh ${OPTIONS:-}
     if [ "${PNG:-}" = 1 ]; then rsvg-convert -o "build/$name.png" "screenshots/$name.svg"; fi
 }
 
@@ -32,10 +32,30 @@ for theme in dark light; do
     picture layers-$theme 120x36 $theme "keys:p" "keys:\\t" "keys::set alpha 0.1\\r" "wait:✓" "gone:scoring" quiet
 done
 picture override-dark 120x36 dark "keys:o" "keys::set weight-bits 8\\r" "gone:scoring" quiet
+picture marks-dark 120x36 dark "keys:p" "keys:*role = down layer >= 3\\r" "keys:o" "keys::set weight-bits 8\\r" "wait:✓" "gone:scoring" quiet
 picture small-dark 80x24 dark
 picture wide-dark 200x60 dark
 picture help-dark 120x36 dark "keys:?"
+picture view-dark 120x36 dark "keys:v" "keys:v"
+for theme in dark light; do
+    picture outliers-$theme 120x36 $theme "gone:timing" "keys:2" "keys: " "keys:n" "keys:n" "wait:Blame" quiet
+done
 OPTIONS=--ascii picture ascii-dark 120x36 dark
+picture sweep-dark 120x36 dark "keys:4" "wait:11 of 11 points" "gone:sweeping" quiet
+for theme in dark light; do
+    picture sensitivity-$theme 120x36 $theme "keys:5" "wait:42 are measured" "gone:measuring" "keys::budget 4.5\\r" quiet
+done
 for theme in dark light; do
     picture convert-$theme 120x36 $theme "keys:x" "wait:disk has" "keys:f" "wait:since pin" "gone:scoring" "gone:measuring" "gone:timing" quiet
 done
+# The best of two rows has a note, and the other's text is read token by token.
+for theme in dark light; do
+    picture trials-$theme 120x36 $theme "keys::set weight-bits 3\\r" "wait:3.14" "gone:scoring" "gone:timing" quiet \
+        "keys:u:set alpha 0.1\\r" "wait:4.49" "gone:scoring" "gone:timing" quiet "keys:3" "keys:nfor the talk\\r" \
+        "keys:jb" "keys:\\t\\t\\tlllllll" "wait:token 8" quiet
+done
+
+# quantdial --demo, as it plays.
+rm -rf "$XDG_STATE_HOME"
+echo "screenshots/demo.svg"
+build/recording 120x36 screenshots/demo.svg dark "takes over" "tour is over" -- build/picture/quantdial --demo

@@ -4,10 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/expand.h"
 #include "base/file.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/prompt.h"
+#include "tui/screen.h"
+#include "tui/trials.h"
+#include "tui/view.h"
 
 // ---- layers -------------------------------------------------------------------------------------------------------
 
@@ -20,22 +25,124 @@ void action_move_page(Ui *ui, int pages) {
 
 void action_move_end(Ui *ui, int direction) { rows_move_to(&ui->rows, direction < 0 ? 0 : ui->rows.count - 1); }
 
+static void say_found(Ui *ui) {
+    const Rows *rows = &ui->rows;
+    ui_say(ui, "%d/%d with “%s”", rows_found_count(rows, rows_index(rows) + 1), rows_found_count(rows, rows->count),
+           rows->find);
+}
+
 void action_find(Ui *ui, int direction) {
     if (!*ui->rows.find)
         ui_say(ui, "nothing to find yet; / starts a search");
-    else if (!rows_find(&ui->rows, direction, false))
+    else if (rows_find(&ui->rows, direction, false))
+        say_found(ui);
+    else
         ui_say(ui, "no linear with “%s”", ui->rows.find);
 }
 
 void action_find_text(Ui *ui, const char *text) {
-    snprintf(ui->rows.find, sizeof ui->rows.find, "%s", text);
-    action_find(ui, 1);
+    Error err = {0};
+    if (ui_report(ui, rows_set_find(&ui->rows, text, &err), &err)) action_find(ui, 1);
 }
 
 void action_filter(Ui *ui, const char *text) {
-    snprintf(ui->rows.filter, sizeof ui->rows.filter, "%s", text);
-    rows_arrange(&ui->rows);
+    Error err = {0};
+    ui_report(ui, rows_set_filter(&ui->rows, text, &err), &err);
 }
+
+// ---- marks --------------------------------------------------------------------------------------------------------
+
+// What was marked may be what is shown.
+static void marks_changed(Ui *ui) {
+    rows_arrange(&ui->rows);
+    if (ui->rows.marked_count)
+        ui_say(ui, "%d of %d marked; o lets the dials set them", ui->rows.marked_count, ui->rows.total);
+    else
+        ui_say(ui, "nothing is marked");
+}
+
+void action_mark_row(Ui *ui, int unused) {
+    (void)unused;
+    Rows *rows = &ui->rows;
+    const int index = rows_index(rows);
+    if (index < 0) return;
+    const int *members = rows_members(rows, index), size = rows_size(rows, index);
+    int marked = 0;
+    for (int i = 0; i < size; i++) marked += rows->marked[members[i]];
+    for (int i = 0; i < size; i++) rows_mark(rows, members[i], marked < size);
+    rows_move(rows, 1);
+    rows_arrange(rows);
+}
+
+static void mark_passing(Ui *ui, const char *text, bool on) {
+    Rows *rows = &ui->rows;
+    Error err = {0};
+    bool *passes = array_new((size_t)rows->total, sizeof *passes);
+    const bool ok = passes ? rows_passing(rows, text, passes, &err) : error_memory(&err, "the marks");
+    for (int i = 0; ok && i < rows->total; i++) {
+        if (passes[i] && rows->row_of[i] >= 0) rows_mark(rows, i, on);
+    }
+    free(passes);
+    if (ui_report(ui, ok, &err)) marks_changed(ui);
+}
+
+void action_mark(Ui *ui, const char *text) { mark_passing(ui, text, true); }
+
+void action_unmark(Ui *ui, const char *text) {
+    if (*text)
+        mark_passing(ui, text, false);
+    else
+        action_unmark_all(ui, 0);
+}
+
+void action_unmark_all(Ui *ui, int unused) {
+    (void)unused;
+    rows_unmark_all(&ui->rows);
+    marks_changed(ui);
+}
+
+// ---- folding ------------------------------------------------------------------------------------------------------
+
+void action_fold(Ui *ui, int fold) {
+    if (rows_fold(&ui->rows, fold != 0)) return;
+    ui_say(ui, fold ? "there is nothing more to fold" : "there is nothing to unfold");
+}
+
+// ← and → do something where there are folds, and else say where the keys are that somebody may look for.
+void action_fold_or_point(Ui *ui, int fold) {
+    const Rows *rows = &ui->rows;
+    const bool folds = rows->selected >= 0 && (rows->group[FOLD_EXPERTS][rows->selected] != NO_GROUP ||
+                                               rows_is_folded(rows, rows_index(rows)));
+    if (folds)
+        action_fold(ui, fold);
+    else
+        ui_say(ui, "press Tab to go to the dials first; - folds a layer");
+}
+
+void action_fold_turn(Ui *ui, int unused) {
+    (void)unused;
+    const int index = rows_index(&ui->rows);
+    action_fold(ui, index >= 0 && !rows_is_folded(&ui->rows, index));
+}
+
+void action_fold_all(Ui *ui, int unused) {
+    (void)unused;
+    static const char *const levels[] = {"every linear has its row", "the experts of a layer share a row",
+                                         "the linears of a layer share a row"};
+    rows_fold_all(&ui->rows);
+    ui_say(ui, "%s", levels[rows_fold_level(&ui->rows)]);
+}
+
+void action_scroll_columns(Ui *ui, int columns) {
+    Rows *rows = &ui->rows;
+    rows->scrolled += columns;
+    if (rows->scrolled < 0) rows->scrolled = 0;
+    if (rows->scrolled > COLUMN_COUNT - 2) rows->scrolled = COLUMN_COUNT - 2;
+}
+
+void action_row(Ui *ui, int number) { rows_move_to(&ui->rows, number - 1); }
+
+// ---- order --------------------------------------------------------------------------------------------------------
 
 static void sort_changed(Ui *ui) {
     rows_arrange(&ui->rows);
@@ -76,11 +183,6 @@ void action_move_dial(Ui *ui, int steps) { ui->dial = dials_next(ui->dial, steps
 void action_turn(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, false); }
 
 void action_turn_coarse(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, true); }
-
-void action_point_to_dials(Ui *ui, int unused) {
-    (void)unused;
-    ui_say(ui, "press Tab to go to the dials first");
-}
 
 void action_edit_dial(Ui *ui, int unused) {
     (void)unused;
@@ -126,21 +228,39 @@ void action_reset_named(Ui *ui, const char *name) {
         dials_reset(ui, (Dial)dial);
 }
 
-void action_one_linear(Ui *ui, int unused) {
+void action_scope(Ui *ui, int unused) {
     (void)unused;
-    if (!ui->one_linear && ui_linear(ui) < 0) return;
-    ui->one_linear = !ui->one_linear;
-    if (ui->one_linear) ui->focus = PANE_DIALS;
-    ui_say(ui, ui->one_linear ? "dials now set the selected linear only; o returns to all, Backspace removes a value"
-                              : "dials set all linears again");
+    if (ui->target.scope != SCOPE_SELECTED && !ui->rows.marked_count && ui_linear(ui) < 0) return;
+    ui->target.scope = target_next_scope(&ui->target, &ui->rows);
+    target_refresh(&ui->target, &ui->rows);
+    switch (ui->target.scope) {
+    case SCOPE_ALL: ui_say(ui, "dials set all linears again"); return;
+    case SCOPE_MARKED:
+        ui_say(ui, "dials now set the %d marked linears; o goes on to the selected one", ui->target.count);
+        break;
+    case SCOPE_SELECTED:
+        ui_say(ui,
+               ui->target.count > 1
+                   ? "dials now set the %d linears of this row; o returns to all, Backspace removes a value"
+                   : "dials now set the selected linear only; o returns to all, Backspace removes a value",
+               ui->target.count);
+        break;
+    }
+    ui->focus = PANE_DIALS;
 }
 
 void action_drop_override(Ui *ui, int unused) {
     (void)unused;
-    if (ui_target(ui) >= 0)
+    if (ui->target.scope != SCOPE_ALL)
         dials_reset(ui, ui->dial);
     else
-        ui_say(ui, "nothing to remove: dials set all linears; press o to set the selected one only");
+        ui_say(ui,
+               "nothing to remove: dials set all linears; press o to set some only, O to see what was set for some");
+}
+
+void action_overrides(Ui *ui, int unused) {
+    (void)unused;
+    overrides_open(ui);
 }
 
 // ---- recipe -------------------------------------------------------------------------------------------------------
@@ -178,11 +298,21 @@ void action_pin(Ui *ui, int unused) {
     ui_say(ui, "pinned: figures are compared with this state");
 }
 
+// The marked ones while the dials set these, else the selected row.
 void action_ignore(Ui *ui, int unused) {
     (void)unused;
     Error err = {0};
-    if (ui_linear(ui) < 0) return;
-    if (ui_report(ui, workbench_toggle_ignore(ui->workbench, ui_linear(ui), &err), &err)) ui_update(ui);
+    const Rows *rows = &ui->rows;
+    const DialTarget *target = &ui->target;
+    const int index = rows_index(rows);
+    bool ok;
+    if (target->scope == SCOPE_MARKED)
+        ok = workbench_toggle_ignore(ui->workbench, target->linears, target->count, &err);
+    else if (index >= 0)
+        ok = workbench_toggle_ignore(ui->workbench, rows_members(rows, index), rows_size(rows, index), &err);
+    else
+        return;
+    if (ui_report(ui, ok, &err)) ui_update(ui);
 }
 
 // The file that was named, with ~ expanded, owned by the caller; NULL, after a message, when there is none.
@@ -271,18 +401,59 @@ void action_load_named(Ui *ui, const char *path) {
 }
 
 void action_continue(Ui *ui, const char *text) {
+    ui->texts.scrolled = false;
     if (*text)
         workbench_set_prompt(ui->workbench, text);
     else
         action_prompt(ui, PROMPT_TEXT);
 }
 
-// ---- convert ------------------------------------------------------------------------------------------------------
+// ---- screens ------------------------------------------------------------------------------------------------------
 
-void action_convert(Ui *ui, int unused) {
+void action_screen(Ui *ui, int kind) { screen_go(ui, (ScreenKind)kind); }
+
+// ---- trials -------------------------------------------------------------------------------------------------------
+
+void action_trial_move(Ui *ui, int steps) { trials_move(ui, steps); }
+
+void action_trial_sideways(Ui *ui, int steps) { trials_move_sideways(ui, steps); }
+
+void action_trial_page(Ui *ui, int pages) { trials_page(ui, pages); }
+
+void action_trial_end(Ui *ui, int direction) { trials_end(ui, direction); }
+
+void action_trial_take(Ui *ui, int unused) {
     (void)unused;
-    convert_open(ui);
+    trials_take(ui);
 }
+
+void action_trial_side(Ui *ui, int side) { trials_compare_with(ui, side); }
+
+void action_trial_difference(Ui *ui, int unused) {
+    (void)unused;
+    trials_toggle_difference(ui);
+}
+
+void action_trial_pane(Ui *ui, int steps) { trials_next_pane(ui, steps); }
+
+void action_trial_note(Ui *ui, int unused) {
+    (void)unused;
+    trials_ask_note(ui);
+}
+
+void action_trial_forget(Ui *ui, int unused) {
+    (void)unused;
+    trials_drop(ui);
+}
+
+void action_trial_sort(Ui *ui, int steps) { trials_sort(ui, steps); }
+
+void action_trial_reverse(Ui *ui, int unused) {
+    (void)unused;
+    trials_sort_by(ui, (int)ui->trials.sort);
+}
+
+// ---- convert ------------------------------------------------------------------------------------------------------
 
 void action_engine(Ui *ui, int rows) { convert_move(ui, rows); }
 
@@ -311,17 +482,17 @@ void action_stop_export(Ui *ui, int unused) {
 
 // ---- program ------------------------------------------------------------------------------------------------------
 
-void action_next_pane(Ui *ui, int unused) {
-    (void)unused;
-    ui->focus = ui->focus == PANE_LAYERS ? PANE_DIALS : PANE_LAYERS;
-}
-
 void action_prompt(Ui *ui, int kind) {
     const char *text = "";
     if (kind == PROMPT_SAVE) text = ui->recipe_path ? ui->recipe_path : "recipe.json";
     if (kind == PROMPT_TEXT) text = workbench_prompt(ui->workbench);
     if (kind == PROMPT_FILTER) text = ui->rows.filter;
+    ui->preview.selected = ui->rows.selected;
+    ui->preview.moved = ui->rows.moved;
+    memcpy(ui->preview.find, ui->rows.find, sizeof ui->preview.find);
+    memcpy(ui->preview.filter, ui->rows.filter, sizeof ui->preview.filter);
     ui_ask(ui, (PromptKind)kind, text);
+    prompt_preview(ui);
 }
 
 void action_stop_jobs(Ui *ui, int unused) {
@@ -350,38 +521,43 @@ void action_redraw(Ui *ui, int unused) {
 
 void action_back(Ui *ui, int unused) {
     (void)unused;
-    if (ui->screen == SCREEN_CONVERT)
-        convert_close(ui);
-    else if (ui->one_linear)
-        ui->one_linear = false;
+    if (ui->screen == SCREEN_TRIALS && trials_close_view(ui)) return;
+    if (ui->screen != SCREEN_LAYERS)
+        screen_go(ui, SCREEN_LAYERS);
+    else if (ui->zoom != ZOOM_NONE)
+        view_whole(ui);
+    else if (ui->texts.scrolled && ui->focus == PANE_TEXTS)
+        ui->texts.scrolled = false;
+    else if (ui->target.scope != SCOPE_ALL)
+        ui->target.scope = SCOPE_ALL;
     else if (*ui->rows.find)
-        *ui->rows.find = '\0';
-    else if (*ui->rows.filter) {
-        *ui->rows.filter = '\0';
-        rows_arrange(&ui->rows);
-    } else
+        rows_set_find(&ui->rows, "", NULL);
+    else if (*ui->rows.filter)
+        rows_set_filter(&ui->rows, "", NULL);
+    else if (ui->rows.marked_count)
+        action_unmark_all(ui, 0);
+    else
         ui->focus = PANE_LAYERS;
 }
 
 void action_help(Ui *ui, int unused) {
     (void)unused;
-    ui->help = true;
-    ui->help_top = 0;
+    ui->help = (Help){.shown = true};
 }
 
 void action_theme(Ui *ui, const char *name) {
-    for (int i = 0; i < COLORS_COUNT; i++) {
-        if (strcmp(color_scheme_names[i], name) != 0) continue;
-        if (ui->terminal) terminal_set_scheme(ui->terminal, (ColorScheme)i);
-        return;
-    }
-    ui_fail(ui, "there is no theme “%s”; there are auto, dark, light and mono", name);
+    const int scheme = color_scheme_named(name);
+    if (scheme < 0)
+        ui_fail(ui, "there is no theme “%s”; there are auto, dark, light, colorblind and mono", name);
+    else
+        ui->colors = (ColorScheme)scheme;
+    if (scheme >= 0 && ui->terminal) terminal_set_scheme(ui->terminal, ui->colors);
 }
 
 void action_quit(Ui *ui, int unused) {
     (void)unused;
-    if (ui->screen == SCREEN_CONVERT)
-        convert_close(ui);
+    if (ui->screen != SCREEN_LAYERS)
+        screen_go(ui, SCREEN_LAYERS);
     else if (convert_runs(ui))
         ui_ask(ui, PROMPT_LEAVE, "");
     else

@@ -13,17 +13,27 @@ void action_sort(Ui *ui, int steps);     // moves on by so many columns
 void action_sort_by(Ui *ui, int column); // the same once more turns the order round
 void action_sort_named(Ui *ui, const char *name);
 void action_reverse(Ui *ui, int unused);
+void action_mark_row(Ui *ui, int unused);     // or unmark it, and go on
+void action_mark(Ui *ui, const char *text);   // what an expression (filter.h) lets pass of what is shown; "": all of it
+void action_unmark(Ui *ui, const char *text); // "": everything
+void action_unmark_all(Ui *ui, int unused);
+void action_fold(Ui *ui, int fold); // 0: unfold
+void action_fold_or_point(Ui *ui, int fold);
+void action_fold_turn(Ui *ui, int unused);
+void action_fold_all(Ui *ui, int unused);
+void action_scroll_columns(Ui *ui, int columns);
+void action_row(Ui *ui, int number); // counted from 1
 
 void action_move_dial(Ui *ui, int steps);
 void action_turn(Ui *ui, int steps);
 void action_turn_coarse(Ui *ui, int steps);
-void action_point_to_dials(Ui *ui, int unused); // says where the keys are that turn them
 void action_edit_dial(Ui *ui, int unused);
 bool action_type_into_dial(Ui *ui, int code); // a digit, a sign, a dot; false for others
 void action_reset_dial(Ui *ui, int unused);
 void action_set(Ui *ui, const char *setting);      // "alpha 0.2", "alpha=0.2"
 void action_reset_named(Ui *ui, const char *name); // "": the current dial
-void action_one_linear(Ui *ui, int unused);
+void action_scope(Ui *ui, int unused);             // all, marked, selected
+void action_overrides(Ui *ui, int unused);
 void action_drop_override(Ui *ui, int unused);
 
 void action_undo(Ui *ui, int unused);
@@ -40,7 +50,21 @@ void action_write_quit(Ui *ui, const char *path);
 void action_load_named(Ui *ui, const char *path);
 void action_continue(Ui *ui, const char *text); // "": a prompt asks for the beginning that both models continue
 
-void action_convert(Ui *ui, int unused);
+void action_screen(Ui *ui, int kind);
+
+void action_trial_move(Ui *ui, int steps);
+void action_trial_sideways(Ui *ui, int steps);
+void action_trial_page(Ui *ui, int pages);
+void action_trial_end(Ui *ui, int direction);
+void action_trial_take(Ui *ui, int unused);
+void action_trial_side(Ui *ui, int side); // 1: A, 2: B
+void action_trial_difference(Ui *ui, int unused);
+void action_trial_pane(Ui *ui, int steps);
+void action_trial_note(Ui *ui, int unused);
+void action_trial_forget(Ui *ui, int unused);
+void action_trial_sort(Ui *ui, int steps);
+void action_trial_reverse(Ui *ui, int unused);
+
 void action_engine(Ui *ui, int rows);
 void action_finding(Ui *ui, int findings);
 void action_format(Ui *ui, int steps);
@@ -50,7 +74,6 @@ void action_fix(Ui *ui, int unused);
 void action_export(Ui *ui, int over); // 1: even over what the folder holds
 void action_stop_export(Ui *ui, int unused);
 
-void action_next_pane(Ui *ui, int unused);
 void action_prompt(Ui *ui, int kind);
 void action_stop_jobs(Ui *ui, int unused);
 void action_redraw(Ui *ui, int unused);

@@ -1,12 +1,14 @@
 #include "tui/commands.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/expand.h"
 #include "base/file.h"
+#include "tui/actions.h"
 #include "tui/dials.h"
 #include "tui/keys.h"
 
@@ -23,7 +25,10 @@ void command_run(Ui *ui, const char *line) {
     const size_t length = strcspn(line, " ");
     if (length == 0) return;
     const Binding *command = command_named(line, length);
-    if (!command)
+    const bool number = strspn(line, "0123456789") == length;
+    if (number)
+        action_row(ui, length > 9 ? INT_MAX : atoi(line));
+    else if (!command)
         ui_fail(ui, "there is no command “%.*s”; :help lists them", (int)length, line);
     else if (command->run_text)
         command->run_text(ui, line + length + strspn(line + length, " "));
@@ -99,6 +104,10 @@ static void offer_arguments(Candidates *c, const Binding *command, const char *a
     case COMPLETE_FILE: offer_files(c); break;
     case COMPLETE_COLUMN:
         for (int i = 0; i < COLUMN_COUNT; i++) candidate_add(c, column_table[i].name, column_table[i].name);
+        break;
+    case COMPLETE_FILTER:
+        for (int i = COLUMN_LINEAR + 1; i < FIELD_COUNT; i++)
+            candidate_add(c, filter_field_name(i), filter_field_name(i));
         break;
     case COMPLETE_SCHEME:
         for (int i = 0; i < COLORS_COUNT; i++) candidate_add(c, color_scheme_names[i], color_scheme_names[i]);

@@ -6,6 +6,7 @@
 
 #include "base/expand.h"
 #include "tui/actions.h"
+#include "tui/screen.h"
 
 // ---- what is chosen -----------------------------------------------------------------------------------------------
 
@@ -14,11 +15,14 @@ static char *offered_folder(const Ui *ui) {
     const Checkpoint *checkpoint = workbench_structure(ui->workbench)->checkpoint;
     const char *path = checkpoint && checkpoint->path ? checkpoint->path : "", *name = strrchr(path, '/');
     name = name && name[1] ? name + 1 : *path ? path : "model";
-    const size_t length = strcspn(name, "/"), ending = strlen(".safetensors");
-    const bool is_file = length > ending && strcmp(name + length - ending, ".safetensors") == 0;
+    static const char *const endings[] = {".safetensors", ".gguf"};
+    size_t length = strcspn(name, "/");
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t ending = strlen(endings[i]);
+        if (length > ending && strcmp(name + length - ending, endings[i]) == 0) length -= ending;
+    }
     char *out = NULL;
-    const int shown = (int)(is_file ? length - ending : length);
-    return asprintf(&out, "%.*s-%s", shown, name, export_format_names[ui->convert.format]) < 0 ? NULL : out;
+    return asprintf(&out, "%.*s-%s", (int)length, name, export_format_names[ui->convert.format]) < 0 ? NULL : out;
 }
 
 char *convert_folder(const Ui *ui) { return ui->convert.folder ? strdup(ui->convert.folder) : offered_folder(ui); }
@@ -69,15 +73,9 @@ static void look(Ui *ui) {
     free(folder);
 }
 
-void convert_open(Ui *ui) {
-    ui->screen = SCREEN_CONVERT;
-    look(ui);
-}
+void convert_open(Ui *ui) { look(ui); }
 
-void convert_close(Ui *ui) {
-    ui->screen = SCREEN_LAYERS;
-    workbench_look_at_export(ui->workbench, ui->convert.format, NULL);
-}
+void convert_close(Ui *ui) { workbench_look_at_export(ui->workbench, ui->convert.format, NULL); }
 
 void convert_free(Ui *ui) { free(ui->convert.folder); }
 
@@ -119,7 +117,8 @@ void convert_name_folder(Ui *ui, const char *path) {
     if (!ui_report(ui, folder != NULL, &err)) return;
     free(ui->convert.folder);
     ui->convert.folder = folder;
-    convert_open(ui);
+    screen_go(ui, SCREEN_CONVERT);
+    look(ui);
     if (start) convert_start(ui, false);
 }
 

@@ -3,8 +3,8 @@
 
 #include "tui/ui.h"
 
-void convert_open(Ui *ui);
-void convert_close(Ui *ui); // back to the layers
+void convert_open(Ui *ui); // what has to be done when the screen comes and goes
+void convert_close(Ui *ui);
 void convert_free(Ui *ui);
 
 // The folder that is named, or the name that is offered, which the caller owns; NULL when memory is short.

@@ -12,17 +12,11 @@ const int dial_places[DIAL_COLUMNS][DIAL_ROWS] = {
      DIAL_SMOOTH_SCALE, DIAL_PERCENTILE},
 };
 
-double dials_value(const Ui *ui, Dial dial) {
-    const Recipe *recipe = workbench_recipe(ui->workbench);
-    const int target = ui_target(ui);
-    if (target < 0) return recipe->value[dial];
-    return recipe_value(recipe, dial, workbench_structure(ui->workbench)->linears[target].name);
-}
+double dials_value(const Ui *ui, Dial dial) { return ui->target.value[dial]; }
 
-bool dials_overridden(const Ui *ui, Dial dial) {
-    const int target = ui_target(ui);
-    return target >= 0 && dials_value(ui, dial) != workbench_recipe(ui->workbench)->value[dial];
-}
+bool dials_mixed(const Ui *ui, Dial dial) { return ui->target.mixed[dial]; }
+
+bool dials_overridden(const Ui *ui, Dial dial) { return ui->target.overridden[dial]; }
 
 bool dials_matter(const Ui *ui, Dial dial) {
     const Granularity granularity = (Granularity)dials_value(ui, DIAL_GRANULARITY);
@@ -34,7 +28,7 @@ bool dials_matter(const Ui *ui, Dial dial) {
     case DIAL_RULE:
     case DIAL_MIN_GROUP:
     case DIAL_MAX_GROUP: return granularity == GRANULARITY_ADAPTIVE;
-    case DIAL_FUSED: return granularity >= GRANULARITY_GROUP && ui_target(ui) < 0;
+    case DIAL_FUSED: return granularity >= GRANULARITY_GROUP && ui->target.scope == SCOPE_ALL;
     case DIAL_V0:
     case DIAL_V1:
     case DIAL_LAE_ALPHA: return policy == POLICY_FPTQ;
@@ -53,7 +47,7 @@ bool dials_matter(const Ui *ui, Dial dial) {
     case DIAL_CACHE_BITS:
     case DIAL_COUNT: break;
     }
-    return ui_target(ui) < 0 || dial_table[dial].per_linear;
+    return ui->target.scope == SCOPE_ALL || dial_table[dial].per_linear;
 }
 
 static void find_place(Dial dial, int *column, int *row) {
@@ -94,26 +88,29 @@ Dial dials_next(Dial from, int steps) {
 
 // ---- turning ------------------------------------------------------------------------------------------------------
 
-void dials_set(Ui *ui, Dial dial, double value) {
+// value NULL: without an override.
+static void set_target(Ui *ui, Dial dial, const double *value) {
     Error err = {0};
-    if (ui_report(ui, workbench_set(ui->workbench, ui_target(ui), dial, &value, &err), &err)) ui_update(ui);
+    const DialTarget *target = &ui->target;
+    if (target->scope != SCOPE_ALL && target->count == 0) {
+        ui_fail(ui, "no linear is selected");
+        return;
+    }
+    const bool ok = target->scope == SCOPE_ALL
+                        ? workbench_set(ui->workbench, -1, dial, value, &err)
+                        : workbench_set_many(ui->workbench, target->linears, target->count, dial, value, &err);
+    if (ui_report(ui, ok, &err)) ui_update(ui);
 }
+
+void dials_set(Ui *ui, Dial dial, double value) { set_target(ui, dial, &value); }
 
 void dials_turn(Ui *ui, Dial dial, int steps, bool coarse) {
     ui->dial = dial;
     const double now = dials_value(ui, dial), next = dial_turn(dial, now, steps, coarse);
-    if (next != now) dials_set(ui, dial, next);
+    if (next != now || dials_mixed(ui, dial)) dials_set(ui, dial, next);
 }
 
-void dials_reset(Ui *ui, Dial dial) {
-    const int target = ui_target(ui);
-    if (target < 0) {
-        dials_set(ui, dial, dial_table[dial].default_value);
-        return;
-    }
-    Error err = {0};
-    if (ui_report(ui, workbench_set(ui->workbench, target, dial, NULL, &err), &err)) ui_update(ui);
-}
+void dials_reset(Ui *ui, Dial dial) { set_target(ui, dial, NULL); }
 
 // ---- tracks -------------------------------------------------------------------------------------------------------
 

@@ -1,61 +1,232 @@
 #include "tui/help.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "tui/keys.h"
+#include "base/array.h"
+#include "tui/key_names.h"
+#include "tui/screen.h"
 
 #define SHOWN_COLS 22
 
 typedef struct HelpLine {
     const char *left, *right; // right NULL: a heading; both NULL: a blank line
+    size_t length;            // bytes of it that this line has
     const char *arguments;    // of a command
+    Style style;              // of what stands at the left
+    const char *name;         // of the action, for the file of settings
+    const char *usual;        // keys that it would have without that; NULL: these
 } HelpLine;
 
-#define LINES_MOST 128
 typedef struct HelpText {
-    HelpLine lines[LINES_MOST];
-    int count;
+    const Canvas *canvas;
+    int room; // columns for what stands at the right
+    HelpLine *lines;
+    size_t count, capacity;
+    const char *filter;  // "": everything
+    const char *heading; // of lines that none was added of yet
 } HelpText;
 
-static void help_add(HelpText *text, const char *left, const char *right, const char *arguments) {
-    if (text->count < LINES_MOST) text->lines[text->count++] = (HelpLine){left, right, arguments};
+static void help_add(HelpText *text, HelpLine line) {
+    if (array_grow(&text->lines, text->count, &text->capacity, sizeof *text->lines)) text->lines[text->count++] = line;
 }
 
-static void add_keys(HelpText *text, KeyGroup group) {
-    help_add(text, key_group_titles[group], NULL, NULL);
-    for (int i = 0; i < binding_count; i++) {
-        if (bindings[i].shown && bindings[i].group == group && bindings[i].help)
-            help_add(text, bindings[i].shown, bindings[i].help, NULL);
+// A heading is only there with a line below it.
+static void help_section(HelpText *text, const char *heading) { text->heading = heading; }
+
+// Bytes of the text that fit into a line, up to the end of a word.
+static size_t fitting(const HelpText *text, const char *words) {
+    int used = 0, width;
+    size_t at = 0, end = 0, length;
+    while ((length = canvas_character(text->canvas, words + at, &width)) > 0 && used + width <= text->room) {
+        if (words[at] == ' ') end = at;
+        used += width;
+        at += length;
     }
-    help_add(text, NULL, NULL, NULL);
+    return words[at] && end ? end : at;
 }
 
-static HelpText whole_text(void) {
-    HelpText text = {.count = 0};
-    for (int group = 0; group < KEY_GROUPS; group++) add_keys(&text, (KeyGroup)group);
-    help_add(&text, "Mouse", NULL, NULL);
-    help_add(&text, "click", "select a linear or dial, sort by a column, press a key of the bottom line", NULL);
-    help_add(&text, "drag, wheel", "move a slider; turn a dial once it is focused; scroll", NULL);
-    help_add(&text, NULL, NULL, NULL);
-    help_add(&text, "Commands", NULL, NULL);
+// In as many lines as it needs.
+static void add_wrapped(HelpText *text, HelpLine line) {
+    const char *usual = line.usual, *rest;
+    line.usual = NULL; // in a line of its own
+    line.length = fitting(text, line.right);
+    rest = line.right + line.length;
+    if (*rest || usual) line.name = NULL;
+    help_add(text, line);
+    for (rest += *rest == ' '; *rest; rest += *rest == ' ') {
+        const size_t length = fitting(text, rest);
+        if (!length) return;
+        help_add(text, (HelpLine){.left = "", .right = rest, .length = length});
+        rest += length;
+    }
+    if (usual) help_add(text, (HelpLine){.left = "", .right = "", .usual = usual});
+}
+
+static bool holds(const char *text, const char *part) { return text && strcasestr(text, part); }
+
+static void help_line(HelpText *text, HelpLine line) {
+    const char *const parts[] = {line.left, line.right, line.arguments, line.name};
+    bool found = false;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) found = found || holds(parts[i], text->filter);
+    if (!found) return;
+    if (text->heading && text->count) help_add(text, (HelpLine){0});
+    if (text->heading) help_add(text, (HelpLine){.left = text->heading});
+    text->heading = NULL;
+    add_wrapped(text, line);
+}
+
+// ---- keys ---------------------------------------------------------------------------------------------------------
+
+static const char *const place_titles[] = {
+    [EVERYWHERE] = "Everywhere",
+    [OUT_OF_DIALS] = "Everywhere but in the dials",
+    [ON_LAYERS] = "Layers",
+    [IN_LAYERS] = "Layers: the table",
+    [IN_DIALS] = "Layers: the dials",
+    [IN_TEXTS] = "Layers: the texts",
+    [ON_OUTLIERS] = "Outliers",
+    [ON_TRIALS] = "Trials",
+    [ON_SWEEP] = "Sweep",
+    [ON_SENSITIVITY] = "Sensitivity",
+    [ON_CONVERT] = "Convert",
+};
+static_assert(sizeof place_titles / sizeof *place_titles == WHERE_COUNT, "a place of keys has no title");
+
+// In the pane that has the keys, another row may have taken the key: both are shown elsewhere.
+static bool is_taken(const Ui *ui, int row) {
+    for (int i = 0; i < row && binding_counts(ui, &bindings[row]); i++) {
+        if (binding_counts(ui, &bindings[i]) && binding_has_key(&ui->settings, &bindings[i], bindings[row].keys[0]))
+            return true;
+    }
+    return false;
+}
+
+// Rows that the one before explains, too, are shown when their keys were changed.
+static void add_keys(const Ui *ui, HelpText *text, Where where) {
     for (int i = 0; i < binding_count; i++) {
         const Binding *b = &bindings[i];
-        if (b->word) help_add(&text, b->word, b->help, b->text ? b->text : "");
+        bool changed;
+        if (b->where != where || !b->shown || is_taken(ui, i)) continue;
+        const char *shown = binding_shown(&ui->settings, b, &changed), *name = binding_name(b);
+        if (b->help || changed)
+            help_line(text, (HelpLine){.left = shown,
+                                       .right = b->help ? b->help : name,
+                                       .style = changed ? MEANING_CHANGED : MEANING_ACCENT,
+                                       .name = name,
+                                       .usual = changed ? b->shown : NULL});
     }
-    help_add(&text, NULL, NULL, NULL);
-    help_add(&text, "Marks", NULL, NULL);
-    help_add(&text, "✓ ✗ ≈", "better, worse, or the same within the error, compared with the pin", NULL);
-    help_add(&text, "0.42 ±0.01 ← 0.51", "KL of the quantized model from the base, its error, and the other direction",
-             NULL);
-    help_add(&text, "why", "shares of weights and input in the error of a linear's output; the channel that reaches",
-             NULL);
-    help_add(&text, "", "furthest, times the median; the column of weights that can err most, its share among all",
-             NULL);
-    help_add(&text, "(2.41) 2.41…", "from an earlier setting; not all tokens scored or timed yet", NULL);
-    help_add(&text, "~", "rests on ranges that may still grow: calibration goes on", NULL);
-    help_add(&text, "1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", NULL);
-    help_add(&text, "*", "overridden for this linear", NULL);
+}
+
+// Keys of the pane first, then those of the whole screen.
+static void add_keys_here(const Ui *ui, HelpText *text) {
+    static const Where of_pane[] = {[PANE_LAYERS] = IN_LAYERS, [PANE_DIALS] = IN_DIALS, [PANE_TEXTS] = IN_TEXTS};
+    static_assert(sizeof of_pane / sizeof *of_pane == PANE_COUNT, "a pane has no keys");
+    const bool layers = ui->screen == SCREEN_LAYERS;
+    if (layers) help_section(text, place_titles[of_pane[ui->focus]]);
+    if (layers) add_keys(ui, text, of_pane[ui->focus]);
+    for (int where = ON_LAYERS; where < WHERE_COUNT; where++) {
+        const bool whole = where != IN_LAYERS && where != IN_DIALS && where != IN_TEXTS;
+        if (!whole || !binding_counts(ui, &(Binding){.where = (Where)where})) continue;
+        help_section(text, layers ? "Layers: all panes" : place_titles[where]);
+        add_keys(ui, text, (Where)where);
+    }
+}
+
+static void add_keys_elsewhere(const Ui *ui, HelpText *text) {
+    for (int where = 0; where < WHERE_COUNT; where++) {
+        const Binding here = {.where = (Where)where};
+        if (where > OUT_OF_DIALS && binding_counts(ui, &here)) continue;
+        help_section(text, place_titles[where]);
+        add_keys(ui, text, (Where)where);
+    }
+}
+
+static void add_commands(HelpText *text) {
+    help_section(text, "Commands");
+    for (int i = 0; i < binding_count; i++) {
+        const Binding *b = &bindings[i];
+        if (b->word)
+            help_line(text, (HelpLine){.left = b->word,
+                                       .right = b->help,
+                                       .arguments = b->text ? b->text : "",
+                                       .style = MEANING_ACCENT});
+    }
+}
+
+// ---- colours and signs --------------------------------------------------------------------------------------------
+
+// As they are drawn. screens: a bit for each where they are seen; 0: all.
+#define ON(screen) (1u << (screen))
+static const struct {
+    const char *sign, *meaning;
+    Style style;
+    unsigned screens;
+} legend[] = {
+    {"─── static", "inputs up to v0: one scale for all tokens", MEANING_STATIC, ON(SCREEN_LAYERS)},
+    {"╌╌╌ LAE", "inputs between v0 and v1: channels are equalized", MEANING_LAE, ON(SCREEN_LAYERS)},
+    {"━━━ token", "inputs beyond v1: a scale for each token", MEANING_TOKEN, ON(SCREEN_LAYERS)},
+    {"▂▅▇", "how many weights have a value; counts are logarithmic", MEANING_WEIGHT, ON(SCREEN_LAYERS)},
+    {"▁▂▁", "weights beyond six standard deviations", MEANING_TAIL, ON(SCREEN_LAYERS)},
+    {"▸ ━━●", "the selected row, the current dial, a knob", MEANING_ACCENT, ON(SCREEN_LAYERS)},
+    {"● ◐", "marked; some of the row's linears are", MEANING_ACCENT | STYLE_BOLD, ON(SCREEN_LAYERS)},
+    {"○ ◉ ·", "changed by the last turn; marked and changed; unlike the pin", MEANING_CHANGED, ON(SCREEN_LAYERS)},
+    {"*", "overridden for this linear", MEANING_OVERRIDE | STYLE_BOLD, ON(SCREEN_LAYERS)},
+    {"0.4", "a dial off its default", MEANING_CHANGED, ON(SCREEN_LAYERS)},
+    {"▸looked for", "from here on the text differs from the base's", MEANING_DIFFERS,
+     ON(SCREEN_LAYERS) | ON(SCREEN_TRIALS)},
+    {"✓", "better than the pin", MEANING_BETTER, 0},
+    {"✗", "worse than the pin", MEANING_WORSE, 0},
+    {"≈", "the same as the pin within the error", MEANING_FAINT, 0},
+    {"(2.41)", "of an earlier setting; the new figure is on its way", MEANING_FAINT | STYLE_DIM, 0},
+    {"2.41…", "not all tokens scored or timed yet", MEANING_VALUE, 0},
+    {"~", "rests on ranges that may still grow: calibration goes on", MEANING_VALUE, 0},
+    {"0.42 ±0.01 ← 0.51", "KL of the quantized model from the base, its error, and the other direction", MEANING_VALUE,
+     ON(SCREEN_LAYERS)},
+    {"1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", MEANING_VALUE, ON(SCREEN_LAYERS)},
+    {"why",
+     "shares of weights and input in the error of a linear's output; the channel that reaches furthest, times the "
+     "median; the column of weights that can err most, its share among all",
+     MEANING_TITLE, ON(SCREEN_LAYERS)},
+    {"A B ●", "rows that are compared; the present state", MEANING_ACCENT, ON(SCREEN_TRIALS)},
+    {"◆", "no other row has both fewer bits and less KL", MEANING_BETTER, ON(SCREEN_TRIALS)},
+    {"e3", "a row of an earlier session", MEANING_FAINT, ON(SCREEN_TRIALS)},
+    {"from 2:", "the row that was turned to make this one, where it is not the row before", MEANING_FAINT,
+     ON(SCREEN_TRIALS)},
+    {"−0.01 ±0.002", "KL less that of A, position by position, and its standard error", MEANING_VALUE,
+     ON(SCREEN_TRIALS)},
+    {"−0.01 (±0.01)", "the same where positions are not kept: by the two standard errors", MEANING_VALUE,
+     ON(SCREEN_TRIALS)},
+    {"underlined", "a token that the model gave less than 50 %", MEANING_TEXT | STYLE_UNDERLINE, ON(SCREEN_TRIALS)},
+    {"nonfin", "refused, failed, or not finite", MEANING_ERROR, 0},
+};
+
+static void add_legend(const Ui *ui, HelpText *text) {
+    help_section(text, "Colours and signs");
+    for (size_t i = 0; i < sizeof legend / sizeof *legend; i++) {
+        if (!legend[i].screens || legend[i].screens & ON(ui->screen))
+            help_line(text, (HelpLine){.left = legend[i].sign, .right = legend[i].meaning, .style = legend[i].style});
+    }
+}
+
+// ---- the whole ----------------------------------------------------------------------------------------------------
+
+// What holds here comes first. Lines are freed by the caller.
+static HelpText whole_text(const Ui *ui, int cols) {
+    HelpText text = {.canvas = &ui->canvas, .room = cols - SHOWN_COLS, .filter = ui->help.filter.text};
+    add_keys_here(ui, &text);
+    add_legend(ui, &text);
+    add_keys_elsewhere(ui, &text);
+    help_section(&text, "Mouse");
+    help_line(&text, (HelpLine){.left = "click",
+                                .right = "select a linear or dial, sort by a column, press a key of the bottom line",
+                                .style = MEANING_ACCENT});
+    help_line(&text, (HelpLine){.left = "drag, wheel",
+                                .right = "move a slider; turn a dial once it is focused; scroll",
+                                .style = MEANING_ACCENT});
+    add_commands(&text);
     return text;
 }
 
@@ -69,15 +240,42 @@ static void draw_line(Ui *ui, Rect line, const HelpLine *help) {
     char left[64];
     snprintf(left, sizeof left, "%s%s %s", help->arguments ? ":" : "", help->left,
              help->arguments ? help->arguments : "");
-    canvas_fit(canvas, line.row, line.col + 1, SHOWN_COLS - 2, MEANING_ACCENT, left);
-    canvas_fit(canvas, line.row, line.col + SHOWN_COLS, line.cols - SHOWN_COLS, MEANING_TEXT, help->right);
+    canvas_fit(canvas, line.row, line.col + 1, SHOWN_COLS - 2, help->style, left);
+    const int col = line.col + SHOWN_COLS, room = line.cols - SHOWN_COLS;
+    char words[400];
+    snprintf(words, sizeof words, "%.*s", (int)help->length, help->right);
+    const int used = canvas_fit(canvas, line.row, col, room, MEANING_TEXT, words);
+    char more[80] = "";
+    if (help->usual) snprintf(more, sizeof more, "changed, usually %s", help->usual);
+    canvas_fit(canvas, line.row, col, room - used, MEANING_CHANGED, more);
+    if (help->name && used + canvas_width(canvas, help->name) + 2 <= room)
+        canvas_right(canvas, line.row, col + used, room - used, MEANING_TRACK, help->name);
+}
+
+// On the lower edge: the text that is searched for, or what can be done.
+static void draw_edge(Ui *ui, Rect line, bool scrolls) {
+    Canvas *canvas = &ui->canvas;
+    const Help *help = &ui->help;
+    char keys[96];
+    snprintf(keys, sizeof keys, "%s%s Esc %s ", scrolls ? " ↑ ↓ scroll " : "", help->searching ? "" : " / search ",
+             help->filter.length || help->searching ? "shows all" : "closes");
+    canvas_right(canvas, line.row, line.col, line.cols, MEANING_FAINT, keys);
+    if (!help->searching && !help->filter.length) return;
+    int col = line.col + canvas_text(canvas, line.row, line.col, line.cols, MEANING_ACCENT, " /");
+    const int room = line.cols - canvas_width(canvas, keys) - 4;
+    const int used = canvas_fit(canvas, line.row, col, room, MEANING_CHANGED, help->filter.text);
+    canvas_text(canvas, line.row, col + used, 1, MEANING_TEXT, " ");
+    if (!help->searching) return;
+    canvas->cursor_row = line.row;
+    canvas->cursor_col = col + used;
 }
 
 void help_draw(Ui *ui) {
-    const HelpText text = whole_text();
     const Layout *l = &ui->layout;
-    const int cols = l->frame.cols - 8 < 90 ? l->frame.cols - 8 : 90, most = l->frame.rows - 4;
-    const int rows = text.count < most ? text.count : most;
+    const int cols = l->frame.cols - 8 < 96 ? l->frame.cols - 8 : 96, most = l->frame.rows - 4;
+    const HelpText text = whole_text(ui, cols - 2);
+    // It does not jump while one types.
+    const int count = (int)text.count, rows = count < most && !ui->help.filter.length ? count : most;
     const Rect inside = {l->frame.row + (l->frame.rows - rows) / 2, l->frame.col + (l->frame.cols - cols) / 2, rows,
                          cols};
     canvas_restyle(&ui->canvas, (Rect){0, 0, ui->canvas.rows, ui->canvas.cols}, STYLE_DIM);
@@ -85,42 +283,72 @@ void help_draw(Ui *ui) {
     canvas_fill(&ui->canvas, whole, MEANING_TEXT, " ");
     canvas_box(&ui->canvas, (Rect){inside.row, inside.col - 1, rows, cols + 2}, MEANING_FOCUS);
     canvas_text(&ui->canvas, inside.row - 1, inside.col + 1, cols, MEANING_FOCUS | STYLE_BOLD, " Help ");
-    canvas_right(&ui->canvas, inside.row + rows, inside.col, cols, MEANING_FAINT,
-                 rows < text.count ? " ↑ ↓ scroll  Esc closes " : " Esc closes ");
-    ui->help_rows = text.count;
-    if (ui->help_top > text.count - rows) ui->help_top = text.count - rows;
-    if (ui->help_top < 0) ui->help_top = 0;
-    for (int i = 0; i < rows; i++)
-        draw_line(ui, (Rect){inside.row + i, inside.col + 1, 1, cols - 2}, &text.lines[ui->help_top + i]);
+    draw_edge(ui, (Rect){inside.row + rows, inside.col, 1, cols}, rows < count);
+    ui->help.rows = count;
+    if (ui->help.top > count - rows) ui->help.top = count - rows;
+    if (ui->help.top < 0) ui->help.top = 0;
+    for (int i = 0; i < rows && ui->help.top + i < count; i++)
+        draw_line(ui, (Rect){inside.row + i, inside.col + 1, 1, cols - 2}, &text.lines[ui->help.top + i]);
+    if (count == 0)
+        canvas_text(&ui->canvas, inside.row, inside.col + 2, cols - 3, MEANING_FAINT, "nothing here is called that");
+    free(text.lines);
+}
+
+// ---- keys of the help itself --------------------------------------------------------------------------------------
+
+static void search_key(Help *help, int code) {
+    help->top = 0;
+    if (code == KEY_RETURN)
+        help->searching = false;
+    else if (code == KEY_ESCAPE || code == KEY_CONTROL('c') || (code == KEY_ERASE && !help->filter.length)) {
+        help->searching = false;
+        line_editor_set(&help->filter, "");
+    } else
+        line_editor_key(&help->filter, code);
+}
+
+static void help_close(Help *help) {
+    if (help->filter.length)
+        line_editor_set(&help->filter, "");
+    else
+        help->shown = false;
+}
+
+static void scroll_key(Ui *ui, int code) {
+    Help *help = &ui->help;
+    const int page = ui->layout.frame.rows - 6;
+    switch (code) {
+    case KEY_ARROW_UP:
+    case 'k': help->top--; break;
+    case KEY_ARROW_DOWN:
+    case 'j': help->top++; break;
+    case KEY_PAGE_UP: help->top -= page; break;
+    case KEY_PAGE_DOWN:
+    case ' ': help->top += page; break;
+    case KEY_TO_START:
+    case 'g': help->top = 0; break;
+    case KEY_TO_END:
+    case 'G': help->top = help->rows; break;
+    case '/': help->searching = true; break;
+    case KEY_ESCAPE: help_close(help); break;
+    case 'q':
+    case '?':
+    case KEY_FUNCTION(1):
+    case KEY_CONTROL('c'): help->shown = false; break;
+    default: break;
+    }
 }
 
 void help_key(Ui *ui, const Key *key) {
-    const int page = ui->layout.frame.rows - 6;
-    switch (key->code) {
-    case KEY_ARROW_UP:
-    case 'k': ui->help_top--; break;
-    case KEY_ARROW_DOWN:
-    case 'j': ui->help_top++; break;
-    case KEY_PAGE_UP: ui->help_top -= page; break;
-    case KEY_PAGE_DOWN:
-    case ' ': ui->help_top += page; break;
-    case KEY_TO_START:
-    case 'g': ui->help_top = 0; break;
-    case KEY_TO_END:
-    case 'G': ui->help_top = ui->help_rows; break;
-    case KEY_MOUSE_EVENT:
-        if (key->action == MOUSE_WHEEL_UP)
-            ui->help_top -= 3;
-        else if (key->action == MOUSE_WHEEL_DOWN)
-            ui->help_top += 3;
-        else if (key->action == MOUSE_PRESS)
-            ui->help = false;
-        break;
-    case KEY_ESCAPE:
-    case 'q':
-    case '?':
-    case KEY_HELP_F1:
-    case KEY_CONTROL('c'): ui->help = false; break;
-    default: break;
-    }
+    Help *help = &ui->help;
+    const bool typed = key->code < KEY_NONE || key->code == KEY_ERASE || key->code == KEY_FORWARD_ERASE ||
+                       key->code == KEY_ARROW_LEFT || key->code == KEY_ARROW_RIGHT;
+    if (key->code == KEY_MOUSE_EVENT) {
+        if (key->action == MOUSE_PRESS) help->shown = false;
+        if (key->action == MOUSE_WHEEL_UP || key->action == MOUSE_WHEEL_DOWN)
+            help->top += key->action == MOUSE_WHEEL_UP ? -3 : 3;
+    } else if (help->searching && typed)
+        search_key(help, key->code);
+    else
+        scroll_key(ui, key->code);
 }

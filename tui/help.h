@@ -1,4 +1,5 @@
-// The help over the screen, made from the table that dispatches keys and commands.
+// The help over the screen, made from the table that dispatches keys and commands: what holds in the pane that has the
+// keys, the colours and signs that are seen there, then everything else.
 #pragma once
 
 #include "tui/ui.h"

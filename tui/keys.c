@@ -3,10 +3,19 @@
 #include <assert.h>
 
 #include "tui/actions.h"
+#include "tui/guide.h"
+#include "tui/handout.h"
+#include "tui/jobs.h"
+#include "tui/key_names.h"
+#include "tui/outliers.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
+#include "tui/view.h"
 
 const char *const key_group_titles[] = {
-    [KEYS_LAYERS] = "Layers",   [KEYS_DIALS] = "Dials",     [KEYS_RECIPE] = "Recipe and texts",
-    [KEYS_CONVERT] = "Convert", [KEYS_PROGRAM] = "Program",
+    [KEYS_LAYERS] = "Layers",           [KEYS_DIALS] = "Dials",     [KEYS_RECIPE] = "Recipe and texts",
+    [KEYS_OUTLIERS] = "Outliers",       [KEYS_TRIALS] = "Trials",   [KEYS_SWEEP] = "Sweep",
+    [KEYS_SENSITIVITY] = "Sensitivity", [KEYS_CONVERT] = "Convert", [KEYS_PROGRAM] = "Program",
 };
 static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, "a group of keys has no title");
 
@@ -18,10 +27,40 @@ static_assert(sizeof key_group_titles / sizeof *key_group_titles == KEY_GROUPS, 
     .word = (name), .text = (argument), .completion = (completes), .run_text = (runs)
 
 const Binding bindings[] = {
-    {KEYS(KEY_HELP_F1, '?'), "F1", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help, also ?", BAR("help", 0),
+    {KEYS(KEY_FUNCTION(1), '?'), "F1", KEYS_PROGRAM, EVERYWHERE, action_help, 0, "this help, also ?", BAR("help", 0),
      WORD("help")},
-    {KEYS(KEY_TAB, KEY_BACK_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, action_next_pane, 0,
-     "switch between layers and dials", BAR("pane", 2)},
+    {KEYS(KEY_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, view_next_pane, 1,
+     "to the dials, the texts, the table; Shift-Tab the other way round", BAR("pane", 2)},
+    {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_PROGRAM, ON_LAYERS, view_next_pane, -1},
+    {KEYS('1'), "1 … 6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_LAYERS,
+     "another screen, as numbered on the upper edge; in the dials with F2 … F6", WORD("layers")},
+    {KEYS('2'), "2", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_OUTLIERS,
+     "the map of outliers over layers and roles", WORD("outliers")},
+    {KEYS(KEY_FUNCTION(2)), "F2", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_OUTLIERS},
+    {KEYS('4'), "4", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_SWEEP},
+    {KEYS(KEY_FUNCTION(4)), "F4", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_SWEEP},
+    {KEYS('5'), "5", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_SENSITIVITY, .help = "the Sensitivity screen",
+     WORD("sensitivity")},
+    {KEYS(KEY_FUNCTION(5)), "F5", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_SENSITIVITY},
+    {KEYS('3'), "3", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_TRIALS},
+    {KEYS(KEY_FUNCTION(3)), "F3", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_TRIALS,
+     "Trials: what was tried, compared", WORD("trials")},
+    {KEYS('6'), "6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_CONVERT},
+    {KEYS(KEY_FUNCTION(6)), "F6", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_CONVERT},
+    {KEYS('v'), "v", KEYS_PROGRAM, ON_LAYERS, view_zoom, 0,
+     "the pane on the whole frame, then the next one, then all again; Esc returns", BAR("view", 4), WORD("view")},
+
+    {KEYS(KEY_ARROW_UP, 'k'), "↑ ↓", KEYS_RECIPE, IN_TEXTS, view_scroll, -1, "scroll both texts; also k j",
+     BAR("scroll", 2)},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_RECIPE, IN_TEXTS, view_scroll, 1},
+    {KEYS(KEY_PAGE_UP, KEY_CONTROL('b')), "PgUp PgDn", KEYS_RECIPE, IN_TEXTS, view_scroll_page, -1, "by pages"},
+    {KEYS(KEY_PAGE_DOWN, KEY_CONTROL('f'), ' '), "PgDn", KEYS_RECIPE, IN_TEXTS, view_scroll_page, 1},
+    {KEYS(KEY_TO_START, 'g'), "g G", KEYS_RECIPE, IN_TEXTS, view_scroll_end, -1, "to their beginning, to their end"},
+    {KEYS(KEY_TO_END, 'G'), "G", KEYS_RECIPE, IN_TEXTS, view_scroll_end, 1},
+    {KEYS('+'), "+ -", KEYS_RECIPE, IN_TEXTS, view_length, 1, "texts of twice as many tokens, of half as many",
+     BAR("length", 3)},
+    {KEYS('-'), "-", KEYS_RECIPE, IN_TEXTS, view_length, -1},
+    {.help = "how many tokens both models write", WORD_WITH("tokens", "[N]", COMPLETE_NOTHING, view_tokens)},
 
     {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_LAYERS, IN_LAYERS, action_move_row, -1, "the linear above"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_LAYERS, IN_LAYERS, action_move_row, 1, "the linear below"},
@@ -32,13 +71,31 @@ const Binding bindings[] = {
     {KEYS(KEY_TO_START), "Home", KEYS_LAYERS, IN_LAYERS, action_move_end, -1},
     {KEYS(KEY_TO_END), "End", KEYS_LAYERS, IN_LAYERS, action_move_end, 1},
     {KEYS('/'), "/", KEYS_LAYERS, ON_LAYERS, action_prompt, PROMPT_FIND,
-     "find a linear by part of its name, or with * and ?", BAR("find", 2),
+     "find a linear by its name, as shown or whole: a regular expression, or a glob of a whole name", BAR("find", 2),
      WORD_WITH("find", "TEXT", COMPLETE_NOTHING, action_find_text)},
     {KEYS('n'), "n N", KEYS_LAYERS, ON_LAYERS, action_find, 1, "next match, previous match"},
     {KEYS('N'), "N", KEYS_LAYERS, ON_LAYERS, action_find, -1},
     {KEYS('&'), "&", KEYS_LAYERS, ON_LAYERS, action_prompt, PROMPT_FILTER,
-     "show only linears whose names contain a text", WORD_WITH("filter", "[TEXT]", COMPLETE_NOTHING, action_filter)},
-    {KEYS('s'), "s", KEYS_LAYERS, ON_LAYERS, action_sort, 1, "sort by the next column", BAR("sort", 6)},
+     "show only some: a name, bits<8, out < 15, class = token, layer >= 15, role = down, marked; ! or not turns round",
+     BAR("filter", 8), WORD_WITH("filter", "[TEXT]", COMPLETE_FILTER, action_filter)},
+    {KEYS(' '), "Space", KEYS_LAYERS, IN_LAYERS, action_mark_row, 0, "mark or unmark, and go on", BAR("mark", 4)},
+    {KEYS('*'), "*", KEYS_LAYERS, ON_LAYERS, action_prompt, PROMPT_MARK,
+     "mark by name or figures, as in a filter; Enter alone marks all that is shown",
+     WORD_WITH("mark", "[TEXT]", COMPLETE_FILTER, action_mark)},
+    {KEYS('U'), "U", KEYS_LAYERS, ON_LAYERS, action_unmark_all, 0, "unmark everything",
+     WORD_WITH("unmark", "[TEXT]", COMPLETE_FILTER, action_unmark)},
+    {KEYS('z'), "z", KEYS_LAYERS, IN_LAYERS, action_fold_turn, 0,
+     "fold the experts of a layer, or its linears, into one row; or unfold it"},
+    {KEYS('-'), "- +", KEYS_LAYERS, IN_LAYERS, action_fold, 1, "fold, unfold; of experts also ← →"},
+    {KEYS('+'), "+", KEYS_LAYERS, IN_LAYERS, action_fold, 0},
+    {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_LAYERS, IN_LAYERS, action_fold_or_point, 1},
+    {KEYS(KEY_ARROW_RIGHT, 'l', KEY_RETURN), "→", KEYS_LAYERS, IN_LAYERS, action_fold_or_point, 0},
+    {KEYS('Z'), "Z", KEYS_LAYERS, IN_LAYERS, action_fold_all, 0, "fold or unfold everything", WORD("fold")},
+    {KEYS(KEY_SHIFT_RIGHT, '>'), "> <", KEYS_LAYERS, IN_LAYERS, action_scroll_columns, 1,
+     "the columns to the right, to the left; also Shift-→"},
+    {KEYS(KEY_SHIFT_LEFT, '<'), "<", KEYS_LAYERS, IN_LAYERS, action_scroll_columns, -1},
+    {KEYS('s'), "s", KEYS_LAYERS, ON_LAYERS, action_prompt, PROMPT_SORT, "sort by a column, from a list of them",
+     BAR("sort", 6)},
     {KEYS('S'), "S", KEYS_LAYERS, ON_LAYERS, action_reverse, 0, "reverse the order"},
     {.help = "sort the layers; again to reverse the order",
      WORD_WITH("sort", "COLUMN", COMPLETE_COLUMN, action_sort_named)},
@@ -47,29 +104,31 @@ const Binding bindings[] = {
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_DIALS, IN_DIALS, action_move_dial, 1, "the dial below"},
     {KEYS(']'), "[ ]", KEYS_DIALS, ON_LAYERS, action_move_dial, 1, "previous dial, next dial, from any pane"},
     {KEYS('['), "[", KEYS_DIALS, ON_LAYERS, action_move_dial, -1},
-    {KEYS(KEY_ARROW_LEFT, 'h'), "← h", KEYS_DIALS, IN_DIALS, action_turn, -1, "turn the dial down"},
-    {KEYS(KEY_ARROW_RIGHT, 'l'), "→ l", KEYS_DIALS, IN_DIALS, action_turn, 1, "turn the dial up"},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "← →", KEYS_DIALS, IN_DIALS, action_turn, 1, "turn the dial down, up; also h l",
+     BAR("turn", 1)},
+    {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_DIALS, IN_DIALS, action_turn, -1},
     {KEYS(KEY_SHIFT_LEFT, '<'), "Shift-← <", KEYS_DIALS, IN_DIALS, action_turn_coarse, -1, "in large steps"},
     {KEYS(KEY_SHIFT_RIGHT, '>'), "Shift-→ >", KEYS_DIALS, IN_DIALS, action_turn_coarse, 1},
-    {KEYS(KEY_RETURN, '='), "Enter =", KEYS_DIALS, IN_DIALS, action_edit_dial, 0,
-     "type a value; a digit starts it, too"},
+    {KEYS(KEY_RETURN, '='), "Enter", KEYS_DIALS, IN_DIALS, action_edit_dial, 0,
+     "type a value, also =; a digit starts it, too", BAR("type", 2)},
     {.help = "set a dial: set alpha 0.2, set granularity group",
      WORD_WITH("set", "DIAL VALUE", COMPLETE_DIAL, action_set)},
-    {KEYS(KEY_ARROW_LEFT, KEY_ARROW_RIGHT), "←", KEYS_DIALS, IN_LAYERS, action_point_to_dials, 0},
-    {KEYS('h', 'l', KEY_RETURN), "h", KEYS_DIALS, IN_LAYERS, action_point_to_dials, 0},
     {KEYS(KEY_TO_START), "Home", KEYS_DIALS, IN_DIALS, action_reset_dial, 0, "reset the dial to its default",
-     WORD_WITH("reset", "[DIAL]", COMPLETE_DIAL, action_reset_named)},
-    {KEYS('o'), "o", KEYS_DIALS, ON_LAYERS, action_one_linear, 0,
-     "set dials for the selected linear only, or for all again", BAR("override", 5), WORD("override")},
+     BAR("reset", 4), WORD_WITH("reset", "[DIAL]", COMPLETE_DIAL, action_reset_named)},
+    {KEYS('o'), "o", KEYS_DIALS, ON_LAYERS, action_scope, 0,
+     "what the dials set: all linears, the marked ones, the selected one", BAR("scope", 5), WORD("scope")},
     {KEYS(KEY_ERASE, KEY_FORWARD_ERASE), "Backspace", KEYS_DIALS, IN_DIALS, action_drop_override, 0,
-     "remove this dial's override from the selected linear"},
+     "remove this dial's override from the marked linears, or from the selected one"},
+    {KEYS('O'), "O", KEYS_DIALS, ON_LAYERS, action_overrides, 0, "the list of overrides: edit, add, remove, move",
+     BAR("overrides", 9), WORD("overrides")},
 
     {KEYS('u'), "u", KEYS_RECIPE, EVERYWHERE, action_undo, 0, "undo", BAR("undo", 3), WORD("undo")},
     {KEYS(KEY_CONTROL('r')), "Ctrl-R", KEYS_RECIPE, EVERYWHERE, action_redo, 0, "redo", WORD("redo")},
     {KEYS('p'), "p", KEYS_RECIPE, EVERYWHERE, action_pin, 0, "compare with the current state; again to stop comparing",
      BAR("pin", 7), WORD("pin")},
     {KEYS('i'), "i", KEYS_RECIPE, ON_LAYERS, action_ignore, 0,
-     "leave the selected linear in its own precision, or quantize it again", WORD("ignore")},
+     "leave the selected linear in its own precision, or quantize it again; or the marked ones while dials set these",
+     WORD("ignore")},
     {KEYS('r'), "r", KEYS_RECIPE, ON_LAYERS, action_prompt, PROMPT_TEXT, "edit the prompt that both models continue",
      WORD_WITH("prompt", "[TEXT]", COMPLETE_NOTHING, action_continue)},
     {KEYS('w'), "w", KEYS_RECIPE, EVERYWHERE, action_prompt, PROMPT_SAVE, "write the recipe to a file", BAR("write", 3),
@@ -79,7 +138,108 @@ const Binding bindings[] = {
     {KEYS('L'), "L", KEYS_RECIPE, EVERYWHERE, action_prompt, PROMPT_LOAD, "load a recipe",
      WORD_WITH("load", "[FILE]", COMPLETE_FILE, action_load_named)},
 
-    {KEYS('x'), "x", KEYS_CONVERT, ON_LAYERS, action_convert, 0,
+    {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_column, -1, "the layer before, also h"},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "→", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_column, 1, "the next layer, also l"},
+    {KEYS(KEY_ARROW_UP, 'k'), "↑", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_line, -1, "the line above, also k"},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_line, 1, "the line below, also j"},
+    {KEYS(KEY_TO_START, 'g'), "Home g", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_end, -1, "the first layer"},
+    {KEYS(KEY_TO_END, 'G'), "End G", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_end, 1, "the last layer"},
+    {KEYS('n'), "n", KEYS_OUTLIERS, ON_OUTLIERS, outliers_next, 1, "the next worst", BAR("next worst", 2)},
+    {KEYS('N'), "N", KEYS_OUTLIERS, ON_OUTLIERS, outliers_next, -1, "the one that is worse than this"},
+    {KEYS('m', KEY_TAB), "m", KEYS_OUTLIERS, ON_OUTLIERS, outliers_turn_measure, 1, "the next measure, also Tab",
+     BAR("measure", 2)},
+    {KEYS('M', KEY_BACK_TAB), "M", KEYS_OUTLIERS, ON_OUTLIERS, outliers_turn_measure, -1, "the measure before"},
+    {KEYS('s'), "s", KEYS_OUTLIERS, ON_OUTLIERS, outliers_study, 0,
+     "study: quantize each linear alone, for KL alone; estimates come first", BAR("study", 5)},
+    {KEYS(' '), "Space", KEYS_OUTLIERS, ON_OUTLIERS, outliers_mark, 0,
+     "mark what the cursor is on, all experts of a cell; again to unmark", BAR("mark", 3)},
+    {KEYS(KEY_RETURN), "Enter", KEYS_OUTLIERS, ON_OUTLIERS, outliers_enter, 0,
+     "go to the linear on the Layers screen, where dials are set", BAR("open", 1)},
+    {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_SWEEP, ON_SWEEP, sweep_move_across, -1, "the point to the left, also h"},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "→", KEYS_SWEEP, ON_SWEEP, sweep_move_across, 1, "the point to the right, also l",
+     BAR("point", 2)},
+    {KEYS(KEY_ARROW_UP, 'k'), "↑", KEYS_SWEEP, ON_SWEEP, sweep_move_up, 1, "the next point of the second dial, also k"},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_SWEEP, ON_SWEEP, sweep_move_up, -1, "the point before, also j"},
+    {KEYS('g', KEY_TO_START), "g", KEYS_SWEEP, ON_SWEEP, sweep_move_across, -SWEEP_POINTS,
+     "the first point, also Home"},
+    {KEYS('G', KEY_TO_END), "G", KEYS_SWEEP, ON_SWEEP, sweep_move_across, SWEEP_POINTS, "the last point, also End"},
+    {KEYS(KEY_RETURN), "Enter", KEYS_SWEEP, ON_SWEEP, sweep_take, 0, "set the dials as at this point", BAR("take", 1)},
+    {KEYS('d'), "d", KEYS_SWEEP, ON_SWEEP, sweep_next_dial, 1, "sweep the next dial", BAR("dial", 2)},
+    {KEYS('D'), "D", KEYS_SWEEP, ON_SWEEP, sweep_next_second, 1, "add a second dial, the next one, or none again",
+     BAR("second dial", 3)},
+    {KEYS('b'), "b", KEYS_SWEEP, ON_SWEEP, sweep_turn_axis, 0, "the curve over bits per weight, or over the dial",
+     BAR("axis", 4)},
+    {KEYS('x'), "x", KEYS_SWEEP, ON_SWEEP, sweep_stop, 0, "stop measuring, or go on", BAR("stop", 3)},
+    {.help = "sweep one dial or two: sweep alpha, sweep alpha=0.1:0.5:0.1 weight-bits=3,4",
+     WORD_WITH("sweep", "[DIAL[=VALUES] [DIAL[=VALUES]]]", COMPLETE_DIAL, sweep_named)},
+
+    {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move, -1, "the row above"},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move, 1, "the row below"},
+    {KEYS(KEY_PAGE_UP, KEY_CONTROL('b')), "PgUp", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move_page, -1,
+     "a page up"},
+    {KEYS(KEY_PAGE_DOWN, KEY_CONTROL('f')), "PgDn", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move_page, 1,
+     "a page down"},
+    {KEYS('g', KEY_TO_START), "g", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move, -1000000, "the first row"},
+    {KEYS('G', KEY_TO_END), "G", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_move, 1000000, "the last row"},
+    {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn, -1,
+     "a smaller budget, also h"},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "→", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn, 1, "a larger budget, also l",
+     BAR("budget", 1)},
+    {KEYS(KEY_SHIFT_LEFT, '<'), "Shift-← <", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn, -10, "in large steps"},
+    {KEYS(KEY_SHIFT_RIGHT, '>'), "Shift-→ >", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn, 10},
+    {KEYS('='), "=", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_type_budget, 0, "type the budget", BAR("type it", 5),
+     WORD_WITH("budget", "[BITS | kl BOUND]", COMPLETE_NOTHING, sensitivity_set_budget)},
+    {KEYS('b'), "b", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn_kind, 0,
+     "the budget bounds bits per weight, or KL divergence", BAR("bits or KL", 4)},
+    {KEYS(KEY_RETURN), "Enter", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_take, 0,
+     "put the chosen bits into the recipe, or what was tuned", BAR("take", 1)},
+    {KEYS('T'), "T", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_tune, 0, "let tune search within the budget",
+     BAR("tune", 2), WORD("tune")},
+    {KEYS(' '), "Space", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_mark, 0, "mark the linears of the row, or not",
+     BAR("mark", 3)},
+    {KEYS('f'), "f", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_fold, 1, "a row for each linear, role or layer",
+     BAR("fold", 3)},
+    {KEYS('s'), "s", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_sort, 0, "largest first, or in the model's order",
+     BAR("sort", 6)},
+    {KEYS('x'), "x", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_stop, 0, "stop tuning or measuring, or go on",
+     BAR("stop", 3)},
+    {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_TRIALS, ON_TRIALS, action_trial_move, -1,
+     "the row above; in a text a line up"},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_TRIALS, ON_TRIALS, action_trial_move, 1,
+     "the row below; in a text a line down"},
+    {KEYS(KEY_PAGE_UP, KEY_CONTROL('b')), "PgUp", KEYS_TRIALS, ON_TRIALS, action_trial_page, -1, "a page up"},
+    {KEYS(KEY_PAGE_DOWN, KEY_CONTROL('f')), "PgDn", KEYS_TRIALS, ON_TRIALS, action_trial_page, 1, "a page down"},
+    {KEYS('g', KEY_TO_START), "g", KEYS_TRIALS, ON_TRIALS, action_trial_end, -1, "the first row, the first token"},
+    {KEYS('G', KEY_TO_END), "G", KEYS_TRIALS, ON_TRIALS, action_trial_end, 1, "the last row, the last token"},
+    {KEYS(KEY_RETURN), "Enter", KEYS_TRIALS, ON_TRIALS, action_trial_take, 0, "take the recipe of the row; u undoes it",
+     BAR("take", 1)},
+    {KEYS('a'), "a", KEYS_TRIALS, ON_TRIALS, action_trial_side, 1,
+     "compare: this row is A; again: the pin or the start", BAR("A", 2)},
+    {KEYS('b'), "b", KEYS_TRIALS, ON_TRIALS, action_trial_side, 2, "compare: this row is B; again: the present state",
+     BAR("B", 2)},
+    {KEYS('d'), "d", KEYS_TRIALS, ON_TRIALS, action_trial_difference, 0,
+     "what A and B do differently, in place of the texts", BAR("difference", 3)},
+    {KEYS(KEY_TAB), "Tab", KEYS_TRIALS, ON_TRIALS, action_trial_pane, 1,
+     "to the texts of base, A and B, and back; there ← → go from token to token", BAR("texts", 3)},
+    {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_TRIALS, ON_TRIALS, action_trial_pane, -1},
+    {KEYS(KEY_ARROW_RIGHT, 'l'), "→ l", KEYS_TRIALS, ON_TRIALS, action_trial_sideways, 1, "in a text: the next token"},
+    {KEYS(KEY_ARROW_LEFT, 'h'), "← h", KEYS_TRIALS, ON_TRIALS, action_trial_sideways, -1},
+    {KEYS('n'), "n", KEYS_TRIALS, ON_TRIALS, action_trial_note, 0, "write a note to the row", BAR("note", 5)},
+    {KEYS('D', KEY_FORWARD_ERASE), "D", KEYS_TRIALS, ON_TRIALS, action_trial_forget, 0,
+     "forget the row, also Delete; not the present one", BAR("forget", 6)},
+    {KEYS('s'), "s", KEYS_TRIALS, ON_TRIALS, action_trial_sort, 1, "sort by the next column", BAR("sort", 5)},
+    {KEYS('S'), "S", KEYS_TRIALS, ON_TRIALS, action_trial_reverse, 0, "reverse the order"},
+    {KEYS('y'), "y", KEYS_RECIPE, EVERYWHERE, handout_copy, 0,
+     "copy what the keys are on: the row, among the dials the recipe, the texts, the verdict", BAR("copy", 8),
+     WORD("copy")},
+    {KEYS('Y'), "Y", KEYS_RECIPE, EVERYWHERE, handout_copy_table, 0, "copy the table as it is shown",
+     WORD("copy-table")},
+    {KEYS('X'), "X", KEYS_RECIPE, EVERYWHERE, handout_ask, 0,
+     "write the table (.csv, .md) or the figure (.svg) to a file",
+     WORD_WITH("export", "[FILE]", COMPLETE_FILE, handout_write)},
+    {.help = "the same, even over another file", WORD_WITH("export!", "[FILE]", COMPLETE_FILE, handout_over)},
+
+    {KEYS('x'), "x", KEYS_CONVERT, ON_LAYERS, action_screen, SCREEN_CONVERT,
      "write the model for other engines: the Convert screen", BAR("convert", 4), WORD("convert")},
     {KEYS(KEY_ARROW_UP, 'k'), "↑", KEYS_CONVERT, ON_CONVERT, action_engine, -1, "the engine above, also k"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_CONVERT, ON_CONVERT, action_engine, 1, "the engine below, also j",
@@ -101,34 +261,72 @@ const Binding bindings[] = {
      BAR("stop", 2)},
 
     {KEYS('!'), "!", KEYS_PROGRAM, EVERYWHERE, action_stop_jobs, 0, "stop or resume computing", WORD("stop")},
+    {KEYS('J'), "J", KEYS_PROGRAM, EVERYWHERE, jobs_show, 0, "what is computed: each stopped, or going on, by itself",
+     BAR("jobs", 9), WORD("jobs")},
+    {.run = guide_toggle, .help = "four steps from an outlier to a recipe, or without them again", WORD("guide")},
     {KEYS(':'), ":", KEYS_PROGRAM, EVERYWHERE, action_prompt, PROMPT_COMMAND,
      "type a command; Tab completes, ↑ ↓ recall earlier ones"},
     {KEYS(KEY_CONTROL('l')), "Ctrl-L", KEYS_PROGRAM, EVERYWHERE, action_redraw, 0, "redraw the screen"},
     {KEYS(KEY_ESCAPE), "Esc", KEYS_PROGRAM, EVERYWHERE, action_back, 0, "close, cancel, or show all linears"},
-    {.help = "colours: auto, dark, light, mono", WORD_WITH("theme", "NAME", COMPLETE_SCHEME, action_theme)},
+    {.help = "colours: auto, dark, light, colorblind, mono", WORD_WITH("theme", "NAME", COMPLETE_SCHEME, action_theme)},
     {KEYS('q', KEY_CONTROL('c')), "q", KEYS_PROGRAM, EVERYWHERE, action_quit, 0,
      "back to the layers; there quit, which asks when the recipe is not saved", BAR("quit", 1), WORD("q")},
     {.run = action_quit_unsaved, .help = "quit without asking", WORD("q!")},
 };
 const int binding_count = sizeof bindings / sizeof *bindings;
 
-bool binding_on_screen(const Ui *ui, const Binding *binding) {
-    return binding->where == EVERYWHERE || (binding->where == ON_CONVERT) == (ui->screen == SCREEN_CONVERT);
+bool binding_counts(const Ui *ui, const Binding *binding) {
+    const Pane pane = ui->screen == SCREEN_LAYERS ? ui->focus : PANE_COUNT;
+    switch (binding->where) {
+    case EVERYWHERE: return true;
+    case OUT_OF_DIALS: return pane != PANE_DIALS;
+    case ON_LAYERS: return ui->screen == SCREEN_LAYERS;
+    case IN_LAYERS: return pane == PANE_LAYERS;
+    case IN_DIALS: return pane == PANE_DIALS;
+    case IN_TEXTS: return pane == PANE_TEXTS;
+    case ON_OUTLIERS: return ui->screen == SCREEN_OUTLIERS;
+    case ON_TRIALS: return ui->screen == SCREEN_TRIALS;
+    case ON_SWEEP: return ui->screen == SCREEN_SWEEP;
+    case ON_SENSITIVITY: return ui->screen == SCREEN_SENSITIVITY;
+    case ON_CONVERT: return ui->screen == SCREEN_CONVERT;
+    case WHERE_COUNT: break;
+    }
+    return false;
 }
 
-static bool binding_holds(const Ui *ui, const Binding *binding, int code) {
-    if (!binding_on_screen(ui, binding)) return false;
-    if (binding->where == IN_LAYERS && ui->focus != PANE_LAYERS) return false;
-    if (binding->where == IN_DIALS && ui->focus != PANE_DIALS) return false;
+static bool table_has_key(const Binding *binding, int code) {
     for (size_t i = 0; i < sizeof binding->keys / sizeof *binding->keys; i++) {
         if (binding->keys[i] && binding->keys[i] == code) return true;
     }
     return false;
 }
 
+bool binding_has_key(const Settings *settings, const Binding *binding, int code) {
+    const KeyChange *change = settings_keys(settings, binding_name(binding));
+    for (int i = 0; change && i < KEYS_OF_ACTION; i++) {
+        if (change->codes[i] && change->codes[i] == code) return true;
+    }
+    return !change && table_has_key(binding, code);
+}
+
+const char *binding_shown(const Settings *settings, const Binding *binding, bool *changed) {
+    const KeyChange *change = settings_keys(settings, binding_name(binding));
+    *changed = change != NULL;
+    return change ? change->shown : binding->shown;
+}
+
+bool keys_click(Ui *ui, int code) {
+    for (int i = 0; i < binding_count; i++) {
+        if (!table_has_key(&bindings[i], code) || !binding_counts(ui, &bindings[i])) continue;
+        bindings[i].run(ui, bindings[i].argument);
+        return true;
+    }
+    return false;
+}
+
 bool keys_dispatch(Ui *ui, int code) {
     for (int i = 0; i < binding_count; i++) {
-        if (!binding_holds(ui, &bindings[i], code)) continue;
+        if (!binding_counts(ui, &bindings[i]) || !binding_has_key(&ui->settings, &bindings[i], code)) continue;
         bindings[i].run(ui, bindings[i].argument);
         return true;
     }

@@ -4,10 +4,41 @@
 
 #include "tui/ui.h"
 
-typedef enum KeyGroup { KEYS_LAYERS, KEYS_DIALS, KEYS_RECIPE, KEYS_CONVERT, KEYS_PROGRAM, KEY_GROUPS } KeyGroup;
-// On the first screen, in one of its panes, or on the Convert screen.
-typedef enum Where { EVERYWHERE, ON_LAYERS, IN_LAYERS, IN_DIALS, ON_CONVERT } Where;
-typedef enum Completion { COMPLETE_NOTHING, COMPLETE_DIAL, COMPLETE_FILE, COMPLETE_COLUMN, COMPLETE_SCHEME } Completion;
+typedef enum KeyGroup {
+    KEYS_LAYERS,
+    KEYS_DIALS,
+    KEYS_RECIPE,
+    KEYS_OUTLIERS,
+    KEYS_SWEEP,
+    KEYS_SENSITIVITY,
+    KEYS_TRIALS,
+    KEYS_CONVERT,
+    KEYS_PROGRAM,
+    KEY_GROUPS
+} KeyGroup;
+// On which screen, or of the first one in which pane.
+typedef enum Where {
+    EVERYWHERE,
+    OUT_OF_DIALS, // everywhere else: digits begin a value there
+    ON_LAYERS,
+    IN_LAYERS,
+    IN_DIALS,
+    IN_TEXTS,
+    ON_OUTLIERS,
+    ON_TRIALS,
+    ON_SWEEP,
+    ON_SENSITIVITY,
+    ON_CONVERT,
+    WHERE_COUNT
+} Where;
+typedef enum Completion {
+    COMPLETE_NOTHING,
+    COMPLETE_DIAL,
+    COMPLETE_FILE,
+    COMPLETE_COLUMN,
+    COMPLETE_FILTER,
+    COMPLETE_SCHEME
+} Completion;
 
 typedef struct Binding {
     int keys[3];       // 0: none; a row without keys is only a command
@@ -29,5 +60,9 @@ extern const Binding bindings[];
 extern const int binding_count;
 extern const char *const key_group_titles[KEY_GROUPS];
 
-bool binding_on_screen(const Ui *ui, const Binding *binding); // whatever pane has the keys
-bool keys_dispatch(Ui *ui, int code);                         // false: no such key here
+bool binding_counts(const Ui *ui, const Binding *binding); // on the screen and in the pane that has the keys
+bool binding_has_key(const Settings *settings, const Binding *binding, int code);
+// How its keys are shown, and whether they are others than the table says.
+const char *binding_shown(const Settings *settings, const Binding *binding, bool *changed);
+bool keys_dispatch(Ui *ui, int code); // false: no such key here
+bool keys_click(Ui *ui, int code);    // the same for a key of the table, whatever the settings made of it

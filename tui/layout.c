@@ -12,6 +12,13 @@ Rect rect_inset(Rect rect, int cols) {
     return rect;
 }
 
+static void layout_split_effect(Layout *l) {
+    const int metric_rows = 4;
+    const Rect pane = l->effect;
+    l->metrics = (Rect){pane.row, pane.col, metric_rows, pane.cols};
+    l->texts = (Rect){pane.row + metric_rows, pane.col, pane.rows - metric_rows, pane.cols};
+}
+
 // Header, four horizontal edges; what remains is shared: dials and texts grow slowly to all that they have, the rest is
 // for looking at layers.
 Layout layout_make(int rows, int cols) {
@@ -30,10 +37,23 @@ Layout layout_make(int rows, int cols) {
     l.detail = (Rect){2, left + 2, upper_rows, inner - left - 1};
     l.dials = (Rect){l.layers.row + upper_rows + 1, 1, dial_rows, inner};
     l.effect = (Rect){l.dials.row + dial_rows + 1, 1, effect_rows, inner};
-    const int metric_rows = 4;
-    l.metrics = (Rect){l.effect.row, 1, metric_rows, inner};
-    l.texts = (Rect){l.effect.row + metric_rows, 1, effect_rows - metric_rows, inner};
+    layout_split_effect(&l);
     l.bottom = (Rect){rows - 1, 0, 1, cols};
+    return l;
+}
+
+Layout layout_zoom(const Layout *layout, Zoom zoom) {
+    Layout l = *layout;
+    if (!l.fits || zoom == ZOOM_NONE) return l;
+    const Rect whole = {l.frame.row + 1, 1, l.frame.rows - 2, l.frame.cols - 2};
+    l.layers = l.detail = l.dials = l.effect = l.metrics = l.texts = (Rect){0};
+    if (zoom == ZOOM_LAYERS) l.layers = whole;
+    if (zoom == ZOOM_DETAIL) l.detail = whole;
+    if (zoom == ZOOM_DIALS) l.dials = whole;
+    if (zoom == ZOOM_EFFECT) l.effect = whole;
+    if (zoom == ZOOM_EFFECT) layout_split_effect(&l);
+    l.dial_headings = zoom == ZOOM_DIALS;
+    l.dial_rows = zoom == ZOOM_DIALS ? DIAL_ROWS : 0;
     return l;
 }
 
@@ -58,6 +78,55 @@ ConvertLayout layout_convert(const Layout *layout, int engines, int loading) {
     l.findings = layout_take(&rest, rest.rows - job - 1);
     layout_take(&rest, 1);
     l.job = rest;
+    return l;
+}
+
+// The map has three lines beside its own: what it shows, the layers, and what shades mean.
+OutliersLayout layout_outliers(const Layout *layout, int lines) {
+    Rect rest = {layout->frame.row + 1, 1, layout->frame.rows - 2, layout->frame.cols - 2};
+    OutliersLayout l;
+    const int least = 8, roomy = 12, around = 3;
+    l.lines = layout_clamp(lines, 1, rest.rows - 1 - least - around);
+    l.height = rest.rows >= 2 * l.lines + around + 1 + roomy ? 2 : 1;
+    l.map = layout_take(&rest, l.height * l.lines + around);
+    layout_take(&rest, 1);
+    l.cell = l.channels = rest;
+    l.cell.cols = rest.cols < 100 ? rest.cols * 58 / 100 : rest.cols / 2;
+    l.channels.col += l.cell.cols + 1;
+    l.channels.cols -= l.cell.cols + 1;
+    return l;
+}
+
+static void split_texts(TrialsLayout *l) {
+    Rect rest = l->texts;
+    l->note = (Rect){rest.row + rest.rows - 1, rest.col, 1, rest.cols};
+    l->text_count = rest.cols >= 90 ? 3 : 2;
+    int col = rest.col;
+    for (int i = 0; i < l->text_count; i++) { // one column lies between two
+        const int left = rest.col + rest.cols - col, cols = (left - (l->text_count - 1 - i)) / (l->text_count - i);
+        l->text[i] = (Rect){rest.row, col, rest.rows - 1, cols};
+        col += cols + 1;
+    }
+}
+
+TrialsLayout layout_trials(const Layout *layout) {
+    Rect rest = {layout->frame.row + 1, 1, layout->frame.rows - 2, layout->frame.cols - 2};
+    TrialsLayout l = {.text_count = 0};
+    if (rest.cols >= 158) {
+        const int left = 82 + (rest.cols - 158) / 2;
+        l.texts = (Rect){rest.row, rest.col + left + 1, rest.rows, rest.cols - left - 1};
+        l.table = (Rect){rest.row, rest.col, rest.rows, left};
+        if (rest.rows >= 30) {
+            const int plot = layout_clamp(rest.rows * 2 / 5, 12, 24);
+            l.plot = (Rect){rest.row + rest.rows - plot, rest.col, plot, left};
+            l.table.rows -= plot + 1;
+        }
+    } else {
+        l.table = layout_take(&rest, layout_clamp(rest.rows * 2 / 5, 7, 16));
+        layout_take(&rest, 1);
+        l.texts = rest;
+    }
+    split_texts(&l);
     return l;
 }
 

@@ -25,10 +25,27 @@ typedef struct Layout {
     int dial_rows;       // of DIAL_ROWS that are shown
 } Layout;
 
+// Of the Layers screen one pane may take the whole frame.
+typedef enum Zoom { ZOOM_NONE, ZOOM_LAYERS, ZOOM_DETAIL, ZOOM_DIALS, ZOOM_EFFECT, ZOOM_COUNT } Zoom;
+
 // The Convert screen: four panes, one above the other.
 typedef struct ConvertLayout {
     Rect form, engines, findings, job;
 } ConvertLayout;
+
+// The Outliers screen: the map over the whole width; below it the cell under the cursor, and channels.
+typedef struct OutliersLayout {
+    Rect map, cell, channels;
+    int lines, height; // of the map that are seen; rows of each
+} OutliersLayout;
+// The Trials screen: the table, below or beside it the texts of two models or three, under these a line about them, and
+// a plot where there is room.
+typedef struct TrialsLayout {
+    Rect table, texts; // texts: the whole pane
+    Rect text[3], note;
+    int text_count; // 2 or 3
+    Rect plot;      // no rows: not there
+} TrialsLayout;
 
 // Parts of the detail pane, from top to bottom; those without room have no rows.
 typedef struct DetailLayout {
@@ -42,8 +59,11 @@ typedef struct DetailLayout {
 #define NOTE_ROWS_MOST 2
 
 Layout layout_make(int rows, int cols);
+Layout layout_zoom(const Layout *layout, Zoom zoom); // the other panes have no rows
 // engines: rows of the verdict; loading: lines that say how to load what was written.
 ConvertLayout layout_convert(const Layout *layout, int engines, int loading);
+OutliersLayout layout_outliers(const Layout *layout, int lines); // lines of the map
+TrialsLayout layout_trials(const Layout *layout);
 DetailLayout layout_detail(Rect pane, int note_rows);        // at most NOTE_ROWS_MOST
 Rect layout_dial(const Layout *layout, int column, int row); // row: 0 … dial_rows − 1, as shown
 

@@ -4,6 +4,12 @@
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/keys.h"
+#include "tui/outliers.h"
+#include "tui/screen.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
+#include "tui/trials.h"
+#include "tui/view.h"
 
 // What was drawn last lies on top.
 static const Hit *hit_at(const Ui *ui, int row, int col) {
@@ -30,12 +36,23 @@ static void mouse_press(Ui *ui, const Key *key) {
     switch (hit->kind) {
     case HIT_PANE: ui->focus = (Pane)hit->value; break;
     case HIT_COLUMN: action_sort_by(ui, hit->value); break;
-    case HIT_KEY: keys_dispatch(ui, hit->value); break;
+    case HIT_KEY: keys_click(ui, hit->value); break;
+    case HIT_SCREEN: screen_go(ui, (ScreenKind)hit->value); break;
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
+    case HIT_COST: sensitivity_choose(ui, hit->value); break;
+    case HIT_POINT: sweep_choose(ui, hit->value); break;
+    case HIT_MEASURE: outliers_measure(ui, (HeatMeasure)hit->value); break;
+    case HIT_CELLS:
+        outliers_point(ui, (key->row - hit->rect.row) / ui->outliers.height, (key->col - hit->rect.col) / hit->value);
+        break;
+    case HIT_TRIAL: trials_choose(ui, (uint32_t)hit->value); break;
+    case HIT_TRIAL_COLUMN: trials_sort_by(ui, hit->value); break;
+    case HIT_TRIAL_TEXT: ui->trials.pane = 1 + hit->value; break;
+    case HIT_JOB: break;  // the list takes its clicks itself
+    case HIT_RULE: break; // only in the list of them, which lies over the screen
     case HIT_ROW:
         ui->focus = PANE_LAYERS;
-        ui->rows.selected = hit->value;
-        ui->rows.moved = true;
+        rows_select(&ui->rows, hit->value);
         break;
     case HIT_DIAL:
     case HIT_SLIDER:
@@ -57,9 +74,17 @@ static void mouse_wheel(Ui *ui, const Key *key, int direction) {
             convert_scroll(ui, direction);
         return;
     }
-    if (!hit) return;
+    if (ui->screen == SCREEN_TRIALS) trials_move(ui, direction);
+    if (ui->screen == SCREEN_OUTLIERS) {
+        outliers_move_column(ui, direction);
+        return;
+    }
+    if (ui->screen == SCREEN_SENSITIVITY) sensitivity_move(ui, direction * 3);
+    if (!hit || ui->screen != SCREEN_LAYERS) return;
     if ((hit->kind == HIT_DIAL || hit->kind == HIT_SLIDER) && ui->focus == PANE_DIALS)
         dials_turn(ui, (Dial)hit->value, -direction, false);
+    else if (rect_contains(ui->layout.texts, key->row, key->col))
+        view_scroll(ui, direction);
     else if (hit->kind != HIT_KEY && rect_contains(ui->layout.layers, key->row, key->col))
         rows_move(&ui->rows, direction * 3);
 }

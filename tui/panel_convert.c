@@ -8,6 +8,7 @@
 #include "tui/format.h"
 #include "tui/graph.h"
 #include "tui/panels.h"
+#include "tui/screen.h"
 #include "tui/wrap.h"
 
 #define LABEL_COLS 9
@@ -104,11 +105,13 @@ static void draw_needs(Ui *ui, Rect place) {
 static void draw_form(Ui *ui, Rect pane) {
     char title[300];
     if (ui->recipe_path && workbench_saved(ui->workbench))
-        snprintf(title, sizeof title, "Convert by %.200s", ui->recipe_path);
+        snprintf(title, sizeof title, " by %.200s ", ui->recipe_path);
     else
-        snprintf(title, sizeof title, "Convert by the recipe as it is now%s",
+        snprintf(title, sizeof title, " by the recipe as it is now%s ",
                  workbench_saved(ui->workbench) ? "" : ", not saved");
-    panel_title(ui, pane, title, PANE_COUNT);
+    const int after =
+        screen_tabs_draw(ui, (Rect){pane.row - 1, pane.col, 1, pane.cols - canvas_width(&ui->canvas, title)});
+    canvas_right(&ui->canvas, pane.row - 1, after, pane.col + pane.cols - after - 1, MEANING_TITLE, title);
     draw_format(ui, form_line(ui, pane, 0, "format"));
     draw_folder(ui, form_line(ui, pane, 1, "folder"));
     panel_figures_line(ui, form_line(ui, pane, 2, "model"));

@@ -8,12 +8,13 @@
 #include "tui/dials.h"
 #include "tui/format.h"
 #include "tui/graph.h"
+#include "tui/histogram.h"
 #include "tui/panels.h"
 #include "tui/wrap.h"
 
 #define GRAPH_COLS_MOST 512
 
-static void draw_waiting(Ui *ui, Rect rect, JobKind kind) {
+void panel_waiting_draw(Ui *ui, Rect rect, JobKind kind) {
     if (rect.rows < 1) return;
     JobView job;
     char text[400];
@@ -118,7 +119,7 @@ static void draw_weights(Ui *ui, const DetailLayout *d, int linear) {
     const WeightStats *w = workbench_weight_stats(ui->workbench, linear);
     draw_weight_line(ui, d->weight_line, w);
     if (!w) {
-        draw_waiting(ui, d->weight_graph, JOB_WEIGHTS);
+        panel_waiting_draw(ui, d->weight_graph, JOB_WEIGHTS);
         return;
     }
     draw_weight_graph(ui, d->weight_graph, w);
@@ -127,53 +128,11 @@ static void draw_weights(Ui *ui, const DetailLayout *d, int linear) {
 
 // ---- input --------------------------------------------------------------------------------------------------------
 
-// A logarithmic axis from low to high.
-typedef struct LogAxis {
-    double low, high;
-} LogAxis;
-
-static double axis_share(const LogAxis *axis, double value) {
-    return value > 0 ? log2(value / axis->low) / log2(axis->high / axis->low) : -1;
-}
-
-// From where a thousandth of the values lies below, to beyond the range and, if they are not far, both thresholds.
-static LogAxis input_axis(const InputStats *input, double v0, double v1) {
-    uint64_t total = 0, below = 0;
-    for (int i = 0; i < MAGNITUDE_BINS; i++) total += input->magnitude[i];
-    int first = 0;
-    while (first < MAGNITUDE_BINS - 1 && (double)(below + input->magnitude[first]) <= (double)total * 1e-3)
-        below += input->magnitude[first++];
-    const double range = fmax(input->range, 1e-6);
-    LogAxis axis = {.low = fmax(magnitude_edge(first), range / 65536), .high = range * 1.2};
-    if (v1 < range * 64) axis.high = fmax(axis.high, v1 * 1.6);
-    if (v0 < range * 64) axis.high = fmax(axis.high, v0 * 1.6);
-    if (v0 > range / 65536) axis.low = fmin(axis.low, v0 / 2);
-    return axis;
-}
-
-// Counts of bins shared out over the columns that they cover.
-static void spread(const InputStats *input, const LogAxis *axis, int n, double *counts) {
-    memset(counts, 0, (size_t)n * sizeof *counts);
-    for (int bin = 0; bin < MAGNITUDE_BINS; bin++) {
-        if (!input->magnitude[bin]) continue;
-        const double from = axis_share(axis, magnitude_edge(bin)) * n,
-                     to = axis_share(axis, magnitude_edge(bin + 1)) * n;
-        for (int i = (int)fmax(from, 0); i < n && i < to; i++) {
-            const double part = fmin(to, i + 1) - fmax(from, i);
-            if (part > 0) counts[i] += (double)input->magnitude[bin] * part / (to - from);
-        }
-    }
-}
-
-static Style zone_style(double value, double v0, double v1) {
-    return value <= v0 ? MEANING_STATIC : value < v1 ? MEANING_LAE : MEANING_TOKEN;
-}
-
 static void draw_input_graph(Ui *ui, Rect graph, const InputStats *input, const LogAxis *axis, double v0, double v1) {
     const int n = graph.cols < GRAPH_COLS_MOST ? graph.cols : GRAPH_COLS_MOST;
     double counts[GRAPH_COLS_MOST], shares[GRAPH_COLS_MOST];
     Style styles[GRAPH_COLS_MOST];
-    spread(input, axis, n, counts);
+    input_spread(input, axis, n, counts);
     for (int i = 0; i < n; i++) {
         styles[i] = zone_style(axis->low * exp2((i + 0.5) / n * log2(axis->high / axis->low)), v0, v1);
     }
@@ -184,7 +143,7 @@ static void draw_input_graph(Ui *ui, Rect graph, const InputStats *input, const 
 // A threshold as a dotted line through the empty part of the graph, with its value on the axis below.
 static void draw_threshold(Ui *ui, Rect graph, Rect labels, const LogAxis *axis, const char *name, double value,
                            int direction, Style style) {
-    const double share = axis_share(axis, value);
+    const double share = log_axis_share(axis, value);
     char text[48];
     if (share > 1 || share < 0) {
         snprintf(text, sizeof text, share > 1 ? " %s %s → " : " ← %s %s ", name, format_figure(value, 3).text);
@@ -215,7 +174,7 @@ static void draw_zones(Ui *ui, Rect line, const LogAxis *axis, double v0, double
 
 static void draw_ticks(Ui *ui, Rect line, const LogAxis *axis) {
     for (int power = -6; power <= 6; power++) {
-        const double value = pow(10, power), share = axis_share(axis, value);
+        const double value = pow(10, power), share = log_axis_share(axis, value);
         char text[32];
         if (share < 0.02 || share > 0.98) continue;
         snprintf(text, sizeof text, " %g ", value);
@@ -252,10 +211,10 @@ static void draw_input(Ui *ui, const DetailLayout *d, const InputStats *input, c
     const double v0 = recipe_value(recipe, DIAL_V0, name), v1 = recipe_value(recipe, DIAL_V1, name);
     draw_input_line(ui, d->input_line, input, decision);
     if (!input) {
-        draw_waiting(ui, d->input_graph, JOB_CALIBRATE);
+        panel_waiting_draw(ui, d->input_graph, JOB_CALIBRATE);
         return;
     }
-    const LogAxis axis = input_axis(input, v0, v1);
+    const LogAxis axis = input_log_axis(input, v0, v1);
     draw_input_graph(ui, d->input_graph, input, &axis, v0, v1);
     draw_zones(ui, d->input_axis, &axis, v0, v1);
     draw_threshold(ui, d->input_graph, d->input_axis, &axis, "v1", v1, 1, MEANING_TOKEN);
@@ -421,6 +380,18 @@ static void draw_decision(Ui *ui, Rect rect, const Decision *decision, int linea
         draw_short_ladder(ui, rect, decision);
     else
         draw_decision_line(ui, rect, decision, linear);
+}
+
+#define BELOW_GRAPHS 4 // rows that a large pane of one linear has for the reason and the decision
+
+void panel_graphs_draw(Ui *ui, Rect rect, int linear) {
+    const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
+    const InputStats *input = workbench_input_stats(ui->workbench, linear);
+    rect.rows += BELOW_GRAPHS;
+    const DetailLayout d = layout_detail(rect, 0);
+    draw_weights(ui, &d, linear);
+    draw_input(ui, &d, input, &workbench_plan(ui->workbench)->decisions[linear], l->name);
+    draw_channels(ui, &d, input, l->name);
 }
 
 void panel_detail_draw(Ui *ui) {

@@ -1,10 +1,12 @@
 // The pane of dials: three columns of label, value and track; it scrolls where it has no room for all.
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tui/dials.h"
 #include "tui/graph.h"
 #include "tui/panels.h"
+#include "tui/wrap.h"
 
 #define LABEL_COLS 11
 #define VALUE_COLS 8
@@ -39,6 +41,7 @@ static void draw_dial(Ui *ui, Rect cell, Dial dial) {
     const bool matters = dials_matter(ui, dial), current = ui->dial == dial;
     char value[40];
     dial_format(dial, dials_value(ui, dial), value, sizeof value);
+    if (dials_mixed(ui, dial)) snprintf(value, sizeof value, "mixed");
     ui_hit(ui, cell, HIT_DIAL, (int)dial);
     canvas_text(canvas, cell.row, cell.col, 1, MEANING_ACCENT, current ? "▸" : dials_overridden(ui, dial) ? "*" : " ");
     canvas_fit(canvas, cell.row, cell.col + 1, LABEL_COLS - 1, matters ? MEANING_TEXT : MEANING_TRACK,
@@ -55,21 +58,46 @@ static void draw_dial(Ui *ui, Rect cell, Dial dial) {
         canvas_restyle(canvas, (Rect){cell.row, cell.col, 1, cell.cols - 1}, STYLE_SELECTED);
 }
 
+// "Dials of 6 marked", "Dials of 5 down_proj only".
+static void describe_target(const Ui *ui, char *out, size_t size) {
+    const DialTarget *target = &ui->target;
+    char name[80];
+    const int index = rows_index(&ui->rows);
+    switch (target->scope) {
+    case SCOPE_ALL: snprintf(out, size, "Dials"); break;
+    case SCOPE_MARKED: snprintf(out, size, "Dials of %d marked", target->count); break;
+    case SCOPE_SELECTED:
+        if (index >= 0)
+            rows_name(&ui->rows, index, 40, name, sizeof name);
+        else
+            snprintf(name, sizeof name, "nothing");
+        snprintf(out, size, "Dials of %s only", name);
+        break;
+    }
+}
+
+// ", 1 of 43 changed, 6 since the pin": by the last turn, whatever the dials set now.
+static void describe_changes(const Ui *ui, char *out, size_t size) {
+    const Changes *c = &ui->changes;
+    *out = '\0';
+    if (c->turned) snprintf(out, size, " · %d of %d changed", c->turned, ui->rows.total);
+    const size_t used = strlen(out);
+    if (c->since_pin)
+        snprintf(out + used, size - used, used ? ", %d since the pin" : " · %d changed since the pin", c->since_pin);
+}
+
 static void draw_dials_title(Ui *ui) {
     const Rect pane = ui->layout.dials;
     Canvas *canvas = &ui->canvas;
     const bool above = ui->dial_first > 0, below = ui->dial_first + ui->layout.dial_rows < DIAL_ROWS;
     const char *more = above && below ? " ↑↓" : above ? " ↑" : below ? " ↓" : "";
-    char title[160], name[80];
-    const int target = ui_target(ui);
-    if (target >= 0) {
-        linear_short_name(&workbench_structure(ui->workbench)->linears[target], name, sizeof name);
-        snprintf(title, sizeof title, "Dials of %s only%s", name, more);
-    } else {
-        snprintf(title, sizeof title, "Dials%s", more);
-    }
+    char title[300], target[120], changes[100];
+    describe_target(ui, target, sizeof target);
+    describe_changes(ui, changes, sizeof changes);
+    snprintf(title, sizeof title, "%s%s%s", target, more, changes);
     panel_title(ui, pane, title, PANE_DIALS);
-    if (target >= 0) canvas_text(canvas, pane.row - 1, pane.col + 2, pane.cols, MEANING_OVERRIDE | STYLE_BOLD, title);
+    if (ui->target.scope != SCOPE_ALL)
+        canvas_fit(canvas, pane.row - 1, pane.col + 2, pane.cols - 3, MEANING_OVERRIDE | STYLE_BOLD, title);
     const int used = canvas_width(canvas, title) + 5, room = pane.cols - used - 3;
     char help[256];
     snprintf(help, sizeof help, " %s ", dial_table[ui->dial].help);
@@ -84,8 +112,35 @@ static void scroll(Ui *ui) {
     if (ui->dial_first > DIAL_ROWS - rows) ui->dial_first = DIAL_ROWS - rows;
 }
 
+#define ABOUT_COLS 12
+
+// What the current dial is, where the pane has the whole frame.
+static void draw_about(Ui *ui, Rect room) {
+    const DialInfo *dial = &dial_table[ui->dial];
+    char values[5][DIAL_ALLOWED_ROOM + 64], preset[64];
+    dial_format(ui->dial, dial->default_value, preset, sizeof preset);
+    snprintf(values[0], sizeof *values, "%s", dial->help);
+    dial_allowed(ui->dial, ", ", values[1], sizeof *values);
+    snprintf(values[2], sizeof *values, "%s", preset);
+    snprintf(values[3], sizeof *values, "--%s", dial->option);
+    snprintf(values[4], sizeof *values, "%s%s%s%s", dial->section ? dial->section : "", dial->section ? "." : "",
+             dial->key, dial->per_linear ? "" : ", for the whole model only");
+    static const char *const labels[] = {"", "allowed", "default", "option", "recipe"};
+    canvas_fit(&ui->canvas, room.row, room.col, room.cols, MEANING_TITLE | STYLE_BOLD, dial->label);
+    const WrapPiece help = {values[0], SIZE_MAX, MEANING_TEXT};
+    wrap_draw(&ui->canvas, (Rect){room.row, room.col + ABOUT_COLS, 2, room.cols - ABOUT_COLS}, &help, 1, 0);
+    for (int i = 1; i < 5 && i + 1 < room.rows; i++) {
+        const int row = room.row + i + 1;
+        canvas_fit(&ui->canvas, row, room.col, ABOUT_COLS, MEANING_FAINT, labels[i]);
+        canvas_fit(&ui->canvas, row, room.col + ABOUT_COLS, room.cols - ABOUT_COLS, MEANING_TEXT, values[i]);
+    }
+}
+
 void panel_dials_draw(Ui *ui) {
+    const Rect pane = ui->layout.dials;
+    const int used = ui->layout.dial_rows + (ui->layout.dial_headings ? 1 : 0) + 1;
     scroll(ui);
+    if (pane.rows > used) draw_about(ui, (Rect){pane.row + used, pane.col + 1, pane.rows - used, pane.cols - 2});
     draw_dials_title(ui);
     for (int column = 0; column < DIAL_COLUMNS; column++) {
         const Rect first = layout_dial(&ui->layout, column, 0);

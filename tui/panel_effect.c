@@ -177,15 +177,13 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
                format_figure(speed->pairs ? speed->first.median : NAN, 3));
 }
 
-// As many decimals as show one or two digits of the standard error.
-static int kl_decimals(double se) {
+int kl_decimals(double se) {
     if (!(se > 0)) return 4;
     const int decimals = (int)ceil(-log10(se));
     return decimals < 3 ? 3 : decimals > 6 ? 6 : decimals;
 }
 
-// "2210 4.4–5.1×": the range is the figure, for a single number would differ from one start to the next.
-static void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
+void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
     const bool narrow = speed->ratio.most < speed->ratio.least * 1.1;
     const Short least = narrow ? format_ratio(speed->ratio.least) : format_figure(speed->ratio.least, 2);
     const Short most = narrow ? format_ratio(speed->ratio.most) : format_figure(speed->ratio.most, 2);
@@ -271,7 +269,8 @@ static PinNoise noise_since_pin(const Ui *ui) {
 static void draw_pin_row(Ui *ui, Rect pane, int row) {
     const Effect *effect = workbench_effect(ui->workbench);
     const Accuracy *now = &effect->accuracy, *then = &ui->pin.accuracy;
-    const bool scored = accuracy_freshness(ui) == FRESH && ui->pin.accuracy_known;
+    // A pin of another day may be of another number of tokens.
+    const bool scored = accuracy_freshness(ui) == FRESH && ui->pin.accuracy_known && now->tokens == then->tokens;
     const double bytes = change_bytes(ui),
                  bits = workbench_plan(ui->workbench)->bits_per_weight - ui->pin.bits_per_weight;
     const double ppl = scored ? now->ppl - then->ppl : NAN, kl = scored ? now->kl_mean - then->kl_mean : NAN;
@@ -341,7 +340,7 @@ void panel_figures_line(Ui *ui, Rect line) {
         snprintf(text, sizeof text, "%s%s %s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text,
                  bytes < 0 ? "✓" : "✗");
     pen_field(&pen, "since pin", bytes == 0 ? MEANING_FAINT : bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
-    if (fresh != FRESH || !ui->pin.accuracy_known) return;
+    if (fresh != FRESH || !ui->pin.accuracy_known || ui->pin.accuracy.tokens != a->tokens) return;
     const bool same = fabs(change) <= noise_since_pin(ui).kl;
     pen_text(&pen,
              same         ? MEANING_FAINT
@@ -375,10 +374,18 @@ static size_t parting(const DecodeText *a, const DecodeText *b) {
     return i;
 }
 
-static void draw_sample(Ui *ui, Rect rect, const TextSample *sample, size_t parts_at) {
-    const int labels = label_cols(rect);
-    canvas_text(&ui->canvas, rect.row, rect.col + 1, labels, MEANING_TITLE, sample->label);
-    const Rect room = {rect.row, rect.col + 1 + labels, rect.rows, rect.cols - labels - 2};
+// Both texts scroll as one: the longer of them says how far.
+static void draw_scrolled(Ui *ui, Rect room, const WrapPiece *pieces, size_t count, size_t keep) {
+    Texts *texts = &ui->texts;
+    const int lines = wrap_lines(&ui->canvas, room.cols, pieces, count);
+    if (lines - room.rows > texts->last) texts->last = lines - room.rows;
+    texts->rows = room.rows;
+    if (!texts->scrolled) texts->top = wrap_first(&ui->canvas, room, pieces, count, keep);
+    wrap_draw_from(&ui->canvas, room, pieces, count, texts->top);
+}
+
+static void draw_sample(Ui *ui, Rect place, Rect room, const TextSample *sample, size_t parts_at) {
+    canvas_text(&ui->canvas, place.row, place.col + 1, place.cols, MEANING_TITLE, sample->label);
     const DecodeText *text = sample->text;
     char state[32], shown[96];
     if (!text->known) {
@@ -400,7 +407,25 @@ static void draw_sample(Ui *ui, Rect rect, const TextSample *sample, size_t part
         {parted ? text->text + parts_at : "", SIZE_MAX, MEANING_DIFFERS},
         {tail, SIZE_MAX, MEANING_FAINT},
     };
-    wrap_draw(&ui->canvas, room, pieces, sizeof pieces / sizeof *pieces, parted ? 4 : text->finished ? 0 : 6);
+    draw_scrolled(ui, room, pieces, sizeof pieces / sizeof *pieces, parted ? 4 : text->finished ? 0 : 6);
+}
+
+#define SIDE_BY_SIDE_ROWS 8
+#define SIDE_BY_SIDE_COLS 100
+
+// Where one of the texts stands, and in it the text without its label: side by side where there is height and width for
+// it, else one above the other behind their labels.
+static Rect sample_place(Rect rect, int which, Rect *room) {
+    if (rect.rows >= SIDE_BY_SIDE_ROWS && rect.cols >= SIDE_BY_SIDE_COLS) {
+        const int half = rect.cols / 2;
+        const Rect place = {rect.row + 1, rect.col + which * half, rect.rows - 1, half};
+        *room = (Rect){place.row + 1, place.col + 1, place.rows - 1, place.cols - 4};
+        return place;
+    }
+    const int each = rect.rows / 2, spare = rect.rows % 2, labels = label_cols(rect); // a blank row before the texts
+    const Rect place = {rect.row + spare + which * each, rect.col, each, rect.cols};
+    *room = (Rect){place.row, rect.col + 1 + labels, each, rect.cols - labels - 2};
+    return place;
 }
 
 static void draw_texts(Ui *ui, Rect rect) {
@@ -408,13 +433,20 @@ static void draw_texts(Ui *ui, Rect rect) {
     const bool stale = effect->decode_turn != workbench_turn(ui->workbench);
     JobView quantize;
     workbench_job(ui->workbench, JOB_QUANTIZE, &quantize);
-    const TextSample base = {"base", &effect->base, false, JOB_DECODE};
-    const TextSample quantized = {quantized_label(ui, rect), &effect->quantized, stale,
-                                  quantize.state == JOB_FAILED ? JOB_QUANTIZE : JOB_DECODE};
+    const TextSample samples[] = {
+        {"base", &effect->base, false, JOB_DECODE},
+        {quantized_label(ui, rect), &effect->quantized, stale,
+         quantize.state == JOB_FAILED ? JOB_QUANTIZE : JOB_DECODE},
+    };
     const size_t parts_at = stale ? SIZE_MAX : parting(&effect->base, &effect->quantized);
-    const int each = rect.rows / 2, spare = rect.rows % 2; // a blank row before the texts
-    draw_sample(ui, (Rect){rect.row + spare, rect.col, each, rect.cols}, &base, parts_at);
-    draw_sample(ui, (Rect){rect.row + spare + each, rect.col, each, rect.cols}, &quantized, parts_at);
+    ui->texts.last = 0;
+    ui_hit(ui, rect, HIT_PANE, PANE_TEXTS);
+    for (int i = 0; i < 2; i++) {
+        Rect room;
+        const Rect place = sample_place(rect, i, &room);
+        draw_sample(ui, place, room, &samples[i], parts_at);
+    }
+    if (ui->texts.top > ui->texts.last) ui->texts.top = ui->texts.last; // they became shorter
 }
 
 void panel_effect_draw(Ui *ui) {
@@ -422,7 +454,7 @@ void panel_effect_draw(Ui *ui) {
     const char *alone = why_weights_alone(ui);
     snprintf(title, sizeof title, "Effect on %.80s%s%s%s", workbench_text(ui->workbench, TEXT_EVALUATION),
              workbench_text_is_chat(ui->workbench, TEXT_EVALUATION) ? ", chat" : "", *alone ? " · " : "", alone);
-    panel_title(ui, ui->layout.effect, title, PANE_COUNT);
+    panel_title(ui, ui->layout.effect, title, PANE_TEXTS);
     draw_figures(ui, ui->layout.metrics);
     draw_texts(ui, ui->layout.texts);
 }

@@ -7,13 +7,13 @@
 #include "base/array.h"
 #include "tui/format.h"
 #include "tui/graph.h"
-#include "tui/keys.h"
+#include "tui/key_names.h"
 #include "tui/panels.h"
 #include "tui/wrap.h"
 
 // ---- header -------------------------------------------------------------------------------------------------------
 
-static const char *model_name(const ModelStructure *structure) {
+const char *panel_model_name(const ModelStructure *structure) {
     const char *path = structure->checkpoint && structure->checkpoint->path ? structure->checkpoint->path : "";
     const char *slash = strrchr(path, '/');
     return slash && slash[1] ? slash + 1 : path;
@@ -27,7 +27,7 @@ static void draw_model(Ui *ui, Pen *pen) {
     // At least the size and what is saved stand beside a long name.
     const int most = pen->end - pen->col - 2 - HEADER_REST;
     pen->col += 2;
-    pen->col += canvas_fit(&ui->canvas, pen->row, pen->col, most, MEANING_TITLE | STYLE_BOLD, model_name(s));
+    pen->col += canvas_fit(&ui->canvas, pen->row, pen->col, most, MEANING_TITLE | STYLE_BOLD, panel_model_name(s));
     pen_text(pen, MEANING_FAINT, " · %s", s->config.family);
     pen_text(pen, MEANING_FAINT, " · %d layers", s->config.layers);
     if (ui->canvas.cols >= 100) pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);
@@ -95,9 +95,12 @@ void panel_title(Ui *ui, Rect pane, const char *title, Pane which) {
 void panel_borders_draw(Ui *ui) {
     const Layout *l = &ui->layout;
     const Rect panes[] = {l->layers, l->detail, l->dials, l->effect};
-    for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
-    const Style focus = ui->one_linear && ui->focus == PANE_DIALS ? MEANING_OVERRIDE : MEANING_FOCUS;
-    canvas_box(&ui->canvas, ui->focus == PANE_LAYERS ? l->layers : l->dials, focus);
+    for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) {
+        if (panes[i].rows) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
+    }
+    const Style focus = ui->target.scope != SCOPE_ALL && ui->focus == PANE_DIALS ? MEANING_OVERRIDE : MEANING_FOCUS;
+    const Rect focused[PANE_COUNT] = {[PANE_LAYERS] = l->layers, [PANE_DIALS] = l->dials, [PANE_TEXTS] = l->effect};
+    if (focused[ui->focus].rows) canvas_box(&ui->canvas, focused[ui->focus], focus);
 }
 
 // ---- bottom -------------------------------------------------------------------------------------------------------
@@ -112,6 +115,10 @@ const char *job_doing(JobKind kind) {
     case JOB_ERRORS: return "measuring errors";
     case JOB_SPEED: return "timing";
     case JOB_FORECAST: return "estimating";
+    case JOB_CHOICES: return "weighing bits";
+    case JOB_SWEEP: return "sweeping";
+    case JOB_TUNE: return "tuning";
+    case JOB_SENSITIVITY: return "measuring alone";
     case JOB_EXPORT: return "converting";
     case JOB_COUNT: break;
     }
@@ -155,7 +162,8 @@ static int draw_job(Ui *ui, Rect line) {
 
 static int bar_width(const Ui *ui, const Binding *binding) {
     char text[96];
-    snprintf(text, sizeof text, "%s %s  ", binding->shown, binding->bar);
+    bool changed;
+    snprintf(text, sizeof text, "%s %s  ", binding_shown(&ui->settings, binding, &changed), binding->bar);
     return canvas_width(&ui->canvas, text);
 }
 
@@ -164,7 +172,7 @@ static int rank_that_fits(const Ui *ui, int room) {
     int used = 0;
     for (int rank = 0; rank < 10; rank++) {
         for (int i = 0; i < binding_count; i++) {
-            if (bindings[i].bar && bindings[i].rank == rank && binding_on_screen(ui, &bindings[i]))
+            if (bindings[i].bar && bindings[i].rank == rank && binding_counts(ui, &bindings[i]))
                 used += bar_width(ui, &bindings[i]);
         }
         if (used > room) return rank - 1;
@@ -177,9 +185,11 @@ static void draw_keys(Ui *ui, Rect line) {
     int col = line.col + canvas_text(&ui->canvas, line.row, line.col, 1, MEANING_TEXT, " ");
     for (int i = 0; i < binding_count; i++) {
         const Binding *b = &bindings[i];
-        if (!b->bar || b->rank > most || !binding_on_screen(ui, b)) continue;
+        if (!b->bar || b->rank > most || !binding_counts(ui, b)) continue;
+        bool changed;
         const int from = col;
-        col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_ACCENT, b->shown);
+        col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_ACCENT,
+                           binding_shown(&ui->settings, b, &changed));
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_TEXT, " ");
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_FAINT, b->bar);
         ui_hit(ui, (Rect){line.row, from, 1, col - from}, HIT_KEY, b->keys[0]);
@@ -209,9 +219,21 @@ static void draw_message(Ui *ui, Rect line) {
         panel_message_draw(ui, (Rect){line.row, line.col, 1, needed}, style, ui->message.text);
 }
 
+// How one leaves a pane that has the whole frame; returns the columns used.
+static int draw_zoom(Ui *ui, Rect line) {
+    char text[96];
+    if (ui->zoom == ZOOM_NONE || ui->screen != SCREEN_LAYERS) return 0;
+    snprintf(text, sizeof text, " %s next pane  %s all panes ", action_keys(&ui->settings, "view"),
+             action_keys(&ui->settings, "back"));
+    const int width = canvas_width(&ui->canvas, text);
+    canvas_right(&ui->canvas, line.row, line.col, line.cols, MEANING_FOCUS, text);
+    return width + 1;
+}
+
 void panel_bottom_draw(Ui *ui) {
     Rect line = rect_inset(ui->layout.bottom, 2);
     if (!*ui->message.text || !ui->message.failure) line.cols -= draw_job(ui, line);
+    if (!*ui->message.text) line.cols -= draw_zoom(ui, line);
     if (*ui->message.text)
         draw_message(ui, line);
     else

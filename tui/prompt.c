@@ -4,12 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "tui/actions.h"
 #include "tui/commands.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/handout.h"
 #include "tui/panels.h"
+#include "tui/sensitivity.h"
+#include "tui/trials.h"
 
 static void close_prompt(Ui *ui) {
     ui->prompt = PROMPT_NONE;
@@ -28,9 +32,26 @@ static void accept_dial(Ui *ui, const char *text) {
     dials_set(ui, ui->dial, value);
 }
 
+// What was found is selected already.
 static void accept_find(Ui *ui, const char *text) {
-    if (*text) snprintf(ui->rows.find, sizeof ui->rows.find, "%.127s", text);
-    if (!rows_find(&ui->rows, 1, true) && *ui->rows.find) ui_fail(ui, "no linear with “%s”", ui->rows.find);
+    Error err = {0};
+    if (!*text && *ui->preview.find) {
+        rows_set_find(&ui->rows, ui->preview.find, NULL);
+        action_find(ui, 1);
+    } else if (!ui_report(ui, rows_set_find(&ui->rows, text, &err), &err))
+        ui->prompt = PROMPT_FIND; // another try
+    else if (*text && rows_found_count(&ui->rows, ui->rows.count) == 0)
+        ui_fail(ui, "no linear with “%s”", text);
+}
+
+static void accept_filter(Ui *ui, const char *text) {
+    Error err = {0};
+    if (!ui_report(ui, rows_set_filter(&ui->rows, text, &err), &err)) ui->prompt = PROMPT_FILTER;
+}
+
+static void accept_mark(Ui *ui, const char *text) {
+    action_mark(ui, text);
+    if (ui->message.failure) ui->prompt = PROMPT_MARK;
 }
 
 static void prompt_accept(Ui *ui) {
@@ -42,15 +63,26 @@ static void prompt_accept(Ui *ui) {
     switch (kind) {
     case PROMPT_COMMAND: command_run(ui, line); break;
     case PROMPT_FIND: accept_find(ui, line); break;
-    case PROMPT_FILTER: action_filter(ui, line); break;
+    case PROMPT_FILTER: accept_filter(ui, line); break;
+    case PROMPT_MARK: accept_mark(ui, line); break;
+    case PROMPT_RULE: overrides_accept(ui, line); break;
     case PROMPT_SAVE: action_save(ui, line); break;
     case PROMPT_LOAD: action_load(ui, line); break;
-    case PROMPT_TEXT: workbench_set_prompt(ui->workbench, line); break;
+    case PROMPT_TEXT:
+        ui->texts.scrolled = false;
+        workbench_set_prompt(ui->workbench, line);
+        break;
     case PROMPT_DIAL: accept_dial(ui, line); break;
     case PROMPT_FOLDER:
         if (*line) convert_name_folder(ui, line);
         break;
-    case PROMPT_QUIT: // a key answers these (take_code)
+    case PROMPT_BUDGET: sensitivity_set_budget(ui, line); break;
+    case PROMPT_NOTE: trials_take_note(ui, line); break;
+    case PROMPT_EXPORT:
+        if (*line) handout_write(ui, line);
+        break;
+    case PROMPT_SORT: // a key answers these (take_code)
+    case PROMPT_QUIT:
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
     case PROMPT_OVERWRITE:
@@ -60,7 +92,82 @@ static void prompt_accept(Ui *ui) {
     }
 }
 
-// ---- keys ---------------------------------------------------------------------------------------------------------
+// ---- while it is typed --------------------------------------------------------------------------------------------
+
+static void preview_find(Ui *ui) {
+    Error err = {0};
+    Rows *rows = &ui->rows;
+    const bool understood = rows_set_find(rows, ui->editor.text, &err);
+    if (ui->preview.selected >= 0) rows_select(rows, ui->preview.selected);
+    ui->preview.wrong = !understood;
+    if (!understood)
+        snprintf(ui->preview.text, sizeof ui->preview.text, "%s", err.message);
+    else if (*rows->find && rows_find(rows, 1, true))
+        snprintf(ui->preview.text, sizeof ui->preview.text, "%d/%d", rows_found_count(rows, rows_index(rows) + 1),
+                 rows_found_count(rows, rows->count));
+    else if (*rows->find)
+        snprintf(ui->preview.text, sizeof ui->preview.text, "none of %d", rows->count);
+}
+
+// What is wrong leaves the table as it was.
+static void preview_filter(Ui *ui) {
+    Error err = {0};
+    Rows *rows = &ui->rows;
+    ui->preview.wrong = !rows_set_filter(rows, ui->editor.text, &err);
+    if (ui->preview.wrong)
+        snprintf(ui->preview.text, sizeof ui->preview.text, "%s", err.message);
+    else
+        snprintf(ui->preview.text, sizeof ui->preview.text, "%d of %d", rows->first[rows->count], rows->total);
+}
+
+static void preview_mark(Ui *ui) {
+    Error err = {0};
+    const Rows *rows = &ui->rows;
+    bool *passes = array_new((size_t)rows->total, sizeof *passes);
+    int shown = 0;
+    ui->preview.wrong = passes && !rows_passing(rows, ui->editor.text, passes, &err);
+    for (int i = 0; passes && i < rows->total; i++) shown += passes[i] && rows->row_of[i] >= 0;
+    free(passes);
+    if (ui->preview.wrong)
+        snprintf(ui->preview.text, sizeof ui->preview.text, "%s", err.message);
+    else
+        snprintf(ui->preview.text, sizeof ui->preview.text,
+                 *ui->editor.text ? "%d of %d" : "all that is shown: %d of %d", shown, rows->total);
+}
+
+void prompt_preview(Ui *ui) {
+    ui->preview.text[0] = '\0';
+    ui->preview.wrong = false;
+    if (ui->prompt == PROMPT_FIND) preview_find(ui);
+    if (ui->prompt == PROMPT_FILTER) preview_filter(ui);
+    if (ui->prompt == PROMPT_MARK) preview_mark(ui);
+}
+
+static void undo_preview(Ui *ui) {
+    if (ui->prompt != PROMPT_FIND && ui->prompt != PROMPT_FILTER) return;
+    if (ui->prompt == PROMPT_FIND) rows_set_find(&ui->rows, ui->preview.find, NULL);
+    if (ui->prompt == PROMPT_FILTER) rows_set_filter(&ui->rows, ui->preview.filter, NULL);
+    if (ui->preview.selected >= 0) rows_select(&ui->rows, ui->preview.selected);
+    ui->rows.moved = ui->preview.moved;
+}
+
+// ---- keys that answer ---------------------------------------------------------------------------------------------
+
+static void answer_sort(Ui *ui, int code) {
+    if (code == KEY_ARROW_UP || code == KEY_ARROW_DOWN) {
+        action_sort(ui, code == KEY_ARROW_UP ? -1 : 1);
+        return;
+    }
+    for (int column = 0; column < COLUMN_COUNT; column++) {
+        if (column_table[column].key != code) continue;
+        close_prompt(ui);
+        action_sort_by(ui, column);
+        return;
+    }
+    if (code == 'S') action_reverse(ui, 0);
+    if (code == KEY_ESCAPE || code == KEY_RETURN || code == 'q' || code == 's' || code == KEY_CONTROL('c'))
+        close_prompt(ui);
+}
 
 static void answer_quit(Ui *ui, int code) {
     if (code == 'q' || code == 'y' || code == KEY_CONTROL('c')) ui->quit = true;
@@ -115,13 +222,33 @@ static void answer_restore(Ui *ui, int code) {
     }
 }
 
+// "granularity=ad" is completed as "set granularity ad" is.
+static void complete_rule(Ui *ui) {
+    char whole[sizeof ui->editor.text + 8], line[sizeof ui->editor.text];
+    char *blank = strrchr(ui->editor.text, ' '), *end;
+    if (!blank) return; // names have no completion
+    const size_t before = (size_t)(blank + 1 - ui->editor.text);
+    snprintf(whole, sizeof whole, "set %s", blank + 1);
+    if ((end = strchr(whole, '='))) *end = ' ';
+    command_complete(ui, whole, line, sizeof line);
+    if ((end = strchr(line + 4, ' '))) *end = '=';
+    snprintf(whole, sizeof ui->editor.text, "%.*s%s", (int)before, ui->editor.text, line + 4);
+    line_editor_set(&ui->editor, whole);
+}
+
 static void prompt_complete(Ui *ui) {
     char line[sizeof ui->editor.text], prefix[80] = "";
+    if (ui->prompt == PROMPT_RULE) {
+        complete_rule(ui);
+        return;
+    }
     // Elsewhere than on the command line, completion works as in the command of the same meaning.
     if (ui->prompt == PROMPT_DIAL) snprintf(prefix, sizeof prefix, "set %s ", dial_table[ui->dial].option);
     if (ui->prompt == PROMPT_SAVE) snprintf(prefix, sizeof prefix, "w ");
     if (ui->prompt == PROMPT_FOLDER) snprintf(prefix, sizeof prefix, "folder ");
+    if (ui->prompt == PROMPT_EXPORT) snprintf(prefix, sizeof prefix, "export ");
     if (ui->prompt == PROMPT_LOAD) snprintf(prefix, sizeof prefix, "load ");
+    if (ui->prompt == PROMPT_FILTER || ui->prompt == PROMPT_MARK) snprintf(prefix, sizeof prefix, "filter ");
     if (!*prefix && ui->prompt != PROMPT_COMMAND) return;
     char whole[sizeof line + sizeof prefix];
     snprintf(whole, sizeof whole, "%s%s", prefix, ui->editor.text);
@@ -133,8 +260,10 @@ static void edit_line(Ui *ui, int code) {
     ui->message.text[0] = '\0';
     if (code != KEY_TAB) ui->suggestions[0] = '\0';
     const bool empty = ui->editor.length == 0;
-    if (code == KEY_ESCAPE || code == KEY_CONTROL('c') || (code == KEY_ERASE && empty && ui->prompt != PROMPT_TEXT)) {
+    if (code == KEY_ESCAPE || code == KEY_CONTROL('c') ||
+        (code == KEY_ERASE && empty && ui->prompt != PROMPT_TEXT && ui->prompt != PROMPT_NOTE)) {
         ui->quit_after_save = ui->convert.start_when_named = false;
+        undo_preview(ui);
         close_prompt(ui);
     } else if (code == KEY_RETURN)
         prompt_accept(ui);
@@ -146,10 +275,12 @@ static void edit_line(Ui *ui, int code) {
         line_history_step(&ui->histories[ui->prompt], &ui->editor, 1);
     else
         line_editor_key(&ui->editor, code);
+    prompt_preview(ui);
 }
 
 static void take_code(Ui *ui, int code) {
     switch (ui->prompt) {
+    case PROMPT_SORT: answer_sort(ui, code); break;
     case PROMPT_QUIT: answer_quit(ui, code); break;
     case PROMPT_LEAVE: answer_leave(ui, code); break;
     case PROMPT_REPLACE: answer_replace(ui, code); break;
@@ -158,11 +289,16 @@ static void take_code(Ui *ui, int code) {
     case PROMPT_COMMAND:
     case PROMPT_FIND:
     case PROMPT_FILTER:
+    case PROMPT_MARK:
+    case PROMPT_RULE:
     case PROMPT_SAVE:
     case PROMPT_LOAD:
     case PROMPT_TEXT:
     case PROMPT_DIAL:
-    case PROMPT_FOLDER: edit_line(ui, code); break;
+    case PROMPT_NOTE:
+    case PROMPT_FOLDER:
+    case PROMPT_EXPORT:
+    case PROMPT_BUDGET: edit_line(ui, code); break;
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
     }
@@ -187,8 +323,8 @@ void prompt_key(Ui *ui, const Key *key) {
 }
 
 static bool asks_for_a_key(const Ui *ui) {
-    return ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE || ui->prompt == PROMPT_RESTORE ||
-           ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE;
+    return ui->prompt == PROMPT_SORT || ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE ||
+           ui->prompt == PROMPT_RESTORE || ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE;
 }
 
 // Pasted text is never keys: it goes into a line that is being edited, or nowhere.
@@ -199,6 +335,7 @@ void prompt_paste(Ui *ui, const char *text) {
         ui_fail(ui, "the pasted text was cut: a line has at most %zu bytes", sizeof ui->editor.text - 1);
     else
         ui->message.text[0] = '\0';
+    prompt_preview(ui);
 }
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
@@ -208,11 +345,17 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_COMMAND: snprintf(out, size, ":"); break;
     case PROMPT_FIND: snprintf(out, size, "find /"); break;
     case PROMPT_FILTER: snprintf(out, size, "show only &"); break;
+    case PROMPT_MARK: snprintf(out, size, "mark "); break;
+    case PROMPT_RULE: snprintf(out, size, "names dial=value … "); break;
     case PROMPT_SAVE: snprintf(out, size, "write recipe to "); break;
     case PROMPT_LOAD: snprintf(out, size, "load recipe from "); break;
     case PROMPT_TEXT: snprintf(out, size, workbench_is_chat(ui->workbench) ? "ask " : "continue "); break;
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
     case PROMPT_FOLDER: snprintf(out, size, "write the model to "); break;
+    case PROMPT_BUDGET: snprintf(out, size, "bits per weight, or kl and a bound: "); break;
+    case PROMPT_NOTE: snprintf(out, size, "note to row %u: ", ui->trials.noted); break;
+    case PROMPT_EXPORT: snprintf(out, size, "write .csv, .md or .svg to "); break;
+    case PROMPT_SORT:
     case PROMPT_QUIT:
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
@@ -245,6 +388,9 @@ static void draw_editor(Ui *ui, Rect line) {
     char label[96];
     label_of(ui, label, sizeof label);
     int col = line.col + canvas_text(canvas, line.row, line.col, line.cols, MEANING_ACCENT, label);
+    const int note = ui->preview.wrong || !*ui->preview.text ? 0 : canvas_width(canvas, ui->preview.text) + 2;
+    canvas_right(canvas, line.row, line.col, line.cols, MEANING_TITLE, note ? ui->preview.text : "");
+    line.cols -= note;
     const int room = line.col + line.cols - col - 1;
     // What stands before the cursor scrolls out at the left when there is no room.
     const char *text = ui->editor.text;
@@ -261,10 +407,36 @@ static void draw_editor(Ui *ui, Rect line) {
 
 // Refusals and completions stand above the line that is being edited.
 static void draw_above(Ui *ui, Rect line) {
-    const char *text = *ui->message.text ? ui->message.text : ui->suggestions;
+    const char *wrong = ui->preview.wrong ? ui->preview.text : "";
+    const char *refusal = *ui->message.text ? ui->message.text : wrong, *text = *refusal ? refusal : ui->suggestions;
     if (!*text) return;
     line.row--;
-    panel_message_draw(ui, line, (*ui->message.text ? MEANING_ERROR : MEANING_TEXT) | STYLE_SELECTED, text);
+    panel_message_draw(ui, line, (*refusal ? MEANING_ERROR : MEANING_TEXT) | STYLE_SELECTED, text);
+}
+
+// A list of the columns, over the table.
+static void draw_sort(Ui *ui, Rect line) {
+    Canvas *canvas = &ui->canvas;
+    const Rows *rows = &ui->rows;
+    const int cols = 72;
+    const Rect box = {ui->layout.layers.row + 1, ui->layout.layers.col + 1, COLUMN_COUNT, cols};
+    canvas_fill(canvas, (Rect){box.row - 1, box.col - 1, box.rows + 2, box.cols + 2}, MEANING_TEXT, " ");
+    canvas_box(canvas, box, MEANING_FOCUS);
+    canvas_text(canvas, box.row - 1, box.col + 1, cols, MEANING_FOCUS | STYLE_BOLD, " Sort by ");
+    for (int column = 0; column < COLUMN_COUNT; column++) {
+        const ColumnInfo *info = &column_table[column];
+        const Rect row = {box.row + column, box.col, 1, cols};
+        const char key[2] = {info->key, '\0'};
+        const bool sorted = (int)rows->sort == column;
+        canvas_text(canvas, row.row, row.col + 1, 1, MEANING_ACCENT, key);
+        canvas_fit(canvas, row.row, row.col + 4, 8, sorted ? MEANING_TITLE | STYLE_BOLD : MEANING_TEXT, info->title);
+        if (sorted)
+            canvas_text(canvas, row.row, row.col + 12, 1, MEANING_ACCENT, info->falling != rows->reversed ? "▼" : "▲");
+        canvas_fit(canvas, row.row, row.col + 14, cols - 15, MEANING_FAINT, info->help);
+        ui_hit(ui, row, HIT_KEY, info->key);
+    }
+    canvas_fit(canvas, line.row, line.col, line.cols, MEANING_TITLE,
+               "sort by the column with this key; the same again turns the order round; Esc closes");
 }
 
 static void draw_quit(Ui *ui, Rect line) {
@@ -308,6 +480,7 @@ void prompt_draw(Ui *ui) {
     canvas_fill(&ui->canvas, line, MEANING_TEXT, " ");
     const Rect inside = rect_inset(line, 1);
     switch (ui->prompt) {
+    case PROMPT_SORT: draw_sort(ui, inside); break;
     case PROMPT_QUIT: draw_quit(ui, inside); break;
     case PROMPT_LEAVE: draw_leave(ui, inside); break;
     case PROMPT_REPLACE: draw_replace(ui, inside); break;
@@ -316,11 +489,16 @@ void prompt_draw(Ui *ui) {
     case PROMPT_COMMAND:
     case PROMPT_FIND:
     case PROMPT_FILTER:
+    case PROMPT_MARK:
+    case PROMPT_RULE:
     case PROMPT_SAVE:
     case PROMPT_LOAD:
     case PROMPT_TEXT:
     case PROMPT_DIAL:
-    case PROMPT_FOLDER: draw_editor(ui, inside); break;
+    case PROMPT_NOTE:
+    case PROMPT_FOLDER:
+    case PROMPT_EXPORT:
+    case PROMPT_BUDGET: draw_editor(ui, inside); break;
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
     }

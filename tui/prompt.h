@@ -3,6 +3,7 @@
 
 #include "tui/ui.h"
 
+void prompt_preview(Ui *ui); // what the line would do, as it is now
 void prompt_draw(Ui *ui);
 void prompt_key(Ui *ui, const Key *key);     // also a click
 void prompt_paste(Ui *ui, const char *text); // refuses it where no line is being edited

@@ -3,11 +3,20 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "tui/convert.h"
+#include "tui/demo.h"
+#include "tui/guide.h"
 #include "tui/help.h"
+#include "tui/jobs.h"
 #include "tui/keys.h"
 #include "tui/mouse.h"
+#include "tui/outliers.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
+#include "tui/trials.h"
+#include "tui/view.h"
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
 
@@ -25,21 +34,60 @@ static void draw_too_small(Ui *ui) {
 }
 
 static void draw_layers_screen(Ui *ui) {
-    panel_header_draw(ui);
+    const Layout *l = &ui->layout;
     panel_borders_draw(ui);
-    panel_layers_draw(ui);
-    panel_detail_draw(ui);
-    panel_dials_draw(ui);
-    panel_effect_draw(ui);
+    if (l->layers.rows) panel_layers_draw(ui);
+    if (l->detail.rows) panel_detail_draw(ui);
+    if (l->dials.rows) panel_dials_draw(ui);
+    if (l->effect.rows) panel_effect_draw(ui);
 }
 
-static void draw_convert_screen(Ui *ui) {
-    panel_header_draw(ui);
-    panel_convert_draw(ui);
+const ScreenInfo screen_table[] = {
+    [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
+    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, NULL},
+    [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, NULL},
+    [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close},
+    [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close},
+    [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close},
+};
+static_assert(sizeof screen_table / sizeof *screen_table == SCREEN_COUNT, "a screen has no row");
+
+void screen_go(Ui *ui, ScreenKind kind) {
+    if (kind == ui->screen || !screen_table[kind].draw) return;
+    if (screen_table[ui->screen].close) screen_table[ui->screen].close(ui);
+    ui->screen = kind;
+    view_arrange(ui);
+    if (screen_table[kind].open) screen_table[kind].open(ui);
 }
 
-static void (*const screens[])(Ui *ui) = {[SCREEN_LAYERS] = draw_layers_screen, [SCREEN_CONVERT] = draw_convert_screen};
-static_assert(sizeof screens / sizeof *screens == SCREEN_COUNT, "a screen has no drawing");
+// " 1 Layers  2 Outliers  …", or of all but the screen that is shown only the number.
+static void tab_text(const Ui *ui, int kind, bool whole, char *out, size_t size) {
+    const bool titled = whole || kind == (int)ui->screen;
+    snprintf(out, size, "%s%d%s%s", whole ? " " : "", kind + 1, titled ? " " : "",
+             titled ? screen_table[kind].title : "");
+}
+
+int screen_tabs_draw(Ui *ui, Rect line) {
+    char text[32];
+    int needed = 1, col = line.col;
+    for (int kind = 0; kind < SCREEN_COUNT; kind++) {
+        tab_text(ui, kind, true, text, sizeof text);
+        if (screen_table[kind].draw) needed += canvas_width(&ui->canvas, text) + 1;
+    }
+    const bool whole = needed <= line.cols;
+    col += canvas_text(&ui->canvas, line.row, col, 1, MEANING_RULE, " ");
+    for (int kind = 0; kind < SCREEN_COUNT; kind++) {
+        if (!screen_table[kind].draw) continue;
+        const bool shown = kind == (int)ui->screen;
+        const int from = col;
+        tab_text(ui, kind, whole, text, sizeof text);
+        col += canvas_text(&ui->canvas, line.row, col, line.cols, shown ? MEANING_FOCUS | STYLE_BOLD : MEANING_FAINT,
+                           text);
+        ui_hit(ui, (Rect){line.row, from, 1, col - from}, HIT_SCREEN, kind);
+        col += canvas_text(&ui->canvas, line.row, col, 1, MEANING_RULE, " ");
+    }
+    return col;
+}
 
 void screen_draw(Ui *ui) {
     canvas_clear(&ui->canvas);
@@ -48,12 +96,17 @@ void screen_draw(Ui *ui) {
         draw_too_small(ui);
         return;
     }
-    screens[ui->screen](ui);
+    panel_header_draw(ui);
+    screen_table[ui->screen].draw(ui);
+    guide_draw(ui);
+    if (ui->overrides.shown) overrides_draw(ui);
     if (ui->prompt != PROMPT_NONE)
         prompt_draw(ui);
     else
         panel_bottom_draw(ui);
-    if (ui->help) help_draw(ui);
+    if (ui->jobs.shown) jobs_draw(ui);
+    demo_draw(ui);
+    if (ui->help.shown) help_draw(ui);
 }
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -65,10 +118,14 @@ void screen_key(Ui *ui, const Key *key) {
         prompt_paste(ui, key->text);
     else if (!ui->layout.fits) {
         if (key->code == 'q' || key->code == KEY_CONTROL('c')) ui->quit = true;
-    } else if (ui->help)
+    } else if (ui->help.shown)
         help_key(ui, key);
+    else if (ui->jobs.shown && ui->prompt == PROMPT_NONE)
+        jobs_key(ui, key);
     else if (ui->prompt != PROMPT_NONE)
         prompt_key(ui, key);
+    else if (ui->overrides.shown)
+        overrides_key(ui, key);
     else {
         if (!mouse || key->action == MOUSE_PRESS) ui->message.text[0] = '\0';
         if (mouse)
@@ -76,4 +133,5 @@ void screen_key(Ui *ui, const Key *key) {
         else
             keys_dispatch(ui, key->code);
     }
+    target_refresh(&ui->target, &ui->rows);
 }

@@ -17,6 +17,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "tui/clipboard.h"
 #include "tui/signals.h"
 
 struct Terminal {
@@ -26,7 +27,7 @@ struct Terminal {
     struct termios before;
     ColorScheme scheme;
     Theme theme;
-    bool mouse, ansi, redraw;
+    bool mouse, ansi, redraw, titles;
     Cell *shown; // [rows, cols]: the last frame
     int rows, cols;
     struct { // bytes that come as keys do and are none
@@ -122,6 +123,9 @@ static const char *const mouse_on = "\033[?1002h\033[?1006h", *const mouse_off =
 static const char *const paste_on = "\033[?2004h", *const paste_off = "\033[?2004l", *const paste_end = "\033[201~";
 enum { KEY_REPORT = KEY_MAX + 1, KEY_PASTE, KEY_PASTE_END, KEY_ANSWER };
 
+// The title of the window is put on a stack, and taken from it at the end.
+static const char *const title_keep = "\033[22;2t", *const title_restore = "\033[23;2t";
+
 static void add_capability(Text *text, const char *name) {
     const char *value = tigetstr(name);
     if (!value || value == (char *)-1) return;
@@ -139,6 +143,7 @@ static void guard_against_crashes(const Terminal *t) {
     Text farewell = {0};
     if (t->mouse) text_addf(&farewell, "%s", mouse_off);
     if (t->ansi) text_addf(&farewell, "%s", paste_off);
+    if (t->titles) text_addf(&farewell, "%s", title_restore);
     add_capability(&farewell, "sgr0");
     add_capability(&farewell, "rmkx");
     add_capability(&farewell, "rmcup");
@@ -198,11 +203,12 @@ static void add_sequences(void) {
         const char *sequence;
         int key;
     } more[] = {
-        {"\033[A", KEY_UP},       {"\033[B", KEY_DOWN},         {"\033[C", KEY_RIGHT},    {"\033[D", KEY_LEFT},
-        {"\033[H", KEY_HOME},     {"\033[F", KEY_END},          {"\033[1~", KEY_HOME},    {"\033[4~", KEY_END},
-        {"\033[7~", KEY_HOME},    {"\033[8~", KEY_END},         {"\033[1;2D", KEY_SLEFT}, {"\033[1;2C", KEY_SRIGHT},
-        {"\033[d", KEY_SLEFT},    {"\033[c", KEY_SRIGHT},       {"\033[11~", KEY_F(1)},   {"\033[<", KEY_REPORT},
-        {"\033[200~", KEY_PASTE}, {"\033[201~", KEY_PASTE_END}, {"\033]11;", KEY_ANSWER},
+        {"\033[A", KEY_UP},     {"\033[B", KEY_DOWN},     {"\033[C", KEY_RIGHT},        {"\033[D", KEY_LEFT},
+        {"\033[H", KEY_HOME},   {"\033[F", KEY_END},      {"\033[1~", KEY_HOME},        {"\033[4~", KEY_END},
+        {"\033[7~", KEY_HOME},  {"\033[8~", KEY_END},     {"\033[1;2D", KEY_SLEFT},     {"\033[1;2C", KEY_SRIGHT},
+        {"\033[d", KEY_SLEFT},  {"\033[c", KEY_SRIGHT},   {"\033[11~", KEY_F(1)},       {"\033[12~", KEY_F(2)},
+        {"\033[13~", KEY_F(3)}, {"\033[14~", KEY_F(4)},   {"\033[15~", KEY_F(5)},       {"\033[17~", KEY_F(6)},
+        {"\033[<", KEY_REPORT}, {"\033[200~", KEY_PASTE}, {"\033[201~", KEY_PASTE_END}, {"\033]11;", KEY_ANSWER},
     };
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
         define_key(more[i].sequence, 0); // what curses would make of it
@@ -213,6 +219,7 @@ static void add_sequences(void) {
 static void enable_reports(const Terminal *t) {
     if (t->mouse) putp(mouse_on);
     if (t->ansi) putp(paste_on);
+    if (t->titles) putp(title_keep);
 }
 
 static void terminal_enter(Terminal *t) {
@@ -236,6 +243,7 @@ static void terminal_enter(Terminal *t) {
     t->mouse = reports && reports != (char *)-1 && strcmp(reports, "\033[<") == 0;
     const char *address = tigetstr("cup");
     t->ansi = address && address != (char *)-1 && strncmp(address, "\033[", 2) == 0;
+    t->titles = t->ansi && may_be_asked();
     enable_reports(t);
     fflush(stdout);
 }
@@ -294,6 +302,7 @@ static void terminal_leave(Terminal *t) {
     discard_answer(t);
     if (t->mouse) putp(mouse_off);
     if (t->ansi) putp(paste_off);
+    if (t->titles) putp(title_restore);
     curs_set(1);
     endwin();
     fflush(stdout);
@@ -376,6 +385,33 @@ void terminal_redraw(Terminal *t) { t->redraw = true; }
 
 void terminal_bell(void) { beep(); }
 
+// OSC 2. What it was before is on the terminal's stack.
+void terminal_title(Terminal *t, const char *title) {
+    if (!t->titles) return;
+    char *clean = text_printable(title, strlen(title), !terminal_is_utf8());
+    if (clean) printf("\033]2;%s\033\\", clean);
+    fflush(stdout);
+    free(clean);
+}
+
+#define COPY_MOST 74994 // bytes: terminals that have a limit take 100,000 characters in all
+
+bool terminal_copy(Terminal *t, const char *text, size_t length, Error *err) {
+    if (clipboard_tmux(text, length)) return true;
+    if (!t->ansi || !may_be_asked())
+        return error_set(err, "this terminal has no clipboard that can be written to; :export FILE writes a file");
+    if (length > COPY_MOST)
+        return error_set(err, "%zu bytes are too much for the clipboard of a terminal; :export FILE writes a file",
+                         length);
+    Text sequence = {0};
+    clipboard_sequence(text, length, &sequence);
+    const bool ok = !sequence.failed || error_memory(err, "the text to copy");
+    if (ok) fwrite(sequence.data, 1, sequence.length, stdout);
+    fflush(stdout);
+    text_free(&sequence);
+    return ok;
+}
+
 // Neighbours of one style go out as one string: changing attributes is what costs.
 static void show_row(const Terminal *t, const Canvas *canvas, int row) {
     const Cell *cells = &canvas->cells[(size_t)row * (size_t)canvas->cols];
@@ -446,9 +482,12 @@ static int function_key(wint_t code) {
     case KEY_DC: return KEY_FORWARD_ERASE;
     case KEY_BTAB: return KEY_BACK_TAB;
     case KEY_ENTER: return KEY_RETURN;
-    case KEY_F(1): return KEY_HELP_F1;
-    default: return KEY_NONE;
+    default: break;
     }
+    for (int number = 1; number <= FUNCTION_KEYS; number++) {
+        if (code == (wint_t)KEY_F(number)) return KEY_FUNCTION(number);
+    }
+    return KEY_NONE;
 }
 
 // A number of a mouse report; *end is the character behind it. False when the report is cut off.

@@ -18,6 +18,11 @@ void terminal_set_scheme(Terminal *t, ColorScheme scheme);
 void terminal_show(Terminal *t, const Canvas *canvas);
 void terminal_redraw(Terminal *t); // the next frame is sent whole
 void terminal_bell(void);
+void terminal_title(Terminal *t, const char *title); // until the terminal is given back
+
+// Puts text into the clipboard of whoever sits before the terminal, also over SSH (OSC 52), or inside tmux by tmux,
+// which passes it on. Terminals do not say whether they took it.
+bool terminal_copy(Terminal *t, const char *text, size_t length, Error *err);
 
 // What happened while waiting.
 typedef struct Wakeup {
@@ -49,9 +54,11 @@ enum {
     KEY_ERASE,
     KEY_FORWARD_ERASE,
     KEY_BACK_TAB,
-    KEY_HELP_F1,
     KEY_PASTED,
+    KEY_FUNCTIONS, // the function keys follow
 };
+#define KEY_FUNCTION(number) (KEY_FUNCTIONS + (number))
+#define FUNCTION_KEYS 12
 #define KEY_TAB '\t'
 #define KEY_RETURN '\r'
 #define KEY_ESCAPE 0x1B

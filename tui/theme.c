@@ -6,9 +6,19 @@
 
 #include <curses.h>
 
-const char *const color_scheme_names[] = {
-    [COLORS_AUTO] = "auto", [COLORS_DARK] = "dark", [COLORS_LIGHT] = "light", [COLORS_MONO] = "mono"};
+const char *const color_scheme_names[] = {[COLORS_AUTO] = "auto",
+                                          [COLORS_DARK] = "dark",
+                                          [COLORS_LIGHT] = "light",
+                                          [COLORS_COLORBLIND] = "colorblind",
+                                          [COLORS_MONO] = "mono"};
 static_assert(sizeof color_scheme_names / sizeof *color_scheme_names == COLORS_COUNT, "a scheme has no name");
+
+int color_scheme_named(const char *name) {
+    for (int i = 0; i < COLORS_COUNT; i++) {
+        if (strcmp(color_scheme_names[i], name) == 0) return i;
+    }
+    return -1;
+}
 
 // One line per meaning: colours for dark and light backgrounds as 0xRRGGBB, from the 256-colour palette and from the
 // first eight (NONE: the terminal's own); then the attributes that stand in for colour when there is none. Texts and
@@ -43,6 +53,33 @@ static const MeaningLook looks[] = {
     [MEANING_ERROR] = {0xF28B82, 0xC0262D, 210, 160, COLOR_RED, A_BOLD, A_BOLD},
 };
 static_assert(sizeof looks / sizeof *looks == MEANING_COUNT, "a meaning has no look");
+
+// Two colours that everybody tells apart, and for what lies between them grey.
+#define BLUE \
+    { 0x5FAFFF, 0x005FAF, 75, 25, COLOR_CYAN, 0, 0 }
+#define ORANGE \
+    { 0xFFAF5F, 0xAF5F00, 215, 130, COLOR_YELLOW, 0, A_BOLD }
+static const struct {
+    Meaning meaning;
+    MeaningLook look;
+} colorblind[] = {
+    {MEANING_STATIC, BLUE},    {MEANING_LAE, {0xD0D0D0, 0x585858, 252, 240, NONE, 0, 0}},
+    {MEANING_TOKEN, ORANGE},   {MEANING_BETTER, BLUE},
+    {MEANING_WORSE, ORANGE},   {MEANING_TAIL, ORANGE},
+    {MEANING_DIFFERS, ORANGE}, {MEANING_ERROR, {0xFFAF5F, 0xAF5F00, 215, 130, COLOR_YELLOW, A_BOLD, A_BOLD}},
+};
+
+static const MeaningLook *look_of(ColorScheme scheme, unsigned meaning) {
+    for (size_t i = 0; scheme == COLORS_COLORBLIND && i < sizeof colorblind / sizeof *colorblind; i++) {
+        if (colorblind[i].meaning == meaning) return &colorblind[i].look;
+    }
+    return &looks[meaning];
+}
+
+int theme_color(ColorScheme scheme, Meaning meaning, bool light) {
+    const MeaningLook *look = look_of(scheme, meaning);
+    return light ? look->light_rgb : look->dark_rgb;
+}
 
 static const int selected_rgb[2] = {0x2B3240, 0xE3EAF3};
 static const int selected_256[2] = {237, 254};
@@ -86,12 +123,13 @@ static int look_foreground(const MeaningLook *look, ColorDepth depth, Background
 
 Theme theme_start(ColorScheme scheme, Background background) {
     const ColorDepth depth = depth_found(scheme);
-    const Theme theme = {.depth = depth, .reverses = depth < DEPTH_256 || background == BACKGROUND_UNKNOWN};
+    const Theme theme = {
+        .scheme = scheme, .depth = depth, .reverses = depth < DEPTH_256 || background == BACKGROUND_UNKNOWN};
     if (depth == DEPTH_MONO) return theme;
     const bool light = background == BACKGROUND_LIGHT;
     const int selected = theme.reverses ? NONE : depth == DEPTH_RGB ? selected_rgb[light] : selected_256[light];
     for (int i = 0; i < MEANING_COUNT; i++) {
-        const int color = look_foreground(&looks[i], depth, background);
+        const int color = look_foreground(look_of(scheme, (unsigned)i), depth, background);
         init_extended_pair(i + 1, color, NONE);
         init_extended_pair(MEANING_COUNT + i + 1, color, selected);
     }
@@ -103,7 +141,7 @@ void theme_apply(Theme theme, Style style) {
     const ColorDepth depth = theme.depth;
     const bool dim = style & STYLE_DIM, selected = style & STYLE_SELECTED, rich = depth >= DEPTH_256;
     const unsigned meaning = dim && rich ? MEANING_TRACK : style & STYLE_MEANING;
-    const MeaningLook *look = &looks[meaning];
+    const MeaningLook *look = look_of(theme.scheme, meaning);
     attr_t attributes = look->always | (depth == DEPTH_MONO ? look->mono : 0);
     if (depth == DEPTH_FEW && look->few == NONE) attributes |= look->mono & A_DIM;
     if (style & STYLE_BOLD) attributes |= A_BOLD;

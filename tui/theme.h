@@ -35,21 +35,33 @@ typedef uint16_t Style;
 #define STYLE_DIM 0x1000
 #define STYLE_MEANING 0xFF
 
-typedef enum ColorScheme { COLORS_AUTO, COLORS_DARK, COLORS_LIGHT, COLORS_MONO, COLORS_COUNT } ColorScheme;
+// COLORBLIND: as AUTO, with blue and orange where others have green and red.
+typedef enum ColorScheme {
+    COLORS_AUTO,
+    COLORS_DARK,
+    COLORS_LIGHT,
+    COLORS_COLORBLIND,
+    COLORS_MONO,
+    COLORS_COUNT
+} ColorScheme;
 
 extern const char *const color_scheme_names[COLORS_COUNT];
+int color_scheme_named(const char *name); // −1: there is none of this name
 
 typedef enum ColorDepth { DEPTH_MONO, DEPTH_FEW, DEPTH_256, DEPTH_RGB } ColorDepth;
 
 typedef enum Background { BACKGROUND_UNKNOWN, BACKGROUND_DARK, BACKGROUND_LIGHT } Background;
 
 typedef struct Theme {
+    ColorScheme scheme;
     ColorDepth depth;
     bool reverses; // what is selected is shown reversed, since a background colour could look like the terminal's
 } Theme;
 
 // What can be known without asking the terminal: as the scheme says; of AUTO, what COLORFGBG says.
 Background theme_background(ColorScheme scheme);
+// 0xRRGGBB; −1: the terminal's own colour of texts.
+int theme_color(ColorScheme scheme, Meaning meaning, bool light);
 // Sets up the colours of the running curses screen as far as the terminal can: millions, 256, 16, 8 or none. On an
 // unknown background they can be read whether it is dark or light.
 Theme theme_start(ColorScheme scheme, Background background);

@@ -9,6 +9,9 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "tui/convert.h"
+#include "tui/sensitivity.h"
+#include "tui/sweep.h"
+#include "tui/view.h"
 
 static void offer_unsaved(Ui *ui) {
     Error err = {0};
@@ -22,9 +25,17 @@ static void offer_unsaved(Ui *ui) {
 }
 
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) {
-    *ui = (Ui){.workbench = workbench, .dial = DIAL_ALPHA, .dragged = NO_DIAL, .unsaved.lock = -1};
+    *ui = (Ui){.workbench = workbench,
+               .dial = DIAL_ALPHA,
+               .dragged = NO_DIAL,
+               .settings = settings_default(),
+               .unsaved.lock = -1};
     if (recipe_path && !(ui->recipe_path = strdup(recipe_path))) return error_memory(err, "a file name");
-    if (!rows_init(&ui->rows, workbench, err)) return false;
+    if (!rows_init(&ui->rows, workbench, err) || !changes_init(&ui->changes, &ui->rows, err) ||
+        !target_init(&ui->target, &ui->rows, err) || !sensitivity_init(ui, err) ||
+        !heat_init(workbench_structure(workbench), &ui->outliers.heat, err))
+        return false;
+    sweep_init(ui);
     offer_unsaved(ui);
     return true;
 }
@@ -32,23 +43,29 @@ bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) 
 void ui_free(Ui *ui) {
     unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
+    free(ui->pin.by_position);
+    free(ui->pin.output_sqnr_db);
+    overrides_free(&ui->overrides);
+    target_free(&ui->target);
+    changes_free(&ui->changes);
     rows_free(&ui->rows);
+    heat_free(&ui->outliers.heat);
+    settings_free(&ui->settings);
     canvas_free(&ui->canvas);
-    ui_unpin(ui);
     convert_free(ui);
+    sensitivity_free(ui);
     free(ui->recipe_path);
 }
 
 bool ui_resize(Ui *ui, int rows, int cols, Error *err) {
-    ui->layout = layout_make(rows, cols);
-    return canvas_resize(&ui->canvas, rows, cols, err);
+    if (!canvas_resize(&ui->canvas, rows, cols, err)) return false;
+    view_arrange(ui);
+    return true;
 }
 
 // ---- what the parts share -----------------------------------------------------------------------------------------
 
 int ui_linear(const Ui *ui) { return ui->rows.selected; }
-
-int ui_target(const Ui *ui) { return ui->one_linear ? ui_linear(ui) : -1; }
 
 void ui_say(Ui *ui, const char *format, ...) {
     va_list args;
@@ -73,7 +90,7 @@ bool ui_report(Ui *ui, bool ok, const Error *err) {
 
 void ui_ask(Ui *ui, PromptKind kind, const char *text) {
     ui->prompt = kind;
-    ui->message.text[0] = ui->suggestions[0] = '\0';
+    ui->message.text[0] = ui->suggestions[0] = ui->preview.text[0] = '\0';
     ui->histories[kind].at = ui->histories[kind].count;
     line_editor_set(&ui->editor, text);
 }
@@ -89,10 +106,22 @@ const char *ui_spinner(const Ui *ui) {
 
 // ---- keeping up with the workbench --------------------------------------------------------------------------------
 
+// Each time: errors are measured again as calibration goes on.
+static void complete_pinned_errors(Ui *ui) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const size_t linears = (size_t)workbench_structure(ui->workbench)->linear_count;
+    if (!effect->output_sqnr_db || effect->sqnr_turn != ui->pin.turn) return;
+    if (!ui->pin.output_sqnr_db) ui->pin.output_sqnr_db = array_new(linears, sizeof *ui->pin.output_sqnr_db);
+    if (ui->pin.output_sqnr_db)
+        memcpy(ui->pin.output_sqnr_db, effect->output_sqnr_db, linears * sizeof *ui->pin.output_sqnr_db);
+}
+
 // A pin taken before everything was computed gets the rest as long as nothing was turned.
 static void complete_pin(Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
     if (!ui->pin.set || ui->pin.turn != workbench_turn(ui->workbench)) return;
+    complete_pinned_errors(ui);
+    if (workbench_trials(ui->workbench)->present) ui->pin.trial = workbench_trials(ui->workbench)->present;
     if (effect->accuracy_finished && effect->accuracy_turn == ui->pin.turn && !ui->pin.accuracy_known) {
         ui->pin.accuracy = effect->accuracy;
         ui->pin.accuracy_known = true;
@@ -129,12 +158,21 @@ static void tell_unkept(Ui *ui) {
 
 void ui_unpin(Ui *ui) {
     free(ui->pin.by_position);
+    free(ui->pin.output_sqnr_db);
+    ui->outliers.filled = false;
     ui->pin = (Pin){0};
+    changes_pin(&ui->changes, &ui->rows, false);
 }
 
 void ui_update(Ui *ui) {
+    changes_follow(&ui->changes, &ui->rows);
+    if (ui->pin.set && !ui->changes.has_pin) changes_pin(&ui->changes, &ui->rows, true);
     rows_arrange(&ui->rows);
+    ui->outliers.filled = false;
+    target_refresh(&ui->target, &ui->rows);
     complete_pin(ui);
+    if (ui->screen == SCREEN_SENSITIVITY) sensitivity_update(ui);
+    if (ui->screen == SCREEN_SWEEP) sweep_update(ui);
     tell_failures(ui);
     tell_unkept(ui);
 }
@@ -144,6 +182,7 @@ void ui_update(Ui *ui) {
 
 double ui_keep_unsaved(Ui *ui, bool at_once) {
     const uint64_t change = workbench_changes(ui->workbench);
+    if (ui->demo.forgetful) return -1;
     if (ui->prompt == PROMPT_RESTORE) return -1; // what was found is still to be decided about
     if (workbench_saved(ui->workbench)) {
         unsaved_forget(&ui->unsaved);

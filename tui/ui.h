@@ -2,20 +2,52 @@
 #pragma once
 
 #include "tui/canvas.h"
+#include "tui/changes.h"
+#include "tui/heat.h"
 #include "tui/line_editor.h"
-#include "tui/rows.h"
+#include "tui/overrides.h"
+#include "tui/settings.h"
+#include "tui/target.h"
 #include "tui/terminal.h"
 #include "workbench/unsaved.h"
 
-typedef enum ScreenKind { SCREEN_LAYERS, SCREEN_CONVERT, SCREEN_COUNT } ScreenKind;
-typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_COUNT } Pane;
+typedef enum ScreenKind {
+    SCREEN_LAYERS,
+    SCREEN_OUTLIERS,
+    SCREEN_TRIALS,
+    SCREEN_SWEEP,
+    SCREEN_SENSITIVITY,
+    SCREEN_CONVERT,
+    SCREEN_COUNT
+} ScreenKind;
+typedef enum Pane { PANE_LAYERS, PANE_DIALS, PANE_TEXTS, PANE_COUNT } Pane;
 
 // What a click on a place means. Collected while drawing, so that it is where it is seen.
-typedef enum HitKind { HIT_ROW, HIT_COLUMN, HIT_DIAL, HIT_SLIDER, HIT_KEY, HIT_PANE, HIT_ENGINE } HitKind;
+typedef enum HitKind {
+    HIT_ROW,
+    HIT_COLUMN,
+    HIT_DIAL,
+    HIT_SLIDER,
+    HIT_KEY,
+    HIT_PANE,
+    HIT_SCREEN,
+    HIT_ENGINE,
+    HIT_MEASURE,
+    HIT_CELLS,
+    HIT_TRIAL,
+    HIT_TRIAL_COLUMN,
+    HIT_TRIAL_TEXT,
+    HIT_COST,
+    HIT_POINT,
+    HIT_JOB,
+    HIT_RULE
+} HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    int value; // linear, column, dial, key, pane or row of engines
+    // linear, column, dial, key, pane, screen, row of engines, costs, jobs or rules, point of a sweep, measure, number
+    // of a trial or one of its texts; of cells the columns of one
+    int value;
 } Hit;
 #define HITS_MOST 512
 
@@ -30,8 +62,35 @@ typedef struct Pin {
     Accuracy accuracy;
     float *by_position; // as in Effect, with the accuracy; NULL when memory was short
     size_t positions;
-    Spread speed; // times the base's
+    Spread speed;           // times the base's
+    double *output_sqnr_db; // [linears]; NULL while unknown
+    uint32_t trial;         // its row; 0: not known
 } Pin;
+
+typedef enum TrialColumn {
+    TRIAL_NUMBER,
+    TRIAL_BITS,
+    TRIAL_SIZE,
+    TRIAL_KL,
+    TRIAL_TOP1,
+    TRIAL_SPEED,
+    TRIAL_COLUMN_COUNT
+} TrialColumn;
+
+// What is chosen on the Trials screen. Rows are named by their numbers.
+typedef struct TrialsView {
+    uint32_t a, b;     // compared; 0: A is the pin or the start, B the present state
+    uint32_t selected; // 0: the present state
+    uint32_t noted;    // the one that a note is being written for
+    int top;           // the first row that is shown
+    TrialColumn sort;
+    bool reversed;
+    int pane;          // what has the keys: 0 the table, 1 … the texts of base, A and B
+    size_t token;      // that the cursor in a text is on
+    bool difference;   // of the recipes, in place of the texts
+    uint64_t words_of; // the change that these words are of
+    char words[256];   // how the present state differs, while it is not measured
+} TrialsView;
 
 // What is chosen on the Convert screen.
 typedef struct Convert {
@@ -42,16 +101,74 @@ typedef struct Convert {
     bool can_go_on; // of the question: what the folder holds is a part by an earlier recipe
 } Convert;
 
+// The Outliers screen.
+typedef struct HeatScreen {
+    HeatMap heat;
+    bool filled; // it has the figures of now
+    HeatMeasure measure;
+    int cell;                     // under the cursor
+    bool moved;                   // the user chose it; else it is the worst
+    int first_column, first_line; // that are seen
+    int height;                   // rows of a cell, as drawn
+} HeatScreen;
+// How well it is known what a linear costs alone.
+typedef enum CostSource { COST_STATISTICS, COST_ESTIMATED, COST_MEASURED } CostSource;
+typedef enum CostFold { COSTS_OF_LINEARS, COSTS_OF_EXPERTS, COSTS_OF_ROLES, COSTS_OF_LAYERS, COST_FOLDS } CostFold;
+
+// A row of the Sensitivity screen: one linear, or several that are folded.
+typedef struct CostRow {
+    int first, count, marked;                          // the first of its linears; how many
+    CostSource source;                                 // the worst of them
+    double kl, se;                                     // sums, alone
+    int bits, chosen;                                  // 0: not all the same
+    double more_kl, more_bytes, fewer_kl, fewer_bytes; // one step of bits: what changes; bytes 0: there is none
+} CostRow;
+
+// What is chosen on the Sensitivity screen, and what follows from the figures.
+typedef struct SensitivityScreen {
+    CostFold fold;
+    bool in_order;     // of the model; otherwise the largest first
+    int selected, top; // the first linear of the row; the first row that is seen
+    bool moved;        // the user chose the row; otherwise it is the first
+    bool by_kl;        // the budget bounds the divergence, not the bits
+    double bits, kl;   // both budgets; 0: not set yet
+    bool tuned;        // Enter takes what was tuned, not the budget's choice
+    bool ready;        // the rest is known
+    bool scaled;       // figures are divergences; else only their ratios are known
+    BitCost *costs;    // [linear_count]
+    CostSource *sources;
+    int *chosen; // [linear_count] → budget_bits
+    Budget budget;
+    BudgetChoice choice;
+    CostRow *rows;
+    int row_count;
+    double largest; // of the rows
+} SensitivityScreen;
+
+// What is chosen on the Sweep screen.
+typedef struct SweepScreen {
+    int dials[SWEEP_DIALS]; // NO_DIAL: none
+    int offered;            // the dial of the first screen when this one was last opened
+    int cursor;             // point
+    bool by_bits;           // the curve goes over bits per weight
+} SweepScreen;
+
 typedef enum PromptKind {
     PROMPT_NONE,
     PROMPT_COMMAND,
     PROMPT_FIND,
     PROMPT_FILTER,
+    PROMPT_MARK,
+    PROMPT_SORT,
+    PROMPT_RULE, // a rule of the recipe, in the list of them
     PROMPT_SAVE,
     PROMPT_LOAD,
     PROMPT_TEXT,
     PROMPT_DIAL,
     PROMPT_FOLDER,
+    PROMPT_BUDGET,
+    PROMPT_NOTE, // to a trial
+    PROMPT_EXPORT,
     PROMPT_QUIT,
     PROMPT_LEAVE,   // while a model is being written
     PROMPT_REPLACE, // what the folder holds
@@ -65,39 +182,95 @@ typedef struct Message {
     bool failure;
 } Message;
 
-typedef struct Ui {
+// What is seen of the texts: lines from `top` on, once they were scrolled, else where the texts part.
+typedef struct Texts {
+    bool scrolled;
+    int top, last, rows; // first line shown, the last that can be, lines shown of each text
+} Texts;
+
+// The list of jobs, and since when each has been at work.
+typedef struct JobsView {
+    bool shown;
+    int at;
+    double since[JOB_COUNT]; // 0: it is not
+    uint64_t turn;
+} JobsView;
+
+#define GUIDE_STEPS 4
+typedef struct Guide {
+    bool shown, finished, done[GUIDE_STEPS];
+    uint64_t changes; // of the recipe, at its beginning
+} Guide;
+
+// What lies over the screen and explains it.
+typedef struct Help {
+    bool shown, searching; // searching: keys go into the line below
+    int top, rows;         // first line shown, lines there are
+    LineEditor filter;     // only lines that contain it
+} Help;
+
+// A tour that plays by itself (demo.h).
+typedef struct Demo {
+    bool runs;
+    bool forgetful; // it ran: nothing is kept
+    double pace, due;
+    int step, phase;
+    size_t typed; // bytes of the step's keys
+} Demo;
+
+struct Ui {
     Workbench *workbench;
     Terminal *terminal; // NULL in tests of drawing
     Canvas canvas;
     Layout layout;
     Rows rows;
     ScreenKind screen;
+    Settings settings;
+    ColorScheme colors;
     Pane focus;
-    Dial dial;       // the one that ← and → turn
-    int dial_first;  // the first row of dials that is shown
-    bool one_linear; // dials set an override for the selected linear
+    Zoom zoom, zoomed_first; // of the Layers screen; the first pane of those that v goes through
+    Texts texts;
+    Dial dial;         // the one that ← and → turn
+    int dial_first;    // the first row of dials that is shown
+    DialTarget target; // what dials set
+    Changes changes;
+    Overrides overrides;
     Pin pin;
     Convert convert;
+    HeatScreen outliers;
+    SensitivityScreen sensitivity;
+    SweepScreen sweep;
+    TrialsView trials;
+    Demo demo;
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
     char suggestions[512]; // completions to choose from; empty: none
+    struct {               // what the line that is being edited would do
+        char text[512];    // beside it, or when it is wrong above it; empty: nothing to say
+        bool wrong;
+        // What Esc comes back to.
+        bool moved;
+        int selected;
+        char find[256], filter[256];
+    } preview;
     Message message;
     char *recipe_path; // NULL: not named yet
     Unsaved unsaved;
     uint64_t unsaved_change; // the last that was seen by ui_keep_unsaved
     double unsaved_since;    // when it was
     bool unsaved_failed;     // a message said that it cannot be kept
-    bool help;
-    int help_top, help_rows; // first line shown, lines there are
-    int dragged;             // dial whose slider is held, or NO_DIAL
-    int tick;                // of the spinner
-    bool failed[JOB_COUNT];  // jobs whose failure was reported
-    bool told_unkept;        // that measurements cannot be kept
+    Help help;
+    Guide guide;
+    JobsView jobs;
+    int dragged;            // dial whose slider is held, or NO_DIAL
+    int tick;               // of the spinner
+    bool failed[JOB_COUNT]; // jobs whose failure was reported
+    bool told_unkept;       // that measurements cannot be kept
     bool quit, quit_after_save;
     Hit hits[HITS_MOST];
     int hit_count;
-} Ui;
+};
 
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err); // recipe_path NULL: not named yet
 void ui_free(Ui *ui);
@@ -110,7 +283,6 @@ void ui_update(Ui *ui); // after workbench_update or a change of the recipe
 double ui_keep_unsaved(Ui *ui, bool at_once);
 
 int ui_linear(const Ui *ui); // the selected one; −1 when the filter leaves none
-int ui_target(const Ui *ui); // what dials set: the selected linear in one-linear mode, else −1 for all
 void ui_say(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ui_fail(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool ui_report(Ui *ui, bool ok, const Error *err);      // shows the error unless ok; returns ok

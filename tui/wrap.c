@@ -89,8 +89,7 @@ int wrap_lines(const Canvas *canvas, int cols, const WrapPiece *pieces, size_t c
     return lines;
 }
 
-void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count, size_t keep) {
-    if (rect.rows < 1 || rect.cols < 2) return;
+int wrap_first(const Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count, size_t keep) {
     int last = 0, kept = -1;
     WrapCharacter step;
     for (WrapWalk w = walk_of(canvas, rect.cols, pieces, count); walk_next(&w, &step);) {
@@ -99,13 +98,23 @@ void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count,
     }
     int first = kept - rect.rows + (rect.rows >= 3 ? 2 : 1); // a line more after the kept one, if there is room
     if (first > last - rect.rows + 1) first = last - rect.rows + 1;
-    if (first < 0 || keep == 0) first = 0;
+    return first < 0 || keep == 0 ? 0 : first;
+}
+
+void wrap_draw_from(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count, int first) {
+    if (rect.rows < 1 || rect.cols < 2) return;
+    const int end = rect.row + rect.rows - 1;
+    WrapCharacter step = {0};
     for (WrapWalk w = walk_of(canvas, rect.cols, pieces, count); walk_next(&w, &step);) {
         if (step.line < first || step.line >= first + rect.rows) continue;
         canvas_text(canvas, rect.row + step.line - first, rect.col + step.col, rect.cols - step.col, step.style,
                     step.text);
     }
-    const int end = rect.row + rect.rows - 1;
     if (first > 0) canvas_text(canvas, rect.row, rect.col, 1, MEANING_FAINT, "…");
-    if (last >= first + rect.rows) canvas_text(canvas, end, rect.col + rect.cols, 1, MEANING_FAINT, "…");
+    if (step.line >= first + rect.rows) canvas_text(canvas, end, rect.col + rect.cols, 1, MEANING_FAINT, "…");
+}
+
+void wrap_draw(Canvas *canvas, Rect rect, const WrapPiece *pieces, size_t count, size_t keep) {
+    if (rect.rows < 1 || rect.cols < 2) return;
+    wrap_draw_from(canvas, rect, pieces, count, wrap_first(canvas, rect, pieces, count, keep));
 }

@@ -10,35 +10,12 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "workbench/workbench_parts.h"
 
 #define TURN_SECONDS 0.4
 
 // ---- handing over ----
-
-void decode_text_free(DecodeText *d) {
-    free(d->text);
-    free(d->ids);
-    free(d->probabilities);
-    *d = (DecodeText){0};
-}
-
-void decode_text_copy(const DecodeText *from, DecodeText *to) {
-    DecodeText copy = *from;
-    copy.text = strdup(from->text ? from->text : "");
-    copy.ids = malloc((from->count + 1) * sizeof *copy.ids);
-    copy.probabilities = malloc((from->count + 1) * sizeof *copy.probabilities);
-    if (!copy.text || !copy.ids || !copy.probabilities) {
-        decode_text_free(&copy);
-        return;
-    }
-    if (from->count) {
-        memcpy(copy.ids, from->ids, from->count * sizeof *copy.ids);
-        memcpy(copy.probabilities, from->probabilities, from->count * sizeof *copy.probabilities);
-    }
-    decode_text_free(to);
-    *to = copy;
-}
 
 bool plan_copy(const Plan *from, Plan *to) {
     Decision *decisions = malloc(((size_t)from->linear_count + 1) * sizeof *decisions);
@@ -87,6 +64,7 @@ static void wish_locked(Workbench *w) {
     w->turn++;
     w->wants_ranges = recipe_needs_ranges(history_now(&w->history));
     progress_request_stop(&w->jobs[JOB_CALIBRATE].progress); // it goes on when the new figures are there
+    studies_turn_locked(w);
     for (JobKind kind = JOB_QUANTIZE; kind <= JOB_FORECAST; kind++) {
         Job *job = &w->jobs[kind];
         job->held = false;
@@ -95,6 +73,7 @@ static void wish_locked(Workbench *w) {
             job->state = kind == JOB_FORECAST && !w->forecast.folder ? JOB_DONE : JOB_WAITING;
     }
     refuse_jobs_locked(w);
+    trials_adopt_locked(w);
     wish_wakes_locked(w);
 }
 
@@ -108,18 +87,25 @@ static void take_plan_locked(Workbench *w, Plan *plan) {
     w->plans++;
 }
 
+static void take_findings(Workbench *w);
+
 // Another recipe; figures stay when it comes to the model that they are of, as it does when quorum is turned under the
 // rule noise. One that needs other measurements is another wish all the same.
 static bool plan_anew(Workbench *w, Error *err) {
     Plan plan;
     if (!make_plan(w, &plan, err)) return false;
     w->changes++;
+    w->made_here = 0;
     pthread_mutex_lock(&w->lock);
     const bool same =
         plan_hash(&plan) == plan_hash(&w->wanted) && recipe_needs_ranges(history_now(&w->history)) == w->wants_ranges;
     take_plan_locked(w, &plan);
     if (!same) wish_locked(w);
+    studies_change_locked(w);
     pthread_mutex_unlock(&w->lock);
+    trials_follow(&w->trials, history_now(&w->history));
+    take_findings(w);
+    studies_take(w);
     return true;
 }
 
@@ -191,15 +177,19 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
         w->jobs[i].progress.also_stop = &w->quit;
         w->jobs[i].state = i < JOB_FIGURES_END ? JOB_WAITING : JOB_DONE;
     }
+    w->jobs[JOB_TUNE].progress.also_stop = &w->studies.interrupted;
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->most_tokens = options->most_tokens ? options->most_tokens : DEFAULT_MOST_TOKENS;
     w->prompt_turn = 1;
     w->looked_at = -1;
+    w->keeping.lock = -1;
+    w->keeping.unkept = options->forgetful || options->model.no_cache ? "nothing of this session is" : NULL;
     bool ok = w->event >= 0 || error_memory(err, "the workbench");
     ok = ok && engine_open(&options->model, &w->engine, err);
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
     ok = ok && (w->prompt || error_memory(err, "the workbench"));
-    ok = ok && make_tables(w, err) && first_recipe(options, w, err) && plan_anew(w, err) &&
+    ok = ok && make_tables(w, err) && linear_index_new(engine_structure(w->engine), &w->index, err) &&
+         studies_new(w, err) && first_recipe(options, w, err) && plan_anew(w, err) &&
          (w->thread_runs = thread_start(&w->thread, worker_run, w, err));
     if (!ok) {
         workbench_close(w);
@@ -216,11 +206,16 @@ void workbench_close(Workbench *w) {
     if (w->thread_runs) {
         pthread_mutex_lock(&w->lock);
         atomic_store(&w->quit, true);
+        studies_interrupt_locked(w);
         wish_wakes_locked(w);
         pthread_mutex_unlock(&w->lock);
         pthread_join(w->thread, NULL);
     }
     exporter_close(w);
+    studies_free(w);
+    trials_close(w);
+    linear_set_free(&w->set);
+    linear_index_free(&w->index);
     engine_close(w->engine);
     verdict_free(&w->verdict);
     free(w->forecast.folder);
@@ -230,6 +225,8 @@ void workbench_close(Workbench *w) {
     free(w->measured.weights);
     input_set_release(w->inputs);
     input_set_release(w->findings.inputs);
+    shared_channels_free(&w->channels);
+    shared_channels_free(&w->findings.channels);
     free(w->findings.by_position);
     free(w->effect_by_position);
     free(w->findings.output_sqnr_db);
@@ -252,9 +249,12 @@ void workbench_close(Workbench *w) {
 
 int workbench_fd(const Workbench *w) { return w->event; }
 
-static void take_inputs(Workbench *w, InputSet *set) {
+// Takes over both.
+static void take_inputs(Workbench *w, InputSet *set, SharedChannels channels) {
     input_set_release(w->inputs);
+    shared_channels_free(&w->channels);
     w->inputs = set;
+    w->channels = channels;
     w->measured.inputs = set->measured;
 }
 
@@ -265,7 +265,9 @@ static bool take_measured(Workbench *w) {
     pthread_mutex_lock(&w->lock);
     InputSet *set = w->findings.inputs;
     const bool waits = set || w->findings.weights;
+    const SharedChannels channels = w->findings.channels;
     w->findings.inputs = NULL;
+    w->findings.channels = (SharedChannels){0};
     w->findings.weights = false;
     pthread_mutex_unlock(&w->lock);
     for (int i = 0; i < w->measured.linear_count; i++) {
@@ -273,14 +275,8 @@ static bool take_measured(Workbench *w) {
         w->measured.weights[i] = stats->measured.weights[i];
         w->weights_known++;
     }
-    if (set) take_inputs(w, set);
+    if (set) take_inputs(w, set, channels);
     return waits || w->weights_known != before;
-}
-
-static size_t first_difference(const DecodeText *a, const DecodeText *b) {
-    size_t n = a->count < b->count ? a->count : b->count, i = 0;
-    while (i < n && a->ids[i] == b->ids[i]) i++;
-    return i;
 }
 
 static void take_positions(Workbench *w, const Findings *f) {
@@ -317,14 +313,17 @@ static void take_findings(Workbench *w) {
     pthread_mutex_unlock(&w->lock);
     e->output_sqnr_db = w->effect_output_sqnr;
     e->weight_sqnr_db = w->effect_weight_sqnr;
-    e->first_difference = first_difference(&e->base, &e->quantized);
+    e->first_difference = decode_text_difference(&e->base, &e->quantized);
+    trials_update(w);
 }
 
 bool workbench_update(Workbench *w) {
     uint64_t count;
     if (read(w->event, &count, sizeof count) < 0) return false; // nothing new
     if (take_measured(w)) plan_anew_measured(w);
+    trials_take_recalled(w);
     take_findings(w);
+    studies_take(w);
     exporter_begin_when_measured(w);
     return true;
 }
@@ -344,6 +343,7 @@ const InputStats *workbench_input_stats(const Workbench *w, int linear) {
     return w->inputs->inputs[input].known ? &w->inputs->inputs[input] : NULL;
 }
 
+const SharedChannels *workbench_channels(const Workbench *w) { return &w->channels; }
 uint64_t workbench_calibration_tokens(const Workbench *w) { return w->inputs->tokens; }
 uint64_t workbench_calibration_planned(const Workbench *w) { return w->inputs->planned; }
 
@@ -357,6 +357,9 @@ const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->hist
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; } // only the screen's thread writes it
 uint64_t workbench_changes(const Workbench *w) { return w->changes; }
+size_t workbench_step(const Workbench *w) { return w->history.now; }
+uint64_t workbench_plans(const Workbench *w) { return w->plans; }
+const LinearIndex *workbench_index(const Workbench *w) { return &w->index; }
 
 bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
     if (recipe_equal(recipe, history_now(&w->history))) {
@@ -367,17 +370,18 @@ bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
 }
 
 // A dial that is held down or dragged passes many values on its way; undoing each of them would be tedious.
-static bool same_turn(const Workbench *w, int linear, Dial dial) {
+static bool same_turn(const Workbench *w, uint64_t linears, Dial dial) {
     const History *h = &w->history;
     return w->last.at == h->now && h->now > 0 && h->now + 1 == h->length && h->saved != h->now &&
-           w->last.linear == linear && w->last.dial == dial && clock_seconds() - w->last.time < TURN_SECONDS;
+           w->last.linears == linears && w->last.dial == dial && clock_seconds() - w->last.time < TURN_SECONDS;
 }
 
-static bool turn_recipe(Workbench *w, int linear, Dial dial, Recipe *recipe, Error *err) {
-    bool same = same_turn(w, linear, dial);
+static bool turn_recipe(Workbench *w, uint64_t linears, Dial dial, Recipe *recipe, Error *err) {
+    bool same = same_turn(w, linears, dial);
+    if (same && w->made_here) trials_forget(&w->trials, w->made_here); // was only passed through
     if (same) history_replace(&w->history, recipe);
     if (same ? !plan_anew(w, err) : !push_recipe(w, recipe, err)) return false;
-    w->last.linear = linear;
+    w->last.linears = linears;
     w->last.dial = dial;
     w->last.at = w->history.now;
     w->last.time = clock_seconds();
@@ -385,54 +389,40 @@ static bool turn_recipe(Workbench *w, int linear, Dial dial, Recipe *recipe, Err
 }
 
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err) {
+    if (linear >= 0) return workbench_set_many(w, &linear, 1, dial, value, err);
     Recipe recipe;
-    if (linear >= 0 && !dial_table[dial].per_linear)
-        return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    if (linear < 0) {
-        recipe.value[dial] = value ? *value : dial_table[dial].default_value;
-    } else if (!recipe_override(&recipe, engine_structure(w->engine)->linears[linear].name, dial, value, err)) {
-        recipe_free(&recipe);
-        return false;
-    }
-    return turn_recipe(w, linear, dial, &recipe, err);
+    recipe.value[dial] = value ? *value : dial_table[dial].default_value;
+    return turn_recipe(w, 0, dial, &recipe, err);
 }
 
-static bool ignore_add(Recipe *recipe, const char *name, Error *err) {
-    char *copy = strdup(name);
-    char **grown = copy ? realloc(recipe->ignore, ((size_t)recipe->ignore_count + 1) * sizeof *grown) : NULL;
-    if (!grown) {
-        free(copy);
-        return error_memory(err, "the recipe");
-    }
-    recipe->ignore = grown;
-    recipe->ignore[recipe->ignore_count++] = copy;
-    return true;
+// What the dial was turned for last is turned again: globs of many linears take a while to be found.
+static bool choose_set(Workbench *w, const int *linears, int count, Error *err) {
+    const uint64_t hash = hash_bytes(HASH_START, linears, (size_t)count * sizeof *linears);
+    if (w->set.in && w->set_hash == hash) return true;
+    linear_set_free(&w->set);
+    w->set_hash = hash;
+    return linear_set_new(&w->index, linears, count, &w->set, err) || (linear_set_free(&w->set), false);
 }
 
-// Removes the rules that name exactly this linear; a glob that also covers others is the user's to change.
-static bool ignore_remove(Recipe *recipe, const char *name, Error *err) {
-    int kept = 0;
-    for (int i = 0; i < recipe->ignore_count; i++) {
-        if (strcmp(recipe->ignore[i], name) == 0)
-            free(recipe->ignore[i]);
-        else
-            recipe->ignore[kept++] = recipe->ignore[i];
-    }
-    recipe->ignore_count = kept;
-    return !recipe_ignores(recipe, name) ||
-           error_set(err, "%s is covered by a rule for several linears; change the recipe's \"ignore\"", name);
-}
-
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
+bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err) {
     Recipe recipe;
-    const char *name = engine_structure(w->engine)->linears[linear].name;
-    if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    if (recipe_ignores(&recipe, name) ? !ignore_remove(&recipe, name, err) : !ignore_add(&recipe, name, err)) {
-        recipe_free(&recipe);
-        return false;
-    }
-    return push_recipe(w, &recipe, err);
+    if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
+    if (!choose_set(w, linears, count, err) || !recipe_copy(history_now(&w->history), &recipe, err)) return false;
+    if (recipe_override_set(&recipe, &w->set, dial, value, err)) return turn_recipe(w, w->set_hash, dial, &recipe, err);
+    recipe_free(&recipe);
+    return false;
+}
+
+bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err) {
+    const Linear *all = engine_structure(w->engine)->linears;
+    Recipe recipe;
+    bool ignore = false;
+    if (!choose_set(w, linears, count, err) || !recipe_copy(history_now(&w->history), &recipe, err)) return false;
+    for (int i = 0; i < count; i++) ignore = ignore || !recipe_ignores(&recipe, all[linears[i]].name);
+    if (recipe_ignore_set(&recipe, &w->set, ignore, err)) return push_recipe(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
 }
 
 bool workbench_undo(Workbench *w) { return history_undo(&w->history) && plan_anew(w, NULL); }
@@ -458,23 +448,37 @@ bool workbench_save(Workbench *w, const char *path, Error *err) {
 
 bool workbench_saved(const Workbench *w) { return w->history.saved == w->history.now; }
 
+static void texts_anew_locked(Workbench *w) {
+    w->prompt_turn++;
+    w->jobs[JOB_DECODE].held = false;
+    // Texts go before what can go on later.
+    const JobKind yield[] = {JOB_DECODE, JOB_CALIBRATE, JOB_ACCURACY, JOB_SPEED};
+    for (size_t i = 0; i < sizeof yield / sizeof *yield; i++) progress_request_stop(&w->jobs[yield[i]].progress);
+    studies_interrupt_locked(w);
+    w->findings.base.known = w->findings.quantized.known = false;
+    wish_wakes_locked(w);
+    decode_text_free(&w->effect.base);
+    decode_text_free(&w->effect.quantized);
+}
+
 void workbench_set_prompt(Workbench *w, const char *prompt) {
     char *copy = strdup(prompt);
     if (!copy) return;
     pthread_mutex_lock(&w->lock);
     free(w->prompt);
     w->prompt = copy;
-    w->prompt_turn++;
-    w->jobs[JOB_DECODE].held = false;
-    // Texts go before what can go on later.
-    const JobKind yield[] = {JOB_DECODE, JOB_CALIBRATE, JOB_ACCURACY, JOB_SPEED};
-    for (size_t i = 0; i < sizeof yield / sizeof *yield; i++) progress_request_stop(&w->jobs[yield[i]].progress);
-    w->findings.base.known = w->findings.quantized.known = false;
-    wish_wakes_locked(w);
+    texts_anew_locked(w);
     pthread_mutex_unlock(&w->lock);
-    decode_text_free(&w->effect.base);
-    decode_text_free(&w->effect.quantized);
 }
+
+void workbench_set_tokens(Workbench *w, size_t most) {
+    pthread_mutex_lock(&w->lock);
+    w->most_tokens = most;
+    texts_anew_locked(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+size_t workbench_tokens(const Workbench *w) { return w->most_tokens; } // only the screen's thread writes it
 
 const char *workbench_prompt(const Workbench *w) { return w->prompt; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
@@ -486,6 +490,7 @@ void workbench_look(Workbench *w, int linear) {
     // What takes long steps back for it; a first figure does not.
     progress_request_stop(&w->jobs[JOB_CALIBRATE].progress);
     if (w->findings.accuracy_turn == w->turn) progress_request_stop(&w->jobs[JOB_ACCURACY].progress);
+    studies_interrupt_locked(w);
     wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);
 }
@@ -520,6 +525,18 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
     pthread_mutex_unlock(&w->lock);
 }
 
+void workbench_resume_job(Workbench *w, JobKind kind) {
+    pthread_mutex_lock(&w->lock);
+    Job *job = &w->jobs[kind];
+    if (kind != JOB_EXPORT && (job->state == JOB_STOPPED || job->state == JOB_FAILED)) {
+        job->held = false;
+        job->state = JOB_WAITING;
+        refuse_jobs_locked(w);
+        wish_wakes_locked(w);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
 void workbench_restart_jobs(Workbench *w) {
     pthread_mutex_lock(&w->lock);
     for (int i = 0; i < JOB_FIGURES_END; i++) {
@@ -528,6 +545,10 @@ void workbench_restart_jobs(Workbench *w) {
     }
     if (w->forecast.folder && w->jobs[JOB_FORECAST].state == JOB_STOPPED) w->jobs[JOB_FORECAST].state = JOB_WAITING;
     w->jobs[JOB_FORECAST].held = false;
+    for (JobKind kind = JOB_STUDIES; kind < JOB_EXPORT; kind++) {
+        if (w->jobs[kind].state == JOB_STOPPED && study_wanted_locked(w, kind)) w->jobs[kind].state = JOB_WAITING;
+        w->jobs[kind].held = false;
+    }
     refuse_jobs_locked(w);
     wish_wakes_locked(w);
     pthread_mutex_unlock(&w->lock);

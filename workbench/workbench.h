@@ -5,8 +5,13 @@
 //   workbench_open → loop { wait for keys or workbench_fd; workbench_update; draw } → workbench_close
 #pragma once
 
+#include "analysis/budget.h"
+#include "analysis/shared_channels.h"
+#include "analysis/sweep.h"
 #include "engine/engine.h"
 #include "export/verdict.h"
+#include "quant/linear_index.h"
+#include "workbench/trials.h"
 
 typedef struct Workbench Workbench;
 
@@ -15,6 +20,7 @@ typedef struct WorkbenchOptions {
     const char *recipe; // file to start from; NULL: the default recipe
     const char *prompt; // NULL: the default one
     size_t most_tokens; // of the decode sample; 0: 64
+    bool forgetful;     // trials are neither read nor kept; so it is too where the model has no cache
 } WorkbenchOptions;
 
 bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err);
@@ -32,6 +38,10 @@ const WeightStats *workbench_weight_stats(const Workbench *w, int linear); // NU
 const InputStats *workbench_input_stats(const Workbench *w, int linear);   // of the linear's input; NULL while unknown.
                                                                            // Good until the next workbench_update.
 
+// Channels that stay outliers from layer to layer, beyond OUTLIER_FACTOR times the median; none while nothing is known.
+// Good until the next workbench_update.
+const SharedChannels *workbench_channels(const Workbench *w);
+
 // Calibration tokens behind the input statistics, and those that will be at last: these differ while ranges are
 // provisional. 0: nothing is known yet.
 uint64_t workbench_calibration_tokens(const Workbench *w);
@@ -47,12 +57,17 @@ const Plan *workbench_plan(const Workbench *w); // always in step with the recip
 // Counts the changes that make another model: compare with the turns of Effect. Figures stay where they do not.
 uint64_t workbench_turn(const Workbench *w);
 uint64_t workbench_changes(const Workbench *w); // counts all changes of the recipe
+size_t workbench_step(const Workbench *w);      // the place in the history: a dial held down stays at one
+uint64_t workbench_plans(const Workbench *w);   // counts plans: another one may also come from measuring
+const LinearIndex *workbench_index(const Workbench *w);
 
 // Turns of the same dial that follow one another at once are one step of the history. linear < 0: for all; otherwise an
 // override for that linear (value NULL removes it). Refuses dials that may not stand in an override.
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err);
-// Leaves a linear in its own precision, or takes it back.
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err);
+// The same for several, by as few rules as name exactly these.
+bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err);
+// Leaves linears in their own precision; where all of them are, takes them back.
+bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err);
 bool workbench_undo(Workbench *w); // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
 bool workbench_load(Workbench *w, const char *path, Error *err);        // undoable
@@ -62,17 +77,10 @@ bool workbench_saved(const Workbench *w); // nothing was changed since the last 
 
 void workbench_set_prompt(Workbench *w, const char *prompt); // runs the decode sample again
 const char *workbench_prompt(const Workbench *w);
+void workbench_set_tokens(Workbench *w, size_t most); // of the decode sample; runs it again
+size_t workbench_tokens(const Workbench *w);
 
 // ---- effect ----
-
-typedef struct DecodeText {
-    bool known; // something was generated for this turn
-    bool finished;
-    char *text; // "" at first
-    int32_t *ids;
-    float *probabilities;
-    size_t count;
-} DecodeText;
 
 typedef struct Effect {
     uint64_t accuracy_turn; // the turn that `accuracy` belongs to; older than workbench_turn: being computed
@@ -101,6 +109,17 @@ const Effect *workbench_effect(const Workbench *w);
 // The linear that the user looks at, about which more is found out; −1: none.
 void workbench_look(Workbench *w, int linear);
 
+// ---- trials ----
+
+// What was measured so far, this session's and earlier ones'. A state becomes a row when its accuracy is finished; one
+// that a held dial only passed through does not stay. Where a recipe makes a model that is among them, its figures are
+// those of the turn at once. Good until the next call that changes something.
+const Trials *workbench_trials(const Workbench *w);
+void workbench_forget_trial(Workbench *w, uint32_t number); // not the present one
+bool workbench_note_trial(Workbench *w, uint32_t number, const char *note, Error *err);
+void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b); // 0: none
+const char *workbench_trials_unkept(const Workbench *w);             // why they are not kept on disk; NULL: they are
+
 // ---- jobs ----
 
 typedef enum JobKind {
@@ -112,10 +131,15 @@ typedef enum JobKind {
     JOB_ERRORS,
     JOB_SPEED,
     JOB_FORECAST, // of an export
+    JOB_CHOICES,  // what other bits would be
+    JOB_SWEEP,    // studies, which come last of all: they wait for the figures of the present turn
+    JOB_TUNE,
+    JOB_SENSITIVITY,
     JOB_EXPORT,
     JOB_COUNT
 } JobKind;
 #define JOB_FIGURES_END JOB_FORECAST // those from JOB_QUANTIZE up to here begin anew with every turn
+#define JOB_STUDIES JOB_CHOICES      // from here to JOB_EXPORT
 typedef enum JobState { JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_STOPPED, JOB_FAILED } JobState;
 
 typedef struct JobView {
@@ -128,9 +152,66 @@ typedef struct JobView {
 } JobView;
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out);
-void workbench_stop_job(Workbench *w, JobKind kind); // stays stopped until the next turn or workbench_restart_jobs
-void workbench_restart_jobs(Workbench *w);           // all but an export (workbench_export_on)
-bool workbench_busy(const Workbench *w);             // any job waiting or running
+void workbench_stop_job(Workbench *w, JobKind kind);   // stays stopped until the next turn or workbench_restart_jobs
+void workbench_resume_job(Workbench *w, JobKind kind); // one that was stopped or has failed, but no export
+void workbench_restart_jobs(Workbench *w);             // all but an export (workbench_export_on)
+bool workbench_busy(const Workbench *w);               // any job waiting or running
+
+// ---- studies ----
+
+// What takes many evaluations. A turn of the recipe, a prompt, a look at a linear interrupt them, and they go on where
+// they were: evaluations are kept on disk. workbench_stop_job stops one until it is asked for again.
+void workbench_resume_study(Workbench *w, JobKind kind); // one that was stopped or failed
+
+typedef struct SensitivityView {
+    uint64_t choices_turn;     // that the choices belong to; 0: none yet
+    const BitChoices *choices; // [linear_count]
+    uint64_t turn;             // that the figures belong to; 0: none yet
+    // [linear_count]: each linear at its place; estimates are NAN, and alone_known false, where nothing is known.
+    const Sensitivity *linears;
+    const int *bits;     // [linear_count]: of each linear when that was measured
+    int count, measured; // linears that the plan quantizes, and those of them that are measured
+    size_t estimate_tokens;
+    bool finished;
+    uint64_t version; // counts changes
+} SensitivityView;
+// While it is looked at, the study begins anew with every turn; otherwise it comes to its end, or to the next turn.
+void workbench_look_at_sensitivity(Workbench *w, bool look);
+const SensitivityView *workbench_sensitivity(const Workbench *w); // good until the next workbench_update
+
+typedef struct SweepPoint {
+    Point point;        // without speed; its size is known first
+    bool planned;       // size and bits are
+    bool older;         // by the recipe before other dials were turned
+    float *divergences; // [positions] of a point that is known; NULL where only its figures are
+} SweepPoint;
+typedef struct SweepView {
+    int dial_count; // 0: none was asked for
+    SweepDial dials[SWEEP_DIALS];
+    int count, known;         // points, the last dial runs fastest (sweep_value)
+    const SweepPoint *points; // of these the front is marked
+    uint64_t version;         // counts changes
+} SweepView;
+// Takes over the dials, also on failure. The nearest to the recipe come first. While it is looked at, it begins anew
+// when other dials are turned; points that are on disk are there at once.
+bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err);
+void workbench_look_at_sweep(Workbench *w, bool look);
+const SweepView *workbench_swept(const Workbench *w); // good until the next call of workbench_update or workbench_sweep
+double sweep_view_value(const SweepView *view, int point, int dial);
+
+typedef struct TuneView {
+    bool asked;
+    TuneGoal goal;
+    uint64_t changes;     // of the recipe since it was asked for
+    bool done;            // and verified; stopped or not
+    Tuned tuned;          // best_bits and best_kl, units and trials; everything of one that is done
+    const Recipe *recipe; // of one that is done; NULL before
+} TuneView;
+// Searches on by the recipe as it is now, until it is done; the job ends with the best so far when it is stopped.
+// Refused while another search is on its way.
+bool workbench_tune(Workbench *w, const TuneGoal *goal, Error *err);
+void workbench_tuned(const Workbench *w, TuneView *out); // good until the next call of workbench_tune
+void workbench_forget_tuned(Workbench *w);               // one that is done, stopped or failed
 
 // ---- export ----
 

@@ -4,8 +4,22 @@
 
 #include <pthread.h>
 
+#include "quant/recipe_set.h"
 #include "workbench/history.h"
 #include "workbench/workbench.h"
+
+// Rows of earlier sessions, and where those of this one are kept: once the worker knows which model and tokens they
+// belong to.
+typedef struct Keeping {
+    bool recalled;      // under lock: it knows
+    uint64_t key;       // 0: nothing is kept
+    int lock;           // descriptor: of several programs with the same model one keeps its rows; −1
+    const char *unkept; // why not; NULL: they are
+    char *folder;
+    char *data; // under lock, with reader: what is to be taken over; NULL: nothing
+    StatsReader reader;
+    Text file; // under lock: what is to be written
+} Keeping;
 
 typedef struct Job {
     Progress progress;
@@ -17,8 +31,9 @@ typedef struct Job {
 
 // What the worker has found, handed over under the lock; workbench_update copies it to the screen's side.
 typedef struct Findings {
-    bool weights;     // measured, and the screen has not planned by them
-    InputSet *inputs; // better than those the screen has; NULL: none
+    bool weights;            // measured, and the screen has not planned by them
+    InputSet *inputs;        // better than those the screen has; NULL: none
+    SharedChannels channels; // of them
     bool accuracy_known, accuracy_finished;
     uint64_t accuracy_turn, sqnr_turn, decode_turn, speed_turn;
     bool speed_finished;
@@ -66,28 +81,75 @@ typedef struct Exporter {
     ExportResult result;
 } Exporter;
 
+// What the studies have found, under lock; and what was asked for.
+typedef struct Studies {
+    atomic_bool interrupted; // of a search: a turn does not end it with the best so far
+    uint64_t version;        // counts changes of the findings
+    Recipe recipe;           // of the present turn, while a study of it is wanted
+    uint64_t recipe_turn;    // 0: none
+
+    bool looks_at_sensitivity, wants_sensitivity;
+    uint64_t choices_turn, sensitivity_turn, sensitivity_done; // turns; done: complete
+    BitChoices *choices;                                       // [linear_count]
+    Sensitivity *linears;                                      // [linear_count]
+    int *bits; // [linear_count]: of the linears, by the plan of that turn
+    size_t estimate_tokens;
+    int count, measured;
+
+    bool looks_at_sweep, wants_sweep;
+    Recipe sweep_recipe; // its other dials are those of the sweep
+    SweepDial dials[SWEEP_DIALS];
+    int dial_count, points_count;
+    SweepPoint *points;               // [points_count]
+    uint64_t sweep_asked, sweep_done; // counts questions; the one that is complete
+
+    bool tune_asked, tune_done;
+    TuneGoal goal;
+    Recipe tune_recipe;
+    Tuned tuned; // its recipe is that of the result
+    // The screen's thread only.
+    uint64_t tune_change; // workbench_changes when it was asked for
+    SensitivityView sensitivity;
+    BitChoices *shown_choices;
+    Sensitivity *shown_linears;
+    int *shown_bits;
+    SweepView sweep;
+    SweepPoint *shown_points;
+    uint64_t shown_version;
+} Studies;
+
 struct Workbench {
     // The screen's thread only.
     Engine *engine; // worked with by the worker alone while it runs; the screen sees what any thread may (engine.h),
                     // and what was handed over
+    LinearIndex index;
+    LinearSet set; // of the last turn for some linears only, whose numbers have this hash
+    uint64_t set_hash;
     History history;
     uint64_t changes; // of the recipe
     Plan plan;
-    Measured measured; // views of what was taken over so far
-    InputSet *inputs;  // the inputs among them, and their statistics
+    Measured measured;       // views of what was taken over so far
+    InputSet *inputs;        // the inputs among them, and their statistics
+    SharedChannels channels; // of these
     int weights_known;
     Effect effect;
     double *effect_output_sqnr, *effect_weight_sqnr;
     float *effect_by_position;
     Why effect_why;
-    size_t most_tokens;
+    Trials trials;
+    struct {
+        uint64_t turn, plan; // of the last state that was made a row
+    } recorded;
+    uint32_t made_here;      // the row that was made at this place of the history; 0: none
+    uint64_t trials_handed;  // their changes when they were handed over to be written
+    double trials_handed_at; // and when that was
     char backend[64];
     uint64_t plans; // counts them
     Verdict verdict;
     ExportFormat verdict_format;
     uint64_t verdict_plan; // the plan that the verdict is of; 0: none
     struct {               // the last turn of a dial: turns that follow at once are one step of the history
-        int linear;
+        uint64_t linears;  // a hash of those it was turned for
         Dial dial;
         size_t at; // its place in the history
         double time;
@@ -101,16 +163,24 @@ struct Workbench {
     uint64_t turn;        // the screen's current turn
     Plan wanted;          // a copy of the plan of that turn; equal to the screen's in all that makes the model
     bool wants_ranges;    // it rests on ranges of inputs, or would if they were known
-    uint64_t prompt_turn; // counts prompts
+    uint64_t prompt_turn; // counts prompts and lengths of what follows them
     char *prompt;
-    int looked_at;   // linear, or −1
-    uint64_t wishes; // counts everything that was asked for
+    size_t most_tokens; // that follow it
+    int looked_at;      // linear, or −1
+    uint64_t wishes;    // counts everything that was asked for
+    struct {
+        uint64_t turn; // whose figures are known from a trial; 0: of none
+        bool text, speed;
+        uint64_t prompt_turn; // of the text
+    } known;
+    Keeping keeping;
     struct {
         ExportFormat format;
         char *folder;   // NULL: nobody looks
         uint64_t asked; // counts questions
     } forecast;
     Exporter exporter;
+    Studies studies;
     Findings findings;
     Job jobs[JOB_COUNT];
     atomic_bool quit;
@@ -119,9 +189,6 @@ struct Workbench {
 
 // ---- handing over ----
 
-void decode_text_free(DecodeText *d);
-// Replaces *to by a copy of *from; keeps the old one when memory is short.
-void decode_text_copy(const DecodeText *from, DecodeText *to);
 bool plan_copy(const Plan *from, Plan *to);
 
 // ---- the screen's side ----
@@ -131,6 +198,17 @@ bool thread_start(pthread_t *thread, void *(*run)(void *argument), void *argumen
 void signal_screen(Workbench *w);     // workbench_update has something to take over
 void wish_wakes_locked(Workbench *w); // something was asked for
 void wait_locked(Workbench *w, pthread_cond_t *condition, double seconds); // at most so long
+
+// ---- trials (trial_keeper.c) ----
+
+// What is known of the model that the newest wish is about becomes its figures. With the lock held.
+void trials_adopt_locked(Workbench *w);
+bool trials_know_locked(const Workbench *w, JobKind kind); // they did, and this job has nothing to do
+void trials_update(Workbench *w);                          // after findings were taken over, or the recipe changed
+void trials_take_recalled(Workbench *w);                   // rows that the worker has read
+void trials_recall(Workbench *w);                          // the worker, once the engine can evaluate
+void trials_write(Workbench *w); // the worker: what was handed over; does nothing when that is nothing
+void trials_close(Workbench *w); // after the worker ended
 
 // ---- exports (export_job.c) ----
 
@@ -145,6 +223,18 @@ void exporter_open_locked(Workbench *w, bool open); // while the worker has noth
 
 // What an export of this plan would do. Called by the worker.
 void forecast_make(const Workbench *w, const Plan *plan, const ExportOptions *options, ForecastView *out);
+
+// ---- studies (studies.c, study_jobs.c) ----
+
+bool studies_new(Workbench *w, Error *err);
+void studies_free(Workbench *w);
+void studies_interrupt_locked(Workbench *w); // those that run step back
+void studies_turn_locked(Workbench *w);      // there is another turn
+void studies_change_locked(Workbench *w);    // there is another recipe, whether it makes another model or not
+bool study_wanted_locked(const Workbench *w, JobKind kind);
+void studies_take(Workbench *w); // what was found, over to the screen's side
+// Called by the worker. False with err when it stops or fails.
+bool study_run(Workbench *w, JobKind kind, const Plan *plan, uint64_t turn, Error *err);
 
 // ---- the background thread ----
 

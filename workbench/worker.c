@@ -34,8 +34,10 @@ typedef struct Worker {
     bool begun;                                            // the first window of this turn is scored
     bool glimpsed;                                         // a first pair of this turn is timed
     char *prompt;
+    size_t most_tokens;
     uint64_t prompt_turn;
     uint64_t forecast_asked;
+    bool astray;   // a study made the quantized model follow another plan
     double shared; // when the export had its last turn, or the job began
 } Worker;
 
@@ -55,8 +57,9 @@ static bool has_quantized_text(const Worker *k) {
 // Call with the lock held.
 static JobState state_after_locked(const Worker *k, JobKind kind) {
     const Job *quantize = &k->w->jobs[JOB_QUANTIZE];
+    if (kind >= JOB_STUDIES) return study_wanted_locked(k->w, kind) ? JOB_WAITING : JOB_DONE;
     if (kind == JOB_FORECAST && !k->w->forecast.folder) return JOB_DONE;
-    if (!is_newest_locked(k, kind)) return JOB_WAITING;
+    if (!is_newest_locked(k, kind)) return trials_know_locked(k->w, kind) ? JOB_DONE : JOB_WAITING;
     if (kind == JOB_CALIBRATE && !engine_calibrated(k->w->engine)) return JOB_WAITING;
     if (kind == JOB_DECODE && !has_quantized_text(k) && quantize->held) return quantize->state;
     if (kind == JOB_DECODE && (!has_quantized_text(k) || k->base_prompt != k->prompt_turn)) return JOB_WAITING;
@@ -70,6 +73,9 @@ static void fail_later_jobs_locked(Workbench *w) {
         w->jobs[later].state = JOB_FAILED;
         w->jobs[later].message[0] = '\0';
     }
+    for (JobKind study = JOB_CHOICES + 1; study < JOB_EXPORT; study++) {
+        if (w->jobs[study].state == JOB_WAITING) w->jobs[study].state = JOB_FAILED;
+    }
 }
 
 static bool job_begin(Worker *k, JobKind kind) {
@@ -79,6 +85,7 @@ static bool job_begin(Worker *k, JobKind kind) {
     bool run = !job->held && !atomic_load(&w->quit) && is_newest_locked(k, kind);
     if (run) {
         atomic_store(&job->progress.stop, false);
+        if (kind == JOB_TUNE) atomic_store(&w->studies.interrupted, false);
         atomic_store(&job->progress.done, 0);
         atomic_store(&job->progress.total, 0);
         job->state = JOB_RUNNING;
@@ -103,7 +110,10 @@ static void job_end(Worker *k, JobKind kind, bool ok, const Error *err) {
     if (ok)
         job->state = state_after_locked(k, kind);
     else if (err->stopped)
-        job->state = job->held ? JOB_STOPPED : JOB_WAITING;
+        job->state = job->held                     ? JOB_STOPPED
+                     : kind >= JOB_STUDIES         ? state_after_locked(k, kind)
+                     : trials_know_locked(w, kind) ? JOB_DONE
+                                                   : JOB_WAITING;
     else {
         job->state = JOB_FAILED;
         job->held = true;
@@ -126,11 +136,17 @@ static void weights_job(Worker *k) {
     job_end(k, JOB_WEIGHTS, ok, &err);
 }
 
+// Without the memory for it, no channel is told to be shared.
 static void hand_over_inputs(Workbench *w) {
     InputSet *set = input_set_keep(engine_stats(w->engine)->set);
+    SharedChannels channels;
+    if (!shared_channels_find(engine_structure(w->engine), set, OUTLIER_FACTOR, &channels, NULL))
+        shared_channels_free(&channels);
     pthread_mutex_lock(&w->lock);
     input_set_release(w->findings.inputs);
+    shared_channels_free(&w->findings.channels);
     w->findings.inputs = set;
+    w->findings.channels = channels;
     if (w->jobs[JOB_ERRORS].state == JOB_DONE) w->jobs[JOB_ERRORS].state = JOB_WAITING; // on better rows
     pthread_mutex_unlock(&w->lock);
 }
@@ -153,6 +169,7 @@ static void follow_job(Worker *k) {
     if (first < k->first_changed) k->first_changed = first;
     if (ok) {
         k->followed = k->turn;
+        k->astray = false;
         pthread_mutex_lock(&w->lock);
         for (int i = 0; i < engine_structure(w->engine)->linear_count; i++) {
             engine_weight_sqnr(w->engine, &k->plan, i, &w->findings.weight_sqnr_db[i], NULL);
@@ -162,8 +179,14 @@ static void follow_job(Worker *k) {
     job_end(k, JOB_QUANTIZE, ok, &err);
 }
 
+// What is known of a later turn from a trial stays, here and below.
 static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy, bool finished) {
     pthread_mutex_lock(&w->lock);
+    const bool late = w->findings.accuracy_turn > turn;
+    if (late) {
+        pthread_mutex_unlock(&w->lock);
+        return;
+    }
     w->findings.accuracy = *accuracy;
     w->findings.accuracy_turn = turn;
     w->findings.accuracy_known = true;
@@ -173,7 +196,7 @@ static void take_accuracy(Workbench *w, uint64_t turn, const Accuracy *accuracy,
 }
 
 // Without memory for them, two recipes are compared by their separate standard errors.
-static void take_positions(Workbench *w) {
+static void take_positions(Workbench *w, uint64_t turn) {
     const size_t n = engine_positions(w->engine);
     float *by_position = array_new(POSITION_FIGURES * n, sizeof *by_position);
     if (by_position && !engine_by_position(w->engine, by_position)) {
@@ -181,9 +204,12 @@ static void take_positions(Workbench *w) {
         by_position = NULL;
     }
     pthread_mutex_lock(&w->lock);
-    free(w->findings.by_position);
-    w->findings.by_position = by_position;
-    w->findings.positions = by_position ? n : 0;
+    const bool late = w->findings.accuracy_turn > turn;
+    free(late ? by_position : w->findings.by_position);
+    if (!late) {
+        w->findings.by_position = by_position;
+        w->findings.positions = by_position ? n : 0;
+    }
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -200,11 +226,17 @@ static void accuracy_job(Worker *k) {
     Error err = {0};
     Accuracy accuracy;
     if (!job_begin(k, JOB_ACCURACY)) return;
+    if (!w->keeping.recalled) { // what is known of this model need not be computed
+        trials_recall(w);
+        error_stopped(&err);
+        job_end(k, JOB_ACCURACY, false, &err);
+        return;
+    }
     bool ok = engine_evaluate(w->engine, k->first_changed, accuracy_partial, k, &accuracy,
                               &w->jobs[JOB_ACCURACY].progress, &err);
     if (ok || err.stopped) k->first_changed = engine_structure(w->engine)->config.layers;
     if (ok) {
-        take_positions(w);
+        take_positions(w, k->turn);
         take_accuracy(w, k->turn, &accuracy, true);
         k->scored = k->turn;
     }
@@ -216,6 +248,8 @@ typedef struct DecodeContext {
     DecodeText *target;
     uint64_t turn;     // of the quantized text; 0: the base's
     bool accuracy_due; // nothing is scored in this turn yet
+    size_t *ends;      // as in DecodeText
+    size_t count, capacity;
 } DecodeContext;
 
 // A text of the base that was stopped and is written again from its beginning is the same: the longer one stays.
@@ -223,10 +257,35 @@ static bool is_there_locked(const DecodeContext *c, const Generated *g) {
     return !c->turn && c->target->known && c->target->count > g->count;
 }
 
+// Where each token ends: what is said without those that follow it. A token that only begins a character may have said
+// something else then.
+static bool find_ends(DecodeContext *c, const Generated *g, Text *text) {
+    Workbench *w = c->worker->w;
+    bool ok = true;
+    for (; ok && c->count < g->count; c->count += ok) {
+        Generated part = *g;
+        part.count = c->count + 1;
+        text_clear(text);
+        ok = array_grow(&c->ends, c->count, &c->capacity, sizeof *c->ends) &&
+             engine_generated_text(w->engine, &part, text, NULL);
+        if (ok) c->ends[c->count] = text->length;
+    }
+    text_clear(text);
+    ok = ok && engine_generated_text(w->engine, g, text, NULL);
+    for (size_t i = g->count; ok && i > 0; i--) {
+        const size_t most = i < g->count ? c->ends[i] : text->length;
+        if (c->ends[i - 1] > most) c->ends[i - 1] = most;
+    }
+    return ok;
+}
+
 static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
     Workbench *w = c->worker->w;
     Text text = {0};
-    engine_generated_text(w->engine, g, &text, NULL);
+    if (!find_ends(c, g, &text)) {
+        text_free(&text);
+        return;
+    }
     // From here on a NUL would end the text; the screen shows all control characters alike.
     for (size_t i = 0; i < text.length; i++) text.data[i] = text.data[i] ? text.data[i] : 1;
     DecodeText now = {.known = true,
@@ -234,10 +293,12 @@ static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
                       .text = text.data,
                       .ids = g->ids,
                       .probabilities = g->probabilities,
+                      .ends = c->ends,
                       .count = g->count};
     pthread_mutex_lock(&w->lock);
-    if (!is_there_locked(c, g)) decode_text_copy(&now, c->target);
-    if (c->turn) w->findings.decode_turn = c->turn;
+    const bool late = c->turn && w->findings.decode_turn > c->turn;
+    if (!is_there_locked(c, g) && !late) decode_text_copy(&now, c->target);
+    if (c->turn && !late) w->findings.decode_turn = c->turn;
     pthread_mutex_unlock(&w->lock);
     text_free(&text);
     signal_screen(w);
@@ -264,16 +325,18 @@ static bool accuracy_is_due(const Worker *k) {
 
 static bool decode_quantized(Worker *k, const TokenIds *prompt, Error *err) {
     Workbench *w = k->w;
-    DecodeContext context = {k, &w->findings.quantized, k->turn, accuracy_is_due(k)};
+    DecodeContext context = {
+        .worker = k, .target = &w->findings.quantized, .turn = k->turn, .accuracy_due = accuracy_is_due(k)};
     const Sampling greedy = {.temperature = 0, .top_p = 1};
     Generated g = {0};
-    bool ok = generate(engine_quantized(w->engine), prompt->ids, prompt->count, w->most_tokens, &greedy, decode_token,
+    bool ok = generate(engine_quantized(w->engine), prompt->ids, prompt->count, k->most_tokens, &greedy, decode_token,
                        &context, &g, &w->jobs[JOB_DECODE].progress, err);
     if (ok) {
         publish_text(&context, &g, true);
         k->generated = k->turn;
         k->quantized_prompt = k->prompt_turn;
     }
+    free(context.ends);
     generated_free(&g);
     return ok;
 }
@@ -282,12 +345,13 @@ static bool decode_base(Worker *k, const TokenIds *prompt, Error *err) {
     Workbench *w = k->w;
     DecodeContext context = {.worker = k, .target = &w->findings.base};
     Generated g = {0};
-    bool ok = engine_base_text(w->engine, prompt, w->most_tokens, decode_token, &context, &g,
+    bool ok = engine_base_text(w->engine, prompt, k->most_tokens, decode_token, &context, &g,
                                &w->jobs[JOB_DECODE].progress, err);
     if (ok) {
         publish_text(&context, &g, true);
         k->base_prompt = k->prompt_turn;
     }
+    free(context.ends);
     generated_free(&g);
     return ok;
 }
@@ -370,9 +434,11 @@ static void errors_job(Worker *k) {
 
 static void take_speed(Workbench *w, uint64_t turn, const DecodeSpeed *speed, bool finished) {
     pthread_mutex_lock(&w->lock);
-    w->findings.speed = *speed;
-    w->findings.speed_turn = turn;
-    w->findings.speed_finished = finished;
+    if (w->findings.speed_turn <= turn) {
+        w->findings.speed = *speed;
+        w->findings.speed_turn = turn;
+        w->findings.speed_finished = finished;
+    }
     pthread_mutex_unlock(&w->lock);
     signal_screen(w);
 }
@@ -427,6 +493,41 @@ static void forecast_job(Worker *k) {
     free((char *)options.folder);
 }
 
+// ---- studies ------------------------------------------------------------------------------------------------------
+
+static void study_job(Worker *k, JobKind kind) {
+    Workbench *w = k->w;
+    Error err = {0};
+    if (!job_begin(k, kind)) return;
+    if (kind != JOB_CHOICES) {
+        k->astray = true;
+        k->first_changed = 0;
+    }
+    const bool ok = study_run(w, kind, &k->plan, k->turn, &err);
+    job_end(k, kind, ok, &err);
+}
+
+static void choices_job(Worker *k) { study_job(k, JOB_CHOICES); }
+static void sweep_job(Worker *k) { study_job(k, JOB_SWEEP); }
+static void tune_job(Worker *k) { study_job(k, JOB_TUNE); }
+static void sensitivity_job(Worker *k) { study_job(k, JOB_SENSITIVITY); }
+
+static bool wants_study(const Worker *k, JobKind kind) {
+    return !k->w->jobs[kind].held && study_wanted_locked(k->w, kind);
+}
+
+// What is looked at comes first, and a search before what is measured by itself.
+static JobKind next_study(const Worker *k) {
+    if (k->w->studies.looks_at_sweep && wants_study(k, JOB_SWEEP)) return JOB_SWEEP;
+    static const JobKind order[] = {JOB_TUNE, JOB_SENSITIVITY, JOB_SWEEP};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        if (wants_study(k, order[i])) return order[i];
+    }
+    return JOB_COUNT;
+}
+
+// ---- sharing with an export ---------------------------------------------------------------------------------------
+
 // In the midst of what takes long, an export gets as much time as passed since it had some last. Before the first
 // figure of a turn it does not.
 #define SHARE_SECONDS 0.2
@@ -455,7 +556,7 @@ static JobKind next_long_job(const Worker *k) {
     if (k->w->wants_ranges && wants_calibration(k, ENOUGH_TOKENS)) return JOB_CALIBRATE;
     if (!jobs[JOB_ACCURACY].held && k->scored != k->turn) return JOB_ACCURACY;
     if (!jobs[JOB_SPEED].held && k->timed != k->turn) return JOB_SPEED;
-    return wants_calibration(k, UINT64_MAX) ? JOB_CALIBRATE : JOB_COUNT;
+    return wants_calibration(k, UINT64_MAX) ? JOB_CALIBRATE : next_study(k);
 }
 
 // The next thing to do for the newest turn, in the order in which it is looked at: the plan, the text, a first figure,
@@ -467,11 +568,14 @@ static JobKind next_job(const Worker *k) {
     const bool writes = !jobs[JOB_DECODE].held;
     if (!jobs[JOB_WEIGHTS].held && !engine_measured(w->engine)) return JOB_WEIGHTS;
     if (wants_forecast(k)) return JOB_FORECAST;
+    if (wants_study(k, JOB_CHOICES)) return JOB_CHOICES;
     if (!engine_can_run(w->engine, NULL)) return JOB_COUNT;
     if (w->wants_ranges && wants_calibration(k, 1)) return JOB_CALIBRATE;
     if (w->findings.weights || w->findings.inputs) return JOB_COUNT; // a plan by them is about to come
+    if (w->keeping.data) return JOB_COUNT;                           // and what is known of it
     if (!jobs[JOB_QUANTIZE].held && k->followed != k->turn) return JOB_QUANTIZE;
     const bool quantized = k->followed == k->turn;
+    if (quantized && !jobs[JOB_ACCURACY].held && !w->keeping.recalled) return JOB_ACCURACY;
     if (writes && wants_quantized_text(k)) return JOB_DECODE;
     if (quantized && !jobs[JOB_ACCURACY].held && k->scored != k->turn && !k->begun) return JOB_ACCURACY;
     if (writes && k->base_prompt != k->prompt_turn) return JOB_DECODE;
@@ -480,6 +584,30 @@ static JobKind next_job(const Worker *k) {
     if (wants_errors(k)) return JOB_ERRORS;
     if (!jobs[JOB_SPEED].held && !k->glimpsed) return JOB_SPEED;
     return next_long_job(k);
+}
+
+// The same, but first of all the quantized model follows the plan of the turn again where a job needs it.
+static JobKind next_possible_job(const Worker *k) {
+    const JobKind job = next_job(k);
+    const bool needs = job == JOB_ACCURACY || job == JOB_SPEED || (job == JOB_DECODE && wants_quantized_text(k)) ||
+                       (job == JOB_ERRORS && must_measure_errors(k));
+    if (!needs || !k->astray) return job;
+    return k->w->jobs[JOB_QUANTIZE].held ? JOB_COUNT : JOB_QUANTIZE;
+}
+
+static void take_known_locked(Worker *k) {
+    const Workbench *w = k->w;
+    if (w->known.turn != k->turn) return;
+    k->begun = true;
+    k->scored = k->turn;
+    if (w->known.speed) {
+        k->glimpsed = true;
+        k->timed = k->turn;
+    }
+    if (w->known.text && w->known.prompt_turn == k->prompt_turn) {
+        k->generated = k->turn;
+        k->quantized_prompt = k->prompt_turn;
+    }
 }
 
 // Takes the newest wishes over; waits while there is nothing to do. JOB_COUNT: the workbench closes.
@@ -497,10 +625,18 @@ static JobKind wait_for_job(Worker *k) {
             if (prompt) {
                 free(k->prompt);
                 k->prompt = prompt;
+                k->most_tokens = w->most_tokens;
                 k->prompt_turn = w->prompt_turn;
             }
         }
-        job = is_newest_locked(k, JOB_DECODE) ? next_job(k)
+        take_known_locked(k);
+        if (w->keeping.file.length) {
+            pthread_mutex_unlock(&w->lock);
+            trials_write(w);
+            pthread_mutex_lock(&w->lock);
+            continue;
+        }
+        job = is_newest_locked(k, JOB_DECODE) ? next_possible_job(k)
                                               : JOB_COUNT; // not so only when memory was short: wait for the next wish
         if (job != JOB_COUNT) break;
         exporter_open_locked(w, true);
@@ -519,6 +655,8 @@ static const struct {
     [JOB_QUANTIZE] = {"quantize", follow_job}, [JOB_ACCURACY] = {"accuracy", accuracy_job},
     [JOB_DECODE] = {"decode", decode_job},     [JOB_ERRORS] = {"errors", errors_job},
     [JOB_SPEED] = {"speed", speed_job},        [JOB_FORECAST] = {"estimate", forecast_job},
+    [JOB_CHOICES] = {"choices", choices_job},  [JOB_SWEEP] = {"sweep", sweep_job},
+    [JOB_TUNE] = {"tune", tune_job},           [JOB_SENSITIVITY] = {"sensitivity", sensitivity_job},
     [JOB_EXPORT] = {"convert", NULL}, // has a thread of its own
 };
 static_assert(sizeof job_table / sizeof *job_table == JOB_COUNT, "a job has no row");
@@ -528,7 +666,8 @@ const char *job_name(JobKind kind) { return job_table[kind].name; }
 void *worker_run(void *argument) {
     Workbench *w = argument;
     Worker k = {.w = w};
-    static const JobKind share[] = {JOB_WEIGHTS, JOB_CALIBRATE, JOB_ACCURACY, JOB_ERRORS};
+    static const JobKind share[] = {JOB_WEIGHTS, JOB_CALIBRATE, JOB_ACCURACY,   JOB_ERRORS,
+                                    JOB_SWEEP,   JOB_TUNE,      JOB_SENSITIVITY};
     for (size_t i = 0; i < sizeof share / sizeof *share; i++) {
         w->jobs[share[i]].progress.pause = share_time;
         w->jobs[share[i]].progress.pause_context = &k;

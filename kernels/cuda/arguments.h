@@ -323,11 +323,13 @@ typedef struct PackArguments { // codes [out, in], one a byte, into the layout
 
 // ---- Measuring ----
 
-typedef struct MeasureArguments { // as count_patterns and absmax_update (kernels/host/measure.h)
+typedef struct MeasureArguments { // as ActivationCounts (kernels/backend.h)
     const float *x;               // [tokens, width]
     uint32_t *patterns;           // [65536], added to
     float *channel_absmax;        // [width], raised
+    uint32_t *channel_tokens;     // [width], added to
     float *token_absmax;          // [tokens]
+    int32_t *token_limit;         // [tokens]: what stands out in each
     int tokens, width;
 } MeasureArguments;
 

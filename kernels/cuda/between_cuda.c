@@ -183,8 +183,9 @@ void cuda_choose(Backend *backend, const float *logits, size_t rows, size_t voca
     free(host);
 }
 
+enum { PATTERNS = 65536 };
+
 static bool add_patterns(CudaBackend *c, const uint32_t *device, uint64_t *patterns, Error *err) {
-    enum { PATTERNS = 65536 };
     uint32_t *host = array_new(PATTERNS, sizeof *host);
     if (!host) return error_memory(err, "activation statistics");
     bool ok = cuda_check(c, c->runtime->download(c->runtime, host, device, PATTERNS * sizeof *host), "measuring");
@@ -201,21 +202,25 @@ bool cuda_measure(Backend *backend, const float *x, size_t tokens, size_t width,
         c->recording->broken = true;
         return error_set(err, "activations cannot be measured while a step is recorded");
     }
-    const size_t pattern_bytes = sizeof(uint32_t) << 16, channels = width * sizeof(float),
+    const size_t pattern_bytes = PATTERNS * sizeof(uint32_t), channels = width * sizeof(float),
                  rows = tokens * sizeof(float);
-    if (!cuda_reserve(c, &c->staging, pattern_bytes + channels + rows, err)) return false;
-    char *at = c->staging.data;
+    if (!cuda_reserve(c, &c->staging, pattern_bytes + 2 * channels + 2 * rows, err)) return false;
+    uint32_t *at = c->staging.data; // all of it is of four bytes
     const MeasureArguments a = {.x = x,
-                                .patterns = c->staging.data,
-                                .channel_absmax = (float *)(void *)(at + pattern_bytes),
-                                .token_absmax = (float *)(void *)(at + pattern_bytes + channels),
+                                .patterns = at,
+                                .channel_absmax = (float *)(at + PATTERNS),
+                                .channel_tokens = at + PATTERNS + width,
+                                .token_absmax = (float *)(at + PATTERNS + 2 * width),
+                                .token_limit = (int32_t *)(at + PATTERNS + 2 * width + tokens),
                                 .tokens = (int)tokens,
                                 .width = (int)width};
     CudaRuntime *r = c->runtime;
     bool ok = cuda_check(c, r->clear(r, at, pattern_bytes), "measuring") &&
               cuda_check(c, r->upload(r, a.channel_absmax, counts->channel_absmax, channels), "measuring") &&
+              cuda_check(c, r->upload(r, a.channel_tokens, counts->channel_tokens, channels), "measuring") &&
               RUN(c, measure, &a, "measuring") &&
               cuda_check(c, r->download(r, counts->channel_absmax, a.channel_absmax, channels), "measuring") &&
+              cuda_check(c, r->download(r, counts->channel_tokens, a.channel_tokens, channels), "measuring") &&
               cuda_check(c, r->download(r, counts->token_absmax, a.token_absmax, rows), "measuring");
     if (!ok) return error_set(err, "%s", c->failure.message);
     return add_patterns(c, a.patterns, counts->patterns, err);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/kernels_common.h"
+#include "kernels/standing_out.h"
 
 enum { SCALE_WARPS = 8, PACK_WARPS = 8 };
 
@@ -139,21 +140,35 @@ KERNEL(patterns_kernel, FLAT_THREADS, MeasureArguments) {
     for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) atomicAdd(&a.patterns[__float_as_uint(a.x[i]) >> 16], 1u);
 }
 
-KERNEL(channel_absmax_kernel, FLAT_THREADS, MeasureArguments) {
-    for (size_t j = FLAT_INDEX; j < (size_t)a.width; j += FLAT_STRIDE) {
-        float most = a.channel_absmax[j];
-        for (int t = 0; t < a.tokens; t++) most = fmaxf(most, fabsf(a.x[(size_t)t * a.width + j]));
-        a.channel_absmax[j] = most;
-    }
-}
-
-KERNEL(token_absmax_kernel, ROW_THREADS, MeasureArguments) {
+KERNEL(tokens_kernel, ROW_THREADS, MeasureArguments) {
     SHARED(float, scratch, WARP);
+    SHARED(double, sums, WARP);
     const float *x = a.x + (size_t)blockIdx.x * a.width;
     float most = 0;
     for (int j = threadIdx.x; j < a.width; j += ROW_THREADS) most = fmaxf(most, fabsf(x[j]));
     most = block_max(most, scratch);
-    if (threadIdx.x == 0) a.token_absmax[blockIdx.x] = most;
+    const float scale = standing_scale(most);
+    double sum = 0;
+    for (int j = threadIdx.x; j < a.width; j += ROW_THREADS) sum += standing_code(x[j], scale);
+    sum = block_sum_double(sum, sums);
+    if (threadIdx.x > 0) return;
+    a.token_absmax[blockIdx.x] = most;
+    a.token_limit[blockIdx.x] = standing_limit(sum, a.width);
+}
+
+// After the tokens: what stands out in each is known.
+KERNEL(channels_kernel, FLAT_THREADS, MeasureArguments) {
+    for (size_t j = FLAT_INDEX; j < (size_t)a.width; j += FLAT_STRIDE) {
+        float most = a.channel_absmax[j];
+        uint32_t count = a.channel_tokens[j];
+        for (int t = 0; t < a.tokens; t++) {
+            const float x = a.x[(size_t)t * a.width + j];
+            most = fmaxf(most, fabsf(x));
+            count += standing_code(x, standing_scale(a.token_absmax[t])) > a.token_limit[t];
+        }
+        a.channel_absmax[j] = most;
+        a.channel_tokens[j] = count;
+    }
 }
 
 // ---- Launches ----
@@ -171,7 +186,7 @@ static int launch_pack(void *stream, const PackArguments *a) {
 
 static int launch_measure(void *stream, const MeasureArguments *a) {
     int error = LAUNCH(patterns_kernel, flat_extent((size_t)a->tokens * a->width), FLAT_THREADS, 0, stream, a);
-    if (!error) error = LAUNCH(channel_absmax_kernel, flat_extent((size_t)a->width), FLAT_THREADS, 0, stream, a);
-    if (!error) error = LAUNCH(token_absmax_kernel, extent(a->tokens, 1, 1), ROW_THREADS, 0, stream, a);
+    if (!error) error = LAUNCH(tokens_kernel, extent(a->tokens, 1, 1), ROW_THREADS, 0, stream, a);
+    if (!error) error = LAUNCH(channels_kernel, flat_extent((size_t)a->width), FLAT_THREADS, 0, stream, a);
     return error;
 }

@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "kernels/host/kernels.h"
 #include "kernels/host/scan.h"
+#include "kernels/standing_out.h"
 
 enum { PATTERNS = 65536 };
 // Below this many elements the tables would cost more than the counting.
@@ -171,6 +172,45 @@ void absmax_update(const float *x, size_t tokens, size_t width, float *channel, 
         if (token) {
 #pragma omp for schedule(static)
             for (size_t t = 0; t < tokens; t++) token[t] = kernels->absmax(x + t * width, width);
+        }
+    }
+}
+
+// Of a few codes at a time, so that their sum is one of 32 bits.
+static double sum_codes(const float *x, size_t width, float scale) {
+    double sum = 0;
+    for (size_t from = 0; from < width; from += 64) {
+        const size_t end = width - from < 64 ? width : from + 64;
+        uint32_t part = 0;
+        for (size_t j = from; j < end; j++) part += (uint32_t)standing_code(x[j], scale);
+        sum += part;
+    }
+    return sum;
+}
+
+static void count_above(const float *x, size_t n, float scale, int32_t limit, uint32_t *channel) {
+    for (size_t j = 0; j < n; j++) channel[j] += standing_code(x[j], scale) > limit;
+}
+
+// Some tokens at a time: threads share these first, then the channels.
+void count_standing_out(const float *x, size_t tokens, size_t width, const float *absmax, uint32_t *channel) {
+    enum { AT_ONCE = 256, COLUMNS = 256 };
+    float scales[AT_ONCE];
+    int32_t limits[AT_ONCE];
+    for (size_t from = 0; from < tokens; from += AT_ONCE, x += AT_ONCE * width) {
+        const size_t count = tokens - from < AT_ONCE ? tokens - from : AT_ONCE;
+#pragma omp parallel num_threads(host_cores()) if (count * width > 32768)
+        {
+#pragma omp for schedule(static)
+            for (size_t t = 0; t < count; t++) {
+                scales[t] = standing_scale(absmax[from + t]);
+                limits[t] = standing_limit(sum_codes(x + t * width, width, scales[t]), width);
+            }
+#pragma omp for schedule(static)
+            for (size_t j = 0; j < width; j += COLUMNS) {
+                const size_t n = width - j < COLUMNS ? width - j : COLUMNS;
+                for (size_t t = 0; t < count; t++) count_above(x + t * width + j, n, scales[t], limits[t], channel + j);
+            }
         }
     }
 }

@@ -30,3 +30,7 @@ void column_absmax(DType dtype, const void *data, size_t rows, size_t columns, f
 
 // channel[j] = max(channel[j], max_t |x[t, j]|); token[t] = max_j |x[t, j]|. Either may be NULL. NaN is skipped.
 void absmax_update(const float *x, size_t tokens, size_t width, float *channel, float *token);
+
+// channel[j] gets one more for each token in which channel j stands out (kernels/standing_out.h). absmax [tokens]: max
+// |x| of each.
+void count_standing_out(const float *x, size_t tokens, size_t width, const float *absmax, uint32_t *channel);

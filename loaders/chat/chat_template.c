@@ -6,8 +6,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "loaders/chat/jinja_parts.h"
+#include "loaders/documents.h"
 
-#define FILE_LIMIT ((size_t)64 << 20)  // of tokenizer_config.json, which may list many added tokens
+#define FILE_LIMIT ((size_t)64 << 20)
 #define SOURCE_LIMIT ((size_t)1 << 20) // real ones have 1 to 20 KB
 #define ARENA_LIMIT ((size_t)64 << 20)
 #define STEPS 10000000 // a long conversation takes some ten thousand
@@ -82,29 +83,30 @@ static bool parse_document(const char *path, const cJSON *document, ChatTemplate
     return ok;
 }
 
-static bool parse_file(const char *path, bool is_json, ChatTemplate **out, Error *err) {
+static bool parse_file(const char *path, ChatTemplate **out, Error *err) {
     char *text;
     size_t length;
     if (!file_exists(path)) return true;
     if (!file_read(path, FILE_LIMIT, &text, &length, err)) return false;
-    bool ok;
-    if (is_json) {
-        cJSON *document = json_parse(text, length, err);
-        ok = document ? parse_document(path, document, out, err) : error_prefix(err, "%s", path);
-        cJSON_Delete(document);
-    } else
-        ok = chat_template_parse(path, text, length, out, err);
+    const bool ok = chat_template_parse(path, text, length, out, err);
     free(text);
     return ok;
 }
 
-bool chat_template_load(const char *folder, ChatTemplate **out, Error *err) {
+bool chat_template_load(const char *source, ChatTemplate **out, Error *err) {
     static const char *const files[] = {"chat_template.jinja", "tokenizer_config.json", "chat_template.json"};
     bool ok = true;
     *out = NULL;
     for (int i = 0; ok && !*out && i < 3; i++) {
-        char *path = path_join(folder, files[i]);
-        ok = path ? parse_file(path, i > 0, out, err) : error_memory(err, "a file name");
+        char *path = path_join(source, files[i]);
+        cJSON *document = NULL;
+        ok = path || error_memory(err, "a file name");
+        if (ok && i == 0)
+            ok = parse_file(path, out, err);
+        else if (ok)
+            ok = document_read(source, files[i], &document, err) &&
+                 (!document || parse_document(path, document, out, err));
+        cJSON_Delete(document);
         free(path);
     }
     return ok;

@@ -13,10 +13,10 @@
 
 typedef struct ChatTemplate ChatTemplate;
 
-// Reads FOLDER/chat_template.jinja, else "chat_template" of tokenizer_config.json (a text, or a list of named ones, of
-// which "default" counts), else that of chat_template.json. *out = NULL, and no error, when there is none: the model is
-// no chat model. A template that cannot be read is refused, with file and line.
-bool chat_template_load(const char *folder, ChatTemplate **out, Error *err);
+// Reads chat_template.jinja of a folder, else "chat_template" of tokenizer_config.json (a text, or a list of named
+// ones, of which "default" counts), else that of chat_template.json; of a GGUF file its own. *out = NULL, and no error,
+// when there is none: the model is no chat model. A template that cannot be read is refused, with file and line.
+bool chat_template_load(const char *source, ChatTemplate **out, Error *err);
 // The same of a source; `name` is what messages call it.
 bool chat_template_parse(const char *name, const char *source, size_t length, ChatTemplate **out, Error *err);
 void chat_template_free(ChatTemplate *chat);

@@ -1,6 +1,6 @@
 // Which tensors of a checkpoint make up a matrix, and whether they fit together. Layouts: compressed-tensors 0.18
 // (compressors/pack_quantized), AutoGPTQ 0.7 (qlinear_cuda_old.py), AutoAWQ 0.2 (modules/linear/gemm.py), transformers
-// (integrations/finegrained_fp8.py).
+// (integrations/finegrained_fp8.py), mlx-lm 0.32 (utils.py; mlx.core.quantize).
 #include "loaders/stored/stored.h"
 
 #include <stdarg.h>
@@ -11,10 +11,12 @@
 
 #include "base/array.h"
 #include "base/memory.h"
+#include "loaders/gguf_formats.h"
 #include "loaders/recognize_tensors.h"
 #include "loaders/stored/stored_parts.h"
 
 #define WEIGHT ".weight"
+#define GGUF_READ "read are Q4_0 … Q8_0, Q2_K … Q6_K, IQ4_NL, IQ4_XS and MXFP4"
 #define MOST_ELEMENTS ((uint64_t)1 << 40) // of one matrix; keeps every product below within 64 bits
 
 typedef struct MadeTensor {
@@ -384,15 +386,15 @@ static MadeTensor *made_new(const Search *s, const Tensor *weight, const char *l
         return NULL;
     }
     pthread_mutex_init(&m->lock, NULL);
-    const bool transposed = m->layout == CODES_TRANSPOSED; // then what it is made from says how it is stored
-    if (!transposed) snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
+    const bool same = !*label; // then what it is made from says how it is stored
+    if (!same) snprintf(made->stored, sizeof made->stored, "%s%s%s", label, s->stored[0] ? " " : "", s->stored);
     made->tensor = (Tensor){.dtype = m->dtype,
                             .rank = 2,
                             .shape = {m->out, m->in},
                             .data = m->data,
                             .bytes = m->bytes,
                             .file = m->codes->file,
-                            .stored = transposed ? m->codes->stored : made->stored,
+                            .stored = same ? m->codes->stored : made->stored,
                             .stored_bytes = bytes_in_file(m),
                             .made = m};
     if (weight && weight->rank == 1) made->tensor.rank = 1;
@@ -440,6 +442,86 @@ static bool find_codes(Search *s, const char *name, const Tensor **out) {
     return search_keep(s, name, NULL, label, out);
 }
 
+// ---- MLX ----
+
+// mlx-lm names the experts of a layer as one module, by what they do.
+static const cJSON *mlx_experts(const cJSON *modules, const char *name) {
+    static const char *const names[][2] = {{"w1", "gate_proj"}, {"w2", "down_proj"}, {"w3", "up_proj"}};
+    const char *experts = strstr(name, ".experts."), *last = strrchr(name, '.');
+    char other[512];
+    if (!experts) return NULL;
+    last++;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(last, names[i][0]) == 0) last = names[i][1];
+    snprintf(other, sizeof other, "%.*s.switch_mlp.%s", (int)(experts - name), name, last);
+    return cJSON_GetObjectItemCaseSensitive(modules, other);
+}
+
+// What config.json says of a module, or of all.
+static bool mlx_sizes(const Search *s, const Tensor *codes, int64_t *bits, int64_t *group) {
+    const cJSON *all = s->set->config.mlx, *own;
+    const char *mode;
+    char name[512];
+    Error why = {0};
+    snprintf(name, sizeof name, "%.*s", (int)s->stem_length, s->stem);
+    if (!all)
+        return refuse(s, codes,
+                      "is quantized by MLX, and config.json, which knows bits and groups, says nothing of it");
+    own = cJSON_GetObjectItemCaseSensitive(all, name);
+    if (!own) own = mlx_experts(all, name);
+    if (!cJSON_IsObject(own)) own = all;
+    if (!json_integer(own, "bits", 4, 2, 8, bits, &why) ||
+        !json_integer(own, "group_size", 64, 1, 1 << 24, group, &why) ||
+        !json_string(own, "mode", "affine", &mode, &why))
+        return refuse(s, codes, "config.json, quantization: %s", why.message);
+    return strcmp(mode, "affine") == 0 || refuse(s, codes, "MLX's mode \"%.40s\" is not read, only affine", mode);
+}
+
+static bool find_mlx(Search *s, const char *name, const Tensor *codes, const Tensor *scales, const Tensor **out) {
+    StoredMatrix *m = &s->m;
+    const Tensor *biases;
+    int64_t bits = 4, group = 64;
+    char label[40];
+    if (!search_need(s, codes, ".biases", &biases) || !need_words(s, codes) || !mlx_sizes(s, codes, &bits, &group))
+        return false;
+    m->layout = CODES_ROWS;
+    m->codes = codes;
+    m->code_type = DTYPE_U8;
+    m->bits = (unsigned)bits;
+    if (codes->shape[1] * 32 % (uint64_t)bits != 0 || (codes->shape[1] * 32 / (uint64_t)bits) % (uint64_t)group != 0)
+        return refuse(s, codes, "%llu words per row hold no groups of %lld codes of %lld bits",
+                      (unsigned long long)codes->shape[1], (long long)group, (long long)bits);
+    if (!set_size(s, codes, codes->shape[0], codes->shape[1] * 32 / (uint64_t)bits)) return false;
+    if (scales->rank != 2 || scales->shape[0] != m->out || scales->shape[1] != m->in / (uint64_t)group)
+        return wrong_scales(s, scales);
+    if (!set_type(s, scales) || !set_scales(s, scales) || !set_zero_numbers(s, biases)) return false;
+    m->zero_kind = ZERO_BIASES;
+    snprintf(s->stored, sizeof s->stored, "g%lld", (long long)group);
+    snprintf(label, sizeof label, "MLX %u-bit", m->bits);
+    return search_keep(s, name, NULL, label, out);
+}
+
+// ---- GGUF ----
+
+// Blocks become floats, so that nothing is lost; gains too, since they lose one.
+static bool find_gguf(Search *s, const char *name, const Tensor *tensor, const Tensor **out) {
+    const TensorForm *form = tensor->form;
+    const GgufFormat *format = form->format;
+    char label[32] = "";
+    *out = tensor;
+    if (tensor->rank > 2 || (format->columns == 1 && !dtype_is_float16_or_32(format->dtype))) return true;
+    if (format->columns > 1) {
+        if (!format->unpack) return refuse(s, tensor, "elements of type %s are not read; " GGUF_READ, format->name);
+        snprintf(label, sizeof label, "GGUF %s %.3g-bit", format->name, 8.0 * format->bytes / format->columns);
+    }
+    if (form->paired && (form->paired % 2 || rows_of(tensor) % form->paired))
+        return refuse(s, tensor, "%llu rows are no heads of %zu", (unsigned long long)rows_of(tensor), form->paired);
+    s->m.layout = CODES_GGUF;
+    s->m.codes = tensor;
+    s->m.dtype = format->columns > 1 || form->plus_one ? DTYPE_F32 : format->dtype;
+    return set_size(s, tensor, rows_of(tensor), columns_of(tensor)) && search_keep(s, name, tensor, label, out);
+}
+
 bool stored_transposed(StoredSet *set, const Tensor *tensor, const Tensor **out, Error *err) {
     Search s = {.set = set, .err = err, .m = {.layout = CODES_TRANSPOSED, .codes = tensor, .dtype = tensor->dtype}};
     return set_size(&s, tensor, tensor->shape[1], tensor->shape[0]) && search_keep(&s, tensor->name, NULL, "", out);
@@ -459,7 +541,8 @@ static Tensor *expert_slice(StoredSet *set, const Tensor *tensor, const char *na
         return NULL;
     }
     pthread_mutex_init(&made->matrix.lock, NULL);
-    const size_t bytes = rows * columns * dtype_bytes(dtype);
+    const GgufFormat *format = tensor->form ? tensor->form->format : NULL;
+    const size_t bytes = rows * (format ? columns / format->columns * format->bytes : columns * dtype_bytes(dtype));
     made->tensor = (Tensor){.name = copy,
                             .dtype = dtype,
                             .rank = 2,
@@ -467,7 +550,8 @@ static Tensor *expert_slice(StoredSet *set, const Tensor *tensor, const char *na
                             .data = (const char *)tensor->data + index * bytes,
                             .bytes = bytes,
                             .file = tensor->file,
-                            .whole = tensor};
+                            .whole = tensor,
+                            .form = tensor->form};
     set->made[set->count++] = made;
     return &made->tensor;
 }
@@ -505,7 +589,9 @@ bool stored_experts_known(StoredSet *set, const Tensor *tensor, const ExpertLayo
     const Search s = {.set = set, .err = err};
     const DType dtype = tensor->dtype;
     const bool bytes = dtype == DTYPE_F8_E4M3 || dtype == DTYPE_F8_E5M2;
-    if (layout->mxfp4) return true;
+    if (layout->mxfp4 || (tensor->form && tensor->form->format->unpack)) return true;
+    if (tensor->form)
+        return refuse(&s, tensor, "elements of type %s are not read; " GGUF_READ, tensor->form->format->name);
     if (tensor->made) return refuse(&s, tensor_in_file(tensor), "experts that share a quantized matrix are not read");
     if (bytes && set->config.refusal[0]) return refuse(&s, tensor, "%s", set->config.refusal);
     if (bytes && has_scales(set, tensor))
@@ -522,6 +608,7 @@ bool stored_expert(StoredSet *set, const Tensor *tensor, const ExpertLayout *lay
                  columns = layout->transposed ? layout->out : layout->in;
     *out = expert_slice(set, tensor, name, tensor->dtype, rows, columns, expert);
     if (!*out) return error_memory(err, tensor->name);
+    if (tensor->form) return find_gguf(&s, name, *out, out);
     if (!dtype_is_float16_or_32(tensor->dtype) && !find_bytes_or_f64(&s, name, *out, out)) return false;
     return !layout->transposed || stored_transposed(set, *out, out, err);
 }
@@ -559,6 +646,9 @@ bool stored_find(StoredSet *set, const char *name, const Tensor **out, Error *er
     Search s = {.set = set, .stem = name, .stem_length = is_weight ? length - ending : length, .err = err};
     const Tensor *tensor = checkpoint_find(set->checkpoint, name);
     *out = tensor;
+    if (tensor && tensor->form) return find_gguf(&s, name, tensor, out);
+    const Tensor *scales = tensor && is_weight && is_matrix(tensor, DTYPE_U32) ? search_part(&s, ".scales") : NULL;
+    if (scales) return find_mlx(&s, name, tensor, scales, out);
     if (tensor && is_read_as_it_is(tensor->dtype)) return true;
     if (tensor) return find_bytes_or_f64(&s, name, tensor, out);
     return !is_weight || find_codes(&s, name, out);
@@ -581,34 +671,43 @@ bool stored_has(const Checkpoint *checkpoint, const char *name) {
 static const struct {
     const char *ending, *sibling; // what makes it a part, when it is there
     bool codes;
+    const char *third; // has to be there, too; or NULL
 } part_names[] = {
-    {".qweight", ".qzeros", true},
-    {".qzeros", ".qweight", false},
-    {".scales", ".qweight", false},
-    {".g_idx", ".qweight", false},
-    {".weight_packed", ".weight_scale", true},
-    {".weight_shape", ".weight_packed", false},
-    {".weight_g_idx", ".weight_scale", false},
-    {".weight_zero_point", ".weight_scale", false},
-    {".weight_scale", ".weight_packed", false},
-    {".weight_scale", ".weight", false},
-    {".weight_scale_inv", ".weight", false},
-    {".input_scale", ".weight", false},
-    {".input_zero_point", ".weight", false},
-    {"_scales", "_blocks", false},
+    {".qweight", ".qzeros", true, NULL},
+    {".qzeros", ".qweight", false, NULL},
+    {".scales", ".qweight", false, NULL},
+    {".weight", ".scales", true, ".biases"},
+    {".scales", ".weight", false, ".biases"},
+    {".biases", ".weight", false, ".scales"},
+    {".g_idx", ".qweight", false, NULL},
+    {".weight_packed", ".weight_scale", true, NULL},
+    {".weight_shape", ".weight_packed", false, NULL},
+    {".weight_g_idx", ".weight_scale", false, NULL},
+    {".weight_zero_point", ".weight_scale", false, NULL},
+    {".weight_scale", ".weight_packed", false, NULL},
+    {".weight_scale", ".weight", false, NULL},
+    {".weight_scale_inv", ".weight", false, NULL},
+    {".input_scale", ".weight", false, NULL},
+    {".input_zero_point", ".weight", false, NULL},
+    {"_scales", "_blocks", false, NULL},
 };
+
+static const Tensor *find_beside(const Checkpoint *checkpoint, const Tensor *tensor, size_t stem, const char *ending) {
+    char other[512];
+    snprintf(other, sizeof other, "%.*s%s", (int)stem, tensor->name, ending);
+    return checkpoint_find(checkpoint, other);
+}
 
 // The row of part_names that a tensor fits, its sibling, and the length of what they share; −1 when it fits none.
 static int find_part(const Checkpoint *checkpoint, const Tensor *tensor, size_t *stem, const Tensor **sibling) {
     const size_t length = strlen(tensor->name);
     for (size_t i = 0; i < sizeof part_names / sizeof *part_names; i++) {
         const size_t ending = strlen(part_names[i].ending);
-        char other[512];
         *stem = length - ending;
         if (length < ending || strcmp(tensor->name + *stem, part_names[i].ending) != 0) continue;
-        snprintf(other, sizeof other, "%.*s%s", (int)*stem, tensor->name, part_names[i].sibling);
-        *sibling = checkpoint_find(checkpoint, other);
-        if (*sibling) return (int)i;
+        *sibling = find_beside(checkpoint, tensor, *stem, part_names[i].sibling);
+        if (*sibling && (!part_names[i].third || find_beside(checkpoint, tensor, *stem, part_names[i].third)))
+            return (int)i;
     }
     return -1;
 }
@@ -632,7 +731,10 @@ const Tensor *stored_companion(const Checkpoint *checkpoint, const Tensor *tenso
 
 bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, StoredSet **out, Error *err) {
     *out = array_new(1, sizeof **out);
-    if (!*out) return error_memory(err, "the list of stored weights");
+    if (!*out) {
+        cJSON_Delete(config->mlx);
+        return error_memory(err, "the list of stored weights");
+    }
     (*out)->checkpoint = checkpoint;
     (*out)->config = *config;
     (*out)->most_kept_bytes = memory_available() / 2;
@@ -645,8 +747,9 @@ bool stored_open(const Checkpoint *checkpoint, StoredSet **out, Error *err) {
     Error reason = {0};
     *out = NULL;
     if (!recognize_tensors(checkpoint, err)) return false;
-    if (!stored_config_read(checkpoint->folder, &config, &reason)) {
+    if (!stored_config_read(checkpoint->documents, &config, &reason)) {
         // Plain tensors can still be read.
+        stored_config_free(&config);
         config = (StoredConfig){.block = {128, 128}};
         snprintf(config.refusal, sizeof config.refusal, "%.*s", (int)sizeof config.refusal - 1, reason.message);
         text_mend(config.refusal);
@@ -658,6 +761,7 @@ void stored_close(StoredSet *set) {
     if (!set) return;
     for (size_t i = 0; i < set->count; i++) made_free(set->made[i]);
     pthread_mutex_destroy(&set->lock);
+    stored_config_free(&set->config);
     free(set->made);
     free(set);
 }

@@ -1,5 +1,5 @@
 // Weights that a checkpoint does not hold as plain F32, F16 or BF16, read as the numbers they stand for: GPTQ, AWQ,
-// compressed-tensors, F8 and I8 with scales, F64. Each becomes a tensor [out, in] in the type of its scales.
+// compressed-tensors, MLX, F8 and I8 with scales, F64. Each becomes a tensor [out, in] in the type of its scales.
 //
 // Such a tensor is made when it is first held and freed with the last release, unless it will be needed again and there
 // is memory to keep it. So a checkpoint needs no more memory than the matrices in use and those that fit besides.

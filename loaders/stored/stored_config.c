@@ -5,11 +5,9 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "base/file.h"
 #include "base/json.h"
+#include "loaders/documents.h"
 #include "loaders/stored/stored_parts.h"
-
-#define CONFIG_LIMIT ((size_t)16 << 20)
 
 static bool refuse_text(const char *what, const char *text, const char *supported, Error *err) {
     char *shown = text_printable(text, strlen(text), false);
@@ -115,7 +113,7 @@ static const struct {
     {"fbgemm_fp8", read_nothing},
     {"compressed-tensors", read_compressed_tensors},
 };
-#define METHODS_READ "gptq, awq, fp8, fbgemm_fp8, compressed-tensors"
+#define METHODS_READ "gptq, awq, fp8, fbgemm_fp8, compressed-tensors, and MLX"
 
 static bool read_quantization(const cJSON *json, const char *method, StoredConfig *out, Error *err) {
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
@@ -128,26 +126,29 @@ static bool read_quantization(const cJSON *json, const char *method, StoredConfi
     return true;
 }
 
-// ---- The files ----
+// ---- MLX ----
 
-// NULL without a message when the file is not there.
-static cJSON *parse_config_file(const char *folder, const char *name, bool *ok, Error *err) {
-    char *path = path_join(folder, name), *text = NULL;
-    cJSON *document = NULL;
-    size_t length;
-    *ok = path || error_memory(err, name);
-    if (*ok && file_exists(path)) {
-        *ok = file_read(path, CONFIG_LIMIT, &text, &length, err) &&
-              ((document = json_parse(text, length, err)) || error_prefix(err, "%s", path));
-    }
-    free(text);
-    free(path);
-    return document;
+// "quantization", which mlx-lm repeats as "quantization_config": no method is named there.
+static bool read_mlx(cJSON *document, StoredConfig *out) {
+    const cJSON *said = cJSON_GetObjectItemCaseSensitive(document, "quantization_config");
+    if (cJSON_IsObject(said) && cJSON_GetObjectItemCaseSensitive(said, "quant_method")) return false;
+    cJSON *own = cJSON_GetObjectItemCaseSensitive(document, "quantization");
+    if (!cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(own, "bits"))) return false;
+    out->mlx = cJSON_DetachItemViaPointer(document, own);
+    return true;
 }
+
+void stored_config_free(StoredConfig *config) {
+    cJSON_Delete(config->mlx);
+    config->mlx = NULL;
+}
+
+// ---- The files ----
 
 static const StoredConfig nothing_said = {.block = {128, 128}};
 
-static bool read_document(const cJSON *document, StoredConfig *out, Error *err) {
+static bool read_document(cJSON *document, StoredConfig *out, Error *err) {
+    if (read_mlx(document, out)) return true;
     const cJSON *json = cJSON_GetObjectItemCaseSensitive(document, "quantization_config");
     const char *method = "";
     return !cJSON_IsObject(json) || (json_string(json, "quant_method", "", &method, err) &&
@@ -162,18 +163,19 @@ bool stored_config_parse(const char *text, size_t length, StoredConfig *out, Err
     return ok;
 }
 
-bool stored_config_read(const char *folder, StoredConfig *out, Error *err) {
-    *out = nothing_said;
-    bool ok;
+bool stored_config_read(const char *source, StoredConfig *out, Error *err) {
     const char *name = "config.json";
-    cJSON *document = parse_config_file(folder, name, &ok, err);
-    if (ok && cJSON_GetObjectItemCaseSensitive(document, "quantization_config")) {
+    cJSON *document;
+    *out = nothing_said;
+    bool ok = document_read(source, name, &document, err);
+    if (ok && (cJSON_GetObjectItemCaseSensitive(document, "quantization_config") ||
+               cJSON_GetObjectItemCaseSensitive(document, "quantization"))) {
         ok = read_document(document, out, err);
     } else if (ok) { // written beside config.json by the first GPTQ tools
         cJSON_Delete(document);
-        document = parse_config_file(folder, name = "quantize_config.json", &ok, err);
+        ok = document_read(source, name = "quantize_config.json", &document, err);
         if (document) ok = read_quantization(document, "gptq", out, err);
     }
     cJSON_Delete(document);
-    return ok || error_prefix(err, "%s/%s", folder, name);
+    return ok || error_prefix(err, "%s/%s", source, name);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "loaders/gguf_formats.h"
 #include "loaders/stored/stored_parts.h"
 
 #define TILE ((size_t)16) // rows; 16 columns of a packed GPTQ matrix are one cache line
@@ -15,7 +16,7 @@ static const unsigned char awq_nibble[8] = {0, 4, 1, 5, 2, 6, 3, 7};
 typedef struct TileScratch {
     uint8_t *codes;   // [TILE, in]
     float *scales;    // [groups]
-    float *zeros;     // [groups]
+    float *zeros;     // [groups], or biases
     uint32_t *values; // [groups << bits], the bits of results of the row's type
 } TileScratch;
 
@@ -91,7 +92,8 @@ static void unpack_rows(const StoredMatrix *m, size_t first, size_t count, uint8
     case CODES_COLUMNS: unpack_columns(m, first, count, codes); break;
     case CODES_AWQ: unpack_awq(m, first, count, codes); break;
     case CODES_F64:
-    case CODES_TRANSPOSED: break;
+    case CODES_TRANSPOSED:
+    case CODES_GGUF: break;
     }
 }
 
@@ -123,7 +125,8 @@ static float group_value(const GroupValues *values, size_t row, size_t group) {
 
 static float zero_value(const StoredMatrix *m, size_t row, size_t group) {
     switch (m->zero_kind) {
-    case ZERO_NUMBERS: return group_value(&m->zero_numbers, row, group);
+    case ZERO_NUMBERS:
+    case ZERO_BIASES: return group_value(&m->zero_numbers, row, group);
     case ZERO_PACKED: return (float)((stored_zero_code(m, row, group) + m->zeros.add) & m->zeros.mask);
     case ZERO_NONE: break;
     }
@@ -147,12 +150,19 @@ static void put_result(DType dtype, void *out, size_t index, uint32_t bits) {
         ((uint16_t *)out)[index] = (uint16_t)bits;
 }
 
+// Where the bias is a multiple of the scale, what is left is rounded once.
+static float number_of(const MatrixMaking *making, const TileScratch *scratch, size_t code, size_t group) {
+    const float number = making->numbers[code], scale = scratch->scales[group], zero = scratch->zeros[group];
+    if (making->m->zero_kind == ZERO_BIASES) return (float)((double)number * (double)scale + (double)zero);
+    return (number - zero) * scale;
+}
+
 static void make_tables(const MatrixMaking *making, TileScratch *scratch) {
     const StoredMatrix *m = making->m;
     const size_t codes = (size_t)1 << m->bits;
     for (size_t g = 0; g < m->groups; g++) {
         for (size_t code = 0; code < codes; code++) {
-            float value = (making->numbers[code] - scratch->zeros[g]) * scratch->scales[g];
+            const float value = number_of(making, scratch, code, g);
             scratch->values[(g << m->bits) + code] = result_bits(m->dtype, value);
         }
     }
@@ -169,7 +179,7 @@ static void make_row(const MatrixMaking *making, size_t row, const uint8_t *code
     }
     if (!making->tabled) {
         for (size_t i = 0; i < in; i++) {
-            float value = (making->numbers[codes[i]] - scratch->zeros[groups[i]]) * scratch->scales[groups[i]];
+            const float value = number_of(making, scratch, codes[i], groups[i]);
             put_result(dtype, out, i, result_bits(dtype, value));
         }
         return;
@@ -246,6 +256,31 @@ static void transpose_matrix(const StoredMatrix *m, char *to) {
                     memcpy(to + (r * in + c) * bytes, data + (c * out + r) * bytes, bytes);
 }
 
+// A row of numbers in blocks, or of plain numbers that change their place or lose one (TensorForm).
+static void make_gguf_row(const StoredMatrix *m, const uint8_t *row, char *out) {
+    const TensorForm *form = m->codes->form;
+    const GgufFormat *format = form->format;
+    float *floats = (float *)(void *)out;
+    if (!format->unpack && format->dtype == m->dtype)
+        memcpy(out, row, m->in * format->bytes);
+    else if (!format->unpack)
+        floats_from(format->dtype, row, m->in, floats);
+    for (size_t i = 0; format->unpack && i < m->in; i += format->columns, row += format->bytes)
+        format->unpack(row, floats + i);
+}
+
+static void make_gguf(const StoredMatrix *m, char *out) {
+    const TensorForm *form = m->codes->form;
+    const size_t row_bytes = m->in / form->format->columns * form->format->bytes, bytes = m->in * dtype_bytes(m->dtype);
+    const uint8_t *rows = m->codes->data;
+#pragma omp parallel for schedule(static)
+    for (size_t row = 0; row < m->out; row++)
+        make_gguf_row(m, rows + row * row_bytes, out + gguf_source_row(row, form->paired) * bytes);
+    if (!form->plus_one) return;
+    float *gains = (float *)(void *)out;
+    for (size_t i = 0; i < m->out * m->in; i++) gains[i] -= 1;
+}
+
 // What each code stands for. E2M1 (OCP Microscaling Formats 1.0, section 5.3.3): a sign and one of eight magnitudes.
 static void number_codes(const StoredMatrix *m, float *numbers) {
     static const float magnitudes[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
@@ -265,6 +300,10 @@ bool stored_make(const StoredMatrix *m, void *out, Error *err) {
     }
     if (m->layout == CODES_TRANSPOSED) {
         transpose_matrix(m, out);
+        return true;
+    }
+    if (m->layout == CODES_GGUF) {
+        make_gguf(m, out);
         return true;
     }
     uint32_t *groups = array_new(m->in, sizeof *groups);

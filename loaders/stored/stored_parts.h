@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "base/json.h"
 #include "loaders/stored/stored.h"
 
 // How codes lie in their tensor. W = [out, in]; words are little-endian 32 bits, filled from the lowest bit.
@@ -14,6 +15,7 @@ typedef enum CodeLayout {
     CODES_AWQ,        // [in, out / 8]: 4 bits, eight columns per word in an order of its own
     CODES_F64,        // [out, in], no codes but numbers
     CODES_TRANSPOSED, // [in, out], any numbers
+    CODES_GGUF,       // [out, in], rows in the form of their tensor
 } CodeLayout;
 
 // What is subtracted from the number that a code stands for.
@@ -21,6 +23,7 @@ typedef enum ZeroKind {
     ZERO_NONE,
     ZERO_NUMBERS, // one per group, in the layout of the scales
     ZERO_PACKED,  // codes of the same width, one per group
+    ZERO_BIASES,  // numbers in the layout of the scales that are added to code · scale (MLX)
 } ZeroKind;
 
 // One value for every group of every row: element (row / rows_per_value) · row_step + group · group_step.
@@ -54,7 +57,7 @@ typedef struct StoredMatrix {
     const Tensor *g_idx; // I32 [in]: the group of every column (act-order); NULL: column / columns
     GroupValues scales;
     ZeroKind zero_kind;
-    GroupValues zero_numbers; // ZERO_NUMBERS
+    GroupValues zero_numbers; // ZERO_NUMBERS, ZERO_BIASES
     PackedZeros zeros;        // ZERO_PACKED
 
     DType dtype; // of the result: F32, F16 or BF16
@@ -82,8 +85,12 @@ typedef struct StoredConfig {
     size_t block[2];     // rows and columns that share a scale of F8 blocks
     unsigned bit_widths; // of compressed-tensors: bit b − 1 is set when some group has b bits; 0: not said
     bool whole_words;    // compressed-tensors before 0.18 packed 3, 5, 6 and 7 bits without crossing words
+    cJSON *mlx;          // MLX: bits and group_size of all modules and, by name, of single ones; NULL: not said
 } StoredConfig;
 
-bool stored_config_read(const char *folder, StoredConfig *out, Error *err);
+// Free with stored_config_free, also after a failure.
+bool stored_config_read(const char *source, StoredConfig *out, Error *err);
 bool stored_config_parse(const char *text, size_t length, StoredConfig *out, Error *err); // of config.json
+void stored_config_free(StoredConfig *config);
+// The set takes over what the configuration owns, also after a failure.
 bool stored_open_with(const Checkpoint *checkpoint, const StoredConfig *config, StoredSet **out, Error *err);

@@ -1,27 +1,19 @@
-// What a model's folder says about its tokenizer: tokenizer.json, or vocab.json with merges.txt (GPT-2's format), and
-// what tokenizer_config.json and the files beside it change about it (transformers 4.57; added tokens: 5).
+// What a model's folder, or GGUF file, says about its tokenizer: tokenizer.json, or vocab.json with merges.txt (GPT-2's
+// format), and what tokenizer_config.json and the files beside it change about it (transformers 4.57; added tokens: 5).
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "loaders/documents.h"
 #include "loaders/tokenizer/tokenizer_parts.h"
 
 #define FILE_LIMIT ((size_t)512 << 20)
 
-// NULL without an error: the file is not there.
-static cJSON *read_json(const char *folder, const char *name, Error *err) {
-    char *path = path_join(folder, name), *text = NULL;
-    size_t length;
-    cJSON *json = NULL;
-    if (!path)
-        error_memory(err, "a file name");
-    else if (file_exists(path) && file_read(path, FILE_LIMIT, &text, &length, err)) {
-        json = json_parse(text, length, err);
-        if (!json) error_prefix(err, "%s", path);
-    }
-    free(text);
-    free(path);
+// NULL without an error: the document is not there.
+static cJSON *read_json(const char *source, const char *name, Error *err) {
+    cJSON *json;
+    document_read(source, name, &json, err);
     return json;
 }
 
@@ -203,17 +195,10 @@ static bool document_from_vocab(const char *folder, TokenizerSource *source, Err
     return fill_document(folder, vocab, source->document, err) || error_prefix(err, "%s/vocab.json", folder);
 }
 
-static bool has_file(const char *folder, const char *name) {
-    char *path = path_join(folder, name);
-    bool has = path && file_exists(path);
-    free(path);
-    return has;
-}
-
 static bool refuse_folder(const char *folder, Error *err) {
-    const char *found = has_file(folder, "tokenizer.model") ? "tokenizer.model"
-                        : has_file(folder, "vocab.txt")     ? "vocab.txt"
-                                                            : NULL;
+    const char *found = document_is_there(folder, "tokenizer.model") ? "tokenizer.model"
+                        : document_is_there(folder, "vocab.txt")     ? "vocab.txt"
+                                                                     : NULL;
     if (found)
         return error_set(err,
                          "%s: " TOKENIZER_MISSING ", and %s is not read; transformers makes one: "
@@ -224,8 +209,8 @@ static bool refuse_folder(const char *folder, Error *err) {
 }
 
 bool tokenizer_source_read(const char *folder, TokenizerSource *out, Error *err) {
-    *out = (TokenizerSource){.from_vocab = !has_file(folder, "tokenizer.json")};
-    if (out->from_vocab && !(has_file(folder, "vocab.json") && has_file(folder, "merges.txt")))
+    *out = (TokenizerSource){.from_vocab = !document_is_there(folder, "tokenizer.json")};
+    if (out->from_vocab && !(document_is_there(folder, "vocab.json") && document_is_there(folder, "merges.txt")))
         return refuse_folder(folder, err);
     if (!read_config(folder, out, err)) return false;
     if (out->from_vocab && !document_from_vocab(folder, out, err)) return false;

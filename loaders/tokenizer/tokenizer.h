@@ -20,9 +20,10 @@ typedef struct TokenIds {
 // In the message of tokenizer_load when the folder has no tokenizer: the model still works with ids.
 #define TOKENIZER_MISSING "there is no tokenizer.json"
 
-// Reads FOLDER/tokenizer.json or vocab.json with merges.txt (GPT-2's format, OPT has it), and tokenizer_config.json for
-// the special tokens around a text. Parts that are not supported are refused by name.
-bool tokenizer_load(const char *folder, Tokenizer **out, Error *err);
+// Reads tokenizer.json or vocab.json with merges.txt (GPT-2's format, OPT has it) of a folder, and
+// tokenizer_config.json for the special tokens around a text; or what a GGUF file says instead. Parts that are not
+// supported are refused by name.
+bool tokenizer_load(const char *source, Tokenizer **out, Error *err);
 // The same from the bytes of a tokenizer.json.
 bool tokenizer_parse(const char *json, size_t length, Tokenizer **out, Error *err);
 void tokenizer_free(Tokenizer *tokenizer);

@@ -1,5 +1,6 @@
 #include "tests/fake/workbench.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +12,16 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "quant/recipe_set.h"
 #include "workbench/history.h"
 
 enum {
     LAYERS = 6,
     PER_LAYER = 7,
-    LINEARS = LAYERS * PER_LAYER + 1,
+    ATTENTION = 4, // of them; the others are there once for each expert
+    EXPERTS_MOST = 8,
+    LINEARS = LAYERS * PER_LAYER + 1, // without experts
+    LINEARS_MOST = LAYERS * (ATTENTION + (PER_LAYER - ATTENTION) * EXPERTS_MOST) + 1,
     HIDDEN = 64,
     FFN = 192,
     VOCAB = 128,
@@ -40,28 +45,36 @@ static double now;
 #define DECODE_SECONDS 0.4
 #define FORECAST_SECONDS 0.2
 #define EXPORT_SECONDS 1.6 // half of it is reading back
+#define STUDY_SECONDS 0.8  // each of them
 
 static const char base_text[] =
     " Mira put the lantern on the table and waited for the rain to stop. “It will not be long,” she said.";
 static const char quantized_text[] =
     " Mira put the lantern on the table and looked for the rain to stop. “It will not be long,” she said.";
+static const char coarse_text[] = // of fewer than four bits
+    " Mira put the lantern on the table and sang for the rain to stop. “It was long,” she sang. “It was rain.”";
 
 struct Workbench {
     ModelStructure structure;
     Checkpoint checkpoint;
-    Tensor tensors[LINEARS];
-    Linear linears[LINEARS];
-    char names[LINEARS][64];
+    Tensor tensors[LINEARS_MOST];
+    Linear linears[LINEARS_MOST];
+    char names[LINEARS_MOST][64];
+    Norm norms[2 * LAYERS];
+    SharedChannels channels;
     ModelStats stats;
+    LinearIndex index;
     History history;
     Plan plan;
-    uint64_t turn;
+    uint64_t turn, plans;
     Effect effect;
-    double output_sqnr[LINEARS], weight_sqnr[LINEARS];
+    double output_sqnr[LINEARS_MOST], weight_sqnr[LINEARS_MOST];
     float by_position[POSITION_FIGURES * POSITIONS];
     Why why;
     int looked_at;
+    Trials trials;
     char *prompt;
+    size_t most_tokens;
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
     int timer;
@@ -82,6 +95,29 @@ struct Workbench {
         JobState state;
         double bits_per_weight;
     } export;
+    struct {
+        bool looks, asked, stopped; // in the place of turns: asked once it was looked at
+        uint64_t turn;              // whose figures are shown
+        double share;
+        SensitivityView view;
+        BitChoices choices[LINEARS_MOST];
+        Sensitivity linears[LINEARS_MOST];
+        int bits[LINEARS_MOST];
+    } sensitivity;
+    struct {
+        bool looks, stopped;
+        double started, share;
+        Recipe recipe;
+        SweepView view;
+        SweepPoint points[SWEEP_POINTS];
+    } sweep;
+    struct {
+        bool asked, done, stopped;
+        double started, share;
+        TuneGoal goal;
+        uint64_t turn;
+        Tuned tuned;
+    } tune;
 };
 
 // ---- the model ----------------------------------------------------------------------------------------------------
@@ -96,18 +132,27 @@ static void *weights_new(Random *random, size_t out, size_t in, bool outliers) {
     return data;
 }
 
-static bool add_linear(Workbench *w, Random *random, int i, LinearRole role, int layer, const char *name, size_t out,
-                       size_t in) {
+// layer −1: the head. expert −1: of none.
+static bool add_linear(Workbench *w, Random *random, LinearRole role, int layer, int expert, const char *name) {
     static const int input_of[PER_LAYER] = {0, 0, 0, 1, 2, 2, 3};
-    const size_t bytes = out * in * sizeof(uint16_t);
-    snprintf(w->names[i], sizeof w->names[i], layer < 0 ? "%s" : "model.layers.%2$d.%1$s", name, layer);
+    const size_t out = role == ROLE_HEAD                      ? VOCAB
+                       : role == ROLE_GATE || role == ROLE_UP ? FFN
+                                                              : HIDDEN,
+                 in = role == ROLE_DOWN ? FFN : HIDDEN, bytes = out * in * sizeof(uint16_t);
+    const int i = w->structure.linear_count++;
+    if (layer < 0)
+        snprintf(w->names[i], sizeof w->names[i], "%s", name);
+    else if (expert < 0)
+        snprintf(w->names[i], sizeof w->names[i], "model.layers.%d.%s", layer, name);
+    else
+        snprintf(w->names[i], sizeof w->names[i], "model.layers.%d.mlp.experts.%d.%s", layer, expert, name + 4);
     w->tensors[i] = (Tensor){
         .name = w->names[i], .dtype = DTYPE_BF16, .rank = 2, .shape = {out, in}, .bytes = bytes, .file = "fake"};
     w->tensors[i].data = weights_new(random, out, in, role == ROLE_DOWN || (role == ROLE_Q && layer == 3));
     w->linears[i] = (Linear){.name = w->names[i],
                              .role = role,
                              .layer = layer,
-                             .expert = -1,
+                             .expert = expert,
                              .out = out,
                              .in = in,
                              .weight = &w->tensors[i],
@@ -119,26 +164,34 @@ static bool add_linear(Workbench *w, Random *random, int i, LinearRole role, int
     return w->tensors[i].data != NULL;
 }
 
+// FAKE_EXPERTS=4: a mixture of so many, at most EXPERTS_MOST.
 static bool build_structure(Workbench *w, Error *err) {
     static char path[] = "samples/storyteller";
     static const char *const names[PER_LAYER] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                                                  "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
                                                  "mlp.down_proj"};
     Random random = random_seeded(7);
+    const char *mixture = getenv("FAKE_EXPERTS");
+    const int experts = mixture ? atoi(mixture) : 0;
     bool ok = true;
-    for (int i = 0; i < LAYERS * PER_LAYER; i++) {
-        const LinearRole role = (LinearRole)(i % PER_LAYER);
-        const size_t out = role == ROLE_GATE || role == ROLE_UP ? FFN : HIDDEN, in = role == ROLE_DOWN ? FFN : HIDDEN;
-        ok = add_linear(w, &random, i, role, i / PER_LAYER, names[role], out, in) && ok;
+    for (int layer = 0; layer < LAYERS; layer++) {
+        for (int role = 0; role < (experts ? ATTENTION : PER_LAYER); role++)
+            ok = add_linear(w, &random, (LinearRole)role, layer, -1, names[role]) && ok;
+        for (int e = 0; e < experts; e++) {
+            for (int role = ATTENTION; role < PER_LAYER; role++)
+                ok = add_linear(w, &random, (LinearRole)role, layer, e, names[role]) && ok;
+        }
     }
-    ok = add_linear(w, &random, LINEARS - 1, ROLE_HEAD, -1, "lm_head", VOCAB, HIDDEN) && ok;
+    ok = add_linear(w, &random, ROLE_HEAD, -1, -1, "lm_head") && ok;
     w->checkpoint.path = path;
     w->structure.config = (ModelConfig){.family = "llama", .layers = LAYERS, .hidden = HIDDEN, .dtype = DTYPE_BF16};
     w->structure.checkpoint = &w->checkpoint;
     w->structure.linears = w->linears;
-    w->structure.linear_count = LINEARS;
     w->structure.input_count = LAYERS * 4 + 1;
-    w->structure.head = LINEARS - 1;
+    w->structure.head = w->structure.linear_count - 1;
+    for (int i = 0; i < 2 * LAYERS; i++) w->norms[i] = (Norm){.layer = i / 2, .input = i / 2 * 4 + i % 2 * 2};
+    w->structure.norms = w->norms;
+    w->structure.norm_count = 2 * LAYERS;
     return ok || error_memory(err, "the weights");
 }
 
@@ -148,7 +201,10 @@ static bool build_structure(Workbench *w, Error *err) {
 static bool invent_input(Workbench *w, int input, size_t width, Random *random) {
     InputStats *s = &w->stats.inputs[input];
     s->channel_absmax = array_new(width, sizeof *s->channel_absmax);
-    if (!s->channel_absmax) return false;
+    s->channel_tokens = array_new(width, sizeof *s->channel_tokens);
+    if (!s->channel_absmax || !s->channel_tokens) return false;
+    if (input % 4 == 3) s->channel_tokens[17] = TOKENS / 300;
+    if (input % 4 == 2) s->channel_tokens[5] = TOKENS / 10 * 7;
     const double scale = 1.5 + 1.2 * (input / 4);
     for (size_t j = 0; j < width; j++) s->channel_absmax[j] = (float)(scale * (1 + fabs(random_normal(random))));
     if (input % 4 == 3) s->channel_absmax[17] = (float)(40 * pow(2, input / 4) + 6.5);
@@ -178,7 +234,7 @@ static bool invent_inputs(Workbench *w, Error *err) {
     for (int i = 0; i < w->structure.input_count; i++) {
         if (!invent_input(w, i, i % 4 == 3 ? FFN : HIDDEN, &random)) return error_memory(err, "the inputs");
     }
-    return true;
+    return shared_channels_find(&w->structure, w->stats.set, OUTLIER_FACTOR, &w->channels, err);
 }
 
 static bool plan(Workbench *w, Error *err) {
@@ -187,6 +243,7 @@ static bool plan(Workbench *w, Error *err) {
         return false;
     plan_free(&w->plan);
     w->plan = made;
+    w->plans++;
     return true;
 }
 
@@ -199,12 +256,15 @@ static void watch_clock(Workbench *w, bool on) {
 
 static bool build(Workbench *w, const WorkbenchOptions *options, Error *err) {
     Recipe recipe;
-    if (!build_structure(w, err) || !model_stats_new(&w->structure, &w->stats, err)) return false;
-    for (int i = 0; i < LINEARS; i++) {
+    if (!build_structure(w, err) || !linear_index_new(&w->structure, &w->index, err) ||
+        !model_stats_new(&w->structure, &w->stats, err))
+        return false;
+    for (int i = 0; i < w->structure.linear_count; i++) {
         if (!weight_stats_measure(&w->structure, i, &w->stats, err)) return false;
     }
     if (!(options->recipe ? recipe_load(options->recipe, &recipe, err) : recipe_default(&recipe, err))) return false;
     if (!history_start(&w->history, &recipe, err) || !plan(w, err)) return false;
+    w->most_tokens = 64;
     w->prompt = strdup(options->prompt ? options->prompt : "Once upon a time");
     w->fails = getenv("FAKE_FAILURE") != NULL;
     if (getenv("FAKE_FULL_DISK")) cache_write("/proc/no-folder", "/proc/no-folder/x", &(Text){0}, NULL);
@@ -231,17 +291,24 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
 }
 
 void workbench_close(Workbench *w) {
-    for (int i = 0; i < LINEARS; i++) free((void *)(uintptr_t)w->tensors[i].data);
+    for (int i = 0; i < w->structure.linear_count; i++) free((void *)(uintptr_t)w->tensors[i].data);
+    linear_index_free(&w->index);
     model_stats_free(&w->stats);
+    shared_channels_free(&w->channels);
     history_free(&w->history);
     plan_free(&w->plan);
     verdict_free(&w->verdict);
     free(w->forecast.folder);
     free(w->export.folder);
     recipe_free(&w->export.recipe);
+    for (int i = 0; i < w->sweep.view.count; i++) free(w->sweep.points[i].divergences);
+    for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&w->sweep.view.dials[d]);
+    recipe_free(&w->sweep.recipe);
+    tuned_free(&w->tune.tuned);
     free(w->prompt);
-    free(w->effect.base.text);
-    free(w->effect.quantized.text);
+    decode_text_free(&w->effect.base);
+    decode_text_free(&w->effect.quantized);
+    trials_free(&w->trials);
     close(w->timer);
     free(w);
 }
@@ -253,20 +320,22 @@ static double share_since(double start, double seconds) { return fmin(1, (now - 
 // Accuracy follows when the model is calibrated; each turn starts it anew.
 static double accuracy_start(const Workbench *w) { return fmax(w->turned, w->opened + CALIBRATE_SECONDS); }
 
-static double invented_divergence(const Workbench *w) {
+// linears: of the model.
+static double divergence_alone(const Decision *d, int linears) {
+    if (!d->quantized) return 0;
+    return 0.011 / (linears - 1) * pow(4, 4 - d->bits) * sqrt((double)d->group / HIDDEN) *
+           (d->activations == POLICY_STATIC && !d->lae ? 1.1 : 1);
+}
+
+static double invented_divergence(const Plan *by) {
     double sum = 0;
-    for (int i = 0; i < LINEARS; i++) {
-        const Decision *d = &w->plan.decisions[i];
-        if (d->quantized)
-            sum += pow(4, 4 - d->bits) * sqrt((double)d->group / HIDDEN) *
-                   (d->activations == POLICY_STATIC && !d->lae ? 1.1 : 1);
-    }
-    return 0.011 * sum / (LINEARS - 1);
+    for (int i = 0; i < by->linear_count; i++) sum += divergence_alone(&by->decisions[i], by->linear_count);
+    return sum;
 }
 
 static void score(Workbench *w, double share) {
     Accuracy *a = &w->effect.accuracy;
-    const double kl = invented_divergence(w);
+    const double kl = invented_divergence(&w->plan);
     *a = (Accuracy){.planned = 2048,
                     .tokens = (uint64_t)(2048 * share),
                     .base_ppl = 2.412,
@@ -307,7 +376,7 @@ static void score(Workbench *w, double share) {
     w->effect.output_sqnr_db = w->output_sqnr;
     w->effect.weight_sqnr_db = w->weight_sqnr;
     w->effect.sqnr_turn = w->turn;
-    for (int i = 0; i < LINEARS; i++) {
+    for (int i = 0; i < w->structure.linear_count; i++) {
         const Decision *d = &w->plan.decisions[i];
         w->weight_sqnr[i] = d->quantized ? 6.02 * d->bits - 0.5 * log2((double)d->group) : NAN;
         w->output_sqnr[i] = d->quantized ? w->weight_sqnr[i] - (i % 5) : NAN;
@@ -325,14 +394,45 @@ static void invent_speed(Workbench *w) {
     w->effect.speed_finished = w->effect.quantized.finished;
 }
 
-static void tell(DecodeText *d, const char *text, double share) {
-    free(d->text);
-    size_t length = (size_t)((double)strlen(text) * share);
-    while (length && ((unsigned char)text[length] & 0xC0) == 0x80) length--;
-    d->text = strndup(text, length);
-    d->count = length / 4;
-    d->known = true;
-    d->finished = share >= 1;
+// So much of a text that is told again and again, as often as there are tokens for it. One token per word; every fifth
+// is a close call.
+static void tell(DecodeText *d, const char *text, size_t tokens, double share) {
+    enum { WORDS = 1024 };
+    static int32_t ids[WORDS];
+    static float probabilities[WORDS];
+    static size_t ends[WORDS];
+    Text whole = {0};
+    for (size_t told = 0; told == 0 || told + 64 <= tokens; told += 64) text_addf(&whole, "%s", text);
+    size_t length = (size_t)((double)whole.length * share);
+    while (length && ((unsigned char)whole.data[length] & 0xC0) == 0x80) length--;
+    whole.data[length] = '\0';
+    DecodeText told = {.known = true, .finished = share >= 1, .ids = ids, .probabilities = probabilities, .ends = ends};
+    for (size_t at = 0; at < length && told.count < WORDS; told.count++) {
+        const size_t start = at++;
+        while (at < length && whole.data[at] != ' ') at++;
+        uint32_t id = 0;
+        for (size_t i = start; i < at; i++) id = id * 31 + (unsigned char)whole.data[i];
+        ids[told.count] = (int32_t)(id & 0xFFFFFF);
+        probabilities[told.count] = told.count % 5 == 4 ? 0.37F : 0.92F;
+        ends[told.count] = at;
+    }
+    told.text = whole.data;
+    decode_text_copy(&told, d);
+    text_free(&whole);
+}
+
+static void record(Workbench *w) {
+    const Effect *e = &w->effect;
+    if (!e->accuracy_finished || e->accuracy_turn != w->turn) return;
+    const TrialState state = {.recipe = history_now(&w->history),
+                              .plan = &w->plan,
+                              .model = trial_model(&w->plan, &w->stats.measured),
+                              .accuracy = &e->accuracy,
+                              .by_position = e->by_position,
+                              .positions = e->positions};
+    trials_record(&w->trials, &state, &w->structure);
+    if (e->decode_turn == w->turn && e->quantized.finished) trials_add_text(&w->trials, w->prompt, &e->quantized);
+    if (e->speed_turn == w->turn && e->speed_finished) trials_add_speed(&w->trials, &e->speed);
 }
 
 static bool is_full(const char *folder) { return strstr(folder, "full") != NULL; }
@@ -354,11 +454,237 @@ static void advance_export(Workbench *w) {
     if (w->export.share >= 1) w->export.state = JOB_DONE;
 }
 
+// ---- studies ------------------------------------------------------------------------------------------------------
+
+static bool has_figures(const Workbench *w) {
+    return w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) >= 1;
+}
+
+static double study_share(double started, double before, bool stopped) {
+    return stopped ? before : fmin(1, fmax(before, (now - started) / STUDY_SECONDS));
+}
+
+// Estimates first, then the figures in the order of the model; down projections cost most.
+static void advance_sensitivity(Workbench *w) {
+    SensitivityView *v = &w->sensitivity.view;
+    if (w->sensitivity.looks && v->choices_turn != w->turn) {
+        bit_choices_make(history_now(&w->history), &w->structure, &w->stats.measured, &w->plan, w->sensitivity.choices,
+                         NULL);
+        v->choices_turn = w->turn;
+        v->choices = w->sensitivity.choices;
+    }
+    if (!w->sensitivity.asked || !has_figures(w)) return;
+    w->sensitivity.share =
+        study_share(accuracy_start(w) + ACCURACY_SECONDS, w->sensitivity.share, w->sensitivity.stopped);
+    v->turn = w->turn;
+    v->linears = w->sensitivity.linears;
+    v->bits = w->sensitivity.bits;
+    v->count = w->plan.quantized_count;
+    v->estimate_tokens = 128;
+    v->measured = (int)(w->sensitivity.share * v->count);
+    v->finished = v->measured == v->count;
+    v->version++;
+    for (int i = 0, k = 0; i < w->structure.linear_count; i++) {
+        const Decision *d = &w->plan.decisions[i];
+        const double kl =
+            divergence_alone(d, w->structure.linear_count) * (1 + (i % PER_LAYER == 6) * (1 + i / PER_LAYER)) * 0.7;
+        w->sensitivity.bits[i] = d->bits;
+        w->sensitivity.linears[i] = (Sensitivity){.linear = i, .estimate = (double)NAN, .estimate_se = (double)NAN};
+        if (!d->quantized) continue;
+        w->sensitivity.linears[i] = (Sensitivity){.linear = i,
+                                                  .estimate = kl * (0.8 + 0.1 * (i % 5)),
+                                                  .estimate_se = kl / 4,
+                                                  .alone_known = k++ < v->measured,
+                                                  .kl = kl,
+                                                  .kl_se = kl / 20};
+    }
+}
+
+static void invent_point(Workbench *w, int i) {
+    SweepPoint *p = &w->sweep.points[i];
+    Recipe recipe;
+    Plan by = {0};
+    if (!recipe_copy(history_now(&w->history), &recipe, NULL)) return;
+    for (int d = 0; d < w->sweep.view.dial_count; d++)
+        recipe.value[w->sweep.view.dials[d].dial] = sweep_view_value(&w->sweep.view, i, d);
+    if (plan_make(&recipe, &w->structure, &w->stats.measured, &by, NULL)) {
+        const double kl = invented_divergence(&by);
+        p->planned = p->point.known = true;
+        p->point.bytes = by.bytes;
+        p->point.bits_per_weight = by.bits_per_weight;
+        p->point.accuracy = (Accuracy){.planned = POSITIONS,
+                                       .tokens = POSITIONS,
+                                       .kl_mean = kl,
+                                       .kl_se = kl / sqrt(POSITIONS),
+                                       .top1 = 1 - 2 * kl};
+        p->divergences = array_new(POSITIONS, sizeof *p->divergences);
+        for (int k = 0; p->divergences && k < POSITIONS; k++)
+            p->divergences[k] = (float)(kl * (0.5 + (k + i) % 97 / 96.0));
+    }
+    plan_free(&by);
+    recipe_free(&recipe);
+}
+
+static void advance_sweep(Workbench *w) {
+    SweepView *v = &w->sweep.view;
+    if (!v->dial_count || !has_figures(w)) return;
+    w->sweep.share =
+        study_share(fmax(w->sweep.started, accuracy_start(w) + ACCURACY_SECONDS), w->sweep.share, w->sweep.stopped);
+    v->known = (int)(w->sweep.share * v->count);
+    for (int i = 0; i < v->known; i++)
+        if (!w->sweep.points[i].point.known) invent_point(w, i);
+    Point points[SWEEP_POINTS];
+    for (int i = 0; i < v->count; i++) points[i] = w->sweep.points[i].point;
+    points_mark_front(points, v->count);
+    for (int i = 0; i < v->count; i++) w->sweep.points[i].point.pareto = points[i].pareto;
+    v->points = w->sweep.points;
+    v->version++;
+}
+
+// What it finds has 8 bits in all down projections.
+static void advance_tune(Workbench *w) {
+    if (!w->tune.asked || w->tune.done || !has_figures(w)) return;
+    w->tune.share = study_share(w->tune.started, w->tune.share, false);
+    Tuned *t = &w->tune.tuned;
+    t->trials = (int)(w->tune.share * 40);
+    t->best_bits = 4.3;
+    t->best_kl = 0.0123 - 0.002 * w->tune.share;
+    if (w->tune.share < 1 && !w->tune.stopped) return;
+    const double bits = 8;
+    w->tune.done = recipe_copy(history_now(&w->history), &t->recipe, NULL) &&
+                   recipe_override(&t->recipe, "*.down_proj", DIAL_BITS, &bits, NULL);
+    t->cut = w->tune.share < 1 ? TUNE_STOPPED : TUNE_WHOLE;
+    t->point = (Point){.known = true, .bits_per_weight = 5.1, .accuracy.kl_mean = 0.0103};
+    t->uniform.known = true;
+    t->difference.kl = (Difference){-0.0021, 0.0003};
+}
+
+static void advance_studies(Workbench *w) {
+    advance_sensitivity(w);
+    advance_sweep(w);
+    advance_tune(w);
+}
+
+void workbench_look_at_sensitivity(Workbench *w, bool look) {
+    w->sensitivity.looks = look;
+    w->sensitivity.asked = w->sensitivity.asked || look;
+    watch_clock(w, true);
+}
+
+const SensitivityView *workbench_sensitivity(const Workbench *w) { return &w->sensitivity.view; }
+
+bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err) {
+    Sweep sweep;
+    bool ok = sweep_new(history_now(&w->history), dials, dial_count, &sweep, err);
+    for (int i = 0; ok && i < w->sweep.view.count; i++) free(w->sweep.points[i].divergences);
+    if (ok) {
+        for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&w->sweep.view.dials[d]);
+        memset(w->sweep.points, 0, sizeof w->sweep.points);
+        w->sweep.view = (SweepView){.dial_count = dial_count, .count = sweep.count, .points = w->sweep.points};
+        for (int d = 0; d < dial_count; d++) {
+            w->sweep.view.dials[d] = sweep.dials[d];
+            sweep.dials[d] = (SweepDial){0};
+        }
+        w->sweep.started = now = look_at_clock();
+        w->sweep.share = 0;
+        w->sweep.stopped = false;
+        recipe_free(&w->sweep.recipe);
+        ok = recipe_copy(history_now(&w->history), &w->sweep.recipe, err);
+        watch_clock(w, true);
+    }
+    sweep_free(&sweep);
+    return ok;
+}
+
+void workbench_look_at_sweep(Workbench *w, bool look) { w->sweep.looks = look; }
+const SweepView *workbench_swept(const Workbench *w) { return &w->sweep.view; }
+
+double sweep_view_value(const SweepView *view, int point, int dial) {
+    const Sweep sweep = {.dials = {view->dials[0], view->dials[1]}, .dial_count = view->dial_count};
+    return sweep_value(&sweep, point, dial);
+}
+
+// Of another recipe, unless only its own dials were turned.
+static void age_sweep(Workbench *w) {
+    Recipe set = w->sweep.recipe;
+    if (!w->sweep.view.dial_count) return;
+    for (int d = 0; d < w->sweep.view.dial_count; d++) {
+        const Dial dial = w->sweep.view.dials[d].dial;
+        set.value[dial] = history_now(&w->history)->value[dial];
+    }
+    if (recipe_equal(&set, history_now(&w->history))) return;
+    for (int i = 0; i < w->sweep.view.count; i++) {
+        free(w->sweep.points[i].divergences);
+        w->sweep.points[i].divergences = NULL;
+        w->sweep.points[i].older = true;
+    }
+}
+
+bool workbench_tune(Workbench *w, const TuneGoal *goal, Error *err) {
+    if (w->tune.asked && !w->tune.done) return error_set(err, "a search is on its way; x stops it");
+    tuned_free(&w->tune.tuned);
+    w->tune.asked = true;
+    w->tune.done = w->tune.stopped = false;
+    w->tune.share = 0;
+    w->tune.goal = *goal;
+    w->tune.turn = w->turn;
+    w->tune.started = now = look_at_clock();
+    watch_clock(w, true);
+    return true;
+}
+
+void workbench_tuned(const Workbench *w, TuneView *out) {
+    *out = (TuneView){.asked = w->tune.asked,
+                      .goal = w->tune.goal,
+                      .changes = w->turn - w->tune.turn,
+                      .done = w->tune.done,
+                      .tuned = w->tune.tuned,
+                      .recipe = w->tune.done ? &w->tune.tuned.recipe : NULL};
+}
+
+void workbench_forget_tuned(Workbench *w) {
+    if (w->tune.done) w->tune.asked = w->tune.done = false;
+}
+
+void workbench_resume_study(Workbench *w, JobKind kind) {
+    w->sensitivity.stopped = w->sensitivity.stopped && kind != JOB_SENSITIVITY;
+    w->sweep.stopped = w->sweep.stopped && kind != JOB_SWEEP;
+    w->sweep.started = now - w->sweep.share * STUDY_SECONDS;
+    watch_clock(w, true);
+}
+
+// False of what is no study.
+static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
+    const bool asked = kind == JOB_SWEEP  ? w->sweep.view.dial_count > 0
+                       : kind == JOB_TUNE ? w->tune.asked && !w->tune.done
+                                          : kind == JOB_SENSITIVITY && w->sensitivity.asked;
+    const bool stopped = kind == JOB_SWEEP ? w->sweep.stopped : kind == JOB_SENSITIVITY && w->sensitivity.stopped;
+    if (kind < JOB_STUDIES || kind >= JOB_EXPORT) return false;
+    out->share = kind == JOB_SWEEP ? w->sweep.share : kind == JOB_TUNE ? w->tune.share : w->sensitivity.share;
+    if (!asked || out->share >= 1 || w->fails) return true;
+    out->state = stopped ? JOB_STOPPED : has_figures(w) ? JOB_RUNNING : JOB_WAITING;
+    out->seconds = out->share * STUDY_SECONDS;
+    out->seconds_left = STUDY_SECONDS - out->seconds;
+    return true;
+}
+
+static bool studies_go_on(const Workbench *w) {
+    for (JobKind kind = JOB_STUDIES; kind < JOB_EXPORT; kind++) {
+        JobView job = {.state = JOB_DONE};
+        study_job(w, kind, &job);
+        if (job.state == JOB_RUNNING || job.state == JOB_WAITING) return true;
+    }
+    return false;
+}
+
+// ---- what has changed ---------------------------------------------------------------------------------------------
+
 bool workbench_update(Workbench *w) {
     uint64_t ticks;
     if (read(w->timer, &ticks, sizeof ticks) < 0) ticks = 0;
     now = look_at_clock();
     advance_export(w);
+    advance_studies(w);
     if (w->stopped) {
         watch_clock(w, false);
         return false;
@@ -370,13 +696,15 @@ bool workbench_update(Workbench *w) {
     }
     if (w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) > 0.1)
         score(w, share_since(accuracy_start(w), ACCURACY_SECONDS));
-    tell(&w->effect.base, base_text, share_since(w->prompted, DECODE_SECONDS));
+    tell(&w->effect.base, base_text, w->most_tokens, share_since(w->prompted, DECODE_SECONDS));
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && now > start) {
-        tell(&w->effect.quantized, quantized_text, share_since(start, DECODE_SECONDS));
+        tell(&w->effect.quantized, w->plan.bits_per_weight < 4 ? coarse_text : quantized_text, w->most_tokens,
+             share_since(start, DECODE_SECONDS));
         w->effect.decode_turn = w->turn;
         invent_speed(w);
     }
+    record(w);
     if (!workbench_busy(w)) watch_clock(w, false);
     return true;
 }
@@ -388,6 +716,7 @@ static bool export_is_on_its_way(const Workbench *w) {
 bool workbench_busy(const Workbench *w) {
     if (export_is_on_its_way(w) || (w->forecast.folder && now < w->forecast.asked + FORECAST_SECONDS)) return true;
     if (w->stopped || w->fails) return false;
+    if (studies_go_on(w)) return true;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
            w->effect.decode_turn != w->turn || !w->effect.quantized.finished;
 }
@@ -404,6 +733,7 @@ const WeightStats *workbench_weight_stats(const Workbench *w, int linear) {
 const InputStats *workbench_input_stats(const Workbench *w, int linear) {
     return w->calibrated ? &w->stats.inputs[w->linears[linear].input] : NULL;
 }
+const SharedChannels *workbench_channels(const Workbench *w) { return &w->channels; }
 uint64_t workbench_calibration_tokens(const Workbench *w) {
     return !w->calibrated ? 0 : w->provisional ? FIRST_TOKENS : TOKENS;
 }
@@ -425,7 +755,18 @@ const Recipe *workbench_recipe(const Workbench *w) { return history_now(&w->hist
 const Plan *workbench_plan(const Workbench *w) { return &w->plan; }
 uint64_t workbench_turn(const Workbench *w) { return w->turn; }
 uint64_t workbench_changes(const Workbench *w) { return w->turn; }
+size_t workbench_step(const Workbench *w) { return w->history.now; }
+uint64_t workbench_plans(const Workbench *w) { return w->plans; }
+const LinearIndex *workbench_index(const Workbench *w) { return &w->index; }
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
+
+const Trials *workbench_trials(const Workbench *w) { return &w->trials; }
+void workbench_forget_trial(Workbench *w, uint32_t number) { trials_forget(&w->trials, number); }
+bool workbench_note_trial(Workbench *w, uint32_t number, const char *note, Error *err) {
+    return trials_note(&w->trials, number, note, err);
+}
+void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b) { trials_compare(&w->trials, a, b); }
+const char *workbench_trials_unkept(const Workbench *w) { return (void)w, NULL; }
 
 void workbench_look(Workbench *w, int linear) { w->looked_at = w->effect.why_linear = linear; }
 const char *workbench_prompt(const Workbench *w) { return w->prompt; }
@@ -447,13 +788,16 @@ static void export_job(const Workbench *w, JobView *out) {
 }
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
-    static const char *const names[JOB_COUNT] = {"weights", "calibrate", "quantize", "accuracy", "decode",
-                                                 "errors",  "speed",     "estimate", "convert"};
+    static const char *const names[] = {"weights", "calibrate",   "quantize", "accuracy", "decode",
+                                        "errors",  "speed",       "estimate", "choices",  "sweep",
+                                        "tune",    "sensitivity", "convert"};
+    static_assert(sizeof names / sizeof *names == JOB_COUNT, "a job has no name");
     *out = (JobView){.kind = kind, .name = names[kind], .state = JOB_DONE, .share = 1, .seconds_left = -1};
     if (kind == JOB_EXPORT) {
         export_job(w, out);
         return;
     }
+    if (study_job(w, kind, out)) return;
     const double start = kind == JOB_CALIBRATE ? w->opened : accuracy_start(w),
                  length = kind == JOB_CALIBRATE ? CALIBRATE_SECONDS : ACCURACY_SECONDS;
     const double share = share_since(start, length);
@@ -474,8 +818,14 @@ static bool turned(Workbench *w, bool changed, Error *err) {
     w->turn++;
     w->turned = now = look_at_clock();
     w->stopped = false;
+    w->sensitivity.asked = w->sensitivity.looks;
+    w->sensitivity.share = 0;
+    age_sweep(w);
     watch_clock(w, true);
-    return plan(w, err);
+    if (!plan(w, err)) return false;
+    trials_follow(&w->trials, history_now(&w->history));
+    if (w->trials.present) w->turned = 0; // known: as if it had been turned long ago
+    return true;
 }
 
 static bool push(Workbench *w, Recipe *recipe, Error *err) {
@@ -483,37 +833,38 @@ static bool push(Workbench *w, Recipe *recipe, Error *err) {
 }
 
 bool workbench_set(Workbench *w, int linear, Dial dial, const double *value, Error *err) {
+    if (linear >= 0) return workbench_set_many(w, &linear, 1, dial, value, err);
     Recipe recipe;
-    if (linear >= 0 && !dial_table[dial].per_linear)
-        return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    if (linear < 0)
-        recipe.value[dial] = value ? *value : dial_table[dial].default_value;
-    else if (!recipe_override(&recipe, w->linears[linear].name, dial, value, err)) {
-        recipe_free(&recipe);
-        return false;
-    }
+    recipe.value[dial] = value ? *value : dial_table[dial].default_value;
     return push(w, &recipe, err);
 }
 
-bool workbench_toggle_ignore(Workbench *w, int linear, Error *err) {
+bool workbench_set_many(Workbench *w, const int *linears, int count, Dial dial, const double *value, Error *err) {
+    LinearSet set;
     Recipe recipe;
-    const char *name = w->linears[linear].name;
+    if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].label);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
-    for (int i = 0; i < recipe.ignore_count; i++) {
-        if (strcmp(recipe.ignore[i], name) != 0) continue;
-        free(recipe.ignore[i]);
-        recipe.ignore[i] = recipe.ignore[--recipe.ignore_count];
-        return push(w, &recipe, err);
-    }
-    char **grown = realloc(recipe.ignore, (size_t)(recipe.ignore_count + 1) * sizeof *grown);
-    if (!grown) {
-        recipe_free(&recipe);
-        return error_memory(err, "the list of linears left alone");
-    }
-    recipe.ignore = grown;
-    recipe.ignore[recipe.ignore_count++] = strdup(name);
-    return push(w, &recipe, err);
+    const bool ok =
+        linear_set_new(&w->index, linears, count, &set, err) && recipe_override_set(&recipe, &set, dial, value, err);
+    linear_set_free(&set);
+    if (ok) return push(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
+}
+
+bool workbench_toggle_ignore(Workbench *w, const int *linears, int count, Error *err) {
+    LinearSet set;
+    Recipe recipe;
+    bool ignore = false;
+    if (!recipe_copy(history_now(&w->history), &recipe, err)) return false;
+    for (int i = 0; i < count; i++) ignore = ignore || !recipe_ignores(&recipe, w->linears[linears[i]].name);
+    const bool ok =
+        linear_set_new(&w->index, linears, count, &set, err) && recipe_ignore_set(&recipe, &set, ignore, err);
+    linear_set_free(&set);
+    if (ok) return push(w, &recipe, err);
+    recipe_free(&recipe);
+    return false;
 }
 
 bool workbench_undo(Workbench *w) { return turned(w, history_undo(&w->history), NULL); }
@@ -547,15 +898,32 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     watch_clock(w, true);
 }
 
+void workbench_set_tokens(Workbench *w, size_t most) {
+    w->most_tokens = most;
+    workbench_set_prompt(w, w->prompt);
+}
+
+size_t workbench_tokens(const Workbench *w) { return w->most_tokens; }
+
 void workbench_stop_job(Workbench *w, JobKind kind) {
     if (kind == JOB_EXPORT) {
         w->export.state = JOB_STOPPED;
         w->export.was_stopped = true;
+    } else if (kind == JOB_SENSITIVITY) {
+        w->sensitivity.stopped = true;
+    } else if (kind == JOB_SWEEP) {
+        w->sweep.stopped = true;
+    } else if (kind == JOB_TUNE) {
+        w->tune.stopped = true;
     } else {
         w->stopped = true;
     }
 }
 
+void workbench_resume_job(Workbench *w, JobKind kind) {
+    (void)kind; // they stop together here
+    workbench_restart_jobs(w);
+}
 void workbench_restart_jobs(Workbench *w) {
     w->stopped = false;
     w->turned = now = look_at_clock();

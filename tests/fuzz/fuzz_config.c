@@ -42,6 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     } else if (!err.message[0]) {
         abort();
     }
+    stored_config_free(&stored);
     check_text(err.message);
     return 0;
 }

@@ -18,7 +18,7 @@ static void check_tensor_place(const Tensor *tensor, const uint8_t **at, const u
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    Safetensors file;
+    TensorFile file;
     Error err = {0};
     if (!safetensors_read("file", data, size, &file, &err)) {
         if (!err.message[0] || !text_is_utf8(err.message, strlen(err.message))) abort();
@@ -29,6 +29,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const uint8_t *at = data + sizeof header + header;
     for (size_t i = 0; i < file.tensor_count; i++) check_tensor_place(&file.tensors[i], &at, data + size);
     if (at != data + size) abort();
-    safetensors_close(&file);
+    tensor_file_close(&file);
     return 0;
 }

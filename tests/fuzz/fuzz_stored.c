@@ -79,6 +79,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     config.bit_widths = take(&bytes);
     config.group_size = take(&bytes);
     for (int i = 0; i < 2; i++) config.block[i] = 1 + take(&bytes);
+    config.mlx = cJSON_CreateObject(); // the set's
+    cJSON_AddNumberToObject(config.mlx, "bits", 2 + config.bit_widths % 7);
+    cJSON_AddNumberToObject(config.mlx, "group_size", (double)config.group_size);
     size_t count = 0, wanted = 1 + flags / 16 % MOST_PARTS;
     while (count < wanted && bytes.left && take_part(&bytes, &parts[count])) count++;
     for (size_t i = 0; i < count; i++) {

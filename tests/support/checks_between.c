@@ -452,21 +452,29 @@ void choose_cases(Checks *c) {
 // ---- Measuring ----
 
 static void check_measure(Checks *c, size_t tokens, size_t width) {
-    float *x = random_floats(c, tokens * width, 5), *device = put(c, x, tokens * width);
+    float *x = random_floats(c, tokens * width, 5);
     uint64_t *patterns = array_new(65536, sizeof *patterns), *expected = array_new(65536, sizeof *expected);
     float *channels = host_floats(width), *wanted = host_floats(width), *rows = host_floats(tokens),
           *row = host_floats(tokens);
     assert_true(patterns && expected);
+    uint32_t *counted = array_new(width, sizeof *counted), *counts_wanted = array_new(width, sizeof *counts_wanted);
+    assert_true(counted && counts_wanted);
+    x[width / 2] = 400; // stands out in wide tokens
+    counted[0] = counts_wanted[0] = 9;
     patterns[77] = expected[77] = (uint64_t)1 << 40;
     channels[0] = wanted[0] = 100;
-    const ActivationCounts counts = {patterns, channels, rows};
+    float *device = put(c, x, tokens * width);
+    const ActivationCounts counts = {patterns, channels, counted, rows};
     Error err = {0};
     if (!c->b->ops->measure(c->b, device, tokens, width, &counts, &err)) fail_msg("%s", err.message);
     count_patterns(DTYPE_F32, x, tokens * width, expected);
     absmax_update(x, tokens, width, wanted, row);
+    count_standing_out(x, tokens, width, row, counts_wanted);
     assert_memory_equal(patterns, expected, 65536 * sizeof *patterns);
     assert_memory_equal(channels, wanted, width * sizeof *wanted);
     assert_memory_equal(rows, row, tokens * sizeof *row);
+    assert_memory_equal(counted, counts_wanted, width * sizeof *counted);
+    free(counted), free(counts_wanted);
     drop(c, device, tokens * width);
     free(x), free(patterns), free(expected), free(channels), free(wanted), free(rows), free(row);
 }

@@ -188,6 +188,8 @@ static void compare_inputs(const InputStats *a, const InputStats *b) {
     assert_true(fabs((double)a->p99_9 / (double)b->p99_9 - 1) < 0.02);
     for (size_t j = 0; j < a->width; j++)
         assert_true(fabsf(a->channel_absmax[j] - b->channel_absmax[j]) <= 1e-4f * a->range);
+    for (size_t j = 0; j < a->width; j++) // few tokens lie so near the limit that rounding moves them over it
+        assert_true(fabs((double)a->channel_tokens[j] - b->channel_tokens[j]) <= 2 + 0.01 * (double)a->tokens);
     for (size_t j = 0; j < a->sample_rows * a->width; j++)
         assert_true(fabsf(a->sample[j] - b->sample[j]) <= 1e-4f * a->range);
 }

@@ -31,7 +31,7 @@ void model_copy(const char *folder, const char *from, const char *name) {
 void model_poke(const char *folder, const char *tensor, float value, size_t count) {
     size_t size;
     char *bytes = read_whole(folder, "model.safetensors", &size);
-    Safetensors file;
+    TensorFile file;
     Error err = {0};
     if (!safetensors_read("x", bytes, size, &file, &err)) fail_msg("%s", err.message);
     size_t i = 0;
@@ -40,7 +40,7 @@ void model_poke(const char *folder, const char *tensor, float value, size_t coun
     char *data = bytes + ((const char *)file.tensors[i].data - bytes);
     if (!count) count = (size_t)tensor_elements(&file.tensors[i]);
     for (size_t k = 0; k < count; k++) memcpy(data + k * sizeof value, &value, sizeof value);
-    safetensors_close(&file);
+    tensor_file_close(&file);
     free(folder_write(folder, "model.safetensors", bytes, size));
     free(bytes);
 }

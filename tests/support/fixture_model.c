@@ -11,8 +11,9 @@
 #include <cmocka.h>
 
 #include "base/array.h"
+#include "loaders/safetensors.h"
 
-static const Tensor *tensor_of(const Safetensors *file, const char *name, DType dtype) {
+static const Tensor *tensor_of(const TensorFile *file, const char *name, DType dtype) {
     for (size_t i = 0; i < file->tensor_count; i++)
         if (strcmp(file->tensors[i].name, name) == 0 && file->tensors[i].dtype == dtype) return &file->tensors[i];
     fail_msg("%s has no tensor %s of type %s", file->path, name, dtype_name(dtype));
@@ -27,17 +28,17 @@ static void *elements_of(const Tensor *tensor, size_t *count) {
     return data;
 }
 
-int32_t *fixture_integers(const Safetensors *file, const char *name, size_t *count) {
+int32_t *fixture_integers(const TensorFile *file, const char *name, size_t *count) {
     return elements_of(tensor_of(file, name, DTYPE_I32), count);
 }
 
-float *fixture_floats(const Safetensors *file, const char *name, size_t *count) {
+float *fixture_floats(const TensorFile *file, const char *name, size_t *count) {
     return elements_of(tensor_of(file, name, DTYPE_F32), count);
 }
 
 static void read_expected(const char *folder, FixtureModel *out) {
     char path[512];
-    Safetensors file;
+    TensorFile file;
     Error err = {0};
     snprintf(path, sizeof path, "%s/expected.safetensors", folder);
     if (access(path, R_OK) != 0) return;
@@ -46,7 +47,7 @@ static void read_expected(const char *folder, FixtureModel *out) {
     out->ids = fixture_integers(&file, "ids", &out->tokens);
     out->logits = fixture_floats(&file, "logits", &count);
     assert_int_equal(count, out->tokens * (size_t)out->config.vocab);
-    safetensors_close(&file);
+    tensor_file_close(&file);
 }
 
 void fixture_model_open(const char *folder, Precision precision, FixtureModel *out) {
@@ -59,7 +60,8 @@ void fixture_model_open(const char *folder, Precision precision, FixtureModel *o
 void fixture_model_open_on(const char *folder, Precision precision, Backend *backend, FixtureModel *out) {
     Error err = {0};
     *out = (FixtureModel){.backend = backend};
-    if (!checkpoint_open(folder, &out->checkpoint, &err) || !config_load(out->checkpoint.folder, &out->config, &err) ||
+    if (!checkpoint_open(folder, &out->checkpoint, &err) ||
+        !config_load(out->checkpoint.documents, &out->config, &err) ||
         !structure_build(&out->checkpoint, &out->config, &out->structure, &err) ||
         !transformer_new(&out->structure, out->backend, precision, &out->base, &err))
         fail_msg("%s: %s", folder, err.message);

@@ -21,8 +21,8 @@ void fixture_model_open_on(const char *folder, Precision precision, Backend *bac
 void fixture_model_close(FixtureModel *model);
 
 // Elements of a tensor in a file as int32 or float, owned by the caller.
-int32_t *fixture_integers(const Safetensors *file, const char *name, size_t *count);
-float *fixture_floats(const Safetensors *file, const char *name, size_t *count);
+int32_t *fixture_integers(const TensorFile *file, const char *name, size_t *count);
+float *fixture_floats(const TensorFile *file, const char *name, size_t *count);
 
 // Logits [tokens, vocab] of ids run at once in sequences of their own; owned by the caller.
 float *fixture_logits(Transformer *t, const int32_t *ids, size_t tokens);

@@ -28,11 +28,13 @@ static void valid_key(Random *random, WildEvent *e) {
         "\033OC", "\033OD", "\033[1;2C", "\033[1;2D", "u", "\022", "o",  "!",      "\r",
     };
     static const char *const rest[] = {
-        "\033OH", "\033OF",  "\033[5~", "\033[6~", "\033[Z", "\033[3~", "\033OP", "g",  "G",    "n",    "N",
-        "&",      "s",       "S",       "R",       "p",      "i",       "r",      "w",  "L",    "?",    "e",
-        "=",      "\014",    "\177",    "\033",    "\002",   "\006",    ":",      "\b", "\001", "\005", "\025",
-        "\013",   "\027",    "\004",    " ",       "\020",   "\016",    "\n",     ".",  "-",    "0",    "1",
-        "2",      "3",       "4",       "5",       "6",      "7",       "8",      "9",  "y",    "x",    "T",
+        "\033OH", "\033OF",  "\033[5~", "\033[6~", "\033[Z", "\033[3~", "\033OP", "g",    "G",    "n",
+        "N",      "&",       "s",       "S",       "R",      "p",       "i",      "r",    "w",    "L",
+        "?",      "e",       "=",       "\014",    "\177",   "\033",    "\002",   "\006", ":",    "\b",
+        "\001",   "\005",    "\025",    "\013",    "\027",   "\004",    " ",      "\020", "\016", "\n",
+        ".",      "-",       "0",       "1",       "2",      "3",       "4",      "5",    "6",    "7",
+        "8",      "9",       "y",       "x",       "T",      "v",       "J",      "Y",    "X",    "+",
+        "*",      "z",       "Z",       "<",       ">",      "O",       "U",      "K",    "d",    "a",
         "\033OM", "\033[1~", "\033[4~", "\033[A",  "\033[B", "\033[C",  "\033[D",
     };
     if (random_below(random, 400) == 0)
@@ -77,6 +79,10 @@ static void argument(Random *random, WildEvent *e, Completion kind) {
     case COMPLETE_DIAL: dial_argument(random, e); break;
     case COMPLETE_FILE: put(e, ONE_OF(random, files)); break;
     case COMPLETE_COLUMN: put(e, column_table[random_below(random, COLUMN_COUNT)].name); break;
+    case COMPLETE_FILTER:
+        put(e, filter_field_name(COLUMN_LINEAR + 1 + (int)random_below(random, FIELD_COUNT - COLUMN_LINEAR - 1)));
+        put(e, ONE_OF(random, ((const char *const[]){"", "<4", " = token", " >= 1 and !up", "(", " <"})));
+        break;
     case COMPLETE_SCHEME: put(e, color_scheme_names[random_below(random, COLORS_COUNT)]); break;
     case COMPLETE_NOTHING: text(random, e); break;
     }
@@ -114,7 +120,7 @@ static void command(Random *random, WildEvent *e) {
 
 // A question of its own, answered.
 static void question(Random *random, WildEvent *e) {
-    static const char *const keys[] = {"&", "r", "w", "L", "\r", "7"};
+    static const char *const keys[] = {"&", "*", "s", "Oa", "O\r", "r", "w", "L", "\r", "7"};
     put(e, ONE_OF(random, keys));
     if (random_below(random, 3) == 0) put(e, "\025");
     if (random_below(random, 3))

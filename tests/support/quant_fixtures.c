@@ -26,14 +26,14 @@ cJSON *fixture_json(const char *path) {
     return json;
 }
 
-Safetensors fixture_tensors(const char *path) {
+TensorFile fixture_tensors(const char *path) {
     Error err = {0};
-    Safetensors file;
+    TensorFile file;
     needed(safetensors_open(path, &file, &err), path, err.message);
     return file;
 }
 
-const Tensor *fixture_tensor(const Safetensors *file, const char *name) {
+const Tensor *fixture_tensor(const TensorFile *file, const char *name) {
     for (size_t i = 0; i < file->tensor_count; i++) {
         if (strcmp(file->tensors[i].name, name) == 0) return &file->tensors[i];
     }

@@ -8,8 +8,8 @@
 
 // All of these abort with a message when something is missing: a test cannot go on without its fixture.
 cJSON *fixture_json(const char *path);
-Safetensors fixture_tensors(const char *path);
-const Tensor *fixture_tensor(const Safetensors *file, const char *name);
+TensorFile fixture_tensors(const char *path);
+const Tensor *fixture_tensor(const TensorFile *file, const char *name);
 double fixture_number(const cJSON *object, const char *key);
 const char *fixture_text(const cJSON *object, const char *key);
 

@@ -155,8 +155,15 @@ def round_inputs(model, kinds):
         codes = torch.where(scale > 0, blocks / scale, 0.0)
         codes = torch.sign(codes) * torch.floor(codes.abs() + 0.5)
         return (codes * scale.half().float()).reshape(x.shape)
-    rules = {"BF16": lambda x: x.bfloat16().float(), "F16": lambda x: x.half().float(), "F32": lambda x: x,
-             "Q4_0": block, "Q4_1": block, "Q8_0": block}
+
+    def large_block(x):
+        blocks = x.reshape(-1, 256)
+        scale = blocks.abs().amax(-1, keepdim=True) / 127
+        codes = torch.where(scale > 0, torch.round(blocks / scale), 0.0)
+        return (codes * scale).reshape(x.shape)
+    rules = {"BF16": lambda x: x.bfloat16().float(), "F16": lambda x: x.half().float(), "F32": lambda x: x}
+    rules |= {kind: block for kind in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "MXFP4")}
+    rules |= {kind: large_block for kind in ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS")}
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear):
             kind = kinds.get(name + ".weight", kinds.get("model.embed_tokens.weight"))

@@ -76,7 +76,7 @@ def check(program, path, profile, folder, text):
     for old in (export, dense):
         shutil.rmtree(old, ignore_errors=True)
     words = [*options_of(profile, config, folder), "--scale", "f32" if "asym" in profile else "bf16", "--activations", "none", "--quiet"]
-    run(program, "quantize", path, "-o", export, "--format", "mlx", *words)
+    run(program, "quantize", path, "-o", export, "--format", "mlx", "--verify", *words)
     run(program, "quantize", path, "-o", dense, "--format", "dense", "--dtype", "f32", *words)
     weight = worst_weight(export, dense, config)
     vocab = config.get("vocab_size") or config["text_config"]["vocab_size"]

@@ -1,0 +1,155 @@
+#include "analysis/budget.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "quant/noise.h"
+
+const int budget_bits[BUDGET_BITS] = {2, 3, 4, 8};
+
+// ---- what other bits would be -------------------------------------------------------------------------------------
+
+// Everywhere, also where an override sets them: the override stays, so that what it names stays quantized.
+static bool plan_with_bits(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, int bits,
+                           Plan *out, Error *err) {
+    Recipe uniform;
+    if (!recipe_copy(recipe, &uniform, err)) return false;
+    uniform.value[DIAL_BITS] = bits;
+    for (int i = 0; i < uniform.override_count; i++) {
+        if (uniform.overrides[i].set[DIAL_BITS]) uniform.overrides[i].value[DIAL_BITS] = bits;
+    }
+    const bool ok = plan_make(&uniform, structure, measured, out, err);
+    recipe_free(&uniform);
+    return ok;
+}
+
+// Of a matrix that was not measured: as that of the grid's steps.
+static double noise_of(const WeightMeasure *weight, const Decision *d) {
+    const bool known = weight && weight->known && weight->votes.sizes_count > 0;
+    int s = 0;
+    while (known && s + 1 < weight->votes.sizes_count && weight->votes.sizes[s] > d->group) s++;
+    const double noise = known ? weight_noise(weight, s, d->grid, d->bits) : 0;
+    return noise > 0 ? noise : ldexp(1, -2 * d->bits);
+}
+
+static int bits_index(int bits) {
+    for (int b = 0; b < BUDGET_BITS; b++) {
+        if (budget_bits[b] == bits) return b;
+    }
+    return -1;
+}
+
+bool bit_choices_make(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, const Plan *plan,
+                      BitChoices *choices, Error *err) {
+    for (int i = 0; i < structure->linear_count; i++)
+        choices[i].now = plan->decisions[i].quantized ? bits_index(plan->decisions[i].bits) : -1;
+    for (int b = 0; b < BUDGET_BITS; b++) {
+        Plan uniform = {0};
+        if (!plan_with_bits(recipe, structure, measured, budget_bits[b], &uniform, err)) return false;
+        for (int i = 0; i < structure->linear_count; i++) {
+            const Decision *d = &uniform.decisions[i];
+            if (choices[i].now < 0 || !d->quantized) continue;
+            choices[i].bytes[b] = (double)d->bytes;
+            choices[i].noise[b] = noise_of(measured && measured->weights ? &measured->weights[i] : NULL, d);
+        }
+        plan_free(&uniform);
+    }
+    return true;
+}
+
+double bit_cost_expected(const BitCost *cost, const BitChoices *choices, int bits) {
+    const double grows = choices->noise[bits] / choices->noise[choices->now];
+    return cost->kl * (1 - cost->from_weights + cost->from_weights * grows);
+}
+
+// ---- units --------------------------------------------------------------------------------------------------------
+
+// Where the unit of a linear is looked up; NULL: it is one alone. Of experts, a set has the role of its first member in
+// the place of a unit, so that gate and up of all come together.
+static int *unit_place(const Linear *linear, bool fused_together, int *of_set, int *of_experts) {
+    int *set = fused_together && linear->fused_set >= 0 ? &of_set[linear->fused_set] : NULL;
+    if (linear->expert < 0) return set;
+    if (set && *set < 0) *set = (int)linear->role;
+    return &of_experts[linear->layer * ROLE_COUNT + (set ? *set : (int)linear->role)];
+}
+
+static bool find_units(const ModelStructure *s, bool fused_together, const BitChoices *choices, Budget *out,
+                       Error *err) {
+    const size_t linears = (size_t)s->linear_count, experts = ((size_t)s->config.layers + 1) * ROLE_COUNT;
+    int *of_set = array_new(linears, sizeof *of_set), *of_experts = array_new(experts, sizeof *of_experts);
+    out->unit_of = array_new(linears, sizeof *out->unit_of);
+    const bool ok = (of_set && of_experts && out->unit_of) || error_memory(err, "a budget");
+    for (size_t i = 0; ok && i < linears; i++) of_set[i] = -1;
+    for (size_t i = 0; ok && i < experts; i++) of_experts[i] = -1;
+    for (int i = 0; ok && i < s->linear_count; i++) {
+        const Linear *linear = &s->linears[i];
+        out->unit_of[i] = -1;
+        if (choices[i].now < 0) continue;
+        int *place = unit_place(linear, fused_together, of_set, of_experts);
+        const int unit = place && *place >= 0 ? *place : out->unit_count++;
+        if (place) *place = unit;
+        out->unit_of[i] = unit;
+        out->elements += (double)linear->out * (double)linear->in;
+    }
+    free(of_set);
+    free(of_experts);
+    return ok;
+}
+
+static void fill_items(const ModelStructure *s, const BitChoices *choices, const BitCost *costs, Budget *budget,
+                       AllocationItem *items) {
+    for (int i = 0; i < s->linear_count; i++) {
+        if (budget->unit_of[i] < 0) continue;
+        AllocationItem *item = &items[budget->unit_of[i]];
+        for (int b = 0; b < BUDGET_BITS; b++) {
+            item->bytes[b] += choices[i].bytes[b];
+            item->cost[b] += bit_cost_expected(&costs[i], &choices[i], b);
+        }
+        budget->now += costs[i].kl;
+    }
+}
+
+bool budget_make(const ModelStructure *structure, bool fused_together, const BitChoices *choices, const BitCost *costs,
+                 Budget *out, Error *err) {
+    *out = (Budget){.linear_count = structure->linear_count};
+    if (!find_units(structure, fused_together, choices, out, err)) return false;
+    AllocationItem *items = array_new((size_t)out->unit_count, sizeof *items);
+    bool ok = items || error_memory(err, "a budget");
+    if (ok) fill_items(structure, choices, costs, out, items);
+    ok = ok && allocation_make(items, out->unit_count, &out->allocation, err);
+    free(items);
+    return ok;
+}
+
+void budget_free(Budget *budget) {
+    free(budget->unit_of);
+    allocation_free(&budget->allocation);
+    *budget = (Budget){0};
+}
+
+// ---- choosing -----------------------------------------------------------------------------------------------------
+
+typedef Allocated (*Within)(const Allocation *allocation, double limit, int *chosen);
+
+static bool choose(const Budget *budget, Within within, double limit, int *chosen, BudgetChoice *out, Error *err) {
+    int *units = array_new((size_t)budget->unit_count, sizeof *units);
+    if (!units) return error_memory(err, "a budget");
+    const Allocated result = within(&budget->allocation, limit, units);
+    *out = (BudgetChoice){.met = result.met,
+                          .bits_per_weight = 8 * result.bytes / budget->elements,
+                          .bytes = result.bytes,
+                          .kl = result.cost};
+    for (int i = 0; i < budget->linear_count; i++) chosen[i] = budget->unit_of[i] < 0 ? -1 : units[budget->unit_of[i]];
+    free(units);
+    return true;
+}
+
+bool budget_within_bits(const Budget *budget, double most_bits, int *chosen, BudgetChoice *out, Error *err) {
+    return choose(budget, allocation_within_bytes, most_bits * budget->elements / 8, chosen, out, err);
+}
+
+bool budget_within_kl(const Budget *budget, double most_kl, int *chosen, BudgetChoice *out, Error *err) {
+    return choose(budget, allocation_within_cost, most_kl, chosen, out, err);
+}

@@ -1,0 +1,58 @@
+// Bits for every linear within a budget, from what linears cost alone: what the tuner begins with, without its search,
+// at once.
+#pragma once
+
+#include "analysis/allocation.h"
+#include "loaders/structure.h"
+#include "quant/plan.h"
+
+#define BUDGET_BITS ALLOCATION_CHOICES
+extern const int budget_bits[BUDGET_BITS]; // rising
+
+// What a linear would be with other bits, by the recipe's other dials. Arrays are by budget_bits.
+typedef struct BitChoices {
+    int now;                   // as it is quantized, −1: it is not
+    double bytes[BUDGET_BITS]; // weight and scales
+    double noise[BUDGET_BITS]; // of the weights (quant/noise.h), > 0
+} BitChoices;
+
+// choices [linear_count], under the recipe and its plan.
+bool bit_choices_make(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, const Plan *plan,
+                      BitChoices *choices, Error *err);
+
+// What one linear costs alone, in nats, as it is quantized now: measured or estimated.
+typedef struct BitCost {
+    double kl;
+    double
+        from_weights; // the share of it that the weights have; the rest is the input's, and does not change with bits
+} BitCost;
+
+// The same with other bits: the weights' share grows with their noise.
+double bit_cost_expected(const BitCost *cost, const BitChoices *choices, int bits);
+
+// Linears that get the same bits: fused sets, when fused_together is on, and the experts of a layer, which engines
+// store as one matrix for each role.
+typedef struct Budget {
+    int *unit_of; // [linear_count], −1: not quantized
+    int linear_count, unit_count;
+    double elements; // weights in all units
+    Allocation allocation;
+    double now; // what all cost, each alone, as they are quantized
+} Budget;
+
+// choices, costs [linear_count]; costs of linears that are not quantized are not read. A pure function. Free with
+// budget_free in any case.
+bool budget_make(const ModelStructure *structure, bool fused_together, const BitChoices *choices, const BitCost *costs,
+                 Budget *out, Error *err);
+void budget_free(Budget *budget);
+
+typedef struct BudgetChoice {
+    bool met;                          // otherwise this is the smallest there is, or that of least divergence
+    double bits_per_weight, bytes, kl; // of all units; kl is the sum of what they are expected to cost alone
+} BudgetChoice;
+
+// The least divergence with at most so many bits per weight; chosen [linear_count] → of budget_bits, −1 where the
+// linear is not quantized.
+bool budget_within_bits(const Budget *budget, double most_bits, int *chosen, BudgetChoice *out, Error *err);
+// The smallest whose sum of divergences is at most this.
+bool budget_within_kl(const Budget *budget, double most_kl, int *chosen, BudgetChoice *out, Error *err);

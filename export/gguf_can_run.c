@@ -1,0 +1,63 @@
+#include "export/gguf_can_run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+// Not what this architecture computes; NULL: it does.
+static const char *unlike(const ModelConfig *config, const GgufArchitecture *architecture) {
+    const bool gemma = strncmp(architecture->name, "gemma", 5) == 0, phi = strcmp(architecture->name, "phi3") == 0;
+    const bool plain_biases = !config->output_bias && !config->mlp_bias;
+    const bool capped = strcmp(architecture->name, "gemma2") == 0;
+    if (config->experts.count) return "a mixture of experts";
+    if (config->activation != (gemma ? NONLINEARITY_GELU_TANH : NONLINEARITY_SILU)) return "its activation function";
+    if (!architecture->any_bias && !plain_biases) return "a bias of the output projection or the MLP";
+    if ((config->score_softcap > 0) != capped ||
+        (capped ? config->logit_softcap <= 0 : !gemma && config->logit_softcap > 0))
+        return "its soft caps of scores or logits";
+    if (architecture->narrow_heads && config->heads * config->head_dim != config->hidden)
+        return "heads that together are not as wide as the model";
+    if (architecture->tied && !config->tied_head) return "a head of its own";
+    if (!phi && rope_dims(config) != config->head_dim) return "heads that are rotated in part";
+    if (config->rope_scaling == ROPE_LLAMA3 && rope_dims(config) > 2 * ROPE_PAIRS_MAX) return "heads as wide as these";
+    const double width =
+        gguf_scaled_width(architecture, config->layers, config->hidden, config->heads, config->head_dim);
+    if (fabs((double)config->attention_scale * sqrt(width) - 1) > 1e-5) return "its scale of attention";
+    return NULL;
+}
+
+static void note_differences(const ModelConfig *config, const GgufArchitecture *architecture, char *note, size_t size) {
+    *note = '\0';
+    bool windowed = false;
+    for (int i = 0; i < config->layers; i++)
+        windowed = windowed || (config->window && layer_is_in(&config->windowed, i));
+    if (windowed && !architecture->windows)
+        snprintf(note, size, "llama.cpp attends to all tokens, also beyond the model's window of %d", config->window);
+    else if (config->rope_scaling == ROPE_DYNAMIC)
+        snprintf(note, size, "llama.cpp has no dynamic scaling of positions: beyond %.0f tokens texts go wrong",
+                 config->rope_original_positions);
+    else if (config->rope_scaling == ROPE_LONG)
+        snprintf(note, size,
+                 "llama.cpp takes the factors for long texts as soon as its context is longer than %.0f tokens",
+                 config->rope_original_positions);
+    else if (config->rope_scaling == ROPE_YARN && config->rope_untruncated)
+        snprintf(note, size, "llama.cpp rounds where YaRN begins and ends, which this model does not");
+}
+
+bool gguf_can_run(const ModelStructure *structure, char *note, size_t size, Error *err) {
+    const ModelConfig *config = &structure->config;
+    const GgufArchitecture *architecture = gguf_architecture(structure);
+    *note = '\0';
+    if (*config->not_run) return error_set(err, "GGUF needs a model that is understood whole: %s", config->not_run);
+    if (!architecture)
+        return error_set(err,
+                         "GGUF is not written for models of type %s, only for " GGUF_FAMILIES
+                         "; export to compressed-tensors, or convert with llama.cpp's convert_hf_to_gguf.py",
+                         config->family);
+    const char *what = unlike(config, architecture);
+    if (what)
+        return error_set(err, "llama.cpp's architecture %s does not have %s; export to compressed-tensors",
+                         architecture->name, what);
+    note_differences(config, architecture, note, size);
+    return true;
+}

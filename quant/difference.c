@@ -1,0 +1,339 @@
+#include "quant/difference.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- what a recipe does to each linear ----------------------------------------------------------------------------
+
+// A rule by its name. Rules for one linear each, of which there may be thousands, are found by bisection; those with
+// wildcards, of which there are few, are tried one by one.
+typedef struct Rule {
+    const char *match;
+    int index; // in the recipe
+} Rule;
+
+typedef struct Rules {
+    Rule *exact, *globs; // [exact_count] by name and then by index; [glob_count] by index
+    int exact_count, glob_count;
+} Rules;
+
+typedef struct Resolver {
+    const Recipe *recipe;
+    Rules overrides, ignored;
+} Resolver;
+
+static int rule_order(const void *a, const void *b) {
+    const Rule *x = a, *y = b;
+    const int order = strcmp(x->match, y->match);
+    return order ? order : x->index - y->index;
+}
+
+static const char *override_match(const Recipe *recipe, int i) { return recipe->overrides[i].match; }
+static const char *ignore_match(const Recipe *recipe, int i) { return recipe->ignore[i]; }
+
+static bool rules_sort(const Recipe *recipe, int count, const char *(*match_of)(const Recipe *, int), Rules *out) {
+    *out = (Rules){.exact = array_new((size_t)count + 1, sizeof(Rule)),
+                   .globs = array_new((size_t)count + 1, sizeof(Rule))};
+    if (!out->exact || !out->globs) return false;
+    for (int i = 0; i < count; i++) {
+        const Rule rule = {match_of(recipe, i), i};
+        if (strpbrk(rule.match, "*?["))
+            out->globs[out->glob_count++] = rule;
+        else
+            out->exact[out->exact_count++] = rule;
+    }
+    qsort(out->exact, (size_t)out->exact_count, sizeof *out->exact, rule_order);
+    return true;
+}
+
+static void rules_free(Rules *rules) {
+    free(rules->exact);
+    free(rules->globs);
+}
+
+static bool resolver_make(const Recipe *recipe, Resolver *out) {
+    *out = (Resolver){.recipe = recipe};
+    return rules_sort(recipe, recipe->override_count, override_match, &out->overrides) &&
+           rules_sort(recipe, recipe->ignore_count, ignore_match, &out->ignored);
+}
+
+static void resolver_free(Resolver *resolver) {
+    rules_free(&resolver->overrides);
+    rules_free(&resolver->ignored);
+}
+
+// The first of those with this name, or where it would stand.
+static int rules_find(const Rules *rules, const char *name) {
+    int low = 0, high = rules->exact_count;
+    while (low < high) {
+        const int middle = (low + high) / 2;
+        if (strcmp(rules->exact[middle].match, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+// The next rule for this linear in the order of the recipe; −1: no more. at and glob: where the two lists stand.
+static int rules_next(const Rules *rules, const char *name, int *at, int *glob) {
+    while (*glob < rules->glob_count && !glob_matches(rules->globs[*glob].match, name)) (*glob)++;
+    const bool exact = *at < rules->exact_count && strcmp(rules->exact[*at].match, name) == 0;
+    const bool wild = *glob < rules->glob_count;
+    if (exact && (!wild || rules->exact[*at].index < rules->globs[*glob].index)) return rules->exact[(*at)++].index;
+    return wild ? rules->globs[(*glob)++].index : -1;
+}
+
+static void resolve(const Resolver *resolver, const char *name, double *value) {
+    memcpy(value, resolver->recipe->value, sizeof resolver->recipe->value);
+    int at = rules_find(&resolver->overrides, name), glob = 0;
+    for (int i; (i = rules_next(&resolver->overrides, name, &at, &glob)) >= 0;) {
+        const Override *override = &resolver->recipe->overrides[i];
+        for (int dial = 0; dial < DIAL_COUNT; dial++)
+            if (override->set[dial]) value[dial] = override->value[dial];
+    }
+}
+
+static bool has_exact(const Rules *rules, const char *name) {
+    const int at = rules_find(rules, name);
+    return at < rules->exact_count && strcmp(rules->exact[at].match, name) == 0;
+}
+
+// In its own precision: by a rule, or as a head or router that no override names.
+static bool is_left_alone(const Resolver *resolver, const Linear *linear) {
+    int at = rules_find(&resolver->ignored, linear->name), glob = 0;
+    return rules_next(&resolver->ignored, linear->name, &at, &glob) >= 0 ||
+           (!linear->quantizable && !has_exact(&resolver->overrides, linear->name));
+}
+
+// ---- changes, and the linears that they are of --------------------------------------------------------------------
+
+#define DIAL_LEFT DIAL_COUNT // in place of a dial: left in its own precision, 0 or 1
+
+typedef struct Change {
+    int dial;
+    double from, to;
+    bool *linears; // [linear_count]
+    int count;
+} Change;
+
+typedef struct Changes {
+    Change *items;
+    size_t count, capacity;
+    int considered; // linears that both quantize
+    bool failed;
+} Changes;
+
+static void change_add(Changes *changes, int dial, double from, double to, const ModelStructure *structure,
+                       int linear) {
+    size_t i = 0;
+    while (i < changes->count &&
+           (changes->items[i].dial != dial || changes->items[i].from != from || changes->items[i].to != to))
+        i++;
+    if (i == changes->count) {
+        bool *linears = array_new((size_t)structure->linear_count + 1, sizeof *linears);
+        changes->failed = changes->failed || !linears ||
+                          !array_grow(&changes->items, changes->count, &changes->capacity, sizeof *changes->items);
+        if (changes->failed) {
+            free(linears);
+            return;
+        }
+        changes->items[changes->count++] = (Change){.dial = dial, .from = from, .to = to, .linears = linears};
+    }
+    changes->items[i].linears[linear] = true;
+    changes->items[i].count++;
+}
+
+static void compare_linear(const Resolver *from, const Resolver *to, const ModelStructure *structure, int linear,
+                           Changes *changes) {
+    const char *name = structure->linears[linear].name;
+    const bool before = is_left_alone(from, &structure->linears[linear]),
+               after = is_left_alone(to, &structure->linears[linear]);
+    double old[DIAL_COUNT], new[DIAL_COUNT];
+    if (before != after) change_add(changes, DIAL_LEFT, before, after, structure, linear);
+    if (before || after) return;
+    changes->considered++;
+    resolve(from, name, old);
+    resolve(to, name, new);
+    for (int dial = 0; dial < DIAL_COUNT; dial++) {
+        if (dial_table[dial].per_linear && old[dial] != new[dial])
+            change_add(changes, dial, old[dial], new[dial], structure, linear);
+    }
+}
+
+// What was turned for all comes first, then by dial, in the order in which they were met.
+static int change_rank(const Change *change, const Recipe *from, const Recipe *to) {
+    const bool global =
+        change->dial < DIAL_COUNT && from->value[change->dial] == change->from && to->value[change->dial] == change->to;
+    return (global ? 0 : DIAL_COUNT + 1) + change->dial;
+}
+
+static void changes_sort(Changes *changes, const Recipe *from, const Recipe *to) {
+    for (size_t i = 1; i < changes->count; i++) {
+        const Change moved = changes->items[i];
+        size_t j = i;
+        for (; j > 0 && change_rank(&changes->items[j - 1], from, to) > change_rank(&moved, from, to); j--)
+            changes->items[j] = changes->items[j - 1];
+        changes->items[j] = moved;
+    }
+}
+
+static void changes_free(Changes *changes) {
+    for (size_t i = 0; i < changes->count; i++) free(changes->items[i].linears);
+    free(changes->items);
+}
+
+// ---- words --------------------------------------------------------------------------------------------------------
+
+#define KINDS_NAMED 3 // more are only counted
+
+// The last part of a name: what linears of different layers have in common.
+static const char *kind_of(const Linear *linear) {
+    if (linear->layer < 0) return role_name(linear->role);
+    const char *dot = strrchr(linear->name, '.');
+    return dot ? dot + 1 : linear->name;
+}
+
+typedef struct Kinds {
+    const char *names[KINDS_NAMED];
+    int count; // KINDS_NAMED + 1: too many
+} Kinds;
+
+static int kind_index(const Kinds *kinds, const char *name) {
+    for (int i = 0; i < kinds->count && i < KINDS_NAMED; i++)
+        if (strcmp(kinds->names[i], name) == 0) return i;
+    return -1;
+}
+
+static Kinds kinds_of(const Change *change, const ModelStructure *structure) {
+    Kinds kinds = {.count = 0};
+    for (int i = 0; i < structure->linear_count && kinds.count <= KINDS_NAMED; i++) {
+        if (!change->linears[i] || kind_index(&kinds, kind_of(&structure->linears[i])) >= 0) continue;
+        if (kinds.count < KINDS_NAMED) kinds.names[kinds.count] = kind_of(&structure->linears[i]);
+        kinds.count++;
+    }
+    return kinds;
+}
+
+// The layers that they are in: first and last, and whether they are all linears of these kinds there (NULL: of any
+// kind) in a run without holes.
+typedef struct Span {
+    int first, last;
+    bool whole, everywhere; // in this run; in the model
+} Span;
+
+static bool is_of_kinds(const Linear *linear, const Kinds *kinds) {
+    return linear->quantizable && (!kinds || kind_index(kinds, kind_of(linear)) >= 0);
+}
+
+static Span span_of(const Change *change, const ModelStructure *structure, const Kinds *kinds) {
+    Span span = {.first = -1, .last = -1, .whole = true, .everywhere = true};
+    for (int i = 0; i < structure->linear_count; i++) {
+        if (!change->linears[i]) continue;
+        const int layer = structure->linears[i].layer;
+        if (span.first < 0 || layer < span.first) span.first = layer;
+        if (layer > span.last) span.last = layer;
+    }
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *linear = &structure->linears[i];
+        if (change->linears[i] || !is_of_kinds(linear, kinds)) continue;
+        span.everywhere = false;
+        if (linear->layer >= span.first && linear->layer <= span.last) span.whole = false;
+    }
+    return span;
+}
+
+static void add_layers(Text *out, const char *before, Span span) {
+    if (span.first == span.last)
+        text_addf(out, "%slayer %d", before, span.first);
+    else
+        text_addf(out, "%slayers %d–%d", before, span.first, span.last);
+}
+
+// "down_proj", "down_proj of layers 3–5", "layer 3", "3 down_proj", "some down_proj"; "" when only their number can be
+// said.
+static void add_subject(Text *out, const Change *change, const ModelStructure *structure) {
+    char name[80];
+    if (change->count == 1) {
+        int only = 0;
+        while (!change->linears[only]) only++;
+        linear_short_name(&structure->linears[only], name, sizeof name);
+        text_addf(out, "%s ", name);
+        return;
+    }
+    const Kinds kinds = kinds_of(change, structure);
+    const Span all = span_of(change, structure, NULL);
+    if (all.whole && all.first >= 0) {
+        add_layers(out, "", all);
+        text_addf(out, " ");
+        return;
+    }
+    if (kinds.count > KINDS_NAMED) return;
+    const Span span = span_of(change, structure, &kinds);
+    const bool run = span.whole && span.first >= 0;
+    if (!span.everywhere && !run) text_addf(out, "some ");
+    for (int i = 0; i < kinds.count; i++) text_addf(out, "%s%s", i ? ", " : "", kinds.names[i]);
+    if (!span.everywhere && run) add_layers(out, " of ", span);
+    text_addf(out, " ");
+}
+
+static void add_values(Text *out, int dial, double from, double to) {
+    char old[64], new[64];
+    if (dial == DIAL_LEFT) {
+        text_addf(out, "%s", to != 0 ? "left alone" : "quantized");
+        return;
+    }
+    dial_format((Dial)dial, from, old, sizeof old);
+    dial_format((Dial)dial, to, new, sizeof new);
+    text_addf(out, "%s %s → %s", dial_table[dial].label, old, new);
+}
+
+static void add_change(Text *out, const Change *change, const Changes *all, bool global,
+                       const ModelStructure *structure) {
+    const bool every = change->dial != DIAL_LEFT && change->count == all->considered;
+    if (!every && !global) add_subject(out, change, structure);
+    add_values(out, change->dial, change->from, change->to);
+    if (every) return;
+    if (global)
+        text_addf(out, " (%d of %d linears)", change->count, all->considered);
+    else if (change->count > 1)
+        text_addf(out, " (%d linears)", change->count);
+}
+
+static int add_all(const Recipe *from, const Recipe *to, const Changes *changes, const ModelStructure *structure,
+                   const char *between, Text *out) {
+    int count = 0;
+    for (int dial = 0; dial < DIAL_COUNT; dial++) { // dials of the whole model
+        if (dial_table[dial].per_linear || from->value[dial] == to->value[dial]) continue;
+        text_addf(out, "%s", count++ ? between : "");
+        add_values(out, dial, from->value[dial], to->value[dial]);
+    }
+    for (size_t i = 0; i < changes->count; i++) {
+        const Change *change = &changes->items[i];
+        text_addf(out, "%s", count++ ? between : "");
+        add_change(out, change, changes, change_rank(change, from, to) < DIAL_COUNT, structure);
+    }
+    return count;
+}
+
+int recipe_difference(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
+                      Text *out) {
+    Resolver before, after;
+    Changes changes = {0};
+    int count = 0;
+    bool ok = resolver_make(from, &before);
+    ok = resolver_make(to, &after) && ok;
+    for (int i = 0; ok && i < structure->linear_count; i++) compare_linear(&before, &after, structure, i, &changes);
+    ok = ok && !changes.failed;
+    changes_sort(&changes, from, to);
+    text_add(out, "", 0);
+    if (ok)
+        count = add_all(from, to, &changes, structure, between, out);
+    else
+        out->failed = true;
+    changes_free(&changes);
+    resolver_free(&before);
+    resolver_free(&after);
+    return count;
+}

@@ -1,0 +1,13 @@
+// What one recipe does other than another, in words.
+#pragma once
+
+#include "base/array.h"
+#include "loaders/structure.h"
+#include "quant/recipe.h"
+
+// "alpha 0.3 → 0.1", "down_proj bits 4 → 8 (6 linears)", "3 o_proj left alone": dials in their order, what holds for
+// all linears first, with `between` between two. Rules count by what they do to the linears of this model: two recipes
+// that do the same to all of them differ in nothing, and then nothing is added. Returns the number of changes; 0 also
+// when memory is short, which out->failed tells.
+int recipe_difference(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
+                      Text *out);

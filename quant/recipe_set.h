@@ -1,0 +1,24 @@
+// Changes of a recipe for a set of linears, as rules that stay readable.
+#pragma once
+
+#include "quant/linear_index.h"
+#include "quant/recipe.h"
+
+// A set of linears, and the globs that name it (linear_index_globs).
+typedef struct LinearSet {
+    const LinearIndex *index;
+    bool *in; // [linear_count]
+    Globs globs;
+} LinearSet;
+
+bool linear_set_new(const LinearIndex *index, const int *linears, int count, LinearSet *out, Error *err);
+void linear_set_free(LinearSet *set);
+
+// Sets a dial for the linears of the set, or (value NULL) takes its overrides from them. What is set
+// takes effect, and for no other linear anything changes: rules that the new ones make useless are gone, and a rule
+// that also holds for others is kept for these alone.
+bool recipe_override_set(Recipe *recipe, const LinearSet *set, Dial dial, const double *value, Error *err);
+bool recipe_ignore_set(Recipe *recipe, const LinearSet *set, bool ignore, Error *err);
+
+// The settings of all linears: [linear_count][DIAL_COUNT].
+bool recipe_settings(const Recipe *recipe, const NameTable *names, double (*settings)[DIAL_COUNT], Error *err);

@@ -1,0 +1,330 @@
+// Studies of the workbench: they come last, give way to a turn, and go on where they were.
+#include <math.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <dirent.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "tests/support/in_folder.h"
+#include "tests/support/slow_checks.h"
+#include "tests/support/small_sample.h"
+#include "workbench/workbench.h"
+
+#define PATIENCE 60.0
+
+static Workbench *opened(void) {
+    Workbench *w;
+    Error err = {0};
+    const EngineOptions model = {.sequences = 1,
+                                 .length = 16,
+                                 .eval_tokens = slow_checks() ? 64 : 16,
+                                 .window = slow_checks() ? 16 : 8,
+                                 .threads = 1};
+    if (!workbench_open(&(WorkbenchOptions){.model = model, .most_tokens = 2}, &w, &err)) fail_msg("%s", err.message);
+    workbench_stop_job(w, JOB_SPEED); // which takes its seconds whatever the model
+    return w;
+}
+
+static void wait_until(Workbench *w, bool (*settled)(Workbench *)) {
+    double end = clock_seconds() + PATIENCE;
+    while (!settled(w)) {
+        struct pollfd fd = {.fd = workbench_fd(w), .events = POLLIN};
+        if (clock_seconds() > end) fail_msg("the workbench did not settle");
+        poll(&fd, 1, 1000);
+        workbench_update(w);
+    }
+}
+
+static void set(Workbench *w, Dial dial, double value) {
+    Error err = {0};
+    if (!workbench_set(w, -1, dial, &value, &err)) fail_msg("%s", err.message);
+    workbench_stop_job(w, JOB_SPEED);
+}
+
+static JobState state_of(Workbench *w, JobKind kind) {
+    JobView job;
+    workbench_job(w, kind, &job);
+    return job.state;
+}
+
+static bool has_accuracy(Workbench *w) {
+    const Effect *e = workbench_effect(w);
+    return e->accuracy_finished && e->accuracy_turn == workbench_turn(w);
+}
+static bool is_idle(Workbench *w) { return !workbench_busy(w); }
+
+// The time of the last change of the file of trials that has most entries.
+static double trials_written(void) {
+    double latest = 0;
+    char path[4600];
+    snprintf(path, sizeof path, "%s/quantdial", folder);
+    DIR *cache = opendir(path);
+    assert_non_null(cache);
+    for (const struct dirent *entry; (entry = readdir(cache));) {
+        struct stat status;
+        if (strncmp(entry->d_name, "trials-", 7) != 0) continue;
+        snprintf(path, sizeof path, "%s/quantdial/%s", folder, entry->d_name);
+        assert_int_equal(stat(path, &status), 0);
+        latest = fmax(latest, (double)status.st_mtim.tv_sec + 1e-9 * (double)status.st_mtim.tv_nsec);
+    }
+    closedir(cache);
+    return latest;
+}
+
+// ---- sensitivity --------------------------------------------------------------------------------------------------
+
+static bool has_choices(Workbench *w) { return workbench_sensitivity(w)->choices_turn == workbench_turn(w); }
+static bool has_some(Workbench *w) {
+    const SensitivityView *v = workbench_sensitivity(w);
+    return v->turn == workbench_turn(w) && v->measured > 0;
+}
+static bool has_all(Workbench *w) {
+    const SensitivityView *v = workbench_sensitivity(w);
+    return v->turn == workbench_turn(w) && v->finished;
+}
+
+static void what_each_linear_costs_comes_last_and_goes_on_after_a_turn(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    const int linears = workbench_structure(w)->linear_count;
+    Sensitivity *first = calloc((size_t)linears, sizeof *first);
+    assert_true(first && workbench_sensitivity(w)->choices_turn == 0);
+    workbench_look_at_sensitivity(w, true);
+    assert_int_equal(state_of(w, JOB_SENSITIVITY), JOB_WAITING);
+    wait_until(w, has_choices);
+    wait_until(w, has_some);
+    assert_true(has_accuracy(w)); // before the study began
+    wait_until(w, has_all);
+    const SensitivityView *v = workbench_sensitivity(w);
+    assert_int_equal(v->measured, workbench_plan(w)->quantized_count);
+    for (int i = 0; i < linears; i++) {
+        first[i] = v->linears[i];
+        assert_int_equal(first[i].linear, i);
+        assert_true(first[i].alone_known == workbench_plan(w)->decisions[i].quantized);
+        assert_true(!first[i].alone_known || (isfinite(first[i].estimate) && first[i].kl > 0));
+    }
+
+    if (!slow_checks()) {
+        free(first);
+        workbench_close(w);
+        return;
+    }
+
+    // Another turn in its midst: figures of that turn come first, and those of the first are not measured again.
+    set(w, DIAL_BITS, 3);
+    wait_until(w, has_some);
+    assert_true(has_accuracy(w));
+    assert_true(workbench_undo(w));
+    workbench_stop_job(w, JOB_SPEED);
+    assert_true(workbench_sensitivity(w)->turn != workbench_turn(w)); // what is shown is known to be old
+    wait_until(w, has_all);
+    v = workbench_sensitivity(w);
+    for (int i = 0; i < linears; i++)
+        if (first[i].alone_known) assert_true(v->linears[i].kl == first[i].kl);
+    wait_until(w, is_idle);
+    assert_true(has_accuracy(w));
+
+    // The quantized model is that of the recipe again when it is asked something.
+    const Accuracy accuracy = workbench_effect(w)->accuracy;
+    set(w, DIAL_BITS, 8);
+    assert_true(workbench_undo(w));
+    workbench_stop_job(w, JOB_SPEED);
+    wait_until(w, has_accuracy);
+    assert_true(workbench_effect(w)->accuracy.kl_mean == accuracy.kl_mean);
+    free(first);
+    workbench_close(w);
+}
+
+static bool measures(Workbench *w) {
+    return state_of(w, JOB_SENSITIVITY) == JOB_RUNNING || workbench_sensitivity(w)->finished;
+}
+static bool is_stopped(Workbench *w) { return state_of(w, JOB_SENSITIVITY) != JOB_RUNNING; }
+
+static void a_study_can_be_stopped_and_is_not_begun_where_nobody_looks(void **state) {
+    (void)state;
+    if (!slow_checks()) return;
+    Workbench *w = opened();
+    workbench_look_at_sensitivity(w, true);
+    wait_until(w, measures);
+    workbench_stop_job(w, JOB_SENSITIVITY);
+    wait_until(w, is_stopped);
+    wait_until(w, is_idle);
+    if (!workbench_sensitivity(w)->finished) assert_int_equal(state_of(w, JOB_SENSITIVITY), JOB_STOPPED);
+    workbench_look_at_sensitivity(w, false);
+    workbench_look_at_sensitivity(w, true);
+    assert_true(is_idle(w) || workbench_sensitivity(w)->finished); // stopped is stopped
+    workbench_look_at_sensitivity(w, false);
+    set(w, DIAL_BITS, 3);
+    assert_int_equal(state_of(w, JOB_SENSITIVITY), JOB_DONE);
+    wait_until(w, is_idle);
+    assert_true(workbench_sensitivity(w)->turn != workbench_turn(w));
+    workbench_close(w);
+}
+
+// ---- sweep --------------------------------------------------------------------------------------------------------
+
+static void sweep(Workbench *w, const char *first, const char *second) {
+    SweepDial dials[SWEEP_DIALS] = {0};
+    Error err = {0};
+    assert_true(sweep_dial_parse(first, &dials[0], &err) && (!second || sweep_dial_parse(second, &dials[1], &err)));
+    if (!workbench_sweep(w, dials, second ? 2 : 1, &err)) fail_msg("%s", err.message);
+}
+
+static bool has_a_point(Workbench *w) { return workbench_swept(w)->known > 0; }
+static bool has_points(Workbench *w) {
+    const SweepView *v = workbench_swept(w);
+    return v->known == v->count && state_of(w, JOB_SWEEP) == JOB_DONE;
+}
+
+static void points_come_from_the_nearest_on_and_stay(void **state) {
+    (void)state;
+    if (!slow_checks()) return;
+    Workbench *w = opened();
+    assert_int_equal(workbench_swept(w)->dial_count, 0);
+    workbench_look_at_sweep(w, true);
+    sweep(w, "weight-bits=2,3,4,8", NULL);
+    assert_int_equal(workbench_swept(w)->count, 4);
+    wait_until(w, has_a_point);
+    const SweepView *v = workbench_swept(w);
+    assert_true(v->points[2].point.known); // the recipe's own 4 bits
+    assert_true(v->points[0].planned && v->points[0].point.bytes < v->points[3].point.bytes);
+    wait_until(w, has_points);
+    double kl[4];
+    for (int i = 0; i < 4; i++) {
+        kl[i] = v->points[i].point.accuracy.kl_mean;
+        assert_true(v->points[i].divergences && !v->points[i].older);
+        assert_true(sweep_view_value(v, i, 0) == budget_bits[i]);
+    }
+    assert_true(kl[2] == workbench_effect(w)->accuracy.kl_mean && v->points[3].point.pareto);
+
+    // A point that is taken is still a point of the sweep; another dial makes all of them old.
+    set(w, DIAL_BITS, 8);
+    assert_true(has_points(w));
+    wait_until(w, has_accuracy);
+    assert_true(workbench_effect(w)->accuracy.kl_mean == kl[3]);
+    set(w, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    v = workbench_swept(w);
+    assert_true(v->known == 0 && v->points[0].older && v->points[0].point.known && !v->points[0].divergences);
+    wait_until(w, has_points);
+    assert_true(workbench_swept(w)->points[0].point.accuracy.kl_mean != kl[0]);
+
+    // Nobody looks: it stays old, and comes from the disk when somebody does.
+    workbench_look_at_sweep(w, false);
+    assert_true(workbench_undo(w));
+    workbench_stop_job(w, JOB_SPEED);
+    assert_int_equal(state_of(w, JOB_SWEEP), JOB_DONE);
+    assert_int_equal(workbench_swept(w)->known, 0);
+    const double written = trials_written();
+    workbench_look_at_sweep(w, true);
+    wait_until(w, has_points);
+    for (int i = 0; i < 4; i++) assert_true(workbench_swept(w)->points[i].point.accuracy.kl_mean == kl[i]);
+    workbench_close(w);
+    assert_true(trials_written() == written);
+}
+
+static void a_sweep_of_two_dials_goes_on_after_a_turn(void **state) {
+    (void)state;
+    if (!slow_checks()) return;
+    Error err = {0};
+    Workbench *w = opened();
+    SweepDial twice[] = {{DIAL_BITS, calloc(1, sizeof(double)), 1}, {DIAL_BITS, calloc(1, sizeof(double)), 1}};
+    assert_false(workbench_sweep(w, twice, 2, &err));
+    assert_non_null(strstr(err.message, "swept twice"));
+    workbench_look_at_sweep(w, true);
+    sweep(w, "weight-bits=3,4", "granularity=channel,group");
+    wait_until(w, has_a_point);
+    const int before = workbench_swept(w)->known;
+    set(w, DIAL_BITS, 3); // one of the dials: what is there stays
+    assert_true(workbench_swept(w)->known >= before);
+    wait_until(w, has_points);
+    assert_true(has_accuracy(w));
+    assert_true(sweep_view_value(workbench_swept(w), 1, 1) == GRANULARITY_GROUP);
+    workbench_close(w);
+}
+
+// ---- tune ---------------------------------------------------------------------------------------------------------
+
+static TuneView tuned(Workbench *w) {
+    TuneView view;
+    workbench_tuned(w, &view);
+    return view;
+}
+static bool has_tuned(Workbench *w) { return tuned(w).done || state_of(w, JOB_TUNE) == JOB_FAILED; }
+static bool has_best(Workbench *w) { return tuned(w).done || tuned(w).tuned.trials > 0; }
+
+static void a_search_goes_on_after_a_turn_and_is_taken_as_one_step(void **state) {
+    (void)state;
+    if (!slow_checks()) return;
+    Error err = {0};
+    Workbench *w = opened();
+    const TuneGoal goal = {.max_bits = 5.5, .bits = {4, 8}};
+    assert_false(tuned(w).asked);
+    assert_true(workbench_tune(w, &goal, &err));
+    assert_false(workbench_tune(w, &goal, &err));
+    wait_until(w, has_best);
+    set(w, DIAL_ALPHA, 0.5);
+    wait_until(w, has_accuracy);
+    wait_until(w, has_tuned);
+    TuneView view = tuned(w);
+    assert_true(view.done && view.changes == 1 && view.tuned.cut == TUNE_WHOLE);
+    assert_true(view.tuned.point.known && view.tuned.point.bits_per_weight <= 5.5);
+    assert_true(workbench_restore(w, view.recipe, &err));
+    assert_true(workbench_plan(w)->bits_per_weight == view.tuned.point.bits_per_weight);
+    assert_true(workbench_undo(w));
+    assert_true(workbench_recipe(w)->value[DIAL_ALPHA] == 0.5 && workbench_recipe(w)->override_count == 0);
+    workbench_forget_tuned(w);
+    assert_false(tuned(w).asked);
+
+    const TuneGoal too_small = {.max_bits = 1, .bits = {4, 8}};
+    assert_true(workbench_tune(w, &too_small, &err));
+    wait_until(w, has_tuned);
+    JobView job;
+    workbench_job(w, JOB_TUNE, &job);
+    assert_int_equal(job.state, JOB_FAILED);
+    assert_non_null(strstr(job.message, "the least is"));
+    workbench_close(w);
+}
+
+static bool search_ended(Workbench *w) { return state_of(w, JOB_TUNE) != JOB_RUNNING; }
+
+static void a_search_that_is_stopped_ends_with_the_best_so_far(void **state) {
+    (void)state;
+    if (!slow_checks()) return;
+    Error err = {0};
+    Workbench *w = opened();
+    assert_true(workbench_tune(w, &(TuneGoal){.max_bits = 5.5, .bits = {2, 3, 4, 8}}, &err));
+    wait_until(w, has_best);
+    workbench_stop_job(w, JOB_TUNE);
+    wait_until(w, search_ended);
+    const TuneView view = tuned(w);
+    assert_true(view.done ? view.tuned.point.known && view.recipe : state_of(w, JOB_TUNE) == JOB_STOPPED);
+    workbench_close(w);
+}
+
+static int in_cache(void **state) {
+    make_folder(state);
+    return setenv("XDG_CACHE_HOME", folder, 1);
+}
+#define WITH_CACHE(function) cmocka_unit_test_setup_teardown(function, in_cache, drop_folder)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        WITH_CACHE(what_each_linear_costs_comes_last_and_goes_on_after_a_turn),
+        WITH_CACHE(a_study_can_be_stopped_and_is_not_begun_where_nobody_looks),
+        WITH_CACHE(points_come_from_the_nearest_on_and_stay),
+        WITH_CACHE(a_sweep_of_two_dials_goes_on_after_a_turn),
+        WITH_CACHE(a_search_goes_on_after_a_turn_and_is_taken_as_one_step),
+        WITH_CACHE(a_search_that_is_stopped_ends_with_the_best_so_far),
+    };
+    return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);
+}

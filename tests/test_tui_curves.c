@@ -1,0 +1,348 @@
+// The Sweep and the Sensitivity screen, with the invented workbench; and plots by themselves.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+// In place of the real one, in this program only.
+#include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
+#include "tests/support/tui_session.h"
+#include "tui/plot.h"
+
+// ---- sensitivity --------------------------------------------------------------------------------------------------
+
+static Screen *on_sensitivity(int rows, int cols) {
+    Screen *s = start(rows, cols);
+    key(s, "5");
+    expect(s, "all 42 are measured");
+    return s;
+}
+
+static void costs_are_estimated_and_then_measured(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    expect(s, "p99.9");
+    key(s, "5");
+    expect(s, "░");
+    expect(s, "of 42 measured");
+    expect(s, "the others estimated on 128 tokens");
+    expect(s, "all 42 are measured");
+    expect(s, "█");
+    expect_gone_text(s, "░░");
+    expect(s, "the sum of all alone");
+    expect(s, "▸ 5 down_proj"); // it costs most
+    expect(s, "5 down_proj  a step more: −");
+    key(s, "s");
+    expect(s, "▸ 0 q_proj");
+    key(s, "s");
+    expect(s, "▸ 5 down_proj");
+    key(s, DOWN DOWN);
+    expect(s, "▸ 3 down_proj");
+    key(s, ESCAPE);
+    expect(s, "1 Layers");
+    expect(s, "Dials");
+    quit(s);
+}
+
+static void a_budget_moves_the_bits_and_is_taken_as_one_step(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 120);
+    expect(s, "bits per weight at most");
+    expect_gone_text(s, "4 → 8");
+    for (int i = 0; i < 4; i++) key(s, SHIFT_RIGHT);
+    expect(s, "4 → 8");
+    key(s, "=");
+    expect(s, "bits per weight, or kl and a bound:");
+    key(s, "\0251.5\r"); // Ctrl-U
+    expect(s, "cannot be met: the least is 2.");
+    key(s, "\r");
+    expect(s, "this budget cannot be met");
+    key(s, ":budget 5.5\r");
+    expect(s, "◂ 5.50 ▸");
+    key(s, ":budget some\r");
+    expect(s, "a budget is bits per weight (4.25)");
+    key(s, "\r");
+    expect(s, "the chosen bits are in the recipe");
+    expect(s, "recipe not saved");
+    expect_gone_text(s, "4 → 8");
+    key(s, "\r");
+    expect(s, "the recipe has these bits already");
+    key(s, "u");
+    expect_gone_text(s, "recipe not saved");
+    key(s, "u");
+    expect(s, "nothing to undo");
+    key(s, ":budget kl 0.02\r");
+    expect(s, "KL at most, all together");
+    expect(s, "KL about");
+    key(s, "\r");
+    expect(s, "the chosen bits are in the recipe");
+    key(s, ":budget kl 0.00000001\r");
+    expect(s, "cannot be met: the least expected is");
+    key(s, "b");
+    expect(s, "◂ 5.50 ▸");
+    quit(s);
+}
+
+static void rows_are_marked_and_folded(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 120);
+    key(s, " ");
+    expect(s, "+5 down_proj");
+    expect(s, "▸ 4 down_proj");
+    key(s, "f");
+    expect(s, "down × 6");
+    expect(s, "one row for each role");
+    key(s, " ");
+    expect(s, "+down × 6");
+    key(s, "f");
+    expect(s, "layer 5, 7 linears");
+    key(s, "f");
+    expect(s, "+3 down_proj");
+    key(s, "k ");
+    expect(s, " 5 down_proj");
+    quit(s);
+}
+
+static void tune_shows_its_best_and_enter_takes_it(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 120);
+    key(s, "T");
+    expect(s, "so far KL");
+    expect(s, "tuned: KL 0.0103 at 5.10 bits per weight");
+    expect(s, "4 → 8");
+    key(s, RIGHT);
+    expect(s, "T shows it");
+    key(s, LEFT "T");
+    expect(s, "Enter takes it");
+    key(s, "\r");
+    expect(s, "what was tuned is in the recipe");
+    expect(s, "T searches within this budget");
+    key(s, "u");
+    expect_gone_text(s, "recipe not saved");
+    key(s, "u");
+    expect(s, "nothing to undo");
+    quit(s);
+}
+
+static void a_search_and_a_study_are_stopped(void **state) {
+    (void)state;
+    Screen *s = start_with(24, 80, NULL, NULL);
+    expect(s, "p99.9");
+    key(s, "5");
+    expect(s, "of 42 measured");
+    key(s, "x");
+    expect(s, "stopped, x goes on: ");
+    key(s, "x");
+    expect(s, "all 42 are measured");
+    key(s, "T");
+    expect(s, "so far KL");
+    key(s, "x");
+    expect(s, "tuned, cut short");
+    key(s, "x");
+    expect(s, "nothing is being measured");
+    quit(s);
+}
+
+static void figures_of_an_older_turn_are_in_brackets(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    expect(s, "p99.9");
+    key(s, "5");
+    expect(s, "all 42 are measured");
+    key(s, ":set activations none\r");
+    expect(s, "(0.0");
+    expect(s, "what each costs alone is told from the recipe before");
+    expect(s, "all 42 are measured");
+    expect_gone_text(s, "(0.0");
+    quit(s);
+}
+
+// ---- sweep --------------------------------------------------------------------------------------------------------
+
+static void a_curve_of_the_chosen_dial(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, ":set alpha 0.3\r");
+    key(s, "4");
+    expect(s, "alpha →");
+    expect(s, "11 of 11 points");
+    expect(s, "● you are here");
+    expect(s, "alpha 0.3");
+    key(s, RIGHT);
+    expect(s, "alpha 0.4");
+    expect_gone_text(s, "● you are here");
+    key(s, "\r");
+    expect(s, "set as at this point; u undoes it");
+    expect(s, "● you are here");
+    key(s, "u");
+    expect_gone_text(s, "● you are here");
+    key(s, "g");
+    expect(s, "alpha 0 ");
+    key(s, "b");
+    expect(s, "bits per weight →");
+    key(s, "G");
+    expect(s, "alpha 0 "); // the largest
+    key(s, LEFT);
+    expect_gone_text(s, "alpha 0 ");
+    key(s, ESCAPE);
+    expect(s, "Dials");
+    quit(s);
+}
+
+static void points_come_and_can_be_stopped(void **state) {
+    (void)state;
+    Screen *s = start_with(24, 80, NULL, NULL);
+    expect(s, "p99.9");
+    key(s, ":sweep weight-bits\r");
+    expect(s, "waits for the figures of the recipe");
+    expect(s, "2 of 4 points");
+    key(s, "x");
+    expect(s, "stopped, x goes on");
+    key(s, "G");
+    expect(s, "not measured; x goes on");
+    key(s, "x");
+    expect(s, "4 of 4 points");
+    expect(s, "bits 8");
+    expect(s, "to now");
+    quit(s);
+}
+
+static void a_field_of_two_dials(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, ":sweep alpha=0.1:0.3:0.1 bits\r");
+    expect(s, "12 of 12 points");
+    expect(s, "bits ↑");
+    expect(s, "alpha 0.3   bits 4");
+    key(s, UP);
+    expect(s, "alpha 0.3   bits 8");
+    key(s, LEFT DOWN DOWN);
+    expect(s, "alpha 0.2   bits 3");
+    key(s, "\r");
+    expect(s, "set as at this point");
+    key(s, ":set activations none\r");
+    expect(s, "by the recipe before other dials were turned");
+    key(s, ":sweep nothing\r");
+    expect(s, "there is no dial “nothing”");
+    key(s, ":sweep bits bits\r");
+    expect(s, "swept twice");
+    expect(s, "alpha and bits");
+    key(s, "d");
+    expect_gone_text(s, "alpha and bits");
+    expect(s, " and bits");
+    key(s, "D");
+    expect_gone_text(s, " and bits");
+    quit(s);
+}
+
+static void both_screens_fit_and_speak_ascii(void **state) {
+    (void)state;
+    static const int sizes[][2] = {{24, 80}, {36, 120}, {60, 200}};
+    for (int i = 0; i < 3; i++) {
+        Screen *s = start_with(sizes[i][0], sizes[i][1], i == 1 ? "--mono" : "--ascii", "FAKE_PACE=8");
+        expect(s, "p99.9");
+        key(s, "4");
+        expect(s, "11 of 11 points");
+        key(s, "5");
+        expect(s, "all 42 are measured");
+        expect(s, i == 1 ? "█" : "#");
+        char *text = screen_text(s);
+        for (const char *at = text; i != 1 && *at; at++) assert_true((unsigned char)*at < 0x80);
+        free(text);
+        key(s, "4");
+        expect(s, "This point");
+        expect(s, i == 1 ? "●" : "o");
+        quit(s);
+    }
+}
+
+// ---- plots --------------------------------------------------------------------------------------------------------
+
+static const char *cell(const Canvas *c, int row, int col) { return c->cells[row * c->cols + col].text; }
+
+static void a_plot_has_its_points_where_the_axes_say(void **state) {
+    (void)state;
+    Canvas canvas = {0};
+    assert_true(canvas_resize(&canvas, 20, 60, NULL));
+    const double ys[] = {0.01, 0.1, 1, (double)NAN};
+    PlotAxis x = {.from = 0, .to = 4, .title = "bits"}, y = {.logarithmic = true, .title = "KL"};
+    plot_range(&y, ys, 4);
+    assert_true(y.logarithmic && y.from < 0.01 && y.from > 0.005 && y.to > 1 && y.to < 2);
+    const Plot plot = plot_begin(&canvas, (Rect){0, 0, 20, 60}, &x, &y);
+    const PlotPoint points[] = {{.x = 1, .y = 0.01, .mark = "A"},
+                                {.x = 2, .y = 0.1, .mark = "B", .error = 0.08},
+                                {.x = 3, .y = 1, .mark = "C"},
+                                {.x = 9, .y = 1, .mark = "D"},
+                                {.x = 2, .y = (double)NAN, .mark = "E"}};
+    plot_line(&plot, points, 5, MEANING_WEIGHT);
+    plot_points(&plot, points, 5);
+    int row[3], col[3];
+    for (int i = 0; i < 3; i++) {
+        assert_true(plot_cell(&plot, points[i].x, points[i].y, &row[i], &col[i]));
+        assert_string_equal(cell(&canvas, row[i], col[i]), points[i].mark);
+    }
+    // Decades are as far apart.
+    assert_true(abs((row[0] - row[1]) - (row[1] - row[2])) <= 1 && abs(col[1] - col[0] - (col[2] - col[1])) <= 1);
+    int braille = 0; // in every column from A to C
+    for (int i = 0; i < 20 * 60; i++)
+        braille += memcmp(canvas.cells[i].text, "\xE2\xA0", 2) >= 0 && memcmp(canvas.cells[i].text, "\xE2\xA4", 2) < 0;
+    assert_true(braille >= col[2] - col[0] - 2);
+    assert_string_equal(cell(&canvas, row[1] + 1, col[1]), "│"); // the error bar
+    for (int i = 0; i < 20 * 60; i++) assert_true(*canvas.cells[i].text != 'D' && *canvas.cells[i].text != 'E');
+    int ignored;
+    assert_false(plot_cell(&plot, 5, 0.1, &ignored, &ignored) || plot_cell(&plot, 1, 5, &ignored, &ignored));
+    canvas_free(&canvas);
+}
+
+static void a_plot_is_drawn_at_any_size_and_in_ascii(void **state) {
+    (void)state;
+    const PlotPoint points[] = {{.x = 0, .y = 0, .mark = "*"}, {.x = 1, .y = 1, .mark = "*", .error = 5}};
+    for (int rows = 1; rows < 30; rows += 3) {
+        for (int cols = 1; cols < 90; cols += 7) {
+            Canvas canvas = {.ascii = true};
+            assert_true(canvas_resize(&canvas, rows + 1, cols + 1, NULL));
+            PlotAxis x = {.from = 0, .to = 1, .title = "across"}, y = {.from = 0, .to = 1, .title = "up"};
+            const Plot plot = plot_begin(&canvas, (Rect){0, 0, rows, cols}, &x, &y);
+            plot_line(&plot, points, 2, MEANING_WEIGHT);
+            plot_points(&plot, points, 2);
+            for (int r = 0; r <= rows; r++) {
+                assert_string_equal(cell(&canvas, r, cols), " "); // nothing beyond its rectangle
+                for (int c = 0; c <= cols; c++) assert_true((unsigned char)*cell(&canvas, r, c) < 0x80);
+            }
+            canvas_free(&canvas);
+        }
+    }
+    double same[] = {3, 3};
+    PlotAxis axis = {.logarithmic = true};
+    plot_range(&axis, same, 2);
+    assert_true(axis.from < 3 && axis.to > 3);
+    same[0] = 0;
+    plot_range(&axis, same, 2);
+    assert_true(!axis.logarithmic && axis.from < 0 && axis.to > 3);
+}
+
+int main(int argc, char **argv) {
+    int status;
+    if (session_is_screen(argc, argv, &status)) return status;
+    const struct CMUnitTest tests[] = {
+        IN_HOME(costs_are_estimated_and_then_measured),
+        IN_HOME(a_budget_moves_the_bits_and_is_taken_as_one_step),
+        IN_HOME(rows_are_marked_and_folded),
+        IN_HOME(tune_shows_its_best_and_enter_takes_it),
+        IN_HOME(a_search_and_a_study_are_stopped),
+        IN_HOME(figures_of_an_older_turn_are_in_brackets),
+        IN_HOME(a_curve_of_the_chosen_dial),
+        IN_HOME(points_come_and_can_be_stopped),
+        IN_HOME(a_field_of_two_dials),
+        IN_HOME(both_screens_fit_and_speak_ascii),
+        cmocka_unit_test(a_plot_has_its_points_where_the_axes_say),
+        cmocka_unit_test(a_plot_is_drawn_at_any_size_and_in_ascii),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,608 @@
+// What surrounds the panes: help, zoom, copies and exports, settings, themes.
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+// In place of the real one, in this program only.
+#include "base/file.h"
+#include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
+#include "tests/support/tui_session.h"
+#include "tui/clipboard.h"
+#include "tui/jobs.h"
+#include "tui/theme.h"
+
+static Screen *start_plainly(int rows, int cols) {
+    Screen *s = start_with(rows, cols, NULL, "FAKE_PACE=8");
+    expect(s, "p99.9");
+    return s;
+}
+
+static int row_of(Screen *s, const char *text) {
+    int row, col;
+    expect(s, text);
+    assert_true(screen_find(s, text, &row, &col));
+    return row;
+}
+
+static VTermScreenCell cell_at_text(Screen *s, const char *text) {
+    int row, col;
+    VTermScreenCell cell = {0};
+    expect(s, text);
+    assert_true(screen_find(s, text, &row, &col));
+    vterm_screen_get_cell(s->screen, (VTermPos){.row = row, .col = col}, &cell);
+    return cell;
+}
+
+// ---- help ---------------------------------------------------------------------------------------------------------
+
+static void help_begins_with_what_counts_here(void **state) {
+    (void)state;
+    Screen *s = start_plainly(36, 120);
+    key(s, "?");
+    expect(s, "Layers: the table");
+    assert_true(row_of(s, "the linear above") < row_of(s, "find a linear"));
+    key(s, "q\t?");
+    expect(s, "Layers: the dials");
+    assert_true(row_of(s, "type a value") < row_of(s, "find a linear"));
+    key(s, "q\033[Z6"); // back to the table, where a digit is a screen
+    expect(s, "by the recipe as it is now");
+    key(s, "?");
+    expect(s, "name the folder to write");
+    assert_true(row_of(s, "its next finding") < row_of(s, "Colours and signs"));
+    key(s, "q");
+    quit(s);
+}
+
+static void help_shows_colours_as_they_are(void **state) {
+    (void)state;
+    Screen *s = start_plainly(60, 120);
+    key(s, "?/v0\r");
+    expect(s, "inputs up to v0");
+    key(s, ESCAPE);
+    key(s, "/pin\r");
+    expect(s, "better than the pin");
+    const VTermScreenCell better = cell_at_text(s, "✓ "), worse = cell_at_text(s, "✗ ");
+    assert_int_equal(better.fg.indexed.idx, 114);
+    assert_int_equal(worse.fg.indexed.idx, 210);
+    key(s, "q");
+    quit(s);
+}
+
+static void help_is_searched(void **state) {
+    (void)state;
+    Screen *s = start_plainly(24, 80);
+    key(s, "?/UNDO");
+    expect(s, "/UNDO");
+    expect_gone_text(s, "Layers: the table");
+    expect(s, ":undo"); // whatever the case
+    assert_false(screen_has(s, "find a linear"));
+    key(s, "zzz");
+    expect(s, "nothing here is called that");
+    key(s, ESCAPE);
+    expect(s, "Layers: the table");
+    key(s, "G");
+    expect(s, "quit without asking"); // the last line of all
+    key(s, "/q\r"
+           "q"); // after Enter, keys are keys again
+    expect_gone_text(s, " Help ");
+    quit(s);
+}
+
+static void the_bottom_line_names_the_keys_of_the_pane(void **state) {
+    (void)state;
+    Screen *s = start_plainly(36, 120);
+    expect(s, "/ find");
+    assert_false(screen_has(s, "← → turn"));
+    key(s, "\t");
+    expect(s, "← → turn");
+    key(s, "\t");
+    expect_gone_text(s, "← → turn");
+    key(s, "\t");
+    expect(s, "/ find");
+    quit(s);
+}
+
+// ---- one pane on the whole frame ----------------------------------------------------------------------------------
+
+static void every_pane_has_the_whole_frame_in_turn(void **state) {
+    (void)state;
+    Screen *s = start_plainly(24, 80);
+    key(s, "v");
+    expect(s, "v next pane");
+    expect(s, ">6σ"); // a column for which there was no room
+    assert_false(screen_has(s, "─ Dials"));
+    key(s, "v");
+    expect(s, "─ model.layers.5.mlp.down_proj"); // a title for which there was no room
+    key(s, "j");
+    expect(s, "─ model.layers.4.mlp.down_proj"); // from linear to linear
+    key(s, "v");
+    expect(s, "─ Dials ─");
+    expect(s, "percentile"); // the last row
+    key(s, "v");
+    expect(s, "─ Effect on mixed");
+    key(s, "v");
+    expect(s, "─ Dials ↓");
+    expect(s, "─ 4 down_proj");
+    key(s, "\tv"); // begins with the pane that has the keys
+    expect(s, "v next pane");
+    expect(s, "percentile");
+    key(s, "\t");
+    expect(s, "─ Effect on mixed");
+    key(s, ESCAPE);
+    expect(s, "─ Dials ↓");
+    key(s, "v6"); // other screens are never zoomed
+    expect(s, "by the recipe as it is now");
+    assert_false(screen_has(s, "v next pane"));
+    key(s, "q");
+    expect(s, "v next pane");
+    quit(s);
+}
+
+static void zoom_follows_the_size(void **state) {
+    (void)state;
+    Screen *s = start_plainly(24, 80);
+    key(s, "v");
+    expect(s, "v next pane");
+    screen_resize(s, 36, 120);
+    expect(s, "▸5 down_proj");
+    expect(s, "size");
+    screen_resize(s, 10, 40);
+    expect(s, "quantdial needs");
+    screen_resize(s, 24, 80);
+    expect(s, "v next pane");
+    quit(s);
+}
+
+// ---- texts --------------------------------------------------------------------------------------------------------
+
+static void texts_are_as_long_as_wanted_and_scroll(void **state) {
+    (void)state;
+    Screen *s = start(24, 80);
+    key(s, ":tokens 1024\r");
+    expect(s, "up to 1024 tokens");
+    settle(s);
+    key(s, "\t\tv"); // 16 times as long
+    expect(s, "v next pane");
+    expect(s, "she said. Mira…"); // all of it is there
+    key(s, "g");
+    expect(s, "base      Once upon a time Mira");
+    key(s, "j");
+    expect_gone_text(s, "Once upon a time");
+    key(s, "k");
+    expect(s, "base      Once upon a time Mira");
+    assert_false(screen_has(s, "base      … "));
+    key(s, "G");
+    expect_gone_text(s, "Once upon a time");
+    settle(s);
+    key(s, "-");
+    expect(s, "up to 512 tokens");
+    key(s, ":tokens 0\r");
+    expect(s, "tokens: a number from 1 to 4096, not “0”");
+    quit(s);
+}
+
+static bool both_in_one_row(Screen *s, const void *unused) {
+    int row, other, col;
+    (void)unused;
+    return screen_find(s, "▸waited", &row, &col) && screen_find(s, "▸looked", &other, &col) && row == other;
+}
+
+static void wide_texts_stand_side_by_side(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "\t\tv");
+    if (!screen_wait(s, both_in_one_row, NULL)) fail_with_screen(s, "texts side by side");
+    quit(s);
+}
+
+// ---- copies and exports -------------------------------------------------------------------------------------------
+
+// What the program asked the terminal to keep, by its first bytes in base64.
+static void expect_copied(Screen *s, const char *begin, const char *said) {
+    char sequence[160];
+    Text encoded = {0};
+    clipboard_sequence(begin, strlen(begin) / 3 * 3, &encoded); // three bytes are four characters
+    snprintf(sequence, sizeof sequence, "%.*s", (int)(encoded.length - 1), encoded.data); // without its end
+    text_free(&encoded);
+    expect(s, said);
+    if (!screen_sent(s, sequence)) fail_with_screen(s, sequence);
+}
+
+static void what_the_keys_are_on_is_copied(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "y");
+    expect_copied(s, "model.layers.5.mlp.down_proj  |w|max 2.97  |x|max 1286.5", "copied the row of model.layers.5.");
+    key(s, "\ty");
+    expect_copied(s, "{\n  \"quantdial_recipe\"", "copied the recipe, ");
+    key(s, "\ty");
+    expect_copied(s, "prompt: Once upon a time\nba", "copied both texts, ");
+    key(s, "Y");
+    expect_copied(s, "linear\t|w|max\t|x|max\t", "copied the table, 43 rows, ");
+    key(s, "x");
+    expect(s, "by the recipe as it is now");
+    key(s, "y");
+    expect_copied(s, "vLLM", "copied the verdict for vLLM");
+    quit(s);
+}
+
+static void a_terminal_without_a_clipboard_says_so(void **state) {
+    (void)state;
+    const char *const options[] = {NULL}, *const environment[] = {"TERM=linux", "FAKE_PACE=8", NULL};
+    Screen *s = start_as(36, 120, options, environment);
+    expect(s, "p99.9");
+    key(s, "y");
+    expect(s, "this terminal has no clipboard");
+    assert_false(screen_sent(s, "]52;"));
+    quit(s);
+}
+
+static void expect_file(const char *name, const char *begin) {
+    char *data;
+    size_t size;
+    Error err = {0};
+    if (!file_read(path_in_folder(name), 1 << 20, &data, &size, &err)) fail_msg("%s", err.message);
+    if (strncmp(data, begin, strlen(begin)) != 0) fail_msg("%s begins with %.200s", name, data);
+    free(data);
+}
+
+static void export_to(Screen *s, const char *command, const char *name) {
+    char line[4300];
+    snprintf(line, sizeof line, ":%s %s\r", command, path_in_folder(name));
+    key(s, line);
+}
+
+static void tables_become_files(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "&down\r"); // as they are shown: filtered, and in this order
+    expect(s, "6 of 43 & down");
+    export_to(s, "export", "table.csv");
+    expect(s, "6 rows written to ");
+    expect_file("table.csv", "linear,wmax,range,class,bits,group,sqnr,kurtosis,outliers,size\r\n"
+                             "model.layers.5.mlp.down_proj,2.96875,1286.5,token,4,32,");
+    key(s, ":filter\r");
+    export_to(s, "export", "table.md");
+    expect(s, "43 rows written to ");
+    expect_file("table.md", "| linear | \\|w\\|max | \\|x\\|max | class | bits | g | out dB | kurt | >6σ | size |\n"
+                            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+                            "| model.layers.5.mlp.down_proj | 2.97 | 1286.5 | token | 4 | 32 | ");
+    quit(s);
+}
+
+static void the_figure_becomes_a_file(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    export_to(s, "export", "figure.svg");
+    expect(s, "figure written to ");
+    expect_file("figure.svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"");
+    char *data;
+    size_t size;
+    assert_true(file_read(path_in_folder("figure.svg"), 1 << 20, &data, &size, NULL));
+    assert_non_null(strstr(data, "model.layers.5.mlp.down_proj  64 × 192"));
+    assert_non_null(strstr(data, ">v1 150</text>"));
+    assert_string_equal(data + size - 7, "</svg>\n");
+    free(data);
+    key(s, "x");
+    expect(s, "by the recipe as it is now");
+    export_to(s, "export", "other.svg");
+    expect(s, "this screen has no figure to write");
+    quit(s);
+}
+
+static void no_file_is_replaced_unasked(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    folder_put_text(folder, "there.csv", "mine");
+    export_to(s, "export", "there.csv");
+    expect(s, "already exists; :export!");
+    expect_file("there.csv", "mine");
+    export_to(s, "export!", "there.csv");
+    expect(s, "43 rows written to ");
+    expect_file("there.csv", "linear,");
+    export_to(s, "export", "table.txt");
+    expect(s, "the ending says what is written");
+    key(s, "X");
+    expect(s, "write .csv, .md or .svg to layers.csv");
+    key(s, ESCAPE);
+    quit(s);
+}
+
+// ---- settings -----------------------------------------------------------------------------------------------------
+
+static void put_settings(const char *text) {
+    Error err = {0};
+    assert_true(folder_make(path_in_folder(".config/quantdial"), &err));
+    folder_put_text(folder, ".config/quantdial/config.json", text);
+}
+
+static void settings_hold_from_the_start(void **state) {
+    (void)state;
+    put_settings("{\"theme\": \"mono\", \"sort\": \"kurtosis\", \"tokens\": 33, \"ascii\": true}");
+    Screen *s = start_plainly(36, 120);
+    expect(s, "by kurt v");
+    const VTermScreenCell cell = cell_at_text(s, "1286.5");
+    assert_true(VTERM_COLOR_IS_DEFAULT_FG(&cell.fg));
+    key(s, "\t\t-"); // half of what the settings say
+    expect(s, "up to 16 tokens");
+    quit(s);
+    const char *const options[] = {"--theme", "light", NULL}, // what is asked for goes before
+        *const environment[] = {"TERM=xterm-256color", "FAKE_PACE=8", NULL};
+    s = start_as(36, 120, options, environment);
+    expect(s, "p99.9");
+    const VTermScreenCell light = cell_at_text(s, "1286.5");
+    assert_int_equal(light.fg.indexed.idx, 131);
+    quit(s);
+}
+
+static void changed_keys_hold_and_are_shown(void **state) {
+    (void)state;
+    put_settings("{\"keys\": {\"undo\": \"f9\", \"pin\": \"u\"}}");
+    Screen *s = start_plainly(36, 120);
+    expect(s, "f9 undo");
+    key(s, "u");
+    expect(s, "pinned:");
+    key(s, "\033[20~"); // F9
+    expect(s, "nothing to undo");
+    key(s, "?/undo\r");
+    expect(s, "changed, usually u");
+    key(s, "q");
+    click_on(s, "u pin"); // keys on the screen are what they say
+    expect(s, "pin removed");
+    quit(s);
+}
+
+static void settings_that_are_not_understood_are_told(void **state) {
+    (void)state;
+    put_settings("{\"them\": \"dark\"}");
+    Screen *s = start_plainly(36, 120);
+    expect(s, "config.json: settings: unknown key \"them\"");
+    key(s, "u"); // and it goes on
+    expect(s, "nothing to undo");
+    quit(s);
+}
+
+static void colorblind_is_blue_and_orange(void **state) {
+    (void)state;
+    Screen *s = start_plainly(60, 120);
+    key(s, ":theme colorblind\r?/pin\r");
+    expect(s, "better than the pin");
+    const VTermScreenCell better = cell_at_text(s, "✓ "), worse = cell_at_text(s, "✗ ");
+    assert_int_equal(better.fg.indexed.idx, 75);
+    assert_int_equal(worse.fg.indexed.idx, 215);
+    key(s, "q");
+    quit(s);
+}
+
+// ---- how it was left ----------------------------------------------------------------------------------------------
+
+static Screen *start_again(void) {
+    Screen *s = start_with(36, 120, "--remember", "FAKE_PACE=8");
+    expect(s, "p99.9");
+    settle(s);
+    return s;
+}
+
+static void it_begins_as_it_was_left(void **state) {
+    (void)state;
+    Screen *s = start_again();
+    key(s, "p:sort kurtosis\r&down\rjr\x15The sea\r");
+    expect(s, "The sea Mira");
+    expect(s, "▸4 down_proj");
+    key(s, ":tokens 100\r");
+    expect(s, "up to 100 tokens");
+    quit(s);
+    s = start_again();
+    expect(s, "6 of 43 & down");
+    expect(s, "▸4 down_proj");
+    expect(s, "The sea Mira");
+    expect(s, "since pin");
+    expect(s, "as you left it; --fresh starts without");
+    key(s, "\t\t-");
+    expect(s, "up to 50 tokens");
+    key(s, ESCAPE);
+    key(s, ESCAPE);
+    expect(s, "by kurt ▼");
+    quit(s);
+    s = start(36, 120); // afresh
+    expect(s, "▸5 down_proj");
+    expect(s, "by |x|max ▼");
+    expect(s, "Once upon a time");
+    assert_false(screen_has(s, "since pin"));
+    quit(s);
+}
+
+// A restored pin is compared with, figure by figure.
+static void a_pin_of_another_day_is_compared_with(void **state) {
+    (void)state;
+    Screen *s = start_again();
+    key(s, "p");
+    expect(s, "pinned:");
+    quit(s);
+    s = start_again();
+    expect(s, "since pin");
+    key(s, ":set weight-bits 8\r");
+    expect(s, "+4.00 ✗");
+    settle(s);
+    expect(s, " ✓"); // the accuracy
+    quit(s);
+}
+
+static void what_was_kept_and_is_damaged_does_no_harm(void **state) {
+    (void)state;
+    static const char *const damaged[] = {
+        "", "[]", "{\"quantdial_session\": 1, \"marks\": 3, \"pin\": {\"bytes\": \"x\"}, \"tokens\": -1, \"sort\": 7}",
+        "{\"quantdial_session\": 1, \"filter\": 3, \"selected\": \"none\", \"marks\": [\"none\"]}",
+        "{\"quantdial_session\": 2, \"filter\": \"down\"}"};
+    Screen *s = start_again();
+    quit(s);
+    char *kept = NULL;
+    DIR *stream = opendir(path_in_folder(".local/state/quantdial/sessions"));
+    assert_non_null(stream);
+    for (const struct dirent *entry; (entry = readdir(stream));) {
+        if (entry->d_name[0] != '.') kept = strdup(entry->d_name);
+    }
+    closedir(stream);
+    assert_non_null(kept);
+    for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
+        char name[300];
+        snprintf(name, sizeof name, ".local/state/quantdial/sessions/%s", kept);
+        folder_put_text(folder, name, damaged[i]);
+        s = start_again();
+        expect(s, "▸5 down_proj");
+        assert_false(screen_has(s, "of 43 &") || screen_has(s, "since pin"));
+        quit(s);
+    }
+    free(kept);
+}
+
+// ---- jobs ---------------------------------------------------------------------------------------------------------
+
+static void each_job_is_stopped_and_goes_on(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    key(s, "J");
+    expect(s, "─ Jobs ─");
+    expect(s, "▸ calibrating");
+    key(s, "x");
+    expect(s, "calibrating       stopped");
+    key(s, "x");
+    expect(s, "calibrating       done");
+    key(s, "\033");
+    expect_gone_text(s, "─ Jobs ─");
+    settle(s);
+    key(s, ":jobs\r!"); // nothing is left to stop
+    expect(s, "─ Jobs ─");
+    click_on(s, "writing texts");
+    expect(s, "▸ writing texts");
+    key(s, "q");
+    quit(s);
+}
+
+static void the_title_says_what_is_computed(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    settle(s);
+    expect(s, "▸looked");
+    assert_true(screen_sent(s, "\033[22;2t")); // what it was
+    assert_true(screen_sent(s, "% calibrating - storyteller - quantdial\033\\"));
+    assert_true(screen_sent(s, "\033]2;storyteller - quantdial\033\\"));
+    key(s, ":q!\r");
+    assert_true(screen_wait_gone(s));
+    assert_true(screen_sent(s, "\033[23;2t"));
+    screen_free(s);
+}
+
+// In this process, with a clock of the test.
+static void what_took_long_is_told(void **state) {
+    (void)state;
+    const WorkbenchOptions wanted = {0};
+    Workbench *w = NULL;
+    Ui ui;
+    Error err = {0};
+    JobView job;
+    for (int seconds = 5; seconds <= 15; seconds += 10) {
+        assert_true(fake_workbench_open(&wanted, &w, &err) && ui_init(&ui, w, NULL, &err));
+        assert_false(jobs_watch(&ui, 100));
+        do {
+            workbench_update(w);
+            workbench_job(w, JOB_CALIBRATE, &job);
+        } while (job.state == JOB_RUNNING);
+        assert_int_equal(jobs_watch(&ui, 100 + seconds), seconds >= 10);
+        assert_false(jobs_watch(&ui, 101 + seconds)); // once
+        ui_free(&ui);
+        workbench_close(w);
+    }
+}
+
+// ---- the guided start ---------------------------------------------------------------------------------------------
+
+static void a_newcomer_is_led_to_a_recipe(void **state) {
+    (void)state;
+    Screen *s = start_again();
+    expect(s, "▸ ↑ ↓ choose a linear");
+    expect(s, "  p pins this state");
+    key(s, "j");
+    expect(s, "✓ ↑ ↓ choose a linear");
+    key(s, "p");
+    expect(s, "✓ p pins this state");
+    key(s, "o=\x15"
+           "0.4\r");
+    expect(s, "✓ o goes to the dials");
+    expect(s, "▸ w writes the recipe");
+    key(s, "w\x15");
+    key(s, path_in_folder("mine.json"));
+    key(s, "\r");
+    expect(s, "✓ w writes the recipe");
+    expect(s, "done; :guide closes");
+    quit(s);
+    s = start_again(); // never again
+    assert_false(screen_has(s, "choose a linear"));
+    key(s, ":guide\r");
+    expect(s, "choose a linear");
+    quit(s);
+}
+
+static void the_guide_stays_until_it_is_dismissed(void **state) {
+    (void)state;
+    Screen *s = start_again();
+    expect(s, "▸ ↑ ↓ choose a linear");
+    quit(s);
+    s = start_again();
+    expect(s, "▸ ↑ ↓ choose a linear");
+    screen_resize(s, 24, 80); // no height for it: one step at a time
+    expect(s, "▸ ↑ ↓ choose a linear");
+    assert_false(screen_has(s, "p pins this state") || screen_has(s, "storyteller"));
+    key(s, "j");
+    expect(s, "▸ p pins this state");
+    screen_resize(s, 26, 80);
+    expect(s, "storyteller");
+    expect(s, "o goes to the dials");
+    key(s, ":guide\r");
+    expect_gone_text(s, "p pins this state");
+    quit(s);
+    s = start_again();
+    assert_false(screen_has(s, "choose a linear"));
+    quit(s);
+}
+
+int main(int argc, char **argv) {
+    int status;
+    if (session_is_screen(argc, argv, &status)) return status;
+    unsetenv("TMUX"); // that the tests may run in
+    const struct CMUnitTest tests[] = {
+        IN_HOME(help_begins_with_what_counts_here),
+        IN_HOME(help_shows_colours_as_they_are),
+        IN_HOME(help_is_searched),
+        IN_HOME(the_bottom_line_names_the_keys_of_the_pane),
+        IN_HOME(every_pane_has_the_whole_frame_in_turn),
+        IN_HOME(zoom_follows_the_size),
+        IN_HOME(texts_are_as_long_as_wanted_and_scroll),
+        IN_HOME(wide_texts_stand_side_by_side),
+        IN_HOME(what_the_keys_are_on_is_copied),
+        IN_HOME(a_terminal_without_a_clipboard_says_so),
+        IN_HOME(tables_become_files),
+        IN_HOME(the_figure_becomes_a_file),
+        IN_HOME(no_file_is_replaced_unasked),
+        IN_HOME(settings_hold_from_the_start),
+        IN_HOME(changed_keys_hold_and_are_shown),
+        IN_HOME(settings_that_are_not_understood_are_told),
+        IN_HOME(colorblind_is_blue_and_orange),
+        IN_HOME(it_begins_as_it_was_left),
+        IN_HOME(a_pin_of_another_day_is_compared_with),
+        IN_HOME(what_was_kept_and_is_damaged_does_no_harm),
+        IN_HOME(each_job_is_stopped_and_goes_on),
+        IN_HOME(the_title_says_what_is_computed),
+        IN_HOME(what_took_long_is_told),
+        IN_HOME(a_newcomer_is_led_to_a_recipe),
+        IN_HOME(the_guide_stays_until_it_is_dismissed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

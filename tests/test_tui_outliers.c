@@ -1,0 +1,386 @@
+// The Outliers screen on a canvas, with the invented workbench. Its figures: |x|max is largest before down and doubles
+// from layer to layer; channel 5 is an outlier of every gate and up.
+#include <locale.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
+#include "tests/support/in_folder.h"
+#include "tui/outliers.h"
+#include "tui/screen.h"
+
+// ---- a screen -------------------------------------------------------------------------------------------------------
+
+static void update(Ui *ui) {
+    do {
+        usleep(1000);
+        workbench_update(ui->workbench);
+        ui_update(ui);
+    } while (workbench_busy(ui->workbench));
+}
+
+static void resize(Ui *ui, int rows, int cols) {
+    Error err = {0};
+    if (!ui_resize(ui, rows, cols, &err)) fail_msg("%s", err.message);
+}
+
+static void begin(Ui *ui, int rows, int cols) {
+    Error err = {0};
+    Workbench *workbench = NULL;
+    setenv("FAKE_PACE", "200", 1);
+    setenv("XDG_STATE_HOME", folder, 1);
+    if (!fake_workbench_open(&(WorkbenchOptions){0}, &workbench, &err)) fail_msg("%s", err.message);
+    if (!ui_init(ui, workbench, NULL, &err)) fail_msg("%s", err.message);
+    resize(ui, rows, cols);
+}
+
+static void end(Ui *ui) {
+    Workbench *workbench = ui->workbench;
+    ui_free(ui);
+    workbench_close(workbench);
+}
+
+static void press(Ui *ui, int code) {
+    screen_key(ui, &(Key){.code = code});
+    screen_draw(ui);
+}
+
+static const char *row_text(const Ui *ui, int row) {
+    static char text[300 * (CHARACTER_MOST + 1)];
+    size_t used = 0;
+    for (int col = 0; col < ui->canvas.cols; col++)
+        used +=
+            (size_t)snprintf(text + used, sizeof text - used, "%s", ui->canvas.cells[row * ui->canvas.cols + col].text);
+    return text;
+}
+
+// The row that begins so, behind the border; NULL: none.
+static const char *row_with(const Ui *ui, const char *text) {
+    for (int row = 0; row < ui->canvas.rows; row++) {
+        const char *shown = row_text(ui, row);
+        if (strstr(shown, text)) return shown;
+    }
+    return NULL;
+}
+
+static void expect(const Ui *ui, const char *text) {
+    if (row_with(ui, text)) return;
+    for (int row = 0; row < ui->canvas.rows; row++) fprintf(stderr, "%s\n", row_text(ui, row));
+    fail_msg("“%s” is not there", text);
+}
+
+static int count_of(const char *text, const char *what) {
+    int count = 0;
+    for (const char *at = text; at && (at = strstr(at, what)) != NULL; at += strlen(what)) count++;
+    return count;
+}
+
+// ---- tests ----------------------------------------------------------------------------------------------------------
+
+static void the_worst_is_under_the_cursor_and_blamed(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 24, 80);
+    update(&ui);
+    press(&ui, '2');
+    assert_int_equal(ui.screen, SCREEN_OUTLIERS);
+    expect(&ui, "▸down");
+    expect(&ui, "1286◂"); // with its figure, where cells are wide
+    expect(&ui, "layers.5.mlp.down_proj  64 × 192");
+    expect(&ui, "Blame the input: 75.0 % of the error.");
+    expect(&ui, "25.0 %");
+    expect(&ui, "channel 17  61.5× median, 0.33 % of tokens");
+    expect(&ui, "column 7  42.0 % of what weights err");
+    end(&ui);
+}
+
+static void channels_are_told_with_their_tokens(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 36, 120);
+    screen_draw(&ui);
+    press(&ui, '2');
+    expect(&ui, "calibrating"); // at first
+    update(&ui);
+    screen_draw(&ui);
+    assert_null(row_with(&ui, "p99.9"));
+    resize(&ui, 60, 160); // there is room for the histograms, too
+    screen_draw(&ui);
+    expect(&ui, "p99.9");
+    expect(&ui, "top 17 (1286)");
+    const SharedChannels *found = workbench_channels(ui.workbench);
+    assert_true(found->count >= 1 && found->channels[0].channel == 5);
+    char text[64];
+    snprintf(text, sizeof text, "%d/%d", found->channels[0].inputs, found->input_count);
+    const char *row = row_with(&ui, text);
+    assert_non_null(row);
+    assert_non_null(strstr(row, "70.0 %"));
+    row = strstr(strstr(row, "│") + 1, "│"); // behind the cell's pane
+    assert_int_equal(count_of(row, "·") + count_of(row, "▒") + count_of(row, "▓") + count_of(row, "█"),
+                     found->input_count);
+    end(&ui);
+}
+
+static void keys_move_over_layers_and_lines(void **state) {
+    (void)state;
+    Ui ui;
+    int line;
+    begin(&ui, 36, 120);
+    update(&ui);
+    press(&ui, KEY_FUNCTION(2));
+    press(&ui, KEY_TO_START);
+    assert_int_equal(outliers_column(&ui, &line), 0);
+    press(&ui, 'l');
+    press(&ui, KEY_ARROW_RIGHT);
+    assert_int_equal(outliers_column(&ui, &line), 2);
+    for (int i = 0; i < 9; i++) press(&ui, 'k');
+    assert_int_equal(outliers_column(&ui, &line), 2);
+    assert_int_equal(line, 0);
+    expect(&ui, "model.layers.2.self_attn.q_proj");
+    for (int i = 0; i < 9; i++) press(&ui, 'j');
+    expect(&ui, "lm_head"); // nothing else is outside of the layers
+    assert_int_equal(outliers_column(&ui, &line), 0);
+    press(&ui, 'k');
+    press(&ui, 'G');
+    assert_int_equal(outliers_column(&ui, &line), 5);
+    press(&ui, 'q');
+    assert_int_equal(ui.screen, SCREEN_LAYERS);
+    end(&ui);
+}
+
+static void n_goes_from_worst_to_worst(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 36, 120);
+    update(&ui);
+    press(&ui, '2');
+    double last = INFINITY;
+    int steps = 0;
+    for (int before = -1; ui.outliers.cell != before; steps++) {
+        before = ui.outliers.cell;
+        assert_true(outliers_cell(&ui)->value <= last);
+        last = outliers_cell(&ui)->value;
+        press(&ui, 'n');
+    }
+    assert_int_equal(steps, LINEARS);
+    expect(&ui, "the least of all");
+    for (int i = 0; i < LINEARS; i++) press(&ui, 'N');
+    expect(&ui, "the worst of all");
+    expect(&ui, "layers.5.mlp.down_proj");
+    end(&ui);
+}
+
+static void marks_and_selection_are_those_of_the_layers(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 36, 120);
+    update(&ui);
+    press(&ui, '2');
+    press(&ui, 'h');
+    press(&ui, ' ');
+    const int marked = outliers_cell(&ui)->worst;
+    assert_true(ui.rows.marked[marked] && ui.rows.marked_count == 1);
+    press(&ui, 'h');
+    expect(&ui, "•");
+    press(&ui, KEY_RETURN);
+    assert_int_equal(ui.screen, SCREEN_LAYERS);
+    assert_int_equal(ui_linear(&ui), marked - PER_LAYER);
+    press(&ui, '2');
+    assert_int_equal(outliers_cell(&ui)->worst, marked - PER_LAYER); // where one was
+    press(&ui, 'l');
+    press(&ui, ' ');
+    assert_int_equal(ui.rows.marked_count, 0);
+    // A filter does not hide what is opened.
+    snprintf(ui.rows.filter, sizeof ui.rows.filter, "q_proj");
+    rows_arrange(&ui.rows);
+    press(&ui, KEY_RETURN);
+    assert_int_equal(ui_linear(&ui), marked);
+    assert_true(rows_index(&ui.rows) >= 0);
+    end(&ui);
+}
+
+// Not quantized and not known are told apart; an older figure is not shown as if it were today's.
+static void measures_follow_the_recipe(void **state) {
+    (void)state;
+    Ui ui;
+    Error err = {0};
+    begin(&ui, 36, 120);
+    update(&ui);
+    press(&ui, '2');
+    press(&ui, 'm');
+    expect(&ui, "[|w|max]");
+    press(&ui, KEY_TAB);
+    expect(&ui, "[out dB]");
+    expect(&ui, "– not quantized");
+    press(&ui, 'm');
+    expect(&ui, "[KL alone]");
+    expect(&ui, "s quantizes each linear alone");
+    press(&ui, 's');
+    workbench_update(ui.workbench);
+    ui_update(&ui);
+    screen_draw(&ui);
+    expect(&ui, "of 42 measured, else estimates");
+    expect(&ui, "~0.0"); // the one under the cursor, too
+    update(&ui);
+    screen_draw(&ui);
+    assert_null(row_with(&ui, "estimates"));
+    assert_int_equal(ui.outliers.heat.known, LINEARS - 1);
+    expect(&ui, "±0.0");
+    press(&ui, 'm');
+    expect(&ui, "[since pin]");
+    expect(&ui, "p pins this state");
+    press(&ui, 'p');
+    const double eight = 8;
+    assert_true(workbench_set(ui.workbench, 3 * PER_LAYER + ROLE_DOWN, DIAL_BITS, &eight, &err));
+    ui_update(&ui);
+    press(&ui, 'M');
+    expect(&ui, "of an earlier setting; s studies this one");
+    press(&ui, 'M');
+    expect(&ui, "of an earlier setting");
+    update(&ui);
+    press(&ui, 'm');
+    press(&ui, 'm');
+    assert_null(row_with(&ui, "of an earlier setting"));
+    expect(&ui, "+0.0");
+    const int changed = ui.outliers.heat.map.cell_of[3 * PER_LAYER + ROLE_DOWN];
+    assert_true(ui.outliers.heat.cells[changed].value > 20);
+    for (int i = 0; i < LINEARS - 1; i++)
+        assert_int_equal(
+            shade_of(&ui.outliers.heat.scale, ui.outliers.heat.cells[ui.outliers.heat.map.cell_of[i]].value),
+            ui.outliers.heat.map.cell_of[i] == changed ? 0 : 1);
+    press(&ui, 'm');
+    expect(&ui, "[|x|max]");
+    end(&ui);
+}
+
+static void the_mouse_chooses_cells_and_measures(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 36, 120);
+    update(&ui);
+    press(&ui, '2');
+    const int cell = ui.outliers.cell;
+    for (int i = 0; i < ui.hit_count; i++) {
+        const Hit hit = ui.hits[i];
+        if (hit.kind != HIT_CELLS) continue;
+        screen_key(&ui, &(Key){.code = KEY_MOUSE_EVENT,
+                               .action = MOUSE_PRESS,
+                               .row = hit.rect.row + ui.outliers.height,
+                               .col = hit.rect.col + 4 * hit.value});
+        break;
+    }
+    assert_int_not_equal(ui.outliers.cell, cell);
+    assert_int_equal(outliers_cell(&ui)->worst, 4 * PER_LAYER + ROLE_K);
+    for (int i = 0; i < ui.hit_count; i++) {
+        if (ui.hits[i].kind == HIT_MEASURE && ui.hits[i].value == HEAT_ERROR)
+            screen_key(&ui, &(Key){.code = KEY_MOUSE_EVENT,
+                                   .action = MOUSE_PRESS,
+                                   .row = ui.hits[i].rect.row,
+                                   .col = ui.hits[i].rect.col});
+    }
+    assert_int_equal(ui.outliers.measure, HEAT_ERROR);
+    end(&ui);
+}
+
+// Shades are digits there; nothing needs a colour.
+static void ascii_has_digits(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 24, 80);
+    ui.canvas.ascii = true;
+    update(&ui);
+    press(&ui, '2');
+    expect(&ui, ">down");
+    const Hit *cells = ui.hits;
+    while (cells->kind != HIT_CELLS) cells++;
+    const Cell *down = &ui.canvas.cells[(cells->rect.row + 6) * ui.canvas.cols + cells->rect.col];
+    assert_string_equal(down[0].text, "2");
+    assert_string_equal(down[5 * cells->value].text, "5");
+    for (int r = 0; r < ui.canvas.rows; r++) {
+        for (const char *at = row_text(&ui, r); *at; at++) assert_true((unsigned char)*at < 128);
+    }
+    end(&ui);
+}
+
+// ---- other shapes ---------------------------------------------------------------------------------------------------
+
+static ModelStructure *structure_of(int layers, int experts) {
+    const int per_layer = 2 + 2 * experts, count = layers * per_layer + 3;
+    ModelStructure *s = array_new(1, sizeof *s);
+    s->linears = array_new((size_t)count, sizeof *s->linears);
+    for (int i = 0; i < count - 3; i++) {
+        const int nth = i % per_layer;
+        s->linears[i] = (Linear){.role = nth == 0   ? ROLE_QKV
+                                         : nth == 1 ? ROLE_O
+                                         : nth % 2  ? ROLE_DOWN
+                                                    : ROLE_GATE_UP,
+                                 .layer = i / per_layer,
+                                 .expert = nth < 2 ? -1 : (nth - 2) / 2};
+    }
+    for (int i = count - 3; i < count; i++) s->linears[i] = (Linear){.role = ROLE_OTHER, .layer = -1, .expert = -1};
+    s->linear_count = count;
+    s->config.layers = layers;
+    return s;
+}
+
+static void experts_share_a_cell(void **state) {
+    (void)state;
+    Error err = {0};
+    ModelStructure *s = structure_of(4, 16);
+    LinearMap map;
+    assert_true(linear_map_new(s, &map, &err));
+    assert_int_equal(map.line_count, 5); // down, qkv, gate_up of roles in their order, o, and outside
+    assert_int_equal(map.columns, 4);
+    assert_int_equal(map.cell_of[2], map.cell_of[4]);
+    assert_int_not_equal(map.cell_of[2], map.cell_of[3]);
+    assert_int_equal(map.cell_of[2] + 1, map.cell_of[2 + 34]); // the next layer
+    assert_true(map.lines[4].outside && !map.lines[3].outside);
+    assert_int_equal(map.cell_of[s->linear_count - 1], 4 * map.columns + 2);
+    linear_map_free(&map);
+    free(s->linears);
+    free(s);
+}
+
+// At every size all lies inside, whatever the cursor is on; wide models scroll.
+static void every_size_draws(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 24, 80);
+    update(&ui);
+    press(&ui, '2');
+    for (int rows = 5; rows <= 100; rows += 7) {
+        for (int cols = 20; cols <= 300; cols += 23) {
+            resize(&ui, rows, cols);
+            press(&ui, 'n');
+            press(&ui, 'm');
+            if (!ui.layout.fits) continue;
+            const OutliersLayout l = layout_outliers(&ui.layout, ui.outliers.heat.map.line_count);
+            assert_true(l.map.row + l.map.rows < l.cell.row && l.cell.rows >= 8 && l.lines >= 1);
+            assert_true(l.cell.col + l.cell.cols < l.channels.col && l.channels.cols > 20);
+            assert_int_equal(l.channels.col + l.channels.cols, cols - 1);
+            assert_int_equal(l.cell.row + l.cell.rows, rows - 1);
+        }
+    }
+    end(&ui);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(the_worst_is_under_the_cursor_and_blamed),
+        IN_FOLDER(channels_are_told_with_their_tokens),
+        IN_FOLDER(keys_move_over_layers_and_lines),
+        IN_FOLDER(n_goes_from_worst_to_worst),
+        IN_FOLDER(marks_and_selection_are_those_of_the_layers),
+        IN_FOLDER(measures_follow_the_recipe),
+        IN_FOLDER(the_mouse_chooses_cells_and_measures),
+        IN_FOLDER(ascii_has_digits),
+        IN_FOLDER(experts_share_a_cell),
+        IN_FOLDER(every_size_draws),
+    };
+    setlocale(LC_CTYPE, "C.UTF-8");
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,238 @@
+// The Trials screen.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+// In place of the real one, in this program only.
+#include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
+#include "tests/support/tui_session.h"
+
+// The text of the row of the table with this number; owned by the caller, NULL when it is not there.
+static char *table_row(Screen *s, const char *words) {
+    int row, col;
+    return screen_find(s, words, &row, &col) ? screen_row(s, row) : NULL;
+}
+
+typedef struct RowHas {
+    const char *row, *text;
+} RowHas;
+
+static bool row_has(Screen *s, const void *context) {
+    const RowHas *wanted = context;
+    char *row = table_row(s, wanted->row);
+    const bool has = row && strstr(row, wanted->text);
+    free(row);
+    return has;
+}
+
+static void expect_row(Screen *s, const char *row, const char *text) {
+    if (!screen_wait(s, row_has, &(RowHas){row, text})) fail_with_screen(s, text);
+}
+
+// Three states: the start, fewer bits, and from the start again more. A row has all that it will have once it has a
+// speed.
+static Screen *start_with_rows(int rows, int cols, const char *option) {
+    Screen *s = start_with(rows, cols, option, "FAKE_PACE=8");
+    const bool narrow = cols < 100; // without speeds
+    expect(s, "p99.9");
+    key(s, "3");
+    expect_row(s, "   1 start", narrow ? "97.9" : "×");
+    key(s, ":set weight-bits 3\r");
+    expect_row(s, "   2 bits 4", narrow ? "91.6" : "×");
+    key(s, "u:set weight-bits 8\r");
+    expect_row(s, "from 1: bits 4", narrow ? "100 %" : "×");
+    return s;
+}
+
+static void every_state_is_a_row(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(36, 120, NULL);
+    expect_row(s, "from 1: bits 4 → 8", "▸ B●◆    3 ");
+    expect_row(s, "from 1: bits 4 → 8", "✓");
+    expect_row(s, "   2 bits 4 → 3", "✗");
+    expect_row(s, "   1 start", " A  ");
+    expect_row(s, "   1 start", "4.31");
+    assert_true(screen_has(s, "against A"));
+    quit(s);
+}
+
+static void two_are_compared_with_their_texts(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(36, 120, NULL);
+    expect(s, "A  1: start");
+    expect(s, "B  3: bits 4 → 8");
+    expect(s, "▸ looked");
+    assert_false(screen_has(s, "▸ sang"));
+    key(s, "jb"); // the row of three bits is B
+    expect(s, "B  2: bits 4 → 3");
+    expect(s, "▸ sang");
+    expect(s, "A and B part at token 9");
+    key(s, "ka");
+    expect(s, "A  3: bits 4 → 8");
+    expect_row(s, "from 1: bits 4 → 8", "▸A ●◆");
+    key(s, "d");
+    expect(s, "From A to B");
+    expect(s, "bits 8 → 3");
+    expect(s, "bits/weight 8.");
+    key(s, ESCAPE);
+    expect_gone_text(s, "From A to B");
+    key(s, "a"); // takes it back
+    expect(s, "A  1: start");
+    quit(s);
+}
+
+static void tokens_say_how_sure_they_were(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(36, 120, NULL);
+    key(s, "\t\t\t"); // base, A, B
+    expect(s, "token 1 of 21: B “ Mira” 92");
+    for (int i = 0; i < 8; i++) key(s, "l");
+    expect(s, "token 9 of 21: B “ looked” 92.0 % · base “ waited” 92.0 % · A “ looked”");
+    key(s, "l");
+    expect(s, "token 10 of 21: B “ for” 37.0 % · A “ for” 37.0 %");
+    key(s, "G");
+    expect(s, "token 21 of 21");
+    key(s, "gh");
+    expect(s, "token 1 of 21");
+    key(s, ESCAPE);
+    expect(s, "underlined: less than 50 % sure");
+    quit(s);
+}
+
+static void a_row_gives_its_recipe_back(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(36, 120, NULL);
+    key(s, "j\r");
+    expect(s, "the recipe of row 2; u undoes it");
+    expect_row(s, "   2 bits 4 → 3", "▸ B●");
+    key(s, "u");
+    expect_row(s, "from 1: bits 4 → 8", "B●");
+    key(s, "\r");
+    expect(s, "this is the present recipe");
+    quit(s);
+}
+
+static void a_state_on_its_way_is_shown_as_such(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL); // at the pace of people
+    settle(s);
+    key(s, "3");
+    expect_row(s, "start", "×");
+    key(s, ":set weight-bits 2\r");
+    expect(s, "B  now, not measured yet");
+    expect_row(s, "bits 4 → 2", "…");
+    expect_row(s, "   2 bits 4 → 2", "✗");
+    quit(s);
+}
+
+static void rows_are_named_and_forgotten(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(36, 120, NULL);
+    key(s, "jnfor Monday\r");
+    expect(s, "“for Monday” bits 4 → 3");
+    key(s, "n");
+    expect(s, "note to row 2: for Monday");
+    key(s, "\x15\r");
+    expect_gone_text(s, "“for Monday”");
+    key(s, "D");
+    expect(s, "row 2 is forgotten");
+    expect_gone_text(s, "  2 bits 4 → 3");
+    key(s, "gD");
+    expect(s, "the present state stays");
+    quit(s);
+}
+
+static bool first_is(Screen *s, const void *words) {
+    char *row = screen_row(s, 3);
+    const bool is = row && strstr(row, words);
+    free(row);
+    return is;
+}
+
+static void expect_first(Screen *s, const char *words) {
+    if (!screen_wait(s, first_is, words)) fail_with_screen(s, words);
+}
+
+static void rows_are_sorted_by_any_column(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(36, 120, NULL);
+    expect_first(s, "bits 4 → 8");
+    key(s, "s");
+    expect(s, "by bits/w");
+    expect_first(s, "bits 4 → 3");
+    key(s, "S");
+    expect(s, "largest first");
+    expect_first(s, "bits 4 → 8");
+    click_on(s, " top-1");
+    expect(s, "by top-1");
+    expect_first(s, "bits 4 → 8");
+    click_on(s, "KL");
+    expect(s, "by KL");
+    expect_first(s, "bits 4 → 8");
+    quit(s);
+}
+
+static void small_and_plain_terminals_show_it_all(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(24, 80, "--ascii");
+    expect_row(s, "1: bits 4 -> 8", "o@");
+    expect_row(s, "   1 start", " A  ");
+    expect(s, "A  1: start");
+    expect(s, "B  3: bits 4 -> 8");
+    expect(s, ">"); // where it parts
+    key(s, "\t");   // the base takes A's place
+    expect(s, "base");
+    expect_gone_text(s, "A  1: start");
+    quit(s);
+}
+
+static void the_base_stands_in_for_what_is_not_there(void **state) {
+    (void)state;
+    Screen *s = start_with(24, 80, NULL, "FAKE_PACE=8");
+    expect(s, "p99.9");
+    key(s, "3");
+    expect_row(s, "   1 start", "97.9");
+    expect(s, "base");
+    expect(s, "B  1: start");
+    key(s, "\t\t");
+    expect(s, "A  1: start");
+    quit(s);
+}
+
+static void a_large_terminal_has_a_plot(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(60, 200, NULL);
+    expect(s, "KL against bits per weight");
+    expect(s, "● now");
+    int top = 0, col = 0, bottom = 0;
+    assert_true(screen_find(s, "KL against", &top, &col) && screen_find(s, "standard error of KL", &bottom, &col));
+    assert_true(bottom > top + 10);
+    expect(s, "base");
+    expect(s, "A  1: start");
+    expect(s, "B  3: bits");
+    quit(s);
+}
+
+int main(int argc, char **argv) {
+    int status;
+    if (session_is_screen(argc, argv, &status)) return status;
+    const struct CMUnitTest tests[] = {
+        IN_HOME(every_state_is_a_row),
+        IN_HOME(two_are_compared_with_their_texts),
+        IN_HOME(tokens_say_how_sure_they_were),
+        IN_HOME(a_row_gives_its_recipe_back),
+        IN_HOME(a_state_on_its_way_is_shown_as_such),
+        IN_HOME(rows_are_named_and_forgotten),
+        IN_HOME(rows_are_sorted_by_any_column),
+        IN_HOME(small_and_plain_terminals_show_it_all),
+        IN_HOME(the_base_stands_in_for_what_is_not_there),
+        IN_HOME(a_large_terminal_has_a_plot),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,13 @@
+// What is computed in the background: a list of it over the screen, where each can be stopped by itself and goes on
+// where it was; and what is told of it elsewhere: the title of the terminal, and a bell when something long has ended.
+#pragma once
+
+#include "tui/ui.h"
+
+void jobs_show(Ui *ui, int unused);
+void jobs_draw(Ui *ui);
+void jobs_key(Ui *ui, const Key *key);
+
+// Looks at what has begun and ended since the last call, at `now` seconds. True when a job has ended that took long.
+bool jobs_watch(Ui *ui, double now);
+void jobs_title(const Ui *ui, char *out, size_t size); // "43 % scoring - storyteller - quantdial"

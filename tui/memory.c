@@ -1,0 +1,176 @@
+#include "tui/memory.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "tui/screen.h"
+
+#define VERSION 1
+#define FILE_MOST (64 << 20)
+
+static char *memory_path(const Ui *ui, bool make) {
+    char *state = folder_state(), *folder = state ? path_join(state, "sessions") : NULL, *path = NULL;
+    if (folder && ui->unsaved.name && (!make || folder_make(folder, NULL)) &&
+        asprintf(&path, "%s/%s.json", folder, ui->unsaved.name) < 0)
+        path = NULL;
+    free(folder);
+    free(state);
+    return path;
+}
+
+static const char *linear_name(const Ui *ui, int linear) {
+    return workbench_structure(ui->workbench)->linears[linear].name;
+}
+
+// ---- keeping ------------------------------------------------------------------------------------------------------
+
+static void add_marks(const Ui *ui, cJSON *json) {
+    cJSON *marks = cJSON_AddArrayToObject(json, "marks");
+    for (int i = 0; ui->rows.marked_count && i < workbench_structure(ui->workbench)->linear_count; i++) {
+        if (ui->rows.marked[i]) cJSON_AddItemToArray(marks, cJSON_CreateString(linear_name(ui, i)));
+    }
+}
+
+static void add_pin(const Ui *ui, cJSON *json) {
+    const Pin *pin = &ui->pin;
+    if (!pin->set) return;
+    cJSON *out = cJSON_AddObjectToObject(json, "pin");
+    cJSON_AddStringToObject(out, "text", workbench_text(ui->workbench, TEXT_EVALUATION));
+    cJSON_AddNumberToObject(out, "bytes", pin->bytes);
+    cJSON_AddNumberToObject(out, "bits", pin->bits_per_weight);
+    if (pin->accuracy_known) {
+        cJSON_AddNumberToObject(out, "tokens", (double)pin->accuracy.tokens);
+        cJSON_AddNumberToObject(out, "ppl", pin->accuracy.ppl);
+        cJSON_AddNumberToObject(out, "kl", pin->accuracy.kl_mean);
+        cJSON_AddNumberToObject(out, "top1", pin->accuracy.top1);
+    }
+    if (pin->speed_known) {
+        cJSON_AddNumberToObject(out, "speed", pin->speed.median);
+        cJSON_AddNumberToObject(out, "slowest", pin->speed.least);
+        cJSON_AddNumberToObject(out, "fastest", pin->speed.most);
+    }
+}
+
+bool memory_keep(const Ui *ui, Error *err) {
+    char *path = memory_path(ui, true);
+    cJSON *json = path ? cJSON_CreateObject() : NULL;
+    if (!json) return error_set(err, "how the screen was left cannot be kept");
+    cJSON_AddNumberToObject(json, "quantdial_session", VERSION);
+    cJSON_AddStringToObject(json, "screen", screen_table[ui->screen].title);
+    cJSON_AddStringToObject(json, "sort", column_table[ui->rows.sort].name);
+    cJSON_AddBoolToObject(json, "reverse", ui->rows.reversed);
+    cJSON_AddStringToObject(json, "filter", ui->rows.filter);
+    if (ui->rows.moved && ui_linear(ui) >= 0) cJSON_AddStringToObject(json, "selected", linear_name(ui, ui_linear(ui)));
+    cJSON_AddStringToObject(json, "dial", dial_table[ui->dial].option);
+    cJSON_AddStringToObject(json, "prompt", workbench_prompt(ui->workbench));
+    cJSON_AddNumberToObject(json, "tokens", (double)workbench_tokens(ui->workbench));
+    add_marks(ui, json);
+    add_pin(ui, json);
+    char *text = json_print(json);
+    const bool ok = text ? file_write(path, text, strlen(text), err) : error_memory(err, "how the screen was left");
+    cJSON_Delete(json);
+    free(text);
+    free(path);
+    return ok;
+}
+
+// ---- restoring ----------------------------------------------------------------------------------------------------
+
+static const char *word_of(const cJSON *json, const char *key) {
+    const char *text = NULL;
+    return json_string(json, key, NULL, &text, NULL) && text ? text : "";
+}
+
+static double number_of(const cJSON *json, const char *key) {
+    double number = NAN;
+    return json_number(json, key, NAN, &number, NULL) ? number : NAN;
+}
+
+// Names stand in the model's order, so one walk finds them all.
+static int find_linear(const Ui *ui, const char *name, int from) {
+    const int count = workbench_structure(ui->workbench)->linear_count;
+    while (from < count && strcmp(linear_name(ui, from), name) != 0) from++;
+    return from;
+}
+
+static void restore_rows(Ui *ui, const cJSON *json) {
+    Rows *rows = &ui->rows;
+    const int column = rows_column_named(word_of(json, "sort")),
+              count = workbench_structure(ui->workbench)->linear_count;
+    if (column >= 0) {
+        rows->sort = (Column)column;
+        rows->reversed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "reverse"));
+    }
+    rows_set_filter(rows, word_of(json, "filter"), NULL);
+    int at = 0;
+    const cJSON *marks = cJSON_GetObjectItemCaseSensitive(json, "marks");
+    for (const cJSON *mark = cJSON_IsArray(marks) ? marks->child : NULL; mark; mark = mark->next) {
+        const int linear = cJSON_IsString(mark) ? find_linear(ui, mark->valuestring, at) : count;
+        if (linear < count) rows_mark(rows, at = linear, true);
+    }
+    rows_arrange(rows);
+    const int selected = find_linear(ui, word_of(json, "selected"), 0);
+    if (selected < count) { // though a filter of figures may leave it out until these are there
+        rows->selected = selected;
+        rows->moved = true;
+    }
+    rows_arrange(rows);
+}
+
+// Figures on another text cannot be compared; those on fewer tokens are not, either (panel_effect.c).
+static void restore_pin(Ui *ui, const cJSON *pin) {
+    if (!cJSON_IsObject(pin)) return;
+    ui_unpin(ui);
+    ui->pin = (Pin){.set = true,
+                    .turn = UINT64_MAX, // of no turn of today
+                    .bytes = number_of(pin, "bytes"),
+                    .bits_per_weight = number_of(pin, "bits"),
+                    .accuracy = {.tokens = (uint64_t)fmax(number_of(pin, "tokens"), 0),
+                                 .ppl = number_of(pin, "ppl"),
+                                 .kl_mean = number_of(pin, "kl"),
+                                 .top1 = number_of(pin, "top1")},
+                    .speed = {number_of(pin, "speed"), number_of(pin, "slowest"), number_of(pin, "fastest")}};
+    ui->pin.speed_known = ui->pin.speed.median > 0;
+    ui->pin.accuracy_known = ui->pin.accuracy.tokens > 0 && ui->pin.accuracy.kl_mean >= 0 &&
+                             strcmp(word_of(pin, "text"), workbench_text(ui->workbench, TEXT_EVALUATION)) == 0;
+    if (isnan(ui->pin.bytes) || isnan(ui->pin.bits_per_weight)) ui_unpin(ui);
+}
+
+static void restore_texts(Ui *ui, const cJSON *json, bool prompt, bool tokens) {
+    const double count = number_of(json, "tokens");
+    const char *text = word_of(json, "prompt");
+    if (prompt && *text && strcmp(text, workbench_prompt(ui->workbench)) != 0)
+        workbench_set_prompt(ui->workbench, text);
+    if (tokens && count >= 1 && count <= TEXT_TOKENS_MOST && (size_t)count != workbench_tokens(ui->workbench))
+        workbench_set_tokens(ui->workbench, (size_t)count);
+}
+
+static void restore_all(Ui *ui, const cJSON *json, bool prompt, bool tokens) {
+    if (number_of(json, "quantdial_session") != VERSION) return;
+    const int dial = dial_find(word_of(json, "dial"));
+    if (dial >= 0) ui->dial = (Dial)dial;
+    restore_rows(ui, json);
+    restore_texts(ui, json, prompt, tokens);
+    restore_pin(ui, cJSON_GetObjectItemCaseSensitive(json, "pin"));
+    for (int kind = 0; kind < SCREEN_COUNT; kind++) {
+        if (strcmp(screen_table[kind].title, word_of(json, "screen")) == 0) screen_go(ui, (ScreenKind)kind);
+    }
+    if ((*ui->rows.filter || ui->rows.marked_count || ui->pin.set || ui->screen != SCREEN_LAYERS) &&
+        ui->prompt == PROMPT_NONE && !*ui->message.text)
+        ui_say(ui, "as you left it; --fresh starts without filter, marks and pin");
+}
+
+void memory_restore(Ui *ui, bool prompt, bool tokens) {
+    char *path = memory_path(ui, false), *text = NULL;
+    size_t size = 0;
+    const bool there = path && file_exists(path) && file_read(path, FILE_MOST, &text, &size, NULL);
+    cJSON *json = there ? json_parse(text, size, NULL) : NULL;
+    if (json) restore_all(ui, json, prompt, tokens);
+    cJSON_Delete(json);
+    free(text);
+    free(path);
+}

@@ -1,0 +1,547 @@
+// The Outliers screen: a map of all linears, what the one under the cursor suffers from, and channels that are outliers
+// in many layers.
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tui/format.h"
+#include "tui/outliers.h"
+#include "tui/panels.h"
+#include "tui/screen.h"
+#include "tui/wrap.h"
+
+// Shades can be told without colours, and digits without shades.
+static const char *const shades[SHADES] = {"·", "░", "▒", "▓", "█"};
+static const char *const digits[SHADES] = {"1", "2", "3", "4", "5"};
+static const Style level_styles[SHADES] = {MEANING_FAINT, MEANING_STATIC, MEANING_LAE, MEANING_TAIL, MEANING_TOKEN};
+
+static const char *shade(const Ui *ui, int level) { return ui->canvas.ascii ? digits[level] : shades[level]; }
+
+// A figure of an earlier setting.
+static bool is_stale(const Ui *ui) {
+    const uint64_t turn = workbench_turn(ui->workbench), study = workbench_sensitivity(ui->workbench)->turn;
+    switch (ui->outliers.measure) {
+    case HEAT_ERROR:
+    case HEAT_CHANGE: return workbench_effect(ui->workbench)->sqnr_turn != turn;
+    case HEAT_KL: return study && study != turn;
+    case HEAT_RANGE:
+    case HEAT_WEIGHT_MAX:
+    case HEAT_MEASURES: break;
+    }
+    return false;
+}
+
+// ".0121", in as few columns as a cell has.
+static Short divergence_text(double value) {
+    Short whole, out;
+    snprintf(whole.text, sizeof whole.text, value > 0 && value < 5e-5 ? "%.0e" : "%.4f", value);
+    snprintf(out.text, sizeof out.text, "%s", whole.text + (strncmp(whole.text, "0.", 2) == 0));
+    return out;
+}
+
+static Short value_text(HeatMeasure measure, double value) {
+    if (isinf(value) && measure == HEAT_WEIGHT_MAX) return (Short){"nonfin"};
+    if (measure == HEAT_ERROR) return format_decibel(value);
+    if (measure == HEAT_KL) return divergence_text(value);
+    if (measure == HEAT_CHANGE) return format_change(value, 1, "");
+    return format_figure(value, 3);
+}
+
+// ---- the map ------------------------------------------------------------------------------------------------------
+
+// Where cells stand.
+typedef struct CellGrid {
+    Rect cells;         // of the map, all that are seen
+    int label;          // columns of a label
+    int width, height;  // of a cell
+    int columns, lines; // that are seen
+} CellGrid;
+
+#define CELL_COLS_MOST 12
+#define FIGURE_COLS 8      // of a cell, with a blank before, and mark and blank after
+#define CELL_COLS_FIGURE 9 // from here on there is room for the figure beside the shade
+
+static CellGrid grid_of(const Ui *ui, const OutliersLayout *l) {
+    const HeatMap *heat = &ui->outliers.heat;
+    CellGrid g = {.label = 6, .height = l->height, .lines = l->lines};
+    for (int i = 0; i < heat->map.line_count; i++) {
+        const int width = canvas_width(&ui->canvas, heat->map.lines[i].title);
+        if (width > g.label) g.label = width;
+    }
+    g.label += 3;
+    g.cells = (Rect){l->map.row + 2, l->map.col + g.label, l->lines * l->height, l->map.cols - g.label - 1};
+    g.width = g.cells.cols / heat->map.columns;
+    if (g.width > CELL_COLS_MOST) g.width = CELL_COLS_MOST;
+    if (g.width < 1) g.width = 1;
+    g.columns = g.cells.cols / g.width < heat->map.columns ? g.cells.cols / g.width : heat->map.columns;
+    g.cells.cols = g.columns * g.width;
+    return g;
+}
+
+static int scrolled(int first, int cursor, int seen, int count) {
+    if (cursor < first) first = cursor;
+    if (cursor >= first + seen) first = cursor - seen + 1;
+    return first > count - seen ? count - seen : first;
+}
+
+static void scroll(Ui *ui, const CellGrid *g) {
+    int line;
+    const int column = outliers_column(ui, &line);
+    ui->outliers.first_column = scrolled(ui->outliers.first_column, column, g->columns, ui->outliers.heat.map.columns);
+    ui->outliers.first_line = scrolled(ui->outliers.first_line, line, g->lines, ui->outliers.heat.map.line_count);
+}
+
+static bool is_on_its_way(const Ui *ui, JobKind kind) {
+    JobView job;
+    workbench_job(ui->workbench, kind, &job);
+    return job.state == JOB_RUNNING || job.state == JOB_WAITING;
+}
+
+static void pen_stale(const Ui *ui, Pen *pen) {
+    const bool waits = ui->outliers.measure != HEAT_KL || is_on_its_way(ui, JOB_SENSITIVITY);
+    if (waits)
+        pen_text(pen, MEANING_FAINT, "%s of an earlier setting  ", ui_spinner(ui));
+    else
+        pen_text(pen, MEANING_CHANGED, "of an earlier setting; s studies this one  ");
+}
+
+static void draw_measures(Ui *ui, Rect line) {
+    Pen pen = pen_at(&ui->canvas, rect_inset(line, 1));
+    for (int i = 0; i < HEAT_MEASURES; i++) {
+        const bool shown = i == (int)ui->outliers.measure;
+        const int from = pen.col;
+        pen_text(&pen, shown ? MEANING_FOCUS | STYLE_BOLD : MEANING_FAINT, shown ? "[%s]" : " %s ",
+                 heat_table[i].title);
+        ui_hit(ui, (Rect){line.row, from, 1, pen.col - from}, HIT_MEASURE, i);
+        pen_text(&pen, MEANING_TEXT, " ");
+    }
+    if (is_stale(ui)) pen_stale(ui, &pen);
+    pen_text(&pen, MEANING_FAINT, "  %s", heat_table[ui->outliers.measure].help);
+}
+
+// Layers as far as their numbers find room; that of the cursor always.
+static void draw_axis(Ui *ui, const CellGrid *g, Rect line) {
+    static const int steps[] = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
+    int cursor_line, step = 0;
+    const int cursor = outliers_column(ui, &cursor_line);
+    char text[16];
+    const int needed = snprintf(text, sizeof text, "%d", ui->outliers.heat.map.columns) + 1;
+    while (steps[step] * g->width < needed) step++;
+    canvas_text(&ui->canvas, line.row, line.col + 3, g->label, MEANING_FAINT, "layer");
+    const int here = (cursor - ui->outliers.first_column) * g->width;
+    for (int i = 0; i < g->columns; i++) {
+        const int column = ui->outliers.first_column + i, at = i * g->width;
+        const bool under = at > here - needed && at < here + needed;
+        if (column % steps[step] || (under && at != here)) continue;
+        snprintf(text, sizeof text, "%d", column);
+        canvas_text(&ui->canvas, line.row, g->cells.col + at, line.col + line.cols - g->cells.col - at, MEANING_FAINT,
+                    text);
+    }
+    snprintf(text, sizeof text, "%d", cursor);
+    int col = g->cells.col + here;
+    if (col + needed > line.col + line.cols) col = line.col + line.cols - needed + 1;
+    canvas_text(&ui->canvas, line.row, col, needed, MEANING_ACCENT, text);
+}
+
+static bool is_left_alone(const Ui *ui, int linear) {
+    return !workbench_plan(ui->workbench)->decisions[linear].quantized;
+}
+
+// "·", "▒▒•", "█ 1286◂": shades, and where there is room the figure; the last column says marked, or cursor.
+static void draw_cell(Ui *ui, const CellGrid *g, Rect place, int index, int marked) {
+    const HeatCell *cell = &ui->outliers.heat.cells[index];
+    const int level = shade_of(&ui->outliers.heat.scale, cell->value);
+    const bool cursor = index == ui->outliers.cell;
+    if (!cell->linears) return;
+    const bool alone = ui->outliers.measure >= HEAT_ERROR && is_left_alone(ui, cell->worst);
+    const char *text = level >= 0 ? shade(ui, level) : alone ? "–" : "?";
+    Style style = level >= 0 ? level_styles[level] : MEANING_FAINT;
+    if (is_stale(ui)) style |= STYLE_DIM;
+    if (g->width == 1) {
+        if (marked) style |= STYLE_UNDERLINE;
+        canvas_text(&ui->canvas, place.row, place.col, 1, cursor ? MEANING_ACCENT : style, cursor ? "◆" : text);
+        return;
+    }
+    const bool figure = g->width >= CELL_COLS_FIGURE;
+    const int tail = g->width - (figure ? 2 : 1);
+    const int wide = ui->canvas.ascii || level < 0 ? 1 : figure ? g->width - FIGURE_COLS : tail;
+    for (int i = 0; i < wide * place.rows; i++)
+        canvas_text(&ui->canvas, place.row + i / wide, place.col + i % wide, 1, style, text);
+    if (figure && level >= 0) {
+        const Short value = value_text(ui->outliers.measure, cell->value);
+        canvas_right(&ui->canvas, place.row, place.col + tail - 5, 5, style, value.text);
+    }
+    if (cursor)
+        canvas_text(&ui->canvas, place.row, place.col + tail, 1, MEANING_ACCENT, "◂");
+    else if (marked)
+        canvas_text(&ui->canvas, place.row, place.col + tail, 1, MEANING_CHANGED, "•");
+}
+
+static int marked_in(const Ui *ui, int index) {
+    const HeatMap *heat = &ui->outliers.heat;
+    const HeatCell *cell = &heat->cells[index];
+    if (cell->linears == 1) return ui->rows.marked[cell->first];
+    int marked = 0, left = ui->rows.marked_count ? cell->linears : 0;
+    for (int i = cell->first; left > 0; i++) {
+        if (heat->map.cell_of[i] != index) continue;
+        marked += ui->rows.marked[i];
+        left--;
+    }
+    return marked;
+}
+
+static void draw_lines(Ui *ui, const CellGrid *g) {
+    const HeatMap *heat = &ui->outliers.heat;
+    int cursor_line;
+    outliers_column(ui, &cursor_line);
+    for (int y = 0; y < g->lines; y++) {
+        const int line = ui->outliers.first_line + y, row = g->cells.row + y * g->height,
+                  left = g->cells.col - g->label;
+        const bool here = line == cursor_line;
+        if (here) canvas_text(&ui->canvas, row, left + 1, 1, MEANING_ACCENT, "▸");
+        canvas_text(&ui->canvas, row, left + 2, g->label - 2, here ? MEANING_ACCENT : MEANING_TEXT,
+                    heat->map.lines[line].title);
+        for (int x = 0; x < g->columns; x++) {
+            const int index = line * heat->map.columns + ui->outliers.first_column + x;
+            draw_cell(ui, g, (Rect){row, g->cells.col + x * g->width, g->height, g->width}, index,
+                      marked_in(ui, index));
+        }
+    }
+    const int left = g->cells.col - g->label, last = g->cells.row + (g->lines - 1) * g->height;
+    if (ui->outliers.first_line > 0) canvas_text(&ui->canvas, g->cells.row, left, 1, MEANING_ACCENT, "▲");
+    if (ui->outliers.first_line + g->lines < heat->map.line_count)
+        canvas_text(&ui->canvas, last, left, 1, MEANING_ACCENT, "▼");
+    if (ui->outliers.first_column > 0)
+        canvas_text(&ui->canvas, g->cells.row - 1, g->cells.col - 1, 1, MEANING_ACCENT, "‹");
+    if (ui->outliers.first_column + g->columns < heat->map.columns)
+        canvas_text(&ui->canvas, g->cells.row - 1, g->cells.col + g->cells.cols, 1, MEANING_ACCENT, "›");
+    ui_hit(ui, g->cells, HIT_CELLS, g->width);
+}
+
+static Short edge_text(const HeatMap *heat, int edge) {
+    if (heat->measure == HEAT_CHANGE) return format_change(heat->scale.edges[edge], 1, "");
+    Short out;
+    snprintf(out.text, sizeof out.text, "%.3g", heat->scale.edges[edge]);
+    return out;
+}
+
+// Nothing is known yet: what it waits for, be it the user.
+static void draw_unknown(Ui *ui, Rect line) {
+    static const JobKind finds[HEAT_MEASURES] = {[HEAT_RANGE] = JOB_CALIBRATE,
+                                                 [HEAT_WEIGHT_MAX] = JOB_WEIGHTS,
+                                                 [HEAT_ERROR] = JOB_ERRORS,
+                                                 [HEAT_KL] = JOB_SENSITIVITY,
+                                                 [HEAT_CHANGE] = JOB_ERRORS};
+    const HeatMeasure measure = ui->outliers.measure;
+    const char *key = NULL;
+    if (measure == HEAT_CHANGE && !ui->pin.set) key = "nothing to compare with: p pins this state, then turn a dial";
+    if (measure == HEAT_KL && !is_on_its_way(ui, JOB_SENSITIVITY))
+        key = "not studied yet: s quantizes each linear alone; estimates come first";
+    if (key)
+        canvas_fit(&ui->canvas, line.row, line.col + 1, line.cols - 2, MEANING_CHANGED, key);
+    else
+        panel_waiting_draw(ui, line, finds[measure]);
+}
+
+// How much of what is shown is an estimate.
+static void pen_study(const Ui *ui, Pen *pen) {
+    const SensitivityView *study = workbench_sensitivity(ui->workbench);
+    if (study->measured < study->count)
+        pen_text(pen, MEANING_CHANGED, "%d of %d measured, else estimates   ", study->measured, study->count);
+}
+
+// "· ≤2.4  ░ ≤8  …  █ >110".
+static void draw_scale(Ui *ui, Rect line) {
+    const HeatMap *heat = &ui->outliers.heat;
+    Pen pen = pen_at(&ui->canvas, rect_inset(line, 1));
+    if (!heat->known) {
+        draw_unknown(ui, line);
+        return;
+    }
+    const bool falling = heat_table[heat->measure].falling;
+    for (int i = 0; i < SHADES; i++) {
+        pen_text(&pen, level_styles[i], "%s ", shade(ui, i));
+        if (i == SHADES - 1)
+            pen_text(&pen, MEANING_FAINT, "%s%s  worst   ", falling ? "<" : ">", edge_text(heat, i - 1).text);
+        else
+            pen_text(&pen, MEANING_FAINT, "%s%s  ", falling ? "≥" : "≤", edge_text(heat, i).text);
+    }
+    if (heat->measure == HEAT_KL) pen_study(ui, &pen);
+    if (ui->rows.marked_count) pen_text(&pen, MEANING_CHANGED, "• %d marked   ", ui->rows.marked_count);
+    if (heat->measure >= HEAT_ERROR) pen_text(&pen, MEANING_FAINT, "– not quantized");
+}
+
+static void draw_map(Ui *ui, const OutliersLayout *l) {
+    outliers_map(ui);
+    const CellGrid g = grid_of(ui, l);
+    ui->outliers.height = g.height;
+    scroll(ui, &g);
+    draw_measures(ui, (Rect){l->map.row, l->map.col, 1, l->map.cols});
+    draw_axis(ui, &g, (Rect){l->map.row + 1, l->map.col, 1, l->map.cols});
+    draw_lines(ui, &g);
+    draw_scale(ui, (Rect){l->map.row + l->map.rows - 1, l->map.col, 1, l->map.cols});
+}
+
+// ---- the cell under the cursor --------------------------------------------------------------------------------------
+
+static bool take_line(Rect *rest, Rect *line) {
+    *line = (Rect){rest->row, rest->col, 1, rest->cols};
+    if (rest->rows < 1) return false;
+    rest->row++;
+    rest->rows--;
+    return true;
+}
+
+typedef enum Blame { BLAME_WEIGHTS, BLAME_BOTH, BLAME_INPUT } Blame;
+
+// Two thirds are most of it.
+static Blame blame_of(double weights) {
+    return weights > 2.0 / 3 ? BLAME_WEIGHTS : weights < 1.0 / 3 ? BLAME_INPUT : BLAME_BOTH;
+}
+
+static void draw_verdict(Ui *ui, Rect line, const Why *why, const Decision *decision, Style dim) {
+    const double weights = why_weights_share(why);
+    char text[128];
+    if (isnan(weights))
+        snprintf(text, sizeof text, "Nothing errs here.");
+    else if (decision->activations == POLICY_NONE)
+        snprintf(text, sizeof text, "Blame the weights: the input is exact.");
+    else if (blame_of(weights) == BLAME_BOTH)
+        snprintf(text, sizeof text, "Blame both: weights and input.");
+    else
+        snprintf(text, sizeof text, "Blame the %s: %s of the error.",
+                 blame_of(weights) == BLAME_INPUT ? "input" : "weights",
+                 format_percent(fmax(weights, 1 - weights)).text);
+    canvas_fit(&ui->canvas, line.row, line.col, line.cols, dim ? dim : MEANING_CHANGED | STYLE_BOLD, text);
+}
+
+#define SHARE_COLS 8
+
+static void draw_share(Ui *ui, Rect line, const char *label, double share, Style style) {
+    canvas_text(&ui->canvas, line.row, line.col, line.cols, MEANING_TEXT, label);
+    const int most = 40, room = line.cols - 9 - SHARE_COLS, width = room < most ? room : most;
+    const int rounded = (int)lround(share * width), filled = share > 0 && rounded == 0 ? 1 : rounded;
+    for (int i = 0; i < width; i++)
+        canvas_text(&ui->canvas, line.row, line.col + 9 + i, 1, i < filled ? style : MEANING_TRACK,
+                    i < filled ? "█" : "─");
+    canvas_right(&ui->canvas, line.row, line.col + 9 + width, SHARE_COLS, MEANING_VALUE, format_percent(share).text);
+}
+
+// The figures of all measures.
+static void draw_figures(Ui *ui, Rect line, int linear) {
+    const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
+    const Effect *effect = workbench_effect(ui->workbench);
+    const double db = effect->output_sqnr_db ? effect->output_sqnr_db[linear] : NAN;
+    const bool fresh = effect->sqnr_turn == workbench_turn(ui->workbench);
+    Pen pen = pen_at(&ui->canvas, line);
+    pen_field(&pen, "|x|max", class_style(decision->input_class), "%s%s", calibration_provisional(ui) ? "~" : "",
+              value_text(HEAT_RANGE, rows_figure(ui->workbench, linear, COLUMN_RANGE)).text);
+    pen_field(&pen, "|w|max", MEANING_VALUE, "%s",
+              value_text(HEAT_WEIGHT_MAX, rows_figure(ui->workbench, linear, COLUMN_WEIGHT_MAX)).text);
+    const SensitivityView *study = workbench_sensitivity(ui->workbench);
+    if (ui->outliers.measure == HEAT_KL && study->turn == workbench_turn(ui->workbench)) {
+        const Sensitivity *s = &study->linears[linear];
+        pen_field(&pen, "KL", MEANING_VALUE, s->alone_known ? "%.5f ±%.5f" : "~%.5f ±%.5f",
+                  s->alone_known ? s->kl : s->estimate, s->alone_known ? s->kl_se : s->estimate_se);
+        return;
+    }
+    if (isnan(db)) return;
+    pen_field(&pen, "out", fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, fresh ? "%s dB" : "(%s dB)",
+              format_decibel(db).text);
+    if (fresh && isfinite(db)) pen_text(&pen, MEANING_FAINT, "errs by %s", format_percent(pow(10, -db / 20)).text);
+}
+
+static void draw_channel(Ui *ui, Rect line, const Why *why, int linear, Style style) {
+    const InputStats *input = workbench_input_stats(ui->workbench, linear);
+    Pen pen = pen_at(&ui->canvas, line);
+    pen_text(&pen, MEANING_FAINT, "channel ");
+    pen_text(&pen, style, "%u", why->channel);
+    pen_text(&pen, MEANING_FAINT, "  ");
+    pen_text(&pen, style, "%s×", format_figure(why->channel_ratio, 3).text);
+    pen_text(&pen, MEANING_FAINT, " median");
+    if (!input || !input->tokens || why->channel >= input->width) return;
+    pen_text(&pen, MEANING_FAINT, ", ");
+    pen_text(&pen, style, "%s",
+             format_percent((double)input->channel_tokens[why->channel] / (double)input->tokens).text);
+    pen_text(&pen, MEANING_FAINT, " of tokens");
+}
+
+static void draw_column(Ui *ui, Rect line, const Why *why, Style style) {
+    Pen pen = pen_at(&ui->canvas, line);
+    pen_text(&pen, MEANING_FAINT, "column ");
+    pen_text(&pen, style, "%u", why->column);
+    pen_text(&pen, MEANING_FAINT, "  ");
+    pen_text(&pen, style, "%s", format_percent(why->column_share).text);
+    pen_text(&pen, MEANING_FAINT, " of what weights err");
+}
+
+// What usually mends it, in terms of the dials.
+static const char *remedy(const Decision *decision, Blame blame) {
+    if (blame == BLAME_WEIGHTS) return "mends it: more bits, smaller groups";
+    const char *const input = decision->activations == POLICY_TOKEN ? "mends it: smooth, or activations none"
+                                                                    : "mends it: activations token, a smaller v1";
+    return blame == BLAME_INPUT ? input : "mends it: more bits, and finer activations";
+}
+
+static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    Rect line;
+    if (!effect->why || effect->why_linear != linear) {
+        const bool calibrated = workbench_input_stats(ui->workbench, linear) != NULL;
+        take_line(rest, &line);
+        panel_waiting_draw(ui, line, calibrated ? JOB_ERRORS : JOB_CALIBRATE);
+        take_line(rest, &line);
+        draw_figures(ui, line, linear);
+        return;
+    }
+    const Why *why = effect->why;
+    const Style dim = effect->why_turn == workbench_turn(ui->workbench) ? 0 : MEANING_FAINT | STYLE_DIM;
+    const double weights = why_weights_share(why);
+    if (take_line(rest, &line)) draw_verdict(ui, line, why, decision, dim);
+    if (isnan(weights)) return;
+    if (take_line(rest, &line)) draw_share(ui, line, "weights", weights, dim ? dim : MEANING_WEIGHT);
+    if (take_line(rest, &line)) draw_share(ui, line, "input", 1 - weights, dim ? dim : MEANING_TAIL);
+    if (take_line(rest, &line)) draw_figures(ui, line, linear);
+    if (take_line(rest, &line)) draw_channel(ui, line, why, linear, dim ? dim : MEANING_VALUE);
+    if (take_line(rest, &line)) draw_column(ui, line, why, dim ? dim : MEANING_VALUE);
+    if (take_line(rest, &line))
+        canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_FAINT, remedy(decision, blame_of(weights)));
+}
+
+#define CELL_STRIP_MOST 256
+
+// The linears of a cell, mostly experts, in a strip, as many as share a column folded to the worst of them.
+static void draw_experts(Ui *ui, Rect line, const HeatCell *cell) {
+    const HeatMap *heat = &ui->outliers.heat;
+    const int width = cell->linears < line.cols - 9 ? cell->linears : line.cols - 9;
+    int worst[CELL_STRIP_MOST], nth = 0;
+    if (width < 1 || width > CELL_STRIP_MOST) return;
+    for (int i = 0; i < width; i++) worst[i] = -1;
+    for (int i = cell->first; i < heat->map.linear_count && nth < cell->linears; i++) {
+        if (&heat->cells[heat->map.cell_of[i]] != cell) continue;
+        const int level = shade_of(&heat->scale, heat_value(heat, ui->workbench, i));
+        int *at = &worst[nth++ * width / cell->linears];
+        if (level > *at) *at = level;
+    }
+    const bool experts = workbench_structure(ui->workbench)->linears[cell->first].expert >= 0;
+    canvas_text(&ui->canvas, line.row, line.col, 8, MEANING_FAINT, experts ? "experts" : "linears");
+    for (int i = 0; i < width; i++)
+        canvas_text(&ui->canvas, line.row, line.col + 9 + i, 1, worst[i] < 0 ? MEANING_FAINT : level_styles[worst[i]],
+                    worst[i] < 0 ? "?" : shade(ui, worst[i]));
+}
+
+static void draw_cell_title(Ui *ui, Rect pane, const HeatCell *cell) {
+    const Linear *l = &workbench_structure(ui->workbench)->linears[cell->worst];
+    char title[256], folded[32] = "", name[128];
+    if (cell->linears > 1) snprintf(folded, sizeof folded, "worst of %d: ", cell->linears);
+    snprintf(title, sizeof title, "%s%.160s  %zu × %zu", folded, l->name, l->out, l->in);
+    if (canvas_width(&ui->canvas, title) > pane.cols - 4) {
+        linear_short_name(l, name, sizeof name);
+        snprintf(title, sizeof title, "%s%s  %zu × %zu", folded, name, l->out, l->in);
+    }
+    panel_title(ui, pane, title, PANE_COUNT);
+}
+
+#define GRAPH_ROWS_LEAST 10
+
+static void draw_cell_pane(Ui *ui, Rect pane) {
+    const HeatCell *cell = outliers_cell(ui);
+    const int linear = cell->worst;
+    const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
+    Rect rest = rect_inset(pane, 1), line;
+    workbench_look(ui->workbench, linear); // what is shown is what more is found out about
+    draw_cell_title(ui, pane, cell);
+    if (decision->quantized) {
+        draw_why(ui, &rest, decision, linear);
+    } else {
+        take_line(&rest, &line);
+        canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_TEXT, "Not quantized: nothing errs here.");
+        take_line(&rest, &line);
+        draw_figures(ui, line, linear);
+    }
+    if (cell->linears > 1 && take_line(&rest, &line)) draw_experts(ui, line, cell);
+    take_line(&rest, &line);
+    if (rest.rows >= GRAPH_ROWS_LEAST) panel_graphs_draw(ui, rest, linear);
+}
+
+// ---- channels -----------------------------------------------------------------------------------------------------
+
+static const struct {
+    double beyond; // times the factor from which a channel is an outlier
+    const char *shade, *ascii;
+    Style style;
+} ratio_levels[] = {{0, "·", ".", MEANING_FAINT},
+                    {1, "▒", "+", MEANING_LAE},
+                    {2, "▓", "x", MEANING_TAIL},
+                    {8, "█", "#", MEANING_TOKEN}};
+#define RATIO_LEVELS ((int)(sizeof ratio_levels / sizeof *ratio_levels))
+
+static void draw_strip(Ui *ui, Rect place, const SharedChannels *found, int channel) {
+    const float *ratios = found->ratios + (size_t)channel * (size_t)found->input_count;
+    const int width = found->input_count < place.cols ? found->input_count : place.cols;
+    for (int x = 0; x < width; x++) {
+        double largest = 0;
+        for (int i = found->input_count * x / width; i < found->input_count * (x + 1) / width; i++)
+            largest = fmax(largest, (double)ratios[i]);
+        int level = 0;
+        while (level + 1 < RATIO_LEVELS && largest > ratio_levels[level + 1].beyond * found->factor) level++;
+        canvas_text(&ui->canvas, place.row, place.col + x, 1, ratio_levels[level].style,
+                    ui->canvas.ascii ? ratio_levels[level].ascii : ratio_levels[level].shade);
+    }
+}
+
+#define CHANNEL_COLS 7
+#define INPUTS_COLS 8
+#define TOKENS_COLS 8
+#define TAIL_COLS (INPUTS_COLS + TOKENS_COLS)
+
+static void draw_channel_row(Ui *ui, Rect line, const SharedChannels *found, int channel) {
+    const SharedChannel *c = &found->channels[channel];
+    const char *mark = calibration_provisional(ui) ? "~" : "";
+    char text[64];
+    snprintf(text, sizeof text, "%u", c->channel);
+    canvas_right(&ui->canvas, line.row, line.col, CHANNEL_COLS - 1, MEANING_VALUE, text);
+    draw_strip(ui, (Rect){line.row, line.col + CHANNEL_COLS, 1, line.cols - CHANNEL_COLS - TAIL_COLS}, found, channel);
+    snprintf(text, sizeof text, "%d/%d", c->inputs, found->input_count);
+    const int tail = line.col + line.cols - TAIL_COLS;
+    canvas_right(&ui->canvas, line.row, tail, INPUTS_COLS, MEANING_VALUE, text);
+    snprintf(text, sizeof text, "%s%s", mark, format_percent(c->token_share).text);
+    canvas_right(&ui->canvas, line.row, tail + INPUTS_COLS, TOKENS_COLS, MEANING_VALUE, text);
+}
+
+static void draw_channels_pane(Ui *ui, Rect pane) {
+    const SharedChannels *found = workbench_channels(ui->workbench);
+    Rect rest = rect_inset(pane, 1), line;
+    panel_title(ui, pane, "Channels that stay outliers", PANE_COUNT);
+    if (!found->input_count) {
+        panel_waiting_draw(ui, (Rect){rest.row, rest.col, 1, rest.cols}, JOB_CALIBRATE);
+        return;
+    }
+    const WrapPiece note = {found->count
+                                ? "In most tokens: factors (LAE, smooth) take it out. In few: a scale per token."
+                                : "None reaches six times the median channel in two inputs or more.",
+                            SIZE_MAX, MEANING_FAINT};
+    const int note_rows = found->count && rest.rows < 8 ? 0 : wrap_lines(&ui->canvas, rest.cols, &note, 1);
+    rest.rows -= note_rows;
+    wrap_draw(&ui->canvas, (Rect){rest.row + (found->count ? rest.rows : 0), rest.col, note_rows, rest.cols}, &note, 1,
+              0);
+    if (!found->count) return;
+    take_line(&rest, &line);
+    const int tail = line.col + line.cols - TAIL_COLS;
+    canvas_text(&ui->canvas, line.row, line.col, line.cols - TAIL_COLS, MEANING_FAINT,
+                line.cols - TAIL_COLS > 18 ? "channel, by layer" : "channel");
+    canvas_right(&ui->canvas, line.row, tail, INPUTS_COLS, MEANING_FAINT, "inputs");
+    canvas_right(&ui->canvas, line.row, tail + INPUTS_COLS, TOKENS_COLS, MEANING_FAINT, "tokens");
+    for (int c = 0; c < found->count && take_line(&rest, &line); c++) draw_channel_row(ui, line, found, c);
+}
+
+void panel_outliers_draw(Ui *ui) {
+    const OutliersLayout l = layout_outliers(&ui->layout, ui->outliers.heat.map.line_count);
+    canvas_box(&ui->canvas, l.map, MEANING_RULE);
+    canvas_box(&ui->canvas, l.cell, MEANING_RULE);
+    canvas_box(&ui->canvas, l.channels, MEANING_RULE);
+    screen_tabs_draw(ui, (Rect){l.map.row - 1, l.map.col, 1, l.map.cols});
+    draw_map(ui, &l);
+    draw_cell_pane(ui, l.cell);
+    draw_channels_pane(ui, l.channels);
+}

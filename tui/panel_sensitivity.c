@@ -1,0 +1,369 @@
+// The Sensitivity screen: what each linear costs alone, and the budget below.
+#include <math.h>
+#include <stdio.h>
+
+#include "tui/format.h"
+#include "tui/graph.h"
+#include "tui/panels.h"
+#include "tui/screen.h"
+#include "tui/sensitivity.h"
+#include "tui/wrap.h"
+
+#define BUDGET_ROWS 7
+
+// ---- rows ---------------------------------------------------------------------------------------------------------
+
+typedef struct CostColumns {
+    int name, bar, kl, se, bits, more, fewer; // widths; more and fewer 0: no room
+} CostColumns;
+
+static CostColumns cost_columns(int room) {
+    CostColumns c = {.name = room >= 110 ? 24 : 18, .kl = 9, .se = 10, .bits = 8};
+    room -= 2 + c.name + c.kl + c.se + c.bits;
+    if (room >= 20 + 44) c.more = c.fewer = 22;
+    c.bar = room - c.more - c.fewer - 2;
+    return c;
+}
+
+// "−.0110 +31.2 kB", of one step of bits.
+static void step_text(const SensitivityScreen *s, double kl, double bytes, char *out, size_t size) {
+    if (bytes == 0)
+        snprintf(out, size, "–");
+    else if (s->scaled)
+        snprintf(out, size, "%s %s%s", format_change(kl, 5, "").text, bytes > 0 ? "+" : "−",
+                 format_bytes(fabs(bytes)).text);
+    else
+        snprintf(out, size, "%s%s", bytes > 0 ? "+" : "−", format_bytes(fabs(bytes)).text);
+}
+
+static bool is_old(const Ui *ui, const CostRow *row) {
+    const SensitivityView *v = workbench_sensitivity(ui->workbench);
+    return row->source != COST_STATISTICS && v->turn != workbench_turn(ui->workbench);
+}
+
+static void draw_bar(Ui *ui, Rect place, const CostRow *row) {
+    const double largest = ui->sensitivity.largest;
+    const int length = largest > 0 && row->kl > 0 ? (int)ceil(row->kl / largest * place.cols) : 0;
+    const bool measured = row->source == COST_MEASURED;
+    const Style style = is_old(ui, row) ? MEANING_FAINT | STYLE_DIM : measured ? MEANING_WEIGHT : MEANING_FAINT;
+    for (int i = 0; i < length && i < place.cols; i++)
+        canvas_text(&ui->canvas, place.row, place.col + i, 1, style, measured ? "█" : "░");
+}
+
+static void bits_text(const SensitivityScreen *s, const CostRow *row, char *out, size_t size) {
+    char now[8] = "mix", then[8] = "mix";
+    if (row->bits) snprintf(now, sizeof now, "%d", row->bits);
+    if (row->chosen) snprintf(then, sizeof then, "%d", row->chosen);
+    if (row->bits && row->bits == row->chosen && (s->tuned || s->choice.met))
+        snprintf(out, size, "%s", now);
+    else
+        snprintf(out, size, "%s → %s", now, then);
+}
+
+static void draw_figures(Ui *ui, Rect line, int col, const CostColumns *c, const CostRow *row) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    const bool old = is_old(ui, row), guessed = row->source == COST_STATISTICS;
+    const Style style = old ? MEANING_FAINT | STYLE_DIM : guessed ? MEANING_FAINT : MEANING_VALUE;
+    char kl[64] = "–", se[64] = "", bits[32], step[80];
+    if (s->scaled) snprintf(kl, sizeof kl, old ? "(%s)" : guessed ? "~%s" : "%s", format_fixed(row->kl, 5).text);
+    if (s->scaled && !isnan(row->se)) snprintf(se, sizeof se, "±%s", format_fixed(row->se, 5).text);
+    canvas_right(&ui->canvas, line.row, col, c->kl, style, kl);
+    canvas_right(&ui->canvas, line.row, col + c->kl, c->se, MEANING_FAINT, se);
+    col += c->kl + c->se;
+    bits_text(s, row, bits, sizeof bits);
+    const Style moved = row->bits == row->chosen  ? MEANING_VALUE
+                        : row->chosen > row->bits ? MEANING_BETTER | STYLE_BOLD
+                                                  : MEANING_WORSE | STYLE_BOLD;
+    canvas_right(&ui->canvas, line.row, col, c->bits, moved, bits);
+    col += c->bits;
+    if (!c->more) return;
+    step_text(s, row->more_kl, row->more_bytes, step, sizeof step);
+    canvas_right(&ui->canvas, line.row, col, c->more, MEANING_TEXT, step);
+    step_text(s, row->fewer_kl, row->fewer_bytes, step, sizeof step);
+    canvas_right(&ui->canvas, line.row, col + c->more, c->fewer, MEANING_TEXT, step);
+}
+
+static void draw_row(Ui *ui, Rect line, int index, bool selected) {
+    const CostRow *row = &ui->sensitivity.rows[index];
+    const CostColumns c = cost_columns(line.cols);
+    const bool marked = row->marked == row->count;
+    char name[160];
+    sensitivity_row_name(ui, row, name, sizeof name);
+    canvas_text(&ui->canvas, line.row, line.col, 1, MEANING_ACCENT, selected ? "▸" : " ");
+    canvas_text(&ui->canvas, line.row, line.col + 1, 1, MEANING_CHANGED | STYLE_BOLD, marked ? "+" : " ");
+    canvas_fit(&ui->canvas, line.row, line.col + 2, c.name, marked ? MEANING_CHANGED : MEANING_TEXT, name);
+    draw_bar(ui, (Rect){line.row, line.col + 2 + c.name, 1, c.bar}, row);
+    draw_figures(ui, line, line.col + 2 + c.name + c.bar, &c, row);
+    if (selected) canvas_restyle(&ui->canvas, line, STYLE_SELECTED);
+    ui_hit(ui, line, HIT_COST, index);
+}
+
+static void draw_heading(Ui *ui, Rect line) {
+    const CostColumns c = cost_columns(line.cols);
+    Canvas *canvas = &ui->canvas;
+    int col = line.col + 2;
+    canvas_text(canvas, line.row, col, c.name, MEANING_FAINT, "linear");
+    col += c.name;
+    canvas_fit(canvas, line.row, col, c.bar, MEANING_FAINT,
+               c.bar >= 24 ? "█ measured  ░ estimated" : "█ measured ░ est.");
+    col += c.bar;
+    canvas_right(canvas, line.row, col, c.kl, MEANING_FAINT, "KL alone");
+    col += c.kl + c.se;
+    canvas_right(canvas, line.row, col, c.bits, MEANING_FAINT, "bits");
+    if (!c.more) return;
+    canvas_right(canvas, line.row, col + c.bits, c.more, MEANING_FAINT, "one step more");
+    canvas_right(canvas, line.row, col + c.bits + c.more, c.fewer, MEANING_FAINT, "one step fewer");
+}
+
+// Why there are no rows.
+static const char *nothing_yet(const Ui *ui) {
+    const ModelConfig *config = &workbench_structure(ui->workbench)->config;
+    if (config->not_run[0]) return "the model cannot be run, so that nothing is known of what its linears cost";
+    if (workbench_plan(ui->workbench)->quantized_count == 0) return "the recipe quantizes no linear";
+    return "what other bits would be is being worked out";
+}
+
+static void draw_list(Ui *ui, Rect pane) {
+    SensitivityScreen *s = &ui->sensitivity;
+    const int selected = sensitivity_index(ui);
+    const Rect list = {pane.row + 1, pane.col, pane.rows - 1, pane.cols};
+    char title[96];
+    snprintf(title, sizeof title, s->in_order ? " in the model's order " : " by KL alone ▼ ");
+    const int after = screen_tabs_draw(ui, (Rect){pane.row - 1, pane.col, 1, pane.cols - 24});
+    canvas_right(&ui->canvas, pane.row - 1, after, pane.col + pane.cols - after - 1, MEANING_FAINT, title);
+    draw_heading(ui, (Rect){pane.row, pane.col, 1, pane.cols});
+    if (selected < 0) canvas_fit(&ui->canvas, list.row, list.col + 2, list.cols - 3, MEANING_FAINT, nothing_yet(ui));
+    if (selected < s->top) s->top = selected < 0 ? 0 : selected;
+    if (selected >= s->top + list.rows) s->top = selected - list.rows + 1;
+    if (s->top > s->row_count - list.rows) s->top = s->row_count > list.rows ? s->row_count - list.rows : 0;
+    for (int i = 0; i < list.rows && s->top + i < s->row_count; i++)
+        draw_row(ui, (Rect){list.row + i, list.col, 1, list.cols}, s->top + i, s->top + i == selected);
+}
+
+// ---- what the row says --------------------------------------------------------------------------------------------
+
+// "5 down_proj: more bits save 0.01100 for +31.2 kB; fewer cost 0.04300 and save 15.6 kB".
+static void draw_steps(Ui *ui, Rect line) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    const int index = sensitivity_index(ui);
+    if (index < 0) return;
+    const CostRow *row = &s->rows[index];
+    char name[160];
+    Pen pen = pen_at(&ui->canvas, line);
+    sensitivity_row_name(ui, row, name, sizeof name);
+    pen_text(&pen, MEANING_TITLE | STYLE_BOLD, "%s", name);
+    pen_text(&pen, MEANING_FAINT, "  ");
+    if (row->more_bytes > 0 && s->scaled)
+        pen_text(&pen, MEANING_TEXT, "a step more: %s KL for %s", format_change(row->more_kl, 5, "").text,
+                 format_change(row->more_bytes / 1000, 1, "kB").text);
+    if (row->fewer_bytes < 0 && s->scaled)
+        pen_text(&pen, MEANING_TEXT, "%sfewer: %s KL for %s", row->more_bytes > 0 ? "   " : "",
+                 format_change(row->fewer_kl, 5, "").text, format_change(row->fewer_bytes / 1000, 1, "kB").text);
+}
+
+// ---- the budget ---------------------------------------------------------------------------------------------------
+
+static Rect labelled(Ui *ui, Rect pane, int row, const char *label) {
+    const int cols = 10;
+    canvas_text(&ui->canvas, pane.row + row, pane.col, cols, MEANING_FAINT, label);
+    return (Rect){pane.row + row, pane.col + cols, 1, pane.cols - cols};
+}
+
+static void draw_budget(Ui *ui, Rect line) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    Canvas *canvas = &ui->canvas;
+    Pen pen = pen_at(canvas, line);
+    char value[64];
+    if (!(s->bits > 0)) return; // nothing is known yet
+    if (s->by_kl)
+        snprintf(value, sizeof value, " %s ", format_figure(s->kl, 3).text);
+    else
+        snprintf(value, sizeof value, " %.2f ", s->bits);
+    pen_text(&pen, MEANING_ACCENT, "◂");
+    ui_hit(ui, (Rect){line.row, pen.col - 1, 1, 1}, HIT_KEY, KEY_ARROW_LEFT);
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", value);
+    pen_text(&pen, MEANING_ACCENT, "▸");
+    ui_hit(ui, (Rect){line.row, pen.col - 1, 1, 1}, HIT_KEY, KEY_ARROW_RIGHT);
+    pen_text(&pen, MEANING_TEXT, s->by_kl ? " KL at most, all together  " : " bits per weight at most  ");
+    if (s->by_kl || !s->ready) return;
+    const double least = 8 * s->budget.allocation.least_bytes / s->budget.elements;
+    const double most = 8 * s->budget.allocation.most_bytes / s->budget.elements;
+    char low[32], high[32];
+    snprintf(low, sizeof low, "%.2f ", least);
+    snprintf(high, sizeof high, " %.2f", most);
+    const int room = pen.end - pen.col - canvas_width(canvas, low) - canvas_width(canvas, high);
+    if (room < 8) return;
+    pen_text(&pen, MEANING_FAINT, "%s", low);
+    graph_slider(canvas, line.row, pen.col, room < 40 ? room : 40, (s->bits - least) / (most - least), MEANING_ACCENT,
+                 MEANING_ACCENT | STYLE_BOLD, MEANING_TRACK);
+    pen.col += room < 40 ? room : 40;
+    pen_text(&pen, MEANING_FAINT, "%s", high);
+}
+
+static void count_moves(const Ui *ui, int *more, int *fewer) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    const SensitivityView *v = workbench_sensitivity(ui->workbench);
+    *more = *fewer = 0;
+    for (int i = 0; i < workbench_structure(ui->workbench)->linear_count; i++) {
+        if (v->choices[i].now < 0 || s->chosen[i] < 0) continue;
+        *more += s->chosen[i] > v->choices[i].now;
+        *fewer += s->chosen[i] < v->choices[i].now;
+    }
+}
+
+static void draw_choice(Ui *ui, Rect line) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    const Plan *plan = workbench_plan(ui->workbench);
+    Pen pen = pen_at(&ui->canvas, line);
+    int more, fewer;
+    if (!s->ready) return;
+    if (!s->choice.met) {
+        if (s->by_kl)
+            pen_text(&pen, MEANING_ERROR, "cannot be met: the least expected is %s, with %.2f bits per weight",
+                     format_figure(fmax(sensitivity_together(ui, s->choice.kl), 0), 3).text, s->choice.bits_per_weight);
+        else
+            pen_text(&pen, MEANING_ERROR, "cannot be met: the least is %.2f bits per weight",
+                     ceil(s->choice.bits_per_weight * 100) / 100);
+        return;
+    }
+    count_moves(ui, &more, &fewer);
+    const double together = sensitivity_together(ui, s->choice.kl);
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%.2f bits per weight", s->choice.bits_per_weight);
+    pen_text(&pen, MEANING_FAINT, " (now %.2f)", plan->bits_per_weight);
+    pen_text(&pen, MEANING_TEXT, "   KL about ");
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", format_figure(together, 3).text);
+    pen_text(&pen, MEANING_FAINT, " (now %s)", format_figure(sensitivity_whole(ui), 3).text);
+    pen_text(&pen, MEANING_TEXT, "   %d more, %d fewer", more, fewer);
+}
+
+// Whether costs add up, in words.
+static void draw_additivity(Ui *ui, Rect line) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    const SensitivityView *v = workbench_sensitivity(ui->workbench);
+    const double whole = sensitivity_whole(ui);
+    Pen pen = pen_at(&ui->canvas, line);
+    if (!s->ready || isnan(whole) || !(whole > 0)) return;
+    pen_text(&pen, MEANING_TEXT, "all together ");
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", format_figure(whole, 3).text);
+    for (int i = 0; i < s->row_count; i++) {
+        if (s->rows[i].source != COST_STATISTICS) continue;
+        pen_text(&pen, MEANING_FAINT, "   shared out by the noise of outputs until linears are measured");
+        return;
+    }
+    if (v->turn != workbench_turn(ui->workbench)) {
+        pen_text(&pen, MEANING_FAINT, "   what each costs alone is told from the recipe before");
+        return;
+    }
+    const double ratio = s->budget.now / whole;
+    pen_text(&pen, MEANING_TEXT, ", the sum of all alone ");
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", format_figure(s->budget.now, 3).text);
+    pen_text(&pen, MEANING_FAINT, "  %s",
+             ratio > 1.25  ? "together they cost less than their sum"
+             : ratio < 0.8 ? "together they cost more than their sum"
+                           : "costs add up");
+    if (!v->finished) pen_text(&pen, MEANING_FAINT, ", as far as is measured");
+}
+
+// ---- jobs ---------------------------------------------------------------------------------------------------------
+
+static void left_text(const JobView *job, char *out, size_t size) {
+    *out = '\0';
+    if (job->state == JOB_RUNNING && job->seconds_left >= 0 && job->seconds > 0.5)
+        snprintf(out, size, ", %s left", format_seconds(job->seconds_left).text);
+}
+
+static void draw_study(Ui *ui, Rect line) {
+    const SensitivityView *v = workbench_sensitivity(ui->workbench);
+    const bool known = v->turn == workbench_turn(ui->workbench);
+    JobView job;
+    char left[64];
+    Pen pen = pen_at(&ui->canvas, line);
+    workbench_job(ui->workbench, JOB_SENSITIVITY, &job);
+    left_text(&job, left, sizeof left);
+    switch (job.state) {
+    case JOB_RUNNING: pen_text(&pen, MEANING_ACCENT, "%s ", ui_spinner(ui)); break;
+    case JOB_STOPPED: pen_text(&pen, MEANING_CHANGED, "stopped, x goes on: "); break;
+    case JOB_WAITING: pen_text(&pen, MEANING_FAINT, "waits for the figures of the recipe"); return;
+    case JOB_FAILED: pen_text(&pen, MEANING_ERROR, "failed: "); break;
+    case JOB_DONE: break;
+    }
+    if (known && v->finished)
+        pen_text(&pen, MEANING_TEXT, "all %d are measured", v->count);
+    else if (known && v->estimate_tokens)
+        pen_text(&pen, MEANING_TEXT, "%d of %d measured%s", v->measured, v->count, left);
+    else if (job.state == JOB_RUNNING)
+        pen_text(&pen, MEANING_TEXT, "estimating on a few tokens%s", left);
+    if (known && v->estimate_tokens && !v->finished)
+        pen_text(&pen, MEANING_FAINT, "   the others estimated on %zu tokens", v->estimate_tokens);
+}
+
+static void goal_text(const TuneGoal *goal, char *out, size_t size) {
+    if (goal->max_kl > 0)
+        snprintf(out, size, "KL %s", format_figure(goal->max_kl, 3).text);
+    else
+        snprintf(out, size, "%.2f bits", goal->max_bits);
+}
+
+static void draw_tuned(Ui *ui, Pen *pen, const Tuned *t) {
+    const Point *p = &t->point;
+    pen_text(pen, MEANING_BETTER, "%s", t->cut == TUNE_WHOLE ? "tuned: " : "tuned, cut short: ");
+    pen_text(pen, MEANING_VALUE | STYLE_BOLD, "KL %s at %.2f bits per weight",
+             format_figure(p->accuracy.kl_mean, 3).text, p->bits_per_weight);
+    pen_text(pen, MEANING_ACCENT, ui->sensitivity.tuned ? "   Enter takes it" : "   T shows it");
+    if (t->uniform.known)
+        pen_text(pen, MEANING_FAINT, "   %s±%s to one scheme for all", format_change(t->difference.kl.mean, 5, "").text,
+                 format_fixed(t->difference.kl.se, 5).text);
+}
+
+static void draw_tune(Ui *ui, Rect line) {
+    TuneView tuned;
+    JobView job;
+    char goal[64], left[64];
+    Pen pen = pen_at(&ui->canvas, line);
+    workbench_tuned(ui->workbench, &tuned);
+    workbench_job(ui->workbench, JOB_TUNE, &job);
+    if (!tuned.asked) {
+        canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_FAINT,
+                   "T searches within this budget, groups too, and measures what it chooses");
+        return;
+    }
+    if (tuned.done) {
+        draw_tuned(ui, &pen, &tuned.tuned);
+        return;
+    }
+    if (job.state == JOB_FAILED) {
+        canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_ERROR, job.message);
+        return;
+    }
+    goal_text(&tuned.goal, goal, sizeof goal);
+    left_text(&job, left, sizeof left);
+    pen_text(&pen, MEANING_ACCENT, "%s ", job.state == JOB_STOPPED ? "stopped, x goes on:" : ui_spinner(ui));
+    pen_text(&pen, MEANING_TEXT, "within %s: ", goal);
+    if (isfinite(tuned.tuned.best_kl) && tuned.tuned.best_bits > 0) {
+        pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "so far KL %s at %.2f bits",
+                 format_figure(tuned.tuned.best_kl, 3).text, tuned.tuned.best_bits);
+        pen_text(&pen, MEANING_FAINT, " (now %s)", format_figure(sensitivity_whole(ui), 3).text);
+    } else
+        pen_text(&pen, MEANING_TEXT, "nothing found yet");
+    pen_text(&pen, MEANING_FAINT, "   %d tried%s", tuned.tuned.trials, left);
+}
+
+// ---- the screen ---------------------------------------------------------------------------------------------------
+
+void panel_sensitivity_draw(Ui *ui) {
+    const Rect frame = ui->layout.frame;
+    const int rows = frame.rows - 3 - BUDGET_ROWS;
+    const Rect list = {frame.row + 1, 1, rows, frame.cols - 2};
+    const Rect below = {list.row + rows + 1, 1, BUDGET_ROWS, frame.cols - 2};
+    canvas_box(&ui->canvas, list, MEANING_RULE);
+    canvas_box(&ui->canvas, below, MEANING_RULE);
+    draw_list(ui, list);
+    panel_title(ui, below, "Budget", PANE_COUNT);
+    const Rect pane = rect_inset(below, 1);
+    draw_steps(ui, (Rect){pane.row, pane.col, 1, pane.cols});
+    draw_budget(ui, labelled(ui, pane, 2, "budget"));
+    draw_choice(ui, labelled(ui, pane, 3, "chosen"));
+    draw_additivity(ui, labelled(ui, pane, 4, "alone"));
+    draw_study(ui, labelled(ui, pane, 5, "study"));
+    draw_tune(ui, labelled(ui, pane, 6, "tune"));
+}

@@ -1,0 +1,471 @@
+// The Trials screen: rows of what was tried, what base, A and B write, and a plot of divergence against bits.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "quant/difference.h"
+#include "tui/format.h"
+#include "tui/panels.h"
+#include "tui/plot.h"
+#include "tui/screen.h"
+#include "tui/trials.h"
+#include "tui/wrap.h"
+
+#define LOW_PROBABILITY 0.5 // a token below this was a close call
+
+// ---- the table ----------------------------------------------------------------------------------------------------
+
+#define MARK_COLS 6     // "▸AB●◆ "
+#define AGAINST_COLS 18 // "−0.0069 ±0.0002 ✓", and where there is room "−0.00694 ±0.00021 ✓"
+#define AGAINST_DECIMALS 4
+#define WORDS_COLS 18 // at least
+
+typedef struct TableColumns {
+    int number, words, against; // where they begin
+    int against_cols, against_decimals;
+    int figure[TRIAL_COLUMN_COUNT]; // < 0: not there
+    int words_cols;
+} TableColumns;
+
+// From the right; of little room size goes first, then speed.
+static TableColumns table_columns(Rect pane) {
+    TableColumns c = {.number = pane.col + MARK_COLS};
+    const bool roomy = pane.cols >= 100;
+    c.against_cols = AGAINST_COLS + (roomy ? 3 : 0);
+    c.against_decimals = AGAINST_DECIMALS + (roomy ? 1 : 0);
+    const int fixed = MARK_COLS + trial_column_table[TRIAL_NUMBER].width + c.against_cols +
+                      trial_column_table[TRIAL_BITS].width + trial_column_table[TRIAL_KL].width +
+                      trial_column_table[TRIAL_TOP1].width;
+    const int speed = trial_column_table[TRIAL_SPEED].width, size = trial_column_table[TRIAL_SIZE].width;
+    const bool shows_speed = pane.cols >= fixed + speed + WORDS_COLS,
+               shows_size = pane.cols >= fixed + speed + size + WORDS_COLS + 6;
+    int end = pane.col + pane.cols - 1;
+    c.figure[TRIAL_SPEED] = shows_speed ? end -= speed : -1;
+    c.figure[TRIAL_TOP1] = end -= trial_column_table[TRIAL_TOP1].width;
+    c.against = end -= c.against_cols;
+    c.figure[TRIAL_KL] = end -= trial_column_table[TRIAL_KL].width;
+    c.figure[TRIAL_SIZE] = shows_size ? end -= size : -1;
+    c.figure[TRIAL_BITS] = end -= trial_column_table[TRIAL_BITS].width;
+    c.figure[TRIAL_NUMBER] = c.number;
+    c.words = c.number + trial_column_table[TRIAL_NUMBER].width + 1;
+    c.words_cols = end - c.words;
+    return c;
+}
+
+static void draw_right(Ui *ui, int row, int col, int cols, Style style, const char *text) {
+    canvas_right(&ui->canvas, row, col + 1, cols - 1, style, text);
+}
+
+static void draw_heading(Ui *ui, Rect pane, const TableColumns *c) {
+    for (int i = 0; i < TRIAL_COLUMN_COUNT; i++) {
+        const TrialColumnInfo *info = &trial_column_table[i];
+        const bool sorts = ui->trials.sort == (TrialColumn)i;
+        char title[40];
+        if (c->figure[i] < 0) continue;
+        snprintf(title, sizeof title, "%s%s", info->title,
+                 !sorts                                 ? ""
+                 : info->falling != ui->trials.reversed ? "▼"
+                                                        : "▲");
+        draw_right(ui, pane.row, c->figure[i], info->width, sorts ? MEANING_ACCENT : MEANING_FAINT, title);
+        ui_hit(ui, (Rect){pane.row, c->figure[i], 1, info->width}, HIT_TRIAL_COLUMN, i);
+    }
+    canvas_fit(&ui->canvas, pane.row, c->words, c->words_cols, MEANING_FAINT, "what changed");
+    draw_right(ui, pane.row, c->against, c->against_cols, MEANING_FAINT, "against A");
+}
+
+static const char *sign_of(double change, double noise) { return fabs(change) <= noise ? "≈" : change < 0 ? "✓" : "✗"; }
+
+// "−0.0069 ±0.0009 ✓": by positions; "(±0.0021)" by the two standard errors, where positions are not kept.
+static void against_text(const TrialDifference *d, int most, char *out, size_t size) {
+    const int wished = kl_decimals(d->se), decimals = wished < most ? wished : most;
+    snprintf(out, size, d->paired ? "%s ±%s %s" : "%s (±%s) %s", format_change(d->mean, decimals, "").text,
+             format_fixed(d->se, decimals).text, sign_of(d->mean, 2 * d->se));
+}
+
+static void draw_against(Ui *ui, int row, const TableColumns *c, const TrialRow *trial) {
+    const TrialRow *a = trials_compared(ui, SIDE_A);
+    char text[96] = "";
+    if (!a || a->figures == trial->figures) {
+        draw_right(ui, row, c->against, c->against_cols, MEANING_FAINT, a && a != trial ? "=" : "");
+        return;
+    }
+    const TrialDifference d = trial_difference(a->figures, trial->figures);
+    against_text(&d, c->against_decimals, text, sizeof text);
+    const bool same = fabs(d.mean) <= 2 * d.se;
+    draw_right(ui, row, c->against, c->against_cols,
+               same         ? MEANING_FAINT
+               : d.mean < 0 ? MEANING_BETTER
+                            : MEANING_WORSE,
+               text);
+}
+
+static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRow *trial) {
+    const TrialFigures *f = trial->figures;
+    const char *settled = f->provisional ? "~" : "";
+    char text[TRIAL_COLUMN_COUNT][64] = {""};
+    snprintf(text[TRIAL_NUMBER], sizeof *text, "%s%u", trial->earlier ? "e" : "", trial->number);
+    snprintf(text[TRIAL_BITS], sizeof *text, "%s", format_fixed(f->bits_per_weight, 2).text);
+    snprintf(text[TRIAL_SIZE], sizeof *text, "%s", format_bytes((double)f->bytes).text);
+    snprintf(text[TRIAL_KL], sizeof *text, "%s%s", settled,
+             format_fixed(f->accuracy.kl_mean, f->accuracy.kl_mean < 1 ? 4 : 2).text);
+    snprintf(text[TRIAL_TOP1], sizeof *text, "%s", format_percent(f->accuracy.top1).text);
+    if (f->timed)
+        speed_text(&f->speed, false, text[TRIAL_SPEED], sizeof *text);
+    else
+        snprintf(text[TRIAL_SPEED], sizeof *text, "–");
+    for (int i = 0; i < TRIAL_COLUMN_COUNT; i++) {
+        const bool dim = i == TRIAL_NUMBER || (i == TRIAL_SPEED && f->timed_earlier);
+        if (c->figure[i] >= 0)
+            draw_right(ui, line.row, c->figure[i], trial_column_table[i].width, dim ? MEANING_FAINT : MEANING_VALUE,
+                       text[i]);
+    }
+    draw_against(ui, line.row, c, trial);
+}
+
+static void draw_words(Ui *ui, Rect line, const TableColumns *c, const TrialRow *trial) {
+    const bool jumps = trial->from && trial->from + 1 != trial->number;
+    char text[600];
+    if (*trial->note)
+        snprintf(text, sizeof text, "“%s” ", trial->note);
+    else if (jumps)
+        snprintf(text, sizeof text, "from %u: ", trial->from);
+    else
+        *text = '\0';
+    int used = canvas_fit(&ui->canvas, line.row, c->words, c->words_cols,
+                          *trial->note ? MEANING_TITLE | STYLE_BOLD : MEANING_FAINT, text);
+    canvas_fit(&ui->canvas, line.row, c->words + used, c->words_cols - used,
+               trial->earlier ? MEANING_FAINT : MEANING_TEXT, trial->what);
+}
+
+static void draw_marks(Ui *ui, Rect line, uint32_t number, bool selected) {
+    const Trials *trials = workbench_trials(ui->workbench);
+    const TrialRow *a = trials_compared(ui, SIDE_A), *b = trials_compared(ui, SIDE_B),
+                   *row = trials_row(trials, number);
+    const bool present = number == trials->present;
+    Canvas *canvas = &ui->canvas;
+    canvas_text(canvas, line.row, line.col, 1, MEANING_ACCENT, selected ? "▸" : " ");
+    if (row && row == a) canvas_text(canvas, line.row, line.col + 1, 1, MEANING_ACCENT, "A");
+    if ((row && row == b) || (present && !b)) canvas_text(canvas, line.row, line.col + 2, 1, MEANING_ACCENT, "B");
+    if (present) canvas_text(canvas, line.row, line.col + 3, 1, MEANING_CHANGED, "●");
+    if (row && trial_is_best(trials, row)) canvas_text(canvas, line.row, line.col + 4, 1, MEANING_BETTER, "◆");
+}
+
+// The present state on its way to being measured.
+static void draw_unmeasured(Ui *ui, Rect line, const TableColumns *c) {
+    const Plan *plan = workbench_plan(ui->workbench);
+    const Effect *effect = workbench_effect(ui->workbench);
+    const bool some = effect->accuracy_known && effect->accuracy_turn == workbench_turn(ui->workbench);
+    JobView job;
+    char kl[64];
+    workbench_job(ui->workbench, JOB_ACCURACY, &job);
+    const char *state = job.state == JOB_STOPPED ? "stopped" : job.state == JOB_FAILED ? "failed" : ui_spinner(ui);
+    if (some)
+        snprintf(kl, sizeof kl, "%s…", format_fixed(effect->accuracy.kl_mean, 4).text);
+    else
+        snprintf(kl, sizeof kl, "%s", state);
+    canvas_fit(&ui->canvas, line.row, c->words, c->words_cols, MEANING_TEXT, trials_present_words(ui));
+    draw_right(ui, line.row, c->figure[TRIAL_BITS], trial_column_table[TRIAL_BITS].width, MEANING_VALUE,
+               format_fixed(plan->quantized_count ? plan->bits_per_weight : NAN, 2).text);
+    if (c->figure[TRIAL_SIZE] >= 0)
+        draw_right(ui, line.row, c->figure[TRIAL_SIZE], trial_column_table[TRIAL_SIZE].width, MEANING_VALUE,
+                   format_bytes((double)plan->bytes).text);
+    draw_right(ui, line.row, c->figure[TRIAL_KL], trial_column_table[TRIAL_KL].width, MEANING_FAINT, kl);
+}
+
+static void draw_title(Ui *ui, Rect pane) {
+    const char *unkept = workbench_trials_unkept(ui->workbench);
+    char note[160] = "";
+    if (unkept) snprintf(note, sizeof note, " not kept: %s ", unkept);
+    const int after = screen_tabs_draw(ui, (Rect){pane.row - 1, pane.col, 1, pane.cols});
+    if (canvas_width(&ui->canvas, note) < pane.col + pane.cols - after)
+        canvas_right(&ui->canvas, pane.row - 1, after, pane.col + pane.cols - after - 1, MEANING_FAINT, note);
+}
+
+static void draw_table(Ui *ui, Rect pane) {
+    const TableColumns c = table_columns(pane);
+    const Trials *trials = workbench_trials(ui->workbench);
+    const uint32_t selected = trials_selected(ui);
+    const int room = pane.rows - 1;
+    TrialOrder order;
+    draw_title(ui, pane);
+    draw_heading(ui, pane, &c);
+    trials_order(ui, &order);
+    const int at = trials_place(&order, selected);
+    int *top = &ui->trials.top;
+    if (*top > at) *top = at;
+    if (*top < at - room + 1) *top = at - room + 1;
+    if (*top > order.count - room) *top = order.count - room;
+    if (*top < 0) *top = 0;
+    for (int i = *top; i < order.count && i - *top < room; i++) {
+        const Rect line = {pane.row + 1 + i - *top, pane.col, 1, pane.cols};
+        const TrialRow *trial = trials_row(trials, order.numbers[i]);
+        if (trial) {
+            draw_figures(ui, line, &c, trial);
+            draw_words(ui, line, &c, trial);
+        } else
+            draw_unmeasured(ui, line, &c);
+        draw_marks(ui, line, order.numbers[i], i == at);
+        if (i == at) canvas_restyle(&ui->canvas, line, STYLE_SELECTED);
+        ui_hit(ui, line, HIT_TRIAL, (int)order.numbers[i]);
+    }
+}
+
+// ---- texts --------------------------------------------------------------------------------------------------------
+
+static const char *const side_names[] = {"base", "A", "B"};
+
+static size_t token_start(const DecodeText *text, size_t token) { return token ? text->ends[token - 1] : 0; }
+
+// TextPieces for wrap: the prompt, then every token in its own style, with a mark where the text parts from the base's.
+typedef struct TextPieces {
+    WrapPiece *items;
+    size_t count, keep; // keep: what has to be seen
+} TextPieces;
+
+static void add_piece(TextPieces *pieces, const char *text, size_t length, Style style) {
+    pieces->items[pieces->count++] = (WrapPiece){text, length, style};
+}
+
+static TextPieces pieces_of(Ui *ui, const TrialText *side, size_t parts_at, bool focused) {
+    const DecodeText *text = side->text;
+    TextPieces pieces = {.items = array_new(2 * text->count + 8, sizeof *pieces.items)};
+    const bool chat = workbench_is_chat(ui->workbench);
+    const size_t cursor = focused ? trials_token(ui) : SIZE_MAX;
+    if (!pieces.items) return pieces;
+    add_piece(&pieces, chat ? "user: " : "", SIZE_MAX, MEANING_TITLE);
+    add_piece(&pieces, side->prompt, SIZE_MAX, MEANING_FAINT);
+    add_piece(&pieces, chat ? " assistant: " : "", SIZE_MAX, MEANING_TITLE);
+    for (size_t i = 0; i < text->count; i++) {
+        const size_t start = token_start(text, i);
+        Style style = i >= parts_at ? MEANING_DIFFERS : MEANING_TEXT;
+        if (i == parts_at) {
+            if (!focused) pieces.keep = pieces.count;
+            add_piece(&pieces, "▸", SIZE_MAX, MEANING_ERROR);
+        }
+        if (i == cursor) {
+            style |= STYLE_REVERSE;
+            pieces.keep = pieces.count;
+        }
+        const size_t blank = start < text->ends[i] && text->text[start] == ' '; // before a word; nothing to underline
+        if (blank) add_piece(&pieces, " ", 1, style);
+        if (text->probabilities[i] < (float)LOW_PROBABILITY) style |= STYLE_UNDERLINE;
+        add_piece(&pieces, text->text + start + blank, text->ends[i] - start - blank, style);
+    }
+    if (parts_at == text->count) add_piece(&pieces, "▸", SIZE_MAX, MEANING_ERROR); // it ends where others go on
+    if (side->waits) add_piece(&pieces, ui_spinner(ui), SIZE_MAX, MEANING_FAINT);
+    return pieces;
+}
+
+static void side_label(const Ui *ui, TrialSide side, char *out, size_t size) {
+    const TrialRow *row = trials_compared(ui, side);
+    const bool present = side == SIDE_B && !trials_row(workbench_trials(ui->workbench), ui->trials.b);
+    if (side == SIDE_BASE)
+        snprintf(out, size, "base");
+    else if (row)
+        snprintf(out, size, "%s  %u: %s", side_names[side], row->number, *row->note ? row->note : row->what);
+    else
+        snprintf(out, size, "%s  %s", side_names[side], present ? "now, not measured yet" : "none yet");
+}
+
+static void draw_text(Ui *ui, Rect rect, TrialSide side) {
+    const TrialText base = trials_text(ui, SIDE_BASE), text = trials_text(ui, side);
+    const bool focused = ui->trials.pane == 1 + (int)side;
+    char label[300];
+    side_label(ui, side, label, sizeof label);
+    const Rect inside = rect_inset(rect, 1);
+    canvas_fit(&ui->canvas, rect.row, inside.col, inside.cols,
+               focused ? MEANING_FOCUS | STYLE_BOLD : MEANING_TITLE | STYLE_BOLD, label);
+    ui_hit(ui, rect, HIT_TRIAL_TEXT, (int)side);
+    const Rect room = {rect.row + 1, inside.col, rect.rows - 1, inside.cols};
+    if (!text.text) {
+        canvas_fit(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT,
+                   text.waits ? ui_spinner(ui) : "no text of it is kept");
+        return;
+    }
+    const size_t parts_at = side == SIDE_BASE ? SIZE_MAX : trials_parting(&text, &base);
+    TextPieces pieces = pieces_of(ui, &text, parts_at, focused);
+    if (pieces.items) wrap_draw(&ui->canvas, room, pieces.items, pieces.count, pieces.keep);
+    free(pieces.items);
+}
+
+// A token as it can be read: blanks and line ends are seen.
+static void token_words(const DecodeText *text, size_t token, char *out, size_t size) {
+    const size_t start = token_start(text, token), length = text->ends[token] - start;
+    size_t used = 0;
+    for (size_t i = 0; i < length && used + 4 < size; i++) {
+        const char c = text->text[start + i];
+        used += (size_t)snprintf(out + used, size - used, "%c", c == '\n' || c == '\t' ? ' ' : c);
+    }
+    snprintf(out + used, size - used, "%s", length ? "" : "(end)");
+    text_mend(out);
+}
+
+// What another model says where both have read the same so far.
+static void add_other(const Ui *ui, Text *out, const TrialText *mine, TrialSide side, size_t token) {
+    const TrialText other = trials_text(ui, side);
+    char word[64];
+    if (!other.text || strcmp(other.prompt, mine->prompt) != 0 || token >= other.text->count) return;
+    if (decode_text_difference(mine->text, other.text) < token) return;
+    token_words(other.text, token, word, sizeof word);
+    text_addf(out, " · %s “%s” %s", side_names[side], word,
+              format_percent((double)other.text->probabilities[token]).text);
+}
+
+static void token_note(const Ui *ui, Text *out) {
+    const TrialSide side = (TrialSide)(ui->trials.pane - 1);
+    const TrialText mine = trials_text(ui, side);
+    const size_t token = trials_token(ui);
+    char word[64];
+    if (!mine.text || !mine.text->count) return;
+    token_words(mine.text, token, word, sizeof word);
+    text_addf(out, "token %zu of %zu: %s “%s” %s", token + 1, mine.text->count, side_names[side], word,
+              format_percent((double)mine.text->probabilities[token]).text);
+    const size_t before = out->length;
+    for (int other = 0; other < SIDE_COUNT; other++)
+        if (other != (int)side) add_other(ui, out, &mine, (TrialSide)other, token);
+    if (out->length == before) text_addf(out, " · the others have read something else by here");
+}
+
+static void draw_note(Ui *ui, Rect line) {
+    Text text = {0};
+    const TrialText a = trials_text(ui, SIDE_A), b = trials_text(ui, SIDE_B);
+    const size_t parts_at = trials_parting(&b, &a);
+    line = rect_inset(line, 1);
+    if (ui->trials.pane)
+        token_note(ui, &text);
+    else {
+        if (parts_at != SIZE_MAX) text_addf(&text, "A and B part at token %zu · ", parts_at + 1);
+        text_addf(&text, "▸ parts from the base · ");
+    }
+    int used = text.data ? canvas_fit(&ui->canvas, line.row, line.col, line.cols,
+                                      ui->trials.pane ? MEANING_TEXT : MEANING_FAINT, text.data)
+                         : 0;
+    if (!ui->trials.pane) {
+        used += canvas_text(&ui->canvas, line.row, line.col + used, line.cols - used, MEANING_FAINT | STYLE_UNDERLINE,
+                            "underlined");
+        canvas_fit(&ui->canvas, line.row, line.col + used, line.cols - used, MEANING_FAINT,
+                   ": less than 50 % sure · Tab: token by token");
+    }
+    text_free(&text);
+}
+
+static void draw_texts(Ui *ui, const TrialsLayout *l) {
+    panel_title(ui, l->texts, "Texts after the same prompt", PANE_COUNT);
+    for (int i = 0; i < l->text_count; i++) {
+        draw_text(ui, l->text[i], trials_text_shown(ui, i));
+        if (i) {
+            const Rect edge = {l->text[i].row, l->text[i].col - 1, l->text[i].rows, 1};
+            canvas_fill(&ui->canvas, edge, MEANING_RULE, "│");
+        }
+    }
+    draw_note(ui, l->note);
+}
+
+// ---- the difference of two recipes --------------------------------------------------------------------------------
+
+static void add_figures(Text *out, const TrialFigures *a, const TrialFigures *b) {
+    const TrialDifference kl = trial_difference(a, b);
+    const double bytes = (double)b->bytes - (double)a->bytes;
+    char text[96];
+    against_text(&kl, 6, text, sizeof text);
+    text_addf(out, "\nsize %s → %s (%s%s)\n", format_bytes((double)a->bytes).text, format_bytes((double)b->bytes).text,
+              bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
+    text_addf(out, "bits/weight %.2f → %.2f\n", a->bits_per_weight, b->bits_per_weight);
+    text_addf(out, "KL %s → %s, %s\n", format_fixed(a->accuracy.kl_mean, 4).text,
+              format_fixed(b->accuracy.kl_mean, 4).text, text);
+    text_addf(out, "top-1 %s → %s", format_percent(a->accuracy.top1).text, format_percent(b->accuracy.top1).text);
+}
+
+static void draw_difference(Ui *ui, Rect pane) {
+    const TrialRow *a = trials_compared(ui, SIDE_A), *b = trials_compared(ui, SIDE_B);
+    Text text = {0};
+    panel_title(ui, pane, "From A to B", PANE_COUNT);
+    if (!a || !b)
+        text_addf(&text, "both have to be measured first");
+    else if (!recipe_difference(&a->recipe, &b->recipe, workbench_structure(ui->workbench), "\n", &text) &&
+             !text.failed)
+        text_addf(&text, "A and B do the same to every linear");
+    if (a && b) add_figures(&text, a->figures, b->figures);
+    char labels[2][300];
+    for (int i = 0; i < 2; i++) side_label(ui, i ? SIDE_B : SIDE_A, labels[i], sizeof *labels);
+    const WrapPiece pieces[] = {
+        {labels[0], SIZE_MAX, MEANING_TITLE | STYLE_BOLD},
+        {"\n", SIZE_MAX, MEANING_TEXT},
+        {labels[1], SIZE_MAX, MEANING_TITLE | STYLE_BOLD},
+        {"\n\n", SIZE_MAX, MEANING_TEXT},
+        {text.failed || !text.data ? "there is too little memory" : text.data, SIZE_MAX, MEANING_TEXT},
+    };
+    wrap_draw(&ui->canvas, rect_inset(pane, 1), pieces, sizeof pieces / sizeof *pieces, 0);
+    text_free(&text);
+}
+
+// ---- the plot -----------------------------------------------------------------------------------------------------
+
+// Rows that are looked at lie on top of the others.
+enum { OTHER_POINTS, BEST_POINTS, CHOSEN_POINTS, POINT_LAYERS };
+
+static int point_of(const Ui *ui, const TrialRow *row, PlotPoint *out) {
+    const Trials *trials = workbench_trials(ui->workbench);
+    const bool a = row == trials_compared(ui, SIDE_A), b = row == trials_compared(ui, SIDE_B);
+    const bool present = row->number == trials->present, best = trial_is_best(trials, row);
+    *out = (PlotPoint){.x = row->figures->bits_per_weight,
+                       .y = row->figures->accuracy.kl_mean,
+                       .error = row->figures->accuracy.kl_se,
+                       .mark = a         ? "A"
+                               : present ? "●"
+                               : b       ? "B"
+                               : best    ? "◆"
+                                         : "○",
+                       .style = a || b    ? MEANING_ACCENT
+                                : present ? MEANING_CHANGED
+                                : best    ? MEANING_BETTER
+                                          : MEANING_TEXT};
+    if (row->number == trials_selected(ui)) out->style |= STYLE_REVERSE;
+    return a || b || present || row->number == trials_selected(ui) ? CHOSEN_POINTS : best ? BEST_POINTS : OTHER_POINTS;
+}
+
+static void draw_plot(Ui *ui, Rect pane) {
+    const Trials *trials = workbench_trials(ui->workbench);
+    const int count = (int)trials->count;
+    PlotPoint *points = array_new((size_t)count + 1, sizeof *points);
+    double *values = array_new((size_t)count + 1, 2 * sizeof *values);
+    int *layers = array_new((size_t)count + 1, sizeof *layers);
+    panel_title(ui, pane, "KL against bits per weight", PANE_COUNT);
+    if (count && points && values && layers) {
+        PlotAxis x = {.title = "bits per weight"}, y = {.title = "KL", .logarithmic = true};
+        for (int i = 0; i < count; i++) {
+            layers[i] = point_of(ui, &trials->rows[i], &points[i]);
+            values[i] = points[i].x;
+            values[count + i] = points[i].y;
+        }
+        plot_range(&x, values, count);
+        plot_range(&y, values + count, count);
+        const Plot plot = plot_begin(&ui->canvas, (Rect){pane.row, pane.col, pane.rows - 1, pane.cols}, &x, &y);
+        for (int layer = 0; layer < POINT_LAYERS; layer++)
+            for (int i = 0; i < count; i++)
+                if (layers[i] == layer) plot_points(&plot, &points[i], 1);
+    }
+    free(points);
+    free(values);
+    free(layers);
+    canvas_fit(&ui->canvas, pane.row + pane.rows - 1, pane.col + 1, pane.cols - 2, MEANING_FAINT,
+               "● now  ◆ none has both fewer bits and less KL  ○ others; with the standard error of KL");
+}
+
+// ---- the screen ---------------------------------------------------------------------------------------------------
+
+void panel_trials_draw(Ui *ui) {
+    const TrialsLayout l = layout_trials(&ui->layout);
+    canvas_box(&ui->canvas, l.texts, MEANING_RULE);
+    if (l.plot.rows) canvas_box(&ui->canvas, l.plot, MEANING_RULE);
+    canvas_box(&ui->canvas, l.table, ui->trials.pane ? MEANING_RULE : MEANING_FOCUS);
+    if (ui->trials.pane) canvas_box(&ui->canvas, l.texts, MEANING_FOCUS);
+    draw_table(ui, l.table);
+    if (l.plot.rows) draw_plot(ui, l.plot);
+    if (ui->trials.difference)
+        draw_difference(ui, l.texts);
+    else
+        draw_texts(ui, &l);
+}

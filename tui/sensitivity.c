@@ -1,0 +1,482 @@
+#include "tui/sensitivity.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/number.h"
+#include "quant/assign.h"
+#include "tui/format.h"
+#include "tui/screen.h"
+
+#define BITS_STEP 0.05
+#define KL_STEP 1.1
+#define LEAST_KL 1e-6
+
+// ---- coming and going ---------------------------------------------------------------------------------------------
+
+static int linear_count(const Ui *ui) { return workbench_structure(ui->workbench)->linear_count; }
+
+bool sensitivity_init(Ui *ui, Error *err) {
+    SensitivityScreen *s = &ui->sensitivity;
+    const size_t n = (size_t)linear_count(ui);
+    s->selected = -1;
+    s->costs = array_new(n, sizeof *s->costs);
+    s->sources = array_new(n, sizeof *s->sources);
+    s->chosen = array_new(n, sizeof *s->chosen);
+    s->rows = array_new(n, sizeof *s->rows);
+    for (size_t i = 0; i < n; i++) {
+        // A mixture is read by roles of its layers, not by thousands of experts.
+        if (workbench_structure(ui->workbench)->linears[i].expert >= 0) s->fold = COSTS_OF_EXPERTS;
+    }
+    return (s->costs && s->sources && s->chosen && s->rows) || error_memory(err, "the screen");
+}
+
+void sensitivity_free(Ui *ui) {
+    SensitivityScreen *s = &ui->sensitivity;
+    budget_free(&s->budget);
+    free(s->costs);
+    free(s->sources);
+    free(s->chosen);
+    free(s->rows);
+}
+
+void sensitivity_open(Ui *ui) {
+    workbench_look_at_sensitivity(ui->workbench, true);
+    sensitivity_update(ui);
+}
+
+void sensitivity_close(Ui *ui) { workbench_look_at_sensitivity(ui->workbench, false); }
+
+JobState sensitivity_job(const Ui *ui, JobKind kind) {
+    JobView job;
+    workbench_job(ui->workbench, kind, &job);
+    return job.state;
+}
+
+// ---- what linears cost --------------------------------------------------------------------------------------------
+
+double sensitivity_whole(const Ui *ui) {
+    const Effect *e = workbench_effect(ui->workbench);
+    return e->accuracy_known && e->accuracy_turn == workbench_turn(ui->workbench) ? e->accuracy.kl_mean : (double)NAN;
+}
+
+double sensitivity_together(const Ui *ui, double alone) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    return s->scaled && s->budget.now > 0 ? alone * sensitivity_whole(ui) / s->budget.now : (double)NAN;
+}
+
+// Noise over signal of its outputs, or of its weights where that is not measured yet.
+static double noise_of(const Ui *ui, const BitChoices *choices, int linear) {
+    const Effect *e = workbench_effect(ui->workbench);
+    const double db = e->output_sqnr_db ? e->output_sqnr_db[linear] : (double)NAN;
+    return isfinite(db) ? pow(10, -db / 10) : choices->noise[choices->now];
+}
+
+static double weights_share(const Ui *ui, int linear) {
+    const Effect *e = workbench_effect(ui->workbench);
+    const Decision *d = &workbench_plan(ui->workbench)->decisions[linear];
+    if (d->activations == POLICY_NONE || !e->output_sqnr_db || !e->weight_sqnr_db) return 1;
+    const double share = pow(10, (e->output_sqnr_db[linear] - e->weight_sqnr_db[linear]) / 10);
+    return isfinite(share) && share < 1 ? share : 1;
+}
+
+// A figure of another turn tells what to expect of this one, from the bits that it was measured with.
+static double expected_now(const Ui *ui, const SensitivityView *v, int linear, double kl) {
+    BitChoices then = v->choices[linear];
+    const BitCost cost = {kl, weights_share(ui, linear)};
+    then.now = -1;
+    for (int b = 0; b < BUDGET_BITS; b++)
+        if (budget_bits[b] == v->bits[linear]) then.now = b;
+    return then.now < 0 || then.now == v->choices[linear].now ? kl
+                                                              : bit_cost_expected(&cost, &then, v->choices[linear].now);
+}
+
+// Sets the source, and returns the figure that is known; NAN: none is.
+static double known_cost(Ui *ui, const SensitivityView *v, int linear) {
+    const Sensitivity *known = &v->linears[linear];
+    const bool old = v->turn != workbench_turn(ui->workbench);
+    CostSource *source = &ui->sensitivity.sources[linear];
+    *source = COST_STATISTICS;
+    if (!v->turn || !(known->alone_known || isfinite(known->estimate))) return (double)NAN;
+    *source = known->alone_known && !old ? COST_MEASURED : COST_ESTIMATED;
+    const double kl = known->alone_known ? known->kl : known->estimate;
+    return old ? expected_now(ui, v, linear, kl) : kl;
+}
+
+// From statistics alone costs are shares of the whole, in proportion to the noise.
+static void find_costs(Ui *ui, const SensitivityView *v) {
+    SensitivityScreen *s = &ui->sensitivity;
+    double noise = 0;
+    const double whole = sensitivity_whole(ui);
+    s->scaled = true;
+    for (int i = 0; i < linear_count(ui); i++) {
+        if (v->choices[i].now >= 0) noise += noise_of(ui, &v->choices[i], i);
+    }
+    for (int i = 0; i < linear_count(ui); i++) {
+        if (v->choices[i].now < 0) continue;
+        const double known = known_cost(ui, v, i);
+        s->scaled = s->scaled && (s->sources[i] != COST_STATISTICS || isfinite(whole));
+        const double guess = noise_of(ui, &v->choices[i], i) / noise * (isfinite(whole) ? whole : 1);
+        s->costs[i] = (BitCost){isnan(known) ? guess : known, weights_share(ui, i)};
+    }
+}
+
+static double error_of(const Ui *ui, const SensitivityView *v, int linear) {
+    if (v->turn != workbench_turn(ui->workbench)) return (double)NAN;
+    switch (ui->sensitivity.sources[linear]) {
+    case COST_MEASURED: return v->linears[linear].kl_se;
+    case COST_ESTIMATED: return v->linears[linear].estimate_se;
+    case COST_STATISTICS: break;
+    }
+    return (double)NAN;
+}
+
+// ---- rows ---------------------------------------------------------------------------------------------------------
+
+static int place_of_row(const Ui *ui, int linear) {
+    const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
+    const int linears = linear_count(ui), layer = l->layer + 1;
+    switch (ui->sensitivity.fold) {
+    case COSTS_OF_EXPERTS: return l->expert < 0 ? linear : linears + layer * ROLE_COUNT + (int)l->role;
+    case COSTS_OF_ROLES: return (int)l->role;
+    case COSTS_OF_LAYERS: return layer;
+    case COSTS_OF_LINEARS:
+    case COST_FOLDS: break;
+    }
+    return linear;
+}
+
+static void add_step(const Ui *ui, const BitChoices *c, int linear, int step, double *kl, double *bytes) {
+    const int to = c->now + step;
+    if (to < 0 || to >= BUDGET_BITS || !(c->bytes[to] > 0)) return;
+    const BitCost *cost = &ui->sensitivity.costs[linear];
+    *kl += bit_cost_expected(cost, c, to) - cost->kl;
+    *bytes += c->bytes[to] - c->bytes[c->now];
+}
+
+static void add_to_row(Ui *ui, const SensitivityView *v, CostRow *row, int linear) {
+    SensitivityScreen *s = &ui->sensitivity;
+    const BitChoices *c = &v->choices[linear];
+    const int bits = budget_bits[c->now], chosen = s->chosen[linear] < 0 ? 0 : budget_bits[s->chosen[linear]];
+    const bool first = row->count++ == 0;
+    if (first) row->first = linear;
+    row->source = first || s->sources[linear] < row->source ? s->sources[linear] : row->source;
+    row->bits = first || row->bits == bits ? bits : 0;
+    row->chosen = first || row->chosen == chosen ? chosen : 0;
+    row->marked += ui->rows.marked[linear];
+    row->kl += s->costs[linear].kl;
+    row->se = hypot(row->se, error_of(ui, v, linear));
+    add_step(ui, c, linear, 1, &row->more_kl, &row->more_bytes);
+    add_step(ui, c, linear, -1, &row->fewer_kl, &row->fewer_bytes);
+}
+
+static int by_kl(const void *a, const void *b) {
+    const CostRow *x = a, *y = b;
+    return x->kl < y->kl ? 1 : x->kl > y->kl ? -1 : x->first - y->first;
+}
+
+static void make_rows(Ui *ui, const SensitivityView *v) {
+    SensitivityScreen *s = &ui->sensitivity;
+    const int linears = linear_count(ui);
+    const size_t layers = (size_t)workbench_structure(ui->workbench)->config.layers + 1;
+    int *row_at = array_new((size_t)linears + layers * ROLE_COUNT, sizeof *row_at);
+    s->row_count = 0;
+    s->largest = 0;
+    for (int i = 0; row_at && i < linears; i++) {
+        if (v->choices[i].now < 0) continue;
+        int *at = &row_at[place_of_row(ui, i)]; // its number + 1
+        if (!*at) {
+            s->rows[s->row_count] = (CostRow){0};
+            *at = ++s->row_count;
+        }
+        add_to_row(ui, v, &s->rows[*at - 1], i);
+    }
+    free(row_at);
+    for (int i = 0; i < s->row_count; i++) s->largest = fmax(s->largest, s->rows[i].kl);
+    if (!s->in_order) qsort(s->rows, (size_t)s->row_count, sizeof *s->rows, by_kl);
+}
+
+void sensitivity_row_name(const Ui *ui, const CostRow *row, char *out, size_t size) {
+    const Linear *l = &workbench_structure(ui->workbench)->linears[row->first];
+    const char *dot = strrchr(l->name, '.');
+    char name[128];
+    linear_short_name(l, name, sizeof name);
+    if (row->count == 1 && ui->sensitivity.fold != COSTS_OF_LAYERS)
+        snprintf(out, size, "%s", name);
+    else if (ui->sensitivity.fold == COSTS_OF_LAYERS && l->layer < 0)
+        snprintf(out, size, "outside layers");
+    else if (ui->sensitivity.fold == COSTS_OF_LAYERS)
+        snprintf(out, size, "layer %d, %d linears", l->layer, row->count);
+    else if (ui->sensitivity.fold == COSTS_OF_ROLES)
+        snprintf(out, size, "%s × %d", role_name(l->role), row->count);
+    else
+        snprintf(out, size, "%d %s × %d", l->layer, dot ? dot + 1 : l->name, row->count);
+}
+
+int sensitivity_index(const Ui *ui) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    for (int i = 0; i < s->row_count; i++) {
+        if (s->rows[i].first == s->selected) return i;
+    }
+    return s->row_count ? 0 : -1;
+}
+
+// ---- the budget ---------------------------------------------------------------------------------------------------
+
+// A bound on the divergence of the whole bounds the sum by as much more or less as they differ now.
+static bool choose(Ui *ui, Error *err) {
+    SensitivityScreen *s = &ui->sensitivity;
+    const double together = sensitivity_together(ui, 1);
+    if (!s->by_kl) return budget_within_bits(&s->budget, s->bits + 1e-9, s->chosen, &s->choice, err);
+    return budget_within_kl(&s->budget, s->kl / (isfinite(together) ? together : 1), s->chosen, &s->choice, err);
+}
+
+// Of what was tuned, its bits are shown as the chosen ones.
+static void show_tuned(Ui *ui, const SensitivityView *v) {
+    TuneView tuned;
+    workbench_tuned(ui->workbench, &tuned);
+    if (!ui->sensitivity.tuned || !tuned.done) return;
+    for (int i = 0; i < linear_count(ui); i++) {
+        const double bits = recipe_value(tuned.recipe, DIAL_BITS, workbench_structure(ui->workbench)->linears[i].name);
+        for (int b = 0; v->choices[i].now >= 0 && b < BUDGET_BITS; b++)
+            if (budget_bits[b] == (int)bits) ui->sensitivity.chosen[i] = b;
+    }
+}
+
+void sensitivity_update(Ui *ui) {
+    SensitivityScreen *s = &ui->sensitivity;
+    const SensitivityView *v = workbench_sensitivity(ui->workbench);
+    const Plan *plan = workbench_plan(ui->workbench);
+    Error err = {0};
+    s->ready = v->choices_turn == workbench_turn(ui->workbench) && plan->quantized_count > 0;
+    if (!s->ready) {
+        if (plan->quantized_count == 0) s->row_count = 0;
+        return;
+    }
+    if (s->bits <= 0) s->bits = ceil(plan->bits_per_weight * 100 - 1e-6) / 100; // as now
+    if (s->kl <= 0) s->kl = sensitivity_whole(ui) > 0 ? sensitivity_whole(ui) : 0;
+    find_costs(ui, v);
+    budget_free(&s->budget);
+    const bool fused = workbench_recipe(ui->workbench)->value[DIAL_FUSED] != 0;
+    s->ready = budget_make(workbench_structure(ui->workbench), fused, v->choices, s->costs, &s->budget, &err) &&
+               choose(ui, &err);
+    if (!ui_report(ui, s->ready, &err)) return;
+    show_tuned(ui, v);
+    make_rows(ui, v);
+    if ((s->selected < 0 || !s->moved) && s->row_count) s->selected = s->rows[0].first;
+}
+
+// ---- keys: rows ---------------------------------------------------------------------------------------------------
+
+void sensitivity_choose(Ui *ui, int row) {
+    SensitivityScreen *s = &ui->sensitivity;
+    if (!s->row_count) return;
+    row = row < 0 ? 0 : row >= s->row_count ? s->row_count - 1 : row;
+    s->selected = s->rows[row].first;
+    s->moved = true;
+}
+
+void sensitivity_move(Ui *ui, int rows) { sensitivity_choose(ui, sensitivity_index(ui) + rows); }
+
+void sensitivity_move_page(Ui *ui, int pages) {
+    const int page = ui->layout.frame.rows - 13;
+    sensitivity_move(ui, pages * (page > 1 ? page : 1));
+}
+
+void sensitivity_mark(Ui *ui, int unused) {
+    (void)unused;
+    SensitivityScreen *s = &ui->sensitivity;
+    const int index = sensitivity_index(ui);
+    if (index < 0 || !s->ready) return;
+    const CostRow row = s->rows[index];
+    const int place = place_of_row(ui, row.first);
+    for (int i = 0; i < linear_count(ui); i++) {
+        if (workbench_sensitivity(ui->workbench)->choices[i].now >= 0 && place_of_row(ui, i) == place)
+            rows_mark(&ui->rows, i, row.marked < row.count);
+    }
+    sensitivity_update(ui);
+    sensitivity_move(ui, 1);
+}
+
+void sensitivity_fold(Ui *ui, int steps) {
+    static const char *const words[] = {"one row for each linear", "experts of a layer are one row",
+                                        "one row for each role", "one row for each layer"};
+    SensitivityScreen *s = &ui->sensitivity;
+    bool experts = false;
+    for (int i = 0; i < linear_count(ui); i++)
+        experts = experts || workbench_structure(ui->workbench)->linears[i].expert >= 0;
+    s->fold = (CostFold)(((int)s->fold + steps) % COST_FOLDS);
+    if (s->fold == COSTS_OF_EXPERTS && !experts) s->fold = COSTS_OF_ROLES;
+    s->selected = -1;
+    s->moved = false;
+    s->top = 0;
+    sensitivity_update(ui);
+    ui_say(ui, "%s", words[s->fold]);
+}
+
+void sensitivity_sort(Ui *ui, int unused) {
+    (void)unused;
+    ui->sensitivity.in_order = !ui->sensitivity.in_order;
+    sensitivity_update(ui);
+    ui_say(ui, ui->sensitivity.in_order ? "in the order of the model" : "by KL alone, largest first");
+}
+
+// ---- keys: the budget ---------------------------------------------------------------------------------------------
+
+void sensitivity_turn(Ui *ui, int steps) {
+    SensitivityScreen *s = &ui->sensitivity;
+    s->tuned = false;
+    if (s->by_kl)
+        s->kl = fmax(s->kl * pow(KL_STEP, steps), LEAST_KL);
+    else
+        s->bits = fmax(round(s->bits / BITS_STEP + steps) * BITS_STEP, BITS_STEP); // on multiples of the step
+    sensitivity_update(ui);
+}
+
+void sensitivity_turn_kind(Ui *ui, int unused) {
+    (void)unused;
+    SensitivityScreen *s = &ui->sensitivity;
+    if (!s->by_kl && !(s->kl > 0)) {
+        ui_say(ui, "the divergence of the recipe is not known yet; = types a bound");
+        return;
+    }
+    s->by_kl = !s->by_kl;
+    s->tuned = false;
+    sensitivity_update(ui);
+}
+
+void sensitivity_type_budget(Ui *ui, int unused) {
+    (void)unused;
+    char text[40];
+    const SensitivityScreen *s = &ui->sensitivity;
+    snprintf(text, sizeof text, s->by_kl ? "kl %.4g" : "%.4g", s->by_kl ? s->kl : s->bits);
+    ui_ask(ui, PROMPT_BUDGET, text);
+}
+
+void sensitivity_set_budget(Ui *ui, const char *text) {
+    SensitivityScreen *s = &ui->sensitivity;
+    double value;
+    const bool by_kl = strncmp(text, "kl", 2) == 0 || strncmp(text, "KL", 2) == 0;
+    screen_go(ui, SCREEN_SENSITIVITY);
+    if (!*text) {
+        sensitivity_type_budget(ui, 0);
+        return;
+    }
+    const char *number = by_kl ? text + 2 + strspn(text + 2, " =") : text;
+    if (!number_parse(number, &value) || !(value > 0) || value > 1e6) {
+        ui_fail(ui, "a budget is bits per weight (4.25), or kl and a bound (kl 0.01), not “%.60s”", text);
+        return;
+    }
+    s->by_kl = by_kl;
+    s->tuned = false;
+    *(by_kl ? &s->kl : &s->bits) = value;
+    sensitivity_update(ui);
+}
+
+static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    double *bits = array_new((size_t)linear_count(ui), sizeof *bits);
+    bool ok = bits ? recipe_copy(workbench_recipe(ui->workbench), out, err) : error_memory(err, "the recipe");
+    for (int i = 0; ok && i < linear_count(ui); i++)
+        bits[i] = s->budget.unit_of[i] < 0 ? (double)NAN : budget_bits[s->chosen[i]];
+    if (ok && !(ok = recipe_assign(out, workbench_structure(ui->workbench), DIAL_BITS, bits, err))) recipe_free(out);
+    free(bits);
+    return ok;
+}
+
+static void take_tuned(Ui *ui) {
+    TuneView tuned;
+    Error err = {0};
+    workbench_tuned(ui->workbench, &tuned);
+    if (!tuned.done) {
+        const bool ended = sensitivity_job(ui, JOB_TUNE) == JOB_FAILED;
+        ui->sensitivity.tuned = !ended;
+        ui_say(ui, ended ? "nothing was tuned; Enter takes the budget's choice"
+                         : "the search is not done; x ends it with the best so far");
+        return;
+    }
+    const bool ok = workbench_restore(ui->workbench, tuned.recipe, &err);
+    if (!ui_report(ui, ok, &err)) return;
+    ui->sensitivity.tuned = false;
+    workbench_forget_tuned(ui->workbench);
+    ui_update(ui);
+    ui_say(ui, "what was tuned is in the recipe; u undoes it");
+}
+
+void sensitivity_take(Ui *ui, int unused) {
+    (void)unused;
+    SensitivityScreen *s = &ui->sensitivity;
+    Recipe recipe = {0};
+    Error err = {0};
+    if (s->tuned) {
+        take_tuned(ui);
+        return;
+    }
+    if (!s->ready) {
+        ui_say(ui, "what other bits would cost is being worked out");
+        return;
+    }
+    if (!s->choice.met) {
+        ui_fail(ui, "this budget cannot be met");
+        return;
+    }
+    if (!ui_report(ui, chosen_recipe(ui, &recipe, &err), &err)) return;
+    const int rules = recipe.override_count;
+    const bool same = recipe_equal(&recipe, workbench_recipe(ui->workbench));
+    const bool ok = same || workbench_restore(ui->workbench, &recipe, &err);
+    recipe_free(&recipe);
+    if (!ui_report(ui, ok, &err)) return;
+    ui_update(ui);
+    if (same)
+        ui_say(ui, "the recipe has these bits already");
+    else
+        ui_say(ui, "the chosen bits are in the recipe, with %d override%s; u undoes it", rules, rules == 1 ? "" : "s");
+}
+
+// ---- keys: jobs ---------------------------------------------------------------------------------------------------
+
+static bool runs(const Ui *ui, JobKind kind) {
+    const JobState state = sensitivity_job(ui, kind);
+    return state == JOB_RUNNING || state == JOB_WAITING;
+}
+
+void sensitivity_tune(Ui *ui, int unused) {
+    (void)unused;
+    SensitivityScreen *s = &ui->sensitivity;
+    Error err = {0};
+    TuneGoal goal = {.max_bits = s->by_kl ? 0 : s->bits, .max_kl = s->by_kl ? s->kl : 0};
+    screen_go(ui, SCREEN_SENSITIVITY);
+    memcpy(goal.bits, budget_bits, sizeof goal.bits);
+    if (!(goal.max_bits > 0 || goal.max_kl > 0)) {
+        ui_say(ui, "set a budget first: = types it");
+        return;
+    }
+    TuneView view;
+    workbench_tuned(ui->workbench, &view);
+    if (view.done && !s->tuned && view.goal.max_bits == goal.max_bits && view.goal.max_kl == goal.max_kl) {
+        s->tuned = true; // it is there already
+        sensitivity_update(ui);
+        return;
+    }
+    s->tuned = ui_report(ui, workbench_tune(ui->workbench, &goal, &err), &err) || s->tuned;
+}
+
+void sensitivity_stop(Ui *ui, int unused) {
+    (void)unused;
+    const JobKind kinds[] = {JOB_TUNE, JOB_SENSITIVITY};
+    for (size_t i = 0; i < 2; i++) {
+        if (!runs(ui, kinds[i])) continue;
+        workbench_stop_job(ui->workbench, kinds[i]);
+        ui_say(ui, kinds[i] == JOB_TUNE ? "tuning ends with the best so far" : "measuring stopped; x goes on");
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (sensitivity_job(ui, kinds[i]) != JOB_STOPPED) continue;
+        workbench_resume_study(ui->workbench, kinds[i]);
+        return;
+    }
+    ui_say(ui, "nothing is being measured");
+}

@@ -1,0 +1,34 @@
+// The Sensitivity screen: what linears cost alone, a budget that is turned like a dial, and what its keys do.
+// panel_sensitivity.c draws it.
+#pragma once
+
+#include "tui/ui.h"
+
+bool sensitivity_init(Ui *ui, Error *err);
+void sensitivity_free(Ui *ui);
+void sensitivity_open(Ui *ui);
+void sensitivity_close(Ui *ui);
+void sensitivity_update(Ui *ui); // after a change of the figures or the recipe, while the screen is shown
+
+// What the whole would cost, from the sum of what linears cost alone: as the sum of now compares with the whole of now.
+// NAN while that is not known.
+double sensitivity_together(const Ui *ui, double alone);
+// All linears together under the recipe as it is; NAN while unknown.
+double sensitivity_whole(const Ui *ui);
+void sensitivity_row_name(const Ui *ui, const CostRow *row, char *out, size_t size);
+int sensitivity_index(const Ui *ui); // of the selected row, −1: there is none
+JobState sensitivity_job(const Ui *ui, JobKind kind);
+
+void sensitivity_move(Ui *ui, int rows);
+void sensitivity_move_page(Ui *ui, int pages);
+void sensitivity_choose(Ui *ui, int row);
+void sensitivity_mark(Ui *ui, int unused);
+void sensitivity_fold(Ui *ui, int steps);
+void sensitivity_sort(Ui *ui, int unused);
+void sensitivity_turn(Ui *ui, int steps);
+void sensitivity_turn_kind(Ui *ui, int unused);
+void sensitivity_type_budget(Ui *ui, int unused);
+void sensitivity_set_budget(Ui *ui, const char *text); // "4.25", "kl 0.01"; "": a prompt asks
+void sensitivity_take(Ui *ui, int unused);
+void sensitivity_tune(Ui *ui, int unused);
+void sensitivity_stop(Ui *ui, int unused);

@@ -1,0 +1,303 @@
+#include "tui/trials.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "quant/difference.h"
+
+const TrialColumnInfo trial_column_table[] = {
+    [TRIAL_NUMBER] = {"#", 4, true, "in the order in which they were tried"},
+    [TRIAL_BITS] = {"bits/w", 8, false, "bits per quantized weight"},
+    [TRIAL_SIZE] = {"size", 9, false, "of the whole model"},
+    [TRIAL_KL] = {"KL", 8, false, "divergence from the base"},
+    [TRIAL_TOP1] = {"top-1", 8, true, "share of tokens whose first choice stays"},
+    [TRIAL_SPEED] = {"tok/s", 10, true, "times the base's speed"},
+};
+static_assert(sizeof trial_column_table / sizeof *trial_column_table == TRIAL_COLUMN_COUNT, "a column has no row");
+
+static const Trials *all(const Ui *ui) { return workbench_trials(ui->workbench); }
+
+// ---- order --------------------------------------------------------------------------------------------------------
+
+static double figure_of(const TrialRow *row, TrialColumn column) {
+    const TrialFigures *f = row->figures;
+    switch (column) {
+    case TRIAL_NUMBER: return row->number;
+    case TRIAL_BITS: return f->bits_per_weight;
+    case TRIAL_SIZE: return (double)f->bytes;
+    case TRIAL_KL: return f->accuracy.kl_mean;
+    case TRIAL_TOP1: return f->accuracy.top1;
+    case TRIAL_SPEED: return f->timed ? f->speed.ratio.median : NAN;
+    case TRIAL_COLUMN_COUNT: break;
+    }
+    return NAN;
+}
+
+// Unknown figures come last, whichever way round.
+static bool comes_before(double a, double b, bool falling) {
+    if (isnan(a) || isnan(b)) return !isnan(a) && isnan(b);
+    return falling ? a > b : a < b;
+}
+
+void trials_order(const Ui *ui, TrialOrder *out) {
+    const Trials *trials = all(ui);
+    const TrialsView *view = &ui->trials;
+    const bool falling = trial_column_table[view->sort].falling != view->reversed;
+    double figures[TRIALS_SHOWN_MOST];
+    out->count = 0;
+    if (!trials->present) out->numbers[out->count++] = 0;
+    const int first = out->count;
+    for (size_t i = trials->count; i > 0 && out->count < TRIALS_SHOWN_MOST; i--) {
+        const TrialRow *row = &trials->rows[i - 1];
+        const double figure = figure_of(row, view->sort);
+        int at = out->count++;
+        for (; at > first && comes_before(figure, figures[at - 1], falling); at--) {
+            out->numbers[at] = out->numbers[at - 1];
+            figures[at] = figures[at - 1];
+        }
+        out->numbers[at] = row->number;
+        figures[at] = figure;
+    }
+}
+
+int trials_place(const TrialOrder *order, uint32_t number) {
+    for (int i = 0; i < order->count; i++)
+        if (order->numbers[i] == number) return i;
+    return -1;
+}
+
+uint32_t trials_selected(const Ui *ui) {
+    const uint32_t number = ui->trials.selected;
+    return number && trials_row(all(ui), number) ? number : all(ui)->present;
+}
+
+// ---- A and B ------------------------------------------------------------------------------------------------------
+
+const TrialRow *trials_compared(const Ui *ui, TrialSide side) {
+    const Trials *trials = all(ui);
+    const TrialsView *view = &ui->trials;
+    const TrialRow *row = trials_row(trials, side == SIDE_A ? view->a : view->b);
+    if (row || side == SIDE_B) return row ? row : trials_row(trials, trials->present);
+    row = ui->pin.set ? trials_row(trials, ui->pin.trial) : NULL;
+    return row ? row : trials_row(trials, trials->start);
+}
+
+// Whether B is the present state, measured or not.
+static bool b_is_present(const Ui *ui) { return !trials_row(all(ui), ui->trials.b); }
+
+const char *trials_present_words(Ui *ui) {
+    TrialsView *view = &ui->trials;
+    const TrialRow *before = trials_row(all(ui), all(ui)->before);
+    const uint64_t changes = workbench_changes(ui->workbench) + 1;
+    if (view->words_of == changes) return view->words;
+    Text text = {0};
+    if (before)
+        recipe_difference(&before->recipe, workbench_recipe(ui->workbench), workbench_structure(ui->workbench), ", ",
+                          &text);
+    snprintf(view->words, sizeof view->words, "%s", !before ? "start" : text.data ? text.data : "");
+    text_mend(view->words);
+    text_free(&text);
+    view->words_of = changes;
+    return view->words;
+}
+
+// ---- texts --------------------------------------------------------------------------------------------------------
+
+TrialText trials_text(const Ui *ui, TrialSide side) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const char *prompt = workbench_prompt(ui->workbench);
+    if (side == SIDE_BASE)
+        return (TrialText){effect->base.known ? &effect->base : NULL, prompt, !effect->base.finished};
+    const TrialRow *row = trials_compared(ui, side);
+    const bool present = side == SIDE_B && b_is_present(ui);
+    if (present || (row && row->number == all(ui)->present)) {
+        const bool now = effect->quantized.known && effect->decode_turn == workbench_turn(ui->workbench);
+        if (now || !row || !row->figures->prompt)
+            return (TrialText){now ? &effect->quantized : NULL, prompt, !now || !effect->quantized.finished};
+    }
+    if (!row || !row->figures->prompt) return (TrialText){NULL, "", false};
+    return (TrialText){&row->figures->text, row->figures->prompt, false};
+}
+
+size_t trials_parting(const TrialText *text, const TrialText *other) {
+    if (!text->text || !other->text || strcmp(text->prompt, other->prompt) != 0) return SIZE_MAX;
+    const size_t at = decode_text_difference(text->text, other->text);
+    const bool a_ends = at == text->text->count, b_ends = at == other->text->count;
+    if (a_ends && b_ends) return SIZE_MAX;
+    if ((a_ends && text->waits) || (b_ends && other->waits)) return SIZE_MAX; // still being written
+    return at;
+}
+
+TrialSide trials_text_shown(const Ui *ui, int column) {
+    const TrialsLayout l = layout_trials(&ui->layout);
+    if (l.text_count == SIDE_COUNT) return (TrialSide)column;
+    if (column) return SIDE_B;
+    // The base takes the place of A where it has the keys, and where A says nothing that B does not.
+    const TrialRow *a = trials_compared(ui, SIDE_A);
+    const bool says = a && a != trials_compared(ui, SIDE_B);
+    return ui->trials.pane == 1 + SIDE_BASE || (!says && ui->trials.pane != 1 + SIDE_A) ? SIDE_BASE : SIDE_A;
+}
+
+size_t trials_token(const Ui *ui) {
+    const TrialText text = trials_text(ui, (TrialSide)(ui->trials.pane - 1));
+    const size_t count = text.text ? text.text->count : 0;
+    return ui->trials.token < count ? ui->trials.token : count ? count - 1 : 0;
+}
+
+static void move_token(Ui *ui, long steps) {
+    const TrialText text = trials_text(ui, (TrialSide)(ui->trials.pane - 1));
+    const long last = text.text ? (long)text.text->count - 1 : 0, to = (long)trials_token(ui) + steps;
+    ui->trials.token = (size_t)(to < 0 ? 0 : to > last ? (last < 0 ? 0 : last) : to);
+}
+
+// ---- keys ---------------------------------------------------------------------------------------------------------
+
+void trials_open(Ui *ui) { ui->trials.selected = 0; }
+
+void trials_choose(Ui *ui, uint32_t number) {
+    ui->trials.selected = number == all(ui)->present ? 0 : number;
+    ui->trials.pane = 0;
+}
+
+static void choose_at(Ui *ui, int place) {
+    TrialOrder order;
+    trials_order(ui, &order);
+    if (!order.count) return;
+    const int last = order.count - 1;
+    trials_choose(ui, order.numbers[place < 0 ? 0 : place > last ? last : place]);
+}
+
+static int place_now(const Ui *ui) {
+    TrialOrder order;
+    trials_order(ui, &order);
+    return trials_place(&order, trials_selected(ui));
+}
+
+#define TOKENS_OF_LINE 8 // about so many
+
+void trials_move(Ui *ui, int steps) {
+    if (ui->trials.pane)
+        move_token(ui, steps * TOKENS_OF_LINE);
+    else
+        choose_at(ui, place_now(ui) + steps);
+}
+
+void trials_move_sideways(Ui *ui, int steps) {
+    if (ui->trials.pane)
+        move_token(ui, steps);
+    else
+        ui_say(ui, "press Tab to go to the texts, where ← → go from token to token");
+}
+
+void trials_page(Ui *ui, int pages) {
+    const TrialsLayout l = layout_trials(&ui->layout);
+    trials_move(ui, pages * (ui->trials.pane ? l.text[0].rows - 1 : l.table.rows - 2));
+}
+
+void trials_end(Ui *ui, int direction) {
+    if (ui->trials.pane)
+        move_token(ui, direction < 0 ? -1000000000L : 1000000000L);
+    else
+        choose_at(ui, direction < 0 ? 0 : TRIALS_SHOWN_MOST);
+}
+
+void trials_next_pane(Ui *ui, int steps) {
+    ui->trials.difference = false;
+    ui->trials.pane = (ui->trials.pane + 1 + SIDE_COUNT + steps) % (1 + SIDE_COUNT);
+}
+
+void trials_take(Ui *ui) {
+    const uint32_t number = trials_selected(ui);
+    const TrialRow *row = trials_row(all(ui), number);
+    Error err = {0};
+    if (!row || number == all(ui)->present) {
+        ui_say(ui, "this is the present recipe; choose another row");
+        return;
+    }
+    if (!ui_report(ui, workbench_restore(ui->workbench, &row->recipe, &err), &err)) return;
+    ui->trials.selected = 0;
+    ui_update(ui);
+    ui_say(ui, "the recipe of row %u; u undoes it", number);
+}
+
+static void keep_compared(Ui *ui) {
+    const TrialRow *a = trials_compared(ui, SIDE_A), *b = trials_compared(ui, SIDE_B);
+    workbench_compare_trials(ui->workbench, a ? a->number : 0, b ? b->number : 0);
+}
+
+void trials_compare_with(Ui *ui, int side) {
+    uint32_t *chosen = side == SIDE_A ? &ui->trials.a : &ui->trials.b;
+    const uint32_t number = trials_selected(ui);
+    if (!number) {
+        ui_say(ui, "this state is not measured yet");
+        return;
+    }
+    *chosen = *chosen == number ? 0 : number;
+    keep_compared(ui);
+    if (*chosen)
+        ui_say(ui, "row %u is %s; %s again takes that back", number, side == SIDE_A ? "A" : "B",
+               side == SIDE_A ? "a" : "b");
+    else
+        ui_say(ui, side == SIDE_A ? "A is the pin, or what the program started with" : "B is the present state");
+}
+
+void trials_toggle_difference(Ui *ui) {
+    ui->trials.difference = !ui->trials.difference;
+    ui->trials.pane = 0;
+}
+
+void trials_drop(Ui *ui) {
+    const uint32_t number = trials_selected(ui);
+    if (!number || number == all(ui)->present) {
+        ui_say(ui, "the present state stays; other rows can be forgotten");
+        return;
+    }
+    const int place = place_now(ui);
+    workbench_forget_trial(ui->workbench, number);
+    choose_at(ui, place);
+    keep_compared(ui);
+    ui_say(ui, "row %u is forgotten", number);
+}
+
+void trials_ask_note(Ui *ui) {
+    const TrialRow *row = trials_row(all(ui), trials_selected(ui));
+    if (!row) {
+        ui_say(ui, "this state is not measured yet");
+        return;
+    }
+    ui->trials.noted = row->number;
+    ui_ask(ui, PROMPT_NOTE, row->note);
+}
+
+void trials_take_note(Ui *ui, const char *note) {
+    Error err = {0};
+    ui_report(ui, workbench_note_trial(ui->workbench, ui->trials.noted, note, &err), &err);
+}
+
+static void say_order(Ui *ui) {
+    const TrialColumnInfo *column = &trial_column_table[ui->trials.sort];
+    ui_say(ui, "by %s (%s), %s first", column->title, column->help,
+           column->falling != ui->trials.reversed ? "largest" : "smallest");
+}
+
+void trials_sort(Ui *ui, int steps) {
+    ui->trials.sort = (TrialColumn)(((int)ui->trials.sort + steps + TRIAL_COLUMN_COUNT) % TRIAL_COLUMN_COUNT);
+    ui->trials.reversed = false;
+    say_order(ui);
+}
+
+void trials_sort_by(Ui *ui, int column) {
+    ui->trials.reversed = ui->trials.sort == (TrialColumn)column ? !ui->trials.reversed : false;
+    ui->trials.sort = (TrialColumn)column;
+    say_order(ui);
+}
+
+bool trials_close_view(Ui *ui) {
+    const bool open = ui->trials.difference || ui->trials.pane;
+    ui->trials.difference = false;
+    ui->trials.pane = 0;
+    return open;
+}

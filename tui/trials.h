@@ -1,0 +1,60 @@
+// The Trials screen: what is chosen on it, and what its keys do. panel_trials.c draws it.
+#pragma once
+
+#include "tui/ui.h"
+
+typedef enum TrialSide { SIDE_BASE, SIDE_A, SIDE_B, SIDE_COUNT } TrialSide;
+
+typedef struct TrialColumnInfo {
+    const char *title;
+    int width;
+    bool falling; // sorts with the largest first
+    const char *help;
+} TrialColumnInfo;
+
+extern const TrialColumnInfo trial_column_table[TRIAL_COLUMN_COUNT];
+
+// Rows as they are shown: their numbers. 0 stands for the present state while it is not measured; it is always first.
+#define TRIALS_SHOWN_MOST (TRIALS_MOST + 8)
+typedef struct TrialOrder {
+    uint32_t numbers[TRIALS_SHOWN_MOST];
+    int count;
+} TrialOrder;
+void trials_order(const Ui *ui, TrialOrder *out);
+int trials_place(const TrialOrder *order, uint32_t number); // of a row in it; −1: it is not there
+uint32_t trials_selected(const Ui *ui);                     // 0: the present state, not measured
+
+// The row that is compared, A or B; NULL: none was measured yet.
+const TrialRow *trials_compared(const Ui *ui, TrialSide side);
+// How the present state, not measured yet, differs from the row before it.
+const char *trials_present_words(Ui *ui);
+
+// What one side writes.
+typedef struct TrialText {
+    const DecodeText *text; // NULL: there is none
+    const char *prompt;     // "" without a text
+    bool waits;             // it is being written
+} TrialText;
+TrialText trials_text(const Ui *ui, TrialSide side);
+// Where its text parts from another one after the same prompt: a token; SIZE_MAX while they do not, or cannot be
+// compared.
+size_t trials_parting(const TrialText *text, const TrialText *other);
+TrialSide trials_text_shown(const Ui *ui, int column); // in columns from left to right
+size_t trials_token(const Ui *ui);                     // of the text that has the keys
+
+void trials_open(Ui *ui);
+void trials_move(Ui *ui, int steps); // the chosen row, or in a text the token
+void trials_move_sideways(Ui *ui, int steps);
+void trials_page(Ui *ui, int pages);
+void trials_end(Ui *ui, int direction); // −1: first
+void trials_choose(Ui *ui, uint32_t number);
+void trials_next_pane(Ui *ui, int steps); // table, base, A, B
+void trials_take(Ui *ui);                 // the recipe of the chosen row
+void trials_compare_with(Ui *ui, int side);
+void trials_toggle_difference(Ui *ui);
+void trials_drop(Ui *ui);
+void trials_ask_note(Ui *ui);
+void trials_take_note(Ui *ui, const char *note);
+void trials_sort(Ui *ui, int steps);
+void trials_sort_by(Ui *ui, int column);
+bool trials_close_view(Ui *ui); // what Esc closes first; false: nothing is open

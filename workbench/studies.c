@@ -1,0 +1,321 @@
+// The screen's side of studies: what is asked for, and what was found.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "workbench/workbench_parts.h"
+
+static size_t linear_count(const Workbench *w) { return (size_t)engine_structure(w->engine)->linear_count; }
+
+static void forget_figures(Sensitivity *linears, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        linears[i] = (Sensitivity){.linear = (int)i, .estimate = (double)NAN, .estimate_se = (double)NAN};
+}
+
+bool studies_new(Workbench *w, Error *err) {
+    Studies *s = &w->studies;
+    const size_t n = linear_count(w);
+    s->choices = array_new(n, sizeof *s->choices);
+    s->shown_choices = array_new(n, sizeof *s->shown_choices);
+    s->linears = array_new(n, sizeof *s->linears);
+    s->shown_linears = array_new(n, sizeof *s->shown_linears);
+    s->bits = array_new(n, sizeof *s->bits);
+    s->shown_bits = array_new(n, sizeof *s->shown_bits);
+    if (!s->choices || !s->shown_choices || !s->linears || !s->shown_linears || !s->bits || !s->shown_bits)
+        return error_memory(err, "studies");
+    forget_figures(s->linears, n);
+    return true;
+}
+
+static void free_sweep(Studies *s) {
+    for (int i = 0; i < s->points_count; i++) free(s->points[i].divergences);
+    for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&s->dials[d]);
+    free(s->points);
+    free(s->shown_points);
+    s->points = s->shown_points = NULL;
+    s->points_count = s->dial_count = 0;
+    s->sweep = (SweepView){0};
+}
+
+void studies_free(Workbench *w) {
+    Studies *s = &w->studies;
+    free_sweep(s);
+    free(s->choices);
+    free(s->shown_choices);
+    free(s->linears);
+    free(s->shown_linears);
+    free(s->bits);
+    free(s->shown_bits);
+    recipe_free(&s->recipe);
+    recipe_free(&s->sweep_recipe);
+    recipe_free(&s->tune_recipe);
+    tuned_free(&s->tuned);
+}
+
+bool study_wanted_locked(const Workbench *w, JobKind kind) {
+    const Studies *s = &w->studies;
+    switch (kind) {
+    case JOB_CHOICES: return s->looks_at_sensitivity && s->recipe_turn == w->turn && s->choices_turn != w->turn;
+    case JOB_SENSITIVITY: return s->wants_sensitivity && s->sensitivity_done != w->turn;
+    case JOB_SWEEP: return s->wants_sweep && s->sweep_done != s->sweep_asked;
+    case JOB_TUNE: return s->tune_asked && !s->tune_done;
+    default: return false;
+    }
+}
+
+void studies_interrupt_locked(Workbench *w) {
+    atomic_store(&w->studies.interrupted, true);
+    for (JobKind kind = JOB_STUDIES; kind < JOB_EXPORT; kind++) progress_request_stop(&w->jobs[kind].progress);
+}
+
+// What was asked for, or is not wanted any more. What runs learns of it by itself.
+static void ask_locked(Workbench *w, JobKind kind) {
+    Job *job = &w->jobs[kind];
+    job->held = false;
+    job->message[0] = '\0';
+    if (job->state != JOB_RUNNING) job->state = study_wanted_locked(w, kind) ? JOB_WAITING : JOB_DONE;
+    wish_wakes_locked(w);
+}
+
+void workbench_resume_study(Workbench *w, JobKind kind) {
+    pthread_mutex_lock(&w->lock);
+    ask_locked(w, kind);
+    pthread_mutex_unlock(&w->lock);
+}
+
+// What takes long goes on after what is looked at now.
+static void step_back_locked(Workbench *w) {
+    studies_interrupt_locked(w);
+    progress_request_stop(&w->jobs[JOB_CALIBRATE].progress);
+    if (w->findings.accuracy_turn == w->turn) progress_request_stop(&w->jobs[JOB_ACCURACY].progress);
+}
+
+// ---- sensitivity --------------------------------------------------------------------------------------------------
+
+static void keep_recipe_locked(Workbench *w) {
+    Recipe copy;
+    if (!recipe_copy(history_now(&w->history), &copy, NULL)) return; // what needs it has to wait
+    recipe_free(&w->studies.recipe);
+    w->studies.recipe = copy;
+    w->studies.recipe_turn = w->turn;
+}
+
+void studies_turn_locked(Workbench *w) {
+    Studies *s = &w->studies;
+    studies_interrupt_locked(w);
+    s->wants_sensitivity = s->looks_at_sensitivity;
+    if (s->looks_at_sensitivity) keep_recipe_locked(w);
+    ask_locked(w, JOB_CHOICES);
+    ask_locked(w, JOB_SENSITIVITY);
+}
+
+void workbench_look_at_sensitivity(Workbench *w, bool look) {
+    Studies *s = &w->studies;
+    if (look && !engine_can_run(w->engine, NULL)) look = false;
+    pthread_mutex_lock(&w->lock);
+    const bool begins = look && !s->looks_at_sensitivity;
+    s->looks_at_sensitivity = look;
+    if (begins) {
+        step_back_locked(w);
+        if (s->recipe_turn != w->turn) keep_recipe_locked(w);
+        ask_locked(w, JOB_CHOICES);
+        // One that the user stopped stays so.
+        if (!s->wants_sensitivity) {
+            s->wants_sensitivity = true;
+            ask_locked(w, JOB_SENSITIVITY);
+        }
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+const SensitivityView *workbench_sensitivity(const Workbench *w) { return &w->studies.sensitivity; }
+
+static void take_sensitivity_locked(Workbench *w) {
+    Studies *s = &w->studies;
+    memcpy(s->shown_choices, s->choices, linear_count(w) * sizeof *s->choices);
+    memcpy(s->shown_linears, s->linears, linear_count(w) * sizeof *s->linears);
+    memcpy(s->shown_bits, s->bits, linear_count(w) * sizeof *s->bits);
+    s->sensitivity = (SensitivityView){.choices_turn = s->choices_turn,
+                                       .choices = s->choices_turn ? s->shown_choices : NULL,
+                                       .turn = s->sensitivity_turn,
+                                       .linears = s->shown_linears,
+                                       .bits = s->shown_bits,
+                                       .count = s->count,
+                                       .measured = s->measured,
+                                       .estimate_tokens = s->estimate_tokens,
+                                       .finished = s->sensitivity_turn && s->sensitivity_done == s->sensitivity_turn,
+                                       .version = s->version};
+}
+
+// ---- sweep --------------------------------------------------------------------------------------------------------
+
+// But for the dials that are swept.
+static bool same_others(const Studies *s, const Recipe *now) {
+    Recipe set = s->sweep_recipe; // which keeps what it points to
+    for (int d = 0; d < s->dial_count; d++) set.value[s->dials[d].dial] = now->value[s->dials[d].dial];
+    return recipe_equal(&set, now);
+}
+
+static bool ask_sweep_locked(Workbench *w, Error *err) {
+    Studies *s = &w->studies;
+    Recipe copy;
+    if (!recipe_copy(history_now(&w->history), &copy, err)) return false;
+    recipe_free(&s->sweep_recipe);
+    s->sweep_recipe = copy;
+    s->sweep_asked++;
+    s->wants_sweep = true;
+    studies_interrupt_locked(w); // the newest question comes first
+    ask_locked(w, JOB_SWEEP);
+    return true;
+}
+
+// Figures stay, as those of another recipe; what they were made of goes, so that nothing is compared with it.
+static void age_points_locked(Studies *s) {
+    for (int i = 0; i < s->points_count; i++) {
+        free(s->points[i].divergences);
+        s->points[i].divergences = NULL;
+        s->points[i].older = true;
+        if (s->shown_points) s->shown_points[i] = s->points[i];
+    }
+    s->version++;
+}
+
+void studies_change_locked(Workbench *w) {
+    Studies *s = &w->studies;
+    if (!s->dial_count || same_others(s, history_now(&w->history))) return;
+    age_points_locked(s);
+    s->wants_sweep = false;
+    if (!s->looks_at_sweep || !ask_sweep_locked(w, NULL)) ask_locked(w, JOB_SWEEP);
+}
+
+bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err) {
+    Studies *s = &w->studies;
+    Sweep sweep; // checks what is asked for
+    bool ok = sweep_new(workbench_recipe(w), dials, dial_count, &sweep, err) && engine_can_run(w->engine, err);
+    SweepPoint *points = ok ? array_new((size_t)sweep.count, sizeof *points) : NULL;
+    SweepPoint *shown = ok ? array_new((size_t)sweep.count, sizeof *shown) : NULL;
+    ok = ok && ((points && shown) || error_memory(err, "a sweep"));
+    pthread_mutex_lock(&w->lock);
+    if (ok) {
+        free_sweep(s);
+        s->points = points;
+        s->shown_points = shown;
+        s->points_count = sweep.count;
+        s->dial_count = dial_count;
+        for (int d = 0; d < dial_count; d++) {
+            s->dials[d] = sweep.dials[d];
+            sweep.dials[d] = (SweepDial){0};
+        }
+        s->version++;
+        ok = ask_sweep_locked(w, err);
+    } else {
+        free(points);
+        free(shown);
+    }
+    pthread_mutex_unlock(&w->lock);
+    sweep_free(&sweep);
+    if (ok) studies_take(w);
+    return ok;
+}
+
+void workbench_look_at_sweep(Workbench *w, bool look) {
+    Studies *s = &w->studies;
+    pthread_mutex_lock(&w->lock);
+    s->looks_at_sweep = look;
+    if (look && study_wanted_locked(w, JOB_SWEEP)) studies_interrupt_locked(w);
+    if (look && s->dial_count && !s->wants_sweep) ask_sweep_locked(w, NULL);
+    pthread_mutex_unlock(&w->lock);
+}
+
+const SweepView *workbench_swept(const Workbench *w) { return &w->studies.sweep; }
+
+double sweep_view_value(const SweepView *view, int point, int dial) {
+    const Sweep sweep = {.dials = {view->dials[0], view->dials[1]}, .dial_count = view->dial_count};
+    return sweep_value(&sweep, point, dial);
+}
+
+// The front of those of one recipe. Without memory for it none is marked.
+static void mark_front(SweepPoint *points, int count) {
+    Point *present = array_new((size_t)count, sizeof *present);
+    for (int i = 0; present && i < count; i++) {
+        present[i] = points[i].point;
+        present[i].known = present[i].known && !points[i].older;
+    }
+    if (present) points_mark_front(present, count);
+    for (int i = 0; present && i < count; i++) points[i].point.pareto = present[i].pareto;
+    free(present);
+}
+
+static void take_sweep_locked(Workbench *w) {
+    Studies *s = &w->studies;
+    s->sweep = (SweepView){.dial_count = s->dial_count, .count = s->points_count, .version = s->version};
+    if (!s->dial_count) return;
+    memcpy(s->shown_points, s->points, (size_t)s->points_count * sizeof *s->points);
+    mark_front(s->shown_points, s->points_count);
+    memcpy(s->sweep.dials, s->dials, sizeof s->dials); // the values stay those of the studies
+    s->sweep.points = s->shown_points;
+    for (int i = 0; i < s->points_count; i++) s->sweep.known += s->points[i].point.known && !s->points[i].older;
+}
+
+// ---- tune ---------------------------------------------------------------------------------------------------------
+
+bool workbench_tune(Workbench *w, const TuneGoal *goal, Error *err) {
+    Studies *s = &w->studies;
+    Recipe copy;
+    if (!engine_can_run(w->engine, err) || !recipe_copy(workbench_recipe(w), &copy, err)) return false;
+    pthread_mutex_lock(&w->lock);
+    const JobState state = w->jobs[JOB_TUNE].state;
+    const bool runs = state == JOB_RUNNING || state == JOB_WAITING;
+    if (!runs) {
+        recipe_free(&s->tune_recipe);
+        tuned_free(&s->tuned);
+        s->tune_recipe = copy;
+        s->goal = *goal;
+        s->tuned.best_bits = s->tuned.best_kl = (double)NAN;
+        s->tune_asked = true;
+        s->tune_done = false;
+        s->tune_change = w->changes;
+        studies_interrupt_locked(w);
+        ask_locked(w, JOB_TUNE);
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (runs) recipe_free(&copy);
+    return !runs || error_set(err, "a search is on its way; x stops it");
+}
+
+void workbench_tuned(const Workbench *w, TuneView *out) {
+    Workbench *shared = (Workbench *)w;
+    const Studies *s = &w->studies;
+    pthread_mutex_lock(&shared->lock);
+    *out = (TuneView){.asked = s->tune_asked,
+                      .goal = s->goal,
+                      .changes = w->changes - s->tune_change,
+                      .done = s->tune_done,
+                      .tuned = s->tuned,
+                      .recipe = s->tune_done ? &s->tuned.recipe : NULL};
+    pthread_mutex_unlock(&shared->lock);
+}
+
+void workbench_forget_tuned(Workbench *w) {
+    pthread_mutex_lock(&w->lock);
+    const JobState state = w->jobs[JOB_TUNE].state;
+    if (state != JOB_RUNNING && state != JOB_WAITING) {
+        w->studies.tune_asked = w->studies.tune_done = false;
+        w->jobs[JOB_TUNE].state = JOB_DONE;
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+// ---- what was found -----------------------------------------------------------------------------------------------
+
+void studies_take(Workbench *w) {
+    Studies *s = &w->studies;
+    pthread_mutex_lock(&w->lock);
+    if (s->shown_version != s->version) {
+        take_sensitivity_locked(w);
+        take_sweep_locked(w);
+        s->shown_version = s->version;
+    }
+    pthread_mutex_unlock(&w->lock);
+}

@@ -1,0 +1,285 @@
+// The background thread's side of studies.
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "workbench/workbench_parts.h"
+
+// ---- choices ------------------------------------------------------------------------------------------------------
+
+static bool choices_run(Workbench *w, const Plan *plan, uint64_t turn, Error *err) {
+    const ModelStructure *structure = engine_structure(w->engine);
+    const size_t n = (size_t)structure->linear_count;
+    BitChoices *choices = array_new(n, sizeof *choices);
+    Recipe recipe = {0};
+    pthread_mutex_lock(&w->lock);
+    bool ok = w->studies.recipe_turn == turn ? recipe_copy(&w->studies.recipe, &recipe, err) : error_stopped(err);
+    pthread_mutex_unlock(&w->lock);
+    ok = ok && (choices || error_memory(err, "a budget")) &&
+         bit_choices_make(&recipe, structure, &engine_stats(w->engine)->measured, plan, choices, err);
+    if (ok) {
+        pthread_mutex_lock(&w->lock);
+        memcpy(w->studies.choices, choices, n * sizeof *choices);
+        w->studies.choices_turn = turn;
+        w->studies.version++;
+        pthread_mutex_unlock(&w->lock);
+    }
+    recipe_free(&recipe);
+    free(choices);
+    return ok;
+}
+
+// ---- sensitivity --------------------------------------------------------------------------------------------------
+
+typedef struct SensitivityContext {
+    Workbench *w;
+    const Plan *plan;
+    uint64_t turn;
+} SensitivityContext;
+
+static void take_sensitivities(void *context, const Sensitivities *so_far) {
+    const SensitivityContext *c = context;
+    Studies *s = &c->w->studies;
+    pthread_mutex_lock(&c->w->lock);
+    for (int i = 0; s->sensitivity_turn != c->turn && i < engine_structure(c->w->engine)->linear_count; i++)
+        s->linears[i] = (Sensitivity){.linear = i, .estimate = (double)NAN, .estimate_se = (double)NAN};
+    for (int i = 0; i < c->plan->linear_count; i++) s->bits[i] = c->plan->decisions[i].bits;
+    s->measured = 0;
+    for (int i = 0; i < so_far->count; i++) {
+        // One that was interrupted reads from the disk what it knows, and not all at once.
+        Sensitivity *shown = &s->linears[so_far->linears[i].linear];
+        const Sensitivity was = *shown;
+        *shown = so_far->linears[i];
+        if (was.alone_known && !shown->alone_known) {
+            shown->alone_known = true;
+            shown->kl = was.kl;
+            shown->kl_se = was.kl_se;
+        }
+        s->measured += shown->alone_known;
+    }
+    s->sensitivity_turn = c->turn;
+    s->count = so_far->count;
+    // The estimates say nothing about how long the rest takes.
+    if (so_far->measured == 0) c->w->jobs[JOB_SENSITIVITY].started = clock_seconds();
+    s->estimate_tokens = so_far->estimate_tokens;
+    s->version++;
+    pthread_mutex_unlock(&c->w->lock);
+    signal_screen(c->w);
+}
+
+static bool sensitivity_run(Workbench *w, const Plan *plan, uint64_t turn, Error *err) {
+    Sensitivities found;
+    SensitivityContext context = {w, plan, turn};
+    // Where nothing is quantized there is nothing to find.
+    const bool ok =
+        plan->quantized_count == 0 || engine_sensitivity(w->engine, plan, SENSITIVITY_ALONE, take_sensitivities,
+                                                         &context, &found, &w->jobs[JOB_SENSITIVITY].progress, err);
+    if (plan->quantized_count == 0) found = (Sensitivities){0};
+    if (ok) {
+        take_sensitivities(&context, &found);
+        pthread_mutex_lock(&w->lock);
+        w->studies.sensitivity_done = turn;
+        w->studies.version++;
+        pthread_mutex_unlock(&w->lock);
+    }
+    sensitivities_free(&found);
+    return ok;
+}
+
+// ---- sweep --------------------------------------------------------------------------------------------------------
+
+typedef struct SweepRun {
+    Workbench *w;
+    uint64_t asked;
+    Sweep sweep;
+    bool *known; // [count]
+    int *order;  // [count]: the nearest to the recipe first
+    Recipe recipe;
+    Trial trial;
+    float *by_position; // [POSITION_FIGURES, positions]
+    Error *err;
+} SweepRun;
+
+static bool copy_dial(const SweepDial *from, SweepDial *to, Error *err) {
+    *to = (SweepDial){from->dial, array_new((size_t)from->count, sizeof *to->values), from->count};
+    if (!to->values) return error_memory(err, "a sweep");
+    memcpy(to->values, from->values, (size_t)from->count * sizeof *to->values);
+    return true;
+}
+
+// The question as it is now, and which points are there already.
+static bool take_question(SweepRun *r) {
+    Studies *s = &r->w->studies;
+    SweepDial dials[SWEEP_DIALS] = {0};
+    int points = 0;
+    pthread_mutex_lock(&r->w->lock);
+    const int dial_count = s->dial_count;
+    r->asked = s->sweep_asked;
+    bool ok = recipe_copy(&s->sweep_recipe, &r->recipe, r->err);
+    for (int d = 0; ok && d < dial_count; d++) ok = copy_dial(&s->dials[d], &dials[d], r->err);
+    r->known = array_new((size_t)s->points_count, sizeof *r->known);
+    r->order = array_new((size_t)s->points_count, sizeof *r->order);
+    ok = ok && ((r->known && r->order) || error_memory(r->err, "a sweep"));
+    for (; ok && points < s->points_count; points++)
+        r->known[points] = s->points[points].point.known && !s->points[points].older;
+    pthread_mutex_unlock(&r->w->lock);
+    if (ok) return sweep_new(&r->recipe, dials, dial_count, &r->sweep, r->err);
+    for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&dials[d]);
+    return false;
+}
+
+static int nearest_value(const SweepDial *dial, double value) {
+    int nearest = 0;
+    for (int i = 1; i < dial->count; i++) {
+        if (fabs(dial->values[i] - value) < fabs(dial->values[nearest] - value)) nearest = i;
+    }
+    return nearest;
+}
+
+static int steps_away(const SweepRun *r, int point) {
+    int steps = 0;
+    for (int d = r->sweep.dial_count - 1; d >= 0; d--) {
+        const SweepDial *dial = &r->sweep.dials[d];
+        steps += abs(point % dial->count - nearest_value(dial, r->recipe.value[dial->dial]));
+        point /= dial->count;
+    }
+    return steps;
+}
+
+static void put_in_order(SweepRun *r) {
+    for (int i = 0; i < r->sweep.count; i++) {
+        int at = i;
+        const int steps = steps_away(r, i);
+        for (; at > 0 && steps_away(r, r->order[at - 1]) > steps; at--) r->order[at] = r->order[at - 1];
+        r->order[at] = i;
+    }
+}
+
+// With a copy of the divergences, the first of by_position, where there is memory for it.
+static void publish_point(SweepRun *r, int i, const Point *point, const float *by_position) {
+    Studies *s = &r->w->studies;
+    const size_t n = (size_t)trial_work(&r->trial);
+    static_assert(POSITION_KL == 0, "divergences do not come first");
+    float *copy = by_position ? array_new(n, sizeof *copy) : NULL;
+    if (copy) memcpy(copy, by_position, n * sizeof *copy);
+    pthread_mutex_lock(&r->w->lock);
+    if (s->sweep_asked == r->asked) {
+        const bool was = s->points[i].point.known; // an older figure stays until there is a new one
+        if (point->known || !was) {
+            free(s->points[i].divergences);
+            s->points[i] = (SweepPoint){.point = *point, .planned = true, .divergences = copy};
+            copy = NULL;
+        }
+        s->version++;
+    }
+    pthread_mutex_unlock(&r->w->lock);
+    free(copy);
+    signal_screen(r->w);
+}
+
+static bool plan_point(SweepRun *r, int i, Plan *plan, Point *out) {
+    if (!engine_make_plan(r->w->engine, &r->sweep.recipes[i], plan, r->err)) return false;
+    *out = (Point){.bytes = plan->bytes, .bits_per_weight = plan->bits_per_weight};
+    return true;
+}
+
+// Sizes, and figures that are on disk.
+static bool look_up_points(SweepRun *r, Progress *progress) {
+    for (int i = 0; i < r->sweep.count; i++) {
+        const int at = r->order[i];
+        Plan plan = {0};
+        Point point;
+        if (r->known[at]) continue;
+        if (progress_should_stop(progress)) return error_stopped(r->err);
+        if (!plan_point(r, at, &plan, &point)) return false;
+        const bool whole = trial_known(&r->trial, &plan, &point.accuracy, r->by_position);
+        point.known = r->known[at] = whole || trial_known(&r->trial, &plan, &point.accuracy, NULL);
+        publish_point(r, at, &point, whole ? r->by_position : NULL);
+        plan_free(&plan);
+    }
+    return true;
+}
+
+static bool measure_points(SweepRun *r, Progress *progress) {
+    uint64_t missing = 0;
+    for (int i = 0; i < r->sweep.count; i++) missing += !r->known[i];
+    progress_begin(progress, "measuring recipes", missing * trial_work(&r->trial));
+    for (int i = 0; i < r->sweep.count; i++) {
+        const int at = r->order[i];
+        Plan plan = {0};
+        Point point;
+        if (r->known[at]) continue;
+        bool ok = plan_point(r, at, &plan, &point) &&
+                  trial_run_positions(&r->trial, &plan, &point.accuracy, r->by_position, progress, r->err);
+        plan_free(&plan);
+        if (!ok) return false;
+        point.known = true;
+        publish_point(r, at, &point, r->by_position);
+    }
+    return true;
+}
+
+static bool sweep_run(Workbench *w, Error *err) {
+    SweepRun r = {.w = w, .err = err};
+    Progress *progress = &w->jobs[JOB_SWEEP].progress;
+    bool ok = take_question(&r) && engine_begin_study(w->engine, &r.trial, err);
+    if (ok) r.by_position = array_new(POSITION_FIGURES * (size_t)trial_work(&r.trial), sizeof *r.by_position);
+    ok = ok && (r.by_position || error_memory(err, "a sweep"));
+    if (ok) put_in_order(&r);
+    ok = ok && look_up_points(&r, progress) && measure_points(&r, progress);
+    if (ok) {
+        pthread_mutex_lock(&w->lock);
+        w->studies.sweep_done = r.asked;
+        pthread_mutex_unlock(&w->lock);
+    }
+    trial_end(&r.trial);
+    sweep_free(&r.sweep);
+    recipe_free(&r.recipe);
+    free(r.known);
+    free(r.order);
+    free(r.by_position);
+    return ok;
+}
+
+// ---- tune ---------------------------------------------------------------------------------------------------------
+
+static void take_tuned(void *context, const Tuned *so_far) {
+    Workbench *w = context;
+    pthread_mutex_lock(&w->lock);
+    w->studies.tuned = *so_far;
+    w->studies.tuned.recipe = (Recipe){0};
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+}
+
+static bool tune_run(Workbench *w, Error *err) {
+    Recipe recipe;
+    Tuned tuned = {0};
+    pthread_mutex_lock(&w->lock);
+    const TuneGoal goal = w->studies.goal;
+    bool ok = recipe_copy(&w->studies.tune_recipe, &recipe, err);
+    pthread_mutex_unlock(&w->lock);
+    if (!ok) return false;
+    ok = engine_tune(w->engine, &recipe, &goal, take_tuned, w, &tuned, &w->jobs[JOB_TUNE].progress, err);
+    recipe_free(&recipe);
+    if (ok) {
+        pthread_mutex_lock(&w->lock);
+        w->studies.tuned = tuned;
+        w->studies.tune_done = true;
+        pthread_mutex_unlock(&w->lock);
+    } else
+        tuned_free(&tuned);
+    return ok;
+}
+
+bool study_run(Workbench *w, JobKind kind, const Plan *plan, uint64_t turn, Error *err) {
+    switch (kind) {
+    case JOB_CHOICES: return choices_run(w, plan, turn, err);
+    case JOB_SWEEP: return sweep_run(w, err);
+    case JOB_TUNE: return tune_run(w, err);
+    default: return sensitivity_run(w, plan, turn, err);
+    }
+}

@@ -1,0 +1,220 @@
+// Trials in the workbench: turns become rows, what is known comes back at once, and rows outlive the program.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "workbench/workbench_parts.h"
+
+#define FILES_BYTES ((size_t)64 << 20) // of all models together
+#define SECONDS_BETWEEN_WRITES 1.0
+
+const Trials *workbench_trials(const Workbench *w) { return &w->trials; }
+
+const char *workbench_trials_unkept(const Workbench *w) {
+    Workbench *shared = (Workbench *)w; // the lock is no part of what the caller sees
+    pthread_mutex_lock(&shared->lock);
+    const char *unkept = w->keeping.unkept;
+    pthread_mutex_unlock(&shared->lock);
+    return unkept;
+}
+
+void workbench_forget_trial(Workbench *w, uint32_t number) {
+    if (number != w->trials.present) trials_forget(&w->trials, number);
+    trials_update(w);
+}
+
+bool workbench_note_trial(Workbench *w, uint32_t number, const char *note, Error *err) {
+    const bool ok = trials_note(&w->trials, number, note, err);
+    trials_update(w);
+    return ok;
+}
+
+void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b) { trials_compare(&w->trials, a, b); }
+
+// ---- what is known ------------------------------------------------------------------------------------------------
+
+static uint64_t model_now(const Workbench *w) { return trial_model(&w->plan, &w->measured); }
+
+static void adopt_accuracy_locked(Workbench *w, const TrialFigures *known) {
+    Findings *f = &w->findings;
+    float *copy = known->by_position ? array_new(POSITION_FIGURES * known->positions, sizeof *copy) : NULL;
+    if (copy) memcpy(copy, known->by_position, POSITION_FIGURES * known->positions * sizeof *copy);
+    free(f->by_position);
+    f->by_position = copy;
+    f->positions = copy ? known->positions : 0;
+    f->accuracy = known->accuracy;
+    f->accuracy_turn = w->turn;
+    f->accuracy_known = f->accuracy_finished = true;
+    w->jobs[JOB_ACCURACY].state = JOB_DONE;
+}
+
+// A text that is known takes the place of the one that was written; the base's may still be on its way. One that is
+// shorter than asked for may have ended by itself or not: it is written again.
+static void adopt_text_locked(Workbench *w, const TrialFigures *known) {
+    if (!known->prompt || strcmp(known->prompt, w->prompt) != 0 || known->text.count != w->most_tokens) return;
+    if (!decode_text_copy(&known->text, &w->findings.quantized)) return;
+    w->findings.decode_turn = w->turn;
+    w->known.text = true;
+    w->known.prompt_turn = w->prompt_turn;
+    if (w->findings.base.known && w->findings.base.finished) w->jobs[JOB_DECODE].state = JOB_DONE;
+}
+
+static void adopt_speed_locked(Workbench *w, const TrialFigures *known) {
+    if (!known->timed || known->timed_earlier) return;
+    w->findings.speed = known->speed;
+    w->findings.speed_turn = w->turn;
+    w->findings.speed_finished = true;
+    w->known.speed = true;
+    w->jobs[JOB_SPEED].state = JOB_DONE;
+}
+
+void trials_adopt_locked(Workbench *w) {
+    w->known.turn = 0;
+    w->known.text = w->known.speed = false;
+    if (!w->trials.count || !engine_can_run(w->engine, NULL)) return;
+    const TrialFigures *known = trials_of_model(&w->trials, model_now(w));
+    if (!known) return;
+    w->known.turn = w->turn;
+    adopt_accuracy_locked(w, known);
+    adopt_text_locked(w, known);
+    adopt_speed_locked(w, known);
+}
+
+bool trials_know_locked(const Workbench *w, JobKind kind) {
+    if (w->known.turn != w->turn) return false;
+    if (kind == JOB_DECODE)
+        return w->known.text && w->known.prompt_turn == w->prompt_turn && w->findings.base.known &&
+               w->findings.base.finished;
+    return kind == JOB_ACCURACY || (kind == JOB_SPEED && w->known.speed);
+}
+
+// ---- turns become rows --------------------------------------------------------------------------------------------
+
+static void record(Workbench *w) {
+    const Effect *e = &w->effect;
+    if (w->recorded.turn == w->turn && w->recorded.plan == w->plans) return;
+    w->recorded.turn = w->turn;
+    w->recorded.plan = w->plans;
+    const TrialState state = {.recipe = history_now(&w->history),
+                              .plan = &w->plan,
+                              .model = model_now(w),
+                              .accuracy = &e->accuracy,
+                              .by_position = e->by_position,
+                              .positions = e->positions};
+    const uint32_t last = w->trials.last, number = trials_record(&w->trials, &state, engine_structure(w->engine));
+    if (number > last) w->made_here = number;
+}
+
+// Rows of earlier sessions; what they know of the present model becomes its figures.
+void trials_take_recalled(Workbench *w) {
+    pthread_mutex_lock(&w->lock);
+    char *data = w->keeping.data;
+    if (data) {
+        if (!trials_get(&w->keeping.reader, &w->trials)) log_line("trials: rows that cannot be true are left out");
+        w->trials_handed = w->trials.changes;
+        w->keeping.data = NULL;
+        trials_follow(&w->trials, history_now(&w->history));
+        trials_adopt_locked(w);
+        wish_wakes_locked(w);
+    }
+    pthread_mutex_unlock(&w->lock);
+    free(data);
+}
+
+static bool keeps(Workbench *w) {
+    pthread_mutex_lock(&w->lock);
+    const bool keeps = w->keeping.recalled && w->keeping.key && !w->keeping.unkept;
+    pthread_mutex_unlock(&w->lock);
+    return keeps;
+}
+
+static void hand_over(Workbench *w) {
+    const double now = clock_seconds();
+    if (w->trials.changes == w->trials_handed || now - w->trials_handed_at < SECONDS_BETWEEN_WRITES || !keeps(w))
+        return;
+    Text file = {0};
+    stats_file_begin(&file);
+    trials_put(&w->trials, &file);
+    w->trials_handed = w->trials.changes;
+    w->trials_handed_at = now;
+    pthread_mutex_lock(&w->lock);
+    const Text old = w->keeping.file;
+    w->keeping.file = file;
+    file = old;
+    wish_wakes_locked(w);
+    pthread_mutex_unlock(&w->lock);
+    text_free(&file);
+}
+
+void trials_update(Workbench *w) {
+    const Effect *e = &w->effect;
+    if (e->accuracy_finished && e->accuracy_turn == w->turn) record(w);
+    if (w->trials.present && e->decode_turn == w->turn && e->quantized.known && e->quantized.finished)
+        trials_add_text(&w->trials, w->prompt, &e->quantized);
+    if (w->trials.present && e->speed_turn == w->turn && e->speed_finished) trials_add_speed(&w->trials, &e->speed);
+    hand_over(w);
+}
+
+// ---- on disk ------------------------------------------------------------------------------------------------------
+
+// A lock that ends with the program, on one byte for each model. Where the file system has none, nobody else has it.
+static bool lock_rows(Keeping *k) {
+    char *path = folder_make(k->folder, NULL) ? path_join(k->folder, "trials.lock") : NULL;
+    k->lock = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666) : -1;
+    free(path);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)(k->key >> 2), .l_len = 1};
+    return k->lock < 0 || fcntl(k->lock, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES);
+}
+
+void trials_recall(Workbench *w) {
+    Keeping *k = &w->keeping;
+    StatsReader reader = {0};
+    char *data = NULL;
+    if (!k->unkept) {
+        k->key = engine_figures_key(w->engine);
+        k->folder = k->key ? folder_state() : NULL;
+        data = k->folder ? stats_file_read(k->folder, STATS_TRIALS, k->key, &reader) : NULL;
+    }
+    const bool ours = k->folder && lock_rows(k);
+    pthread_mutex_lock(&w->lock);
+    if (!k->unkept && !k->folder) k->unkept = "neither XDG_STATE_HOME nor HOME is set";
+    if (!k->unkept && !ours) k->unkept = "another program has this model open";
+    k->data = data;
+    k->reader = reader;
+    k->recalled = true;
+    pthread_mutex_unlock(&w->lock);
+    if (data) signal_screen(w);
+}
+
+void trials_write(Workbench *w) {
+    Keeping *k = &w->keeping;
+    Error err = {0};
+    pthread_mutex_lock(&w->lock);
+    Text file = k->file;
+    k->file = (Text){0};
+    pthread_mutex_unlock(&w->lock);
+    if (!file.length) return;
+    if (stats_file_write(k->folder, STATS_TRIALS, k->key, &file, &err))
+        stats_file_prune(k->folder, STATS_TRIALS, k->key, FILES_BYTES);
+    else
+        log_line("trials: not kept: %s", err.message);
+    text_free(&file);
+}
+
+void trials_close(Workbench *w) {
+    if (w->thread_runs) {
+        w->trials_handed_at = -SECONDS_BETWEEN_WRITES;
+        hand_over(w);
+        trials_write(w);
+    }
+    if (w->keeping.lock >= 0) close(w->keeping.lock);
+    free(w->keeping.folder);
+    free(w->keeping.data);
+    text_free(&w->keeping.file);
+    trials_free(&w->trials);
+}
