@@ -107,8 +107,8 @@ void guide_draw(Ui *ui) {
     if (ui->screen != SCREEN_LAYERS) return;
     const int rows = ui->canvas.rows - ui->layout.bottom.row - 1;
     const Rect strip = {ui->layout.bottom.row + 1, 0, rows, ui->canvas.cols};
-    if (rows == 0) {
-        draw_step(ui, ui->layout.header, next_step(ui));
+    if (rows == 0) { // the header is needed for other things, too
+        if (!ui->guide.done[0]) draw_step(ui, ui->layout.header, 0);
         return;
     }
     int first = next_step(ui);
