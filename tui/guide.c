@@ -43,7 +43,7 @@ void guide_toggle(Ui *ui, int unused) {
 // What is done once stays done.
 static void tick(Ui *ui) {
     const bool changed = workbench_changes(ui->workbench) != ui->guide.changes;
-    const bool done[GUIDE_STEPS] = {ui->rows.moved, ui->pin.set, changed,
+    const bool done[GUIDE_STEPS] = {ui->rows.moved, ui->pin.set, changed && ui->target.scope != SCOPE_ALL,
                                     changed && ui->recipe_path && workbench_saved(ui->workbench)};
     bool all = true;
     for (int i = 0; i < GUIDE_STEPS; i++) {
