@@ -523,6 +523,7 @@ static void recipes_are_written_and_loaded(void **state) {
     expect_gone_text(s, "recipe not saved");
     key(s, ":reset alpha\r");
     expect_dial(s, DIAL_ALPHA, "0.3");
+    folder_put_text(folder, "one.txt", ""); // no recipe, so that it is not offered
     snprintf(command, sizeof command, ":load %s\r", path_in_folder("on\t"));
     key(s, command);
     expect_dial(s, DIAL_ALPHA, "0.45");

@@ -61,21 +61,32 @@ static void candidate_add(Candidates *c, const char *word, const char *shown) {
     c->count++;
 }
 
-static void offer_files(Candidates *c) {
+static bool names_file(Completion what) { return what == COMPLETE_FILE || what == COMPLETE_RECIPE; }
+
+static bool is_offered(Completion what, const char *name, bool folder) {
+    const char *ending = strrchr(name, '.');
+    return folder || what == COMPLETE_FILE || (what == COMPLETE_RECIPE && ending && strcmp(ending, ".json") == 0);
+}
+
+// Folders in any case, to go on from.
+static void offer_files(Candidates *c, Completion what) {
     const char *slash = strrchr(c->prefix, '/');
     char folder[512] = "."; // as it was typed: what is offered keeps its ~
     if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - c->prefix + 1), c->prefix);
     char *opened = home_expand(folder, NULL);
-    DIR *stream = opened ? opendir(opened) : NULL;
-    for (const struct dirent *entry; stream && (entry = readdir(stream));) {
-        if (entry->d_name[0] == '.' && !(slash ? slash[1] == '.' : c->prefix[0] == '.')) continue;
-        char word[1024], *path = path_join(opened, entry->d_name);
-        snprintf(word, sizeof word, "%s%s%s", slash ? folder : "", entry->d_name,
-                 path && folder_exists(path) ? "/" : "");
-        candidate_add(c, word, word + (slash ? strlen(folder) : 0));
+    struct dirent **entries = NULL;
+    const int count = opened ? scandir(opened, &entries, NULL, alphasort) : 0;
+    for (int i = 0; i < count; i++) {
+        const char *name = entries[i]->d_name;
+        const bool hidden = name[0] == '.' && !(slash ? slash[1] == '.' : c->prefix[0] == '.');
+        char word[1024], *path = path_join(opened, name);
+        const bool is_folder = path && folder_exists(path);
+        snprintf(word, sizeof word, "%s%s%s", slash ? folder : "", name, is_folder ? "/" : "");
+        if (!hidden && is_offered(what, name, is_folder)) candidate_add(c, word, word + (slash ? strlen(folder) : 0));
         free(path);
+        free(entries[i]);
     }
-    if (stream) closedir(stream);
+    free(entries);
     free(opened);
 }
 
@@ -101,7 +112,8 @@ static void offer_dials(Candidates *c, const char *argument, size_t before) {
 static void offer_arguments(Candidates *c, const Binding *command, const char *argument, size_t before) {
     switch (command->completion) {
     case COMPLETE_DIAL: offer_dials(c, argument, before); break;
-    case COMPLETE_FILE: offer_files(c); break;
+    case COMPLETE_FILE:
+    case COMPLETE_RECIPE: offer_files(c, command->completion); break;
     case COMPLETE_COLUMN:
         for (int i = 0; i < COLUMN_COUNT; i++) candidate_add(c, column_table[i].name, column_table[i].name);
         break;
@@ -121,7 +133,7 @@ void command_complete(Ui *ui, const char *line, char *out, size_t size) {
     const char *argument = line + name_length + strspn(line + name_length, " ");
     const Binding *command = line[name_length] ? command_named(line, name_length) : NULL;
     const char *last = strrchr(line, ' ');
-    const char *word = command && command->completion == COMPLETE_FILE ? argument : last ? last + 1 : line;
+    const char *word = command && names_file(command->completion) ? argument : last ? last + 1 : line;
     ui->suggestions[0] = '\0';
     Candidates c = {.prefix = word, .list = ui->suggestions, .list_size = sizeof ui->suggestions};
     if (command)

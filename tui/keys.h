@@ -35,6 +35,7 @@ typedef enum Completion {
     COMPLETE_NOTHING,
     COMPLETE_DIAL,
     COMPLETE_FILE,
+    COMPLETE_RECIPE, // a .json file
     COMPLETE_COLUMN,
     COMPLETE_FILTER,
     COMPLETE_SCHEME

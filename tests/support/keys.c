@@ -77,7 +77,8 @@ static void argument(Random *random, WildEvent *e, Completion kind) {
     static const char *const files[] = {"a.json", "b.json", "recipe.json", "folder", "nosuch", ".", "ü漢.json", "f"};
     switch (kind) {
     case COMPLETE_DIAL: dial_argument(random, e); break;
-    case COMPLETE_FILE: put(e, ONE_OF(random, files)); break;
+    case COMPLETE_FILE:
+    case COMPLETE_RECIPE: put(e, ONE_OF(random, files)); break;
     case COMPLETE_COLUMN: put(e, column_table[random_below(random, COLUMN_COUNT)].name); break;
     case COMPLETE_FILTER:
         put(e, filter_field_name(COLUMN_LINEAR + 1 + (int)random_below(random, FIELD_COUNT - COLUMN_LINEAR - 1)));
