@@ -258,8 +258,14 @@ static bool cursor_shown(Hunt *h) {
            f->cursor_col < f->cols;
 }
 
-// What tells how far a table that has the whole frame is scrolled stands on its right edge.
-static bool is_thumb(const Cell *cell) { return strcmp(cell->text, "┃") == 0 || strcmp(cell->text, "#") == 0; }
+// What tells how far a table that has the whole frame is scrolled, and that it has more columns, stands on its right
+// edge.
+static bool is_on_edge(const Cell *cell) {
+    static const char *const signs[] = {"┃", "#", "›", ">"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (strcmp(cell->text, signs[i]) == 0) return true;
+    return false;
+}
 
 // The guide takes rows below the frame.
 static int frame_end(const Frame *f) {
@@ -277,7 +283,7 @@ static bool border_whole(Hunt *h) {
         const Cell *cells = &f->cells[(size_t)row * (size_t)f->cols], *last = &cells[f->cols - 1];
         snprintf(h->fault, sizeof h->fault, "row %d of %d x %d has no border: \"%s\" … \"%s\"", row, f->rows, f->cols,
                  cells[0].text, cells[f->cols - 1].text);
-        if (!cells[0].edges || (!last->edges && !is_thumb(last))) return false;
+        if (!cells[0].edges || (!last->edges && !is_on_edge(last))) return false;
     }
     return true;
 }
