@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "quant/equalize.h"
 #include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
 #include "tests/support/in_folder.h"
 #include "tui/outliers.h"
@@ -81,7 +82,7 @@ static int count_of(const char *text, const char *what) {
 
 // ---- tests ----------------------------------------------------------------------------------------------------------
 
-static void the_worst_is_under_the_cursor_and_blamed(void **state) {
+static void the_worst_is_under_the_cursor_with_its_outlier(void **state) {
     (void)state;
     Ui ui;
     begin(&ui, 24, 80);
@@ -91,10 +92,21 @@ static void the_worst_is_under_the_cursor_and_blamed(void **state) {
     expect(&ui, "▸down");
     expect(&ui, "1286◂"); // with its figure, where cells are wide
     expect(&ui, "layers.5.mlp.down_proj  64 × 192");
-    expect(&ui, "Blame the input: 75.0 % of the error.");
-    expect(&ui, "25.0 %");
-    expect(&ui, "channel 17  61.5× median, 0.33 % of tokens");
+    expect(&ui, "The outlier is in the input, channel 17;");
+    expect(&ui, "75.0 % of the error is rounding of input.");
+    expect(&ui, "channel 17  61.5× median");
+    expect(&ui, ">6× its token's mean in 0.33 % of tokens");
+    expect(&ui, ">6× the median in 2 of 5 other down");
+    resize(&ui, 40, 160);
+    screen_draw(&ui);
+    expect(&ui, "75.0 % of the error is rounding of input, 25.0 % of weights.");
     expect(&ui, "column 7  42.0 % of what weights err");
+    int equalized = 0;
+    while (!decision_equalizes(&workbench_plan(ui.workbench)->decisions[equalized])) equalized++;
+    ui.outliers.cell = ui.outliers.heat.map.cell_of[equalized];
+    screen_draw(&ui);
+    screen_draw(&ui);
+    expect(&ui, "channel 17  61.5× median, 3.10× after LAE");
     end(&ui);
 }
 
@@ -119,9 +131,12 @@ static void channels_are_told_with_their_tokens(void **state) {
     const char *row = row_with(&ui, text);
     assert_non_null(row);
     assert_non_null(strstr(row, "70.0 %"));
+    // A sign for each layer, of the worse of its two inputs.
     row = strstr(strstr(row, "│") + 1, "│"); // behind the cell's pane
-    assert_int_equal(count_of(row, "·") + count_of(row, "▒") + count_of(row, "▓") + count_of(row, "█"),
-                     found->input_count);
+    assert_int_equal(count_of(row, "·") + count_of(row, "▒") + count_of(row, "▓") + count_of(row, "█"), LAYERS);
+    assert_int_equal(count_of(row, "▒"), found->channels[0].inputs); // one of each layer's
+    expect(&ui, "0 2 4");
+    expect(&ui, "▒ >6×  ▓ >12×  █ >48× median");
     end(&ui);
 }
 
@@ -171,6 +186,11 @@ static void n_goes_from_worst_to_worst(void **state) {
     for (int i = 0; i < LINEARS; i++) press(&ui, 'N');
     expect(&ui, "the worst of all");
     expect(&ui, "layers.5.mlp.down_proj");
+    for (int i = 0; i < 7; i++) press(&ui, 'n');
+    const int worst = heat_worst(&ui.outliers.heat);
+    assert_int_not_equal(ui.outliers.cell, worst);
+    press(&ui, 'W');
+    assert_int_equal(ui.outliers.cell, worst);
     end(&ui);
 }
 
@@ -218,7 +238,7 @@ static void measures_follow_the_recipe(void **state) {
     expect(&ui, "– not quantized");
     press(&ui, 'm');
     expect(&ui, "[KL alone]");
-    expect(&ui, "s quantizes each linear alone");
+    expect(&ui, "and quantizes each linear alone");
     press(&ui, 's');
     workbench_update(ui.workbench);
     ui_update(&ui);
@@ -370,7 +390,7 @@ static void every_size_draws(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(the_worst_is_under_the_cursor_and_blamed),
+        IN_FOLDER(the_worst_is_under_the_cursor_with_its_outlier),
         IN_FOLDER(channels_are_told_with_their_tokens),
         IN_FOLDER(keys_move_over_layers_and_lines),
         IN_FOLDER(n_goes_from_worst_to_worst),

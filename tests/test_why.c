@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "analysis/shared_channels.h"
+#include "analysis/statistics.h"
 #include "analysis/why.h"
 #include "base/array.h"
 #include "tests/support/quant_fixtures.h"
@@ -90,6 +92,29 @@ static void shares_are_those_of_the_reference(void **state) {
     cJSON_Delete(file);
 }
 
+static double ratio_of(const InputStats *input, uint32_t channel) {
+    float median;
+    assert_true(median_of(input->channel_absmax, input->width, &median, NULL));
+    return (double)input->channel_absmax[channel] / (double)median;
+}
+
+// Factors leave no trace in what is said of the input as it comes, nor in how many others have the same outlier.
+static void look_at_raw(const StudyFixture *s, int index, const Why *why) {
+    const Linear *linear = &s->model.structure.linears[index];
+    const InputStats *input = &s->stats.inputs[linear->input];
+    int others = 0, beyond = 0;
+    assert_true(input->channel_absmax[why->raw_channel] == input->range);
+    assert_true(fabs(why->raw_ratio - ratio_of(input, why->raw_channel)) < 1e-9);
+    for (int i = 0; i < s->model.structure.linear_count; i++) {
+        const Linear *other = &s->model.structure.linears[i];
+        if (other->role != linear->role || other->layer == linear->layer) continue;
+        others++;
+        beyond += ratio_of(&s->stats.inputs[other->input], why->raw_channel) > OUTLIER_FACTOR;
+    }
+    assert_int_equal(why->others, others);
+    assert_int_equal(why->others_beyond, beyond);
+}
+
 // The error of both is that which the packed linear makes on a backend, also where factors are folded into the norm
 // before it or into its own rows.
 static void both_is_what_the_backend_computes(void **state) {
@@ -113,6 +138,7 @@ static void both_is_what_the_backend_computes(void **state) {
                                        input->sample_rows, factors, rows, &db, &err));
         if (fabs(10 * log10(why.signal / why.both) - db) > 0.01)
             fail_msg("linear %d: %g dB, not %g", i, 10 * log10(why.signal / why.both), db);
+        look_at_raw(&s, i, &why);
         equalized += factors != NULL;
         divided += rows != NULL;
     }

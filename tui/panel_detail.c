@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "quant/equalize.h"
 #include "tui/dials.h"
 #include "tui/format.h"
 #include "tui/graph.h"
@@ -291,7 +292,17 @@ static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int 
     pen_field(&pen, "bits/weight", MEANING_VALUE, "%.2f", decision->bits_per_weight);
 }
 
-// Shares of the errors that weights and input bring, and the columns that stand out.
+// The largest of another channel may be left.
+void panel_times(const Why *why, const Decision *decision, const char *what, char *out, size_t size) {
+    char after[48] = "";
+    if (decision_equalizes(decision))
+        snprintf(after, sizeof after, ", %s%s× after %s", why->channel == why->raw_channel ? "" : "≤",
+                 format_figure(why->channel_ratio, 3).text, decision->lae ? "LAE" : "smooth");
+    snprintf(out, size, "%s×%s%s", format_figure(why->raw_ratio, 3).text, what, after);
+}
+
+// The channel of the input that stands out, first, because it is what one looks for; shares of the errors that weights
+// and input bring; the column.
 static void draw_why(Ui *ui, Rect line, const Decision *decision, int linear) {
     const Effect *effect = workbench_effect(ui->workbench);
     if (line.rows < 1 || !decision->quantized) return;
@@ -301,9 +312,11 @@ static void draw_why(Ui *ui, Rect line, const Decision *decision, int linear) {
     const Why *why = effect->why;
     const Style style = effect->why_turn == workbench_turn(ui->workbench) ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM;
     const double weights = why_weights_share(why);
+    char times[64];
+    panel_times(why, decision, "", times, sizeof times);
+    pen_field(&pen, "channel", style, "%u (%s)", why->raw_channel, times);
     pen_field(&pen, "weights", style, "%s", format_percent(weights).text);
     pen_field(&pen, "input", style, "%s", format_percent(1 - weights).text);
-    pen_field(&pen, "channel", style, "%u (%s×)", why->channel, format_figure(why->channel_ratio, 3).text);
     pen_field(&pen, "column", style, "%u (%s)", why->column, format_percent(why->column_share).text);
 }
 
