@@ -8,10 +8,10 @@
 
 #include <cmocka.h>
 
-#include "quant/equalize.h"
 #include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
 #include "tests/support/in_folder.h"
 #include "tui/outliers.h"
+#include "tui/panels.h"
 #include "tui/screen.h"
 
 // ---- a screen -------------------------------------------------------------------------------------------------------
@@ -101,13 +101,23 @@ static void the_worst_is_under_the_cursor_with_its_outlier(void **state) {
     screen_draw(&ui);
     expect(&ui, "75.0 % of the error is rounding of input, 25.0 % of weights.");
     expect(&ui, "column 7  42.0 % of what weights err");
-    int equalized = 0;
-    while (!decision_equalizes(&workbench_plan(ui.workbench)->decisions[equalized])) equalized++;
-    ui.outliers.cell = ui.outliers.heat.map.cell_of[equalized];
-    screen_draw(&ui);
-    screen_draw(&ui);
-    expect(&ui, "channel 17  61.5× median, 3.10× after LAE");
     end(&ui);
+}
+
+// What the input reaches as it comes is always told, and beside it what factors leave.
+static void ratios_are_those_before_factors(void **state) {
+    (void)state;
+    const Decision plain = {.quantized = true, .activations = POLICY_STATIC},
+                   lae = {.quantized = true, .lae = true, .activations = POLICY_STATIC};
+    Why why = {.raw_channel = 233, .raw_ratio = 45, .channel = 233, .channel_ratio = 3.1};
+    char text[64];
+    panel_times(&why, &plain, true, text, sizeof text);
+    assert_string_equal(text, "45.0× median");
+    panel_times(&why, &lae, true, text, sizeof text);
+    assert_string_equal(text, "45.0× median, 3.10× after LAE");
+    why.channel = 7; // now another one reaches furthest
+    panel_times(&why, &lae, false, text, sizeof text);
+    assert_string_equal(text, "45.0×, LAE ≤3.10×");
 }
 
 static void channels_are_told_with_their_tokens(void **state) {
@@ -391,6 +401,7 @@ static void every_size_draws(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(the_worst_is_under_the_cursor_with_its_outlier),
+        cmocka_unit_test(ratios_are_those_before_factors),
         IN_FOLDER(channels_are_told_with_their_tokens),
         IN_FOLDER(keys_move_over_layers_and_lines),
         IN_FOLDER(n_goes_from_worst_to_worst),

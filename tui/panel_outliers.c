@@ -298,7 +298,8 @@ static void draw_verdict(Ui *ui, Rect *rest, const Why *why, const Decision *dec
     char where[160], what[128];
     Rect line;
     why_outlier_text(why, weights ? weights : &unknown, where, sizeof where);
-    why_error_text(why, decision, rest->cols >= 66, what, sizeof what);
+    why_error_text(why, decision, true, what, sizeof what);
+    if (canvas_width(&ui->canvas, what) > rest->cols) why_error_text(why, decision, false, what, sizeof what);
     const WrapPiece piece = {where, SIZE_MAX, dim ? dim : MEANING_CHANGED | STYLE_BOLD};
     const int needed = wrap_lines(&ui->canvas, rest->cols, &piece, 1), rows = needed < rest->rows ? needed : rest->rows;
     wrap_draw(&ui->canvas, (Rect){rest->row, rest->col, rows, rest->cols}, &piece, 1, 0);
@@ -347,7 +348,7 @@ static void draw_figures(Ui *ui, Rect line, int linear) {
 static void draw_channel(Ui *ui, Rect line, const Why *why, const Decision *decision, Style style) {
     char times[64];
     Pen pen = pen_at(&ui->canvas, line);
-    panel_times(why, decision, " median", times, sizeof times);
+    panel_times(why, decision, true, times, sizeof times);
     pen_text(&pen, MEANING_FAINT, "channel ");
     pen_text(&pen, style, "%u", why->raw_channel);
     pen_text(&pen, MEANING_FAINT, "  ");
@@ -369,8 +370,8 @@ static void draw_others(Ui *ui, Rect line, const Why *why, int linear, Style sty
     const char *role = role_name(workbench_structure(ui->workbench)->linears[linear].role);
     Pen pen = pen_at(&ui->canvas, line);
     if (why->others && why->others_beyond)
-        pen_text(&pen, style, "  >%g× the median in %d of %d other %s", OUTLIER_FACTOR, why->others_beyond,
-                 why->others, role);
+        pen_text(&pen, style, "  >%g× the median in %d of %d other %s", OUTLIER_FACTOR, why->others_beyond, why->others,
+                 role);
     else if (why->others)
         pen_text(&pen, style, "  in no other %s >%g× the median", role, OUTLIER_FACTOR);
 }
