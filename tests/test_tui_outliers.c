@@ -150,6 +150,38 @@ static void channels_are_told_with_their_tokens(void **state) {
     end(&ui);
 }
 
+// Where there are more layers than columns, each sign stands for as many layers as any other, and that is said.
+static void too_many_layers_share_signs(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 24, 80);
+    update(&ui);
+    const SharedChannels *found = workbench_channels(ui.workbench);
+    for (int i = 0; i < found->input_count; i++) found->layers[i] *= 5; // 26 layers
+    press(&ui, '2');
+    expect(&ui, "a sign: the worst of 4 layers");
+    expect(&ui, "5 ▒▒·····  ");
+    found->layers[found->input_count - 1] = -1; // the head has one of its own
+    press(&ui, 'n');
+    expect(&ui, "a sign: the worst of 5 layers");
+    expect(&ui, "5 ▒▒···· · ");
+    end(&ui);
+}
+
+// A figure is never cut.
+static void weights_are_told_in_the_room_there_is(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 24, 80);
+    update(&ui);
+    WeightStats *weights = &((Workbench *)ui.workbench)->stats.weights[0];
+    weights->absmax = 0.00998;
+    assert_string_equal(panel_layers_cell(&ui, 0, COLUMN_WEIGHT_MAX).text, "0.0100");
+    weights->absmax = 0.998;
+    assert_string_equal(panel_layers_cell(&ui, 0, COLUMN_WEIGHT_MAX).text, "0.998");
+    end(&ui);
+}
+
 static void keys_move_over_layers_and_lines(void **state) {
     (void)state;
     Ui ui;
@@ -168,6 +200,7 @@ static void keys_move_over_layers_and_lines(void **state) {
     expect(&ui, "model.layers.2.self_attn.q_proj");
     for (int i = 0; i < 9; i++) press(&ui, 'j');
     expect(&ui, "lm_head"); // nothing else is outside of the layers
+    expect(&ui, "▸head");
     assert_int_equal(outliers_column(&ui, &line), 0);
     press(&ui, 'k');
     press(&ui, 'G');
@@ -403,6 +436,8 @@ int main(void) {
         IN_FOLDER(the_worst_is_under_the_cursor_with_its_outlier),
         cmocka_unit_test(ratios_are_those_before_factors),
         IN_FOLDER(channels_are_told_with_their_tokens),
+        IN_FOLDER(too_many_layers_share_signs),
+        IN_FOLDER(weights_are_told_in_the_room_there_is),
         IN_FOLDER(keys_move_over_layers_and_lines),
         IN_FOLDER(n_goes_from_worst_to_worst),
         IN_FOLDER(marks_and_selection_are_those_of_the_layers),
