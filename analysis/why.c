@@ -41,15 +41,15 @@ static void percent_text(double share, char *out, size_t size) {
 
 void why_outlier_text(const Why *why, const WeightStats *weights, char *out, size_t size) {
     char input[64], share[32], beyond[64];
-    const double elements = weights->elements ? (double)weights->elements : 1;
-    percent_text((double)weights->outliers_6sigma / elements, share, sizeof share);
-    snprintf(beyond, sizeof beyond,
-             weights->outliers_6sigma ? "of the weights %s are beyond 6σ" : "the weights have none", share);
+    const double elements = weights && weights->elements ? (double)weights->elements : (double)NAN;
+    const bool some = weights && weights->outliers_6sigma > 0;
+    percent_text(some ? (double)weights->outliers_6sigma / elements : 0, share, sizeof share);
+    snprintf(beyond, sizeof beyond, some ? "; of the weights %s are beyond 6σ" : "; the weights have none", share);
     if (why->raw_ratio > OUTLIER_FACTOR)
         snprintf(input, sizeof input, "The outlier is in the input, channel %u", why->raw_channel);
     else
         snprintf(input, sizeof input, "The input has no outlier");
-    snprintf(out, size, "%s; %s.", input, beyond);
+    snprintf(out, size, "%s%s.", input, isnan(elements) ? "" : beyond);
 }
 
 void why_error_text(const Why *why, const Decision *decision, bool whole, char *out, size_t size) {
@@ -112,6 +112,13 @@ static bool change_input(const Inspection *w, Error *err) {
     }
     free(codes);
     return true;
+}
+
+bool why_input_changes(const Linear *linear, const Decision *decision, const float *factors, const InputStats *input,
+                       float *changes, Error *err) {
+    const Inspection inspection = {
+        .linear = linear, .decision = decision, .factors = factors, .input = input, .changes = changes};
+    return change_input(&inspection, err);
 }
 
 // The channel that reaches furthest when divided by factors (NULL: none), and how many times the median that is; 0

@@ -32,7 +32,7 @@ typedef struct Why {
 double why_weights_share(const Why *why);
 
 // In a sentence, where the outlier is: in the input from OUTLIER_FACTOR times the median on, in weights beyond six
-// standard deviations.
+// standard deviations. weights: NULL while they are not known.
 void why_outlier_text(const Why *why, const WeightStats *weights, char *out, size_t size);
 // In a sentence, what the error is made of; whole: both parts, else the larger one.
 void why_error_text(const Why *why, const Decision *decision, bool whole, char *out, size_t size);
@@ -42,6 +42,9 @@ void why_error_text(const Why *why, const Decision *decision, bool whole, char *
 // no sample rows; memory; weights that cannot be quantized.
 bool why_linear(const Linear *linear, const Decision *decision, const float *factors, const float *divisors,
                 const InputStats *input, Why *out, Error *err);
-// The same with factors and divisors by the plan and what was measured.
+// Δx alone, rounded by the decision: changes [sample_rows, in], all 0 before. Errors: memory.
+bool why_input_changes(const Linear *linear, const Decision *decision, const float *factors, const InputStats *input,
+                       float *changes, Error *err);
+// As why_linear, with factors and divisors by the plan and what was measured.
 bool why_planned(const ModelStructure *structure, const ModelStats *stats, const Plan *plan, int linear, Why *out,
                  Error *err);

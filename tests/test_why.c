@@ -139,6 +139,12 @@ static void both_is_what_the_backend_computes(void **state) {
         if (fabs(10 * log10(why.signal / why.both) - db) > 0.01)
             fail_msg("linear %d: %g dB, not %g", i, 10 * log10(why.signal / why.both), db);
         look_at_raw(&s, i, &why);
+        const Linear *linear = &s.model.structure.linears[i];
+        float *changes = calloc(input->sample_rows * linear->in, sizeof *changes);
+        assert_true(changes && why_input_changes(linear, &plan.decisions[i], factors, input, changes, &err) &&
+                    linear_input_sqnr(s.model.base, i, input->sample, changes, input->sample_rows, &db, &err));
+        assert_true(fabs(10 * log10(why.signal / why.input) - db) < 0.01);
+        free(changes);
         equalized += factors != NULL;
         divided += rows != NULL;
     }
@@ -168,6 +174,8 @@ static void it_is_said_where_the_outlier_is(void **state) {
     assert_string_equal(text, "The outlier is in the input, channel 567; the weights have none.");
     why_outlier_text(&(Why){.raw_ratio = OUTLIER_FACTOR}, &some, text, sizeof text);
     assert_string_equal(text, "The input has no outlier; of the weights 0.20 % are beyond 6σ.");
+    why_outlier_text(&why, NULL, text, sizeof text); // not measured yet
+    assert_string_equal(text, "The outlier is in the input, channel 567.");
     why_error_text(&why, &token, true, text, sizeof text);
     assert_string_equal(text, "75.0 % of the error is rounding of input, 25.0 % of weights.");
     why_error_text(&(Why){.weights = 999, .input = 1}, &token, false, text, sizeof text);

@@ -293,11 +293,9 @@ static bool take_line(Rect *rest, Rect *line) {
 
 // Where the outlier is, and what the error is made of.
 static void draw_verdict(Ui *ui, Rect *rest, const Why *why, const Decision *decision, int linear, Style dim) {
-    static const WeightStats unknown;
-    const WeightStats *weights = workbench_weight_stats(ui->workbench, linear);
     char where[160], what[128];
     Rect line;
-    why_outlier_text(why, weights ? weights : &unknown, where, sizeof where);
+    why_outlier_text(why, workbench_weight_stats(ui->workbench, linear), where, sizeof where);
     why_error_text(why, decision, true, what, sizeof what);
     if (canvas_width(&ui->canvas, what) > rest->cols) why_error_text(why, decision, false, what, sizeof what);
     const WrapPiece piece = {where, SIZE_MAX, dim ? dim : MEANING_CHANGED | STYLE_BOLD};
