@@ -15,8 +15,9 @@ static int kind_of(const Linear *linear) {
     return linear->layer < 0 ? LINE_OUTSIDE : 2 * (int)linear->role + (linear->expert >= 0);
 }
 
-static void name_line(LinearMap *map, int line, int kind) {
-    const char *name = kind == LINE_OUTSIDE ? "outside" : role_name((LinearRole)(kind / 2));
+// outside: what the line of linears outside of layers is called.
+static void name_line(LinearMap *map, int line, int kind, const char *outside) {
+    const char *name = kind == LINE_OUTSIDE ? outside : role_name((LinearRole)(kind / 2));
     map->lines[line].outside = kind == LINE_OUTSIDE;
     snprintf(map->lines[line].title, sizeof map->lines[line].title, "%s%s", name,
              kind % 2 && kind != LINE_OUTSIDE ? " exp" : "");
@@ -26,17 +27,19 @@ static void name_line(LinearMap *map, int line, int kind) {
 static void number_lines(const ModelStructure *structure, LinearMap *map, int *line_of) {
     bool there[LINE_KINDS] = {false};
     int outside = 0;
+    const char *name = role_name(ROLE_HEAD); // unless there is something else
     map->columns = structure->config.layers;
     for (int i = 0; i < structure->linear_count; i++) {
         const int kind = kind_of(&structure->linears[i]);
         there[kind] = true;
         outside += kind == LINE_OUTSIDE;
+        if (kind == LINE_OUTSIDE && structure->linears[i].role != ROLE_HEAD) name = "outside";
     }
     if (outside > map->columns) map->columns = outside;
     for (int kind = 0; kind < LINE_KINDS; kind++) {
         if (!there[kind]) continue;
         line_of[kind] = map->line_count++;
-        name_line(map, line_of[kind], kind);
+        name_line(map, line_of[kind], kind, name);
     }
 }
 

@@ -9,7 +9,6 @@
 #include "kernels/dtype.h"
 
 typedef struct Finder {
-    Transformer *t;
     const ModelStructure *structure;
     const ModelStats *stats;
     Outliers *out;
@@ -57,7 +56,8 @@ static bool find_channels(const Finder *f, const InputStats *input, InputOutlier
     out->channels = array_new(out->count, sizeof *out->channels);
     for (size_t i = 0; out->channels && i < out->count; i++) {
         float absmax = input->channel_absmax[order[i]];
-        out->channels[i] = (OutlierChannel){order[i], absmax, ratio_to((double)absmax, out->median), 0};
+        out->channels[i] = (OutlierChannel){order[i], absmax, ratio_to((double)absmax, out->median),
+                                            (double)input->channel_tokens[order[i]] / (double)input->tokens};
     }
     free(order);
     return out->channels || error_memory(f->err, "outliers");
@@ -77,39 +77,6 @@ static bool find_inputs(const Finder *f) {
         if (!ok) return false;
     }
     return true;
-}
-
-static void count_tokens(void *context, int index, const float *x, size_t tokens, size_t width) {
-    Outliers *out = context;
-    InputOutliers *input = &out->inputs[index];
-    float limit = (float)out->factor * input->median;
-    input->tokens += tokens;
-    for (size_t i = 0; i < input->count; i++) {
-        OutlierChannel *channel = &input->channels[i];
-        for (size_t t = 0; t < tokens; t++) channel->token_share += fabsf(x[t * width + channel->channel]) > limit;
-    }
-}
-
-static bool run_tokens(const Finder *f, const int32_t *ids, size_t sequences, size_t length) {
-    const Observer observer = {.linear_input = count_tokens, .context = f->out};
-    Sequences *running = NULL;
-    float *logits = array_new((size_t)f->structure->config.vocab, sizeof *logits);
-    bool ok = logits ? sequences_new(f->t, length, &running, f->err) : error_memory(f->err, "logits");
-    progress_begin(f->progress, "counting tokens", sequences * length);
-    for (size_t s = 0; ok && s < sequences; s++) {
-        sequences_rewind(running, 0);
-        ok = transformer_forward(f->t, running, ids + s * length, length, false, logits, &observer, f->err);
-        if (ok && !progress_add(f->progress, length)) ok = error_stopped(f->err);
-    }
-    f->out->tokens = sequences * length;
-    for (int i = 0; ok && i < f->out->input_count; i++) {
-        InputOutliers *input = &f->out->inputs[i];
-        for (size_t c = 0; input->tokens && c < input->count; c++)
-            input->channels[c].token_share /= (double)input->tokens;
-    }
-    if (running) sequences_free(running);
-    free(logits);
-    return ok;
 }
 
 // ---- Channels that recur ----
@@ -213,15 +180,17 @@ static bool scan_matrices(const Finder *f) {
     return true;
 }
 
-bool outliers_find(Transformer *t, const ModelStats *stats, const int32_t *ids, size_t sequences, size_t length,
-                   double factor, Outliers *out, Progress *progress, Error *err) {
-    const ModelStructure *structure = transformer_structure(t);
-    *out = (Outliers){.factor = factor, .input_count = structure->input_count, .linear_count = structure->linear_count};
+bool outliers_find(const ModelStructure *structure, const ModelStats *stats, double factor, Outliers *out,
+                   Progress *progress, Error *err) {
+    *out = (Outliers){.factor = factor,
+                      .tokens = stats->set->tokens,
+                      .input_count = structure->input_count,
+                      .linear_count = structure->linear_count};
     out->inputs = array_new((size_t)structure->input_count, sizeof *out->inputs);
     out->weights = array_new((size_t)structure->linear_count, sizeof *out->weights);
     if (!out->inputs || !out->weights) return error_memory(err, "outliers");
-    Finder f = {.t = t, .structure = structure, .stats = stats, .out = out, .progress = progress, .err = err};
-    return find_inputs(&f) && run_tokens(&f, ids, sequences, length) && find_recurring(&f) && scan_matrices(&f);
+    Finder f = {.structure = structure, .stats = stats, .out = out, .progress = progress, .err = err};
+    return find_inputs(&f) && find_recurring(&f) && scan_matrices(&f);
 }
 
 void outliers_free(Outliers *out) {

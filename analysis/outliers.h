@@ -7,13 +7,12 @@ typedef struct OutlierChannel {
     uint32_t channel;
     float absmax;
     double ratio;       // to the median of all channels of this input
-    double token_share; // share of the tokens in which it exceeds factor × that median
+    double token_share; // of the tokens of this input: where it stands out in its token (kernels/standing_out.h)
 } OutlierChannel;
 
 typedef struct InputOutliers {
     int linear; // the first that reads it
     size_t width;
-    uint64_t tokens;          // that token_share is about: an expert sees some of them, the head few
     float median;             // of the channels' absmax
     OutlierChannel *channels; // [count], largest first
     size_t count;
@@ -41,7 +40,7 @@ typedef struct RecurringChannel {
 
 typedef struct Outliers {
     double factor;
-    uint64_t tokens;       // that were run
+    uint64_t tokens;       // of the calibration
     InputOutliers *inputs; // [input_count]
     int input_count;
     WeightOutliers *weights; // [linear_count]
@@ -51,8 +50,8 @@ typedef struct Outliers {
     int norm_inputs; // inputs that a norm feeds
 } Outliers;
 
-// stats: calibrated. ids (sequences of `length`) are run through the model once more to count tokens. factor > 1: a
-// channel stands out when its absmax exceeds factor × the median of the channels. Free with outliers_free in any case.
-bool outliers_find(Transformer *t, const ModelStats *stats, const int32_t *ids, size_t sequences, size_t length,
-                   double factor, Outliers *out, Progress *progress, Error *err);
+// stats: calibrated. factor > 1: a channel is an outlier when its absmax exceeds factor × the median of the channels.
+// Free with outliers_free in any case.
+bool outliers_find(const ModelStructure *structure, const ModelStats *stats, double factor, Outliers *out,
+                   Progress *progress, Error *err);
 void outliers_free(Outliers *outliers);

@@ -41,17 +41,15 @@ static float ratio_in(const Gathered *g, int input, size_t channel) {
 }
 
 static void gather(const SharedChannels *out, const Gathered *g, size_t channel, SharedChannel *of) {
-    uint64_t stands_out = 0, tokens = 0;
     of->channel = (uint32_t)channel;
     for (int i = 0; i < out->input_count; i++) {
         const double ratio = (double)ratio_in(g, i, channel);
         if (!(ratio > out->factor)) continue;
         of->inputs++;
         of->largest_ratio = fmax(of->largest_ratio, ratio);
-        stands_out += g->inputs[i]->channel_tokens[channel];
-        tokens += g->inputs[i]->tokens;
+        of->token_share =
+            fmax(of->token_share, (double)g->inputs[i]->channel_tokens[channel] / (double)g->inputs[i]->tokens);
     }
-    of->token_share = tokens ? (double)stands_out / (double)tokens : 0;
 }
 
 static int by_inputs(const void *a, const void *b) {

@@ -11,8 +11,8 @@ typedef struct SharedChannel {
     uint32_t channel;
     int inputs;           // that it reaches beyond `factor` times the median channel in
     double largest_ratio; // to the median, in any of them
-    double token_share;   // of the tokens of these inputs: where it stands out among the channels of the token
-                          // (kernels/standing_out.h)
+    double token_share;   // the largest, in any of them: of its tokens, where the channel stands out among those of the
+                          // token (kernels/standing_out.h)
 } SharedChannel;
 
 typedef struct SharedChannels {

@@ -1,9 +1,11 @@
 #include "analysis/why.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/shared_channels.h"
 #include "analysis/statistics.h"
 #include "base/array.h"
 #include "base/processors.h"
@@ -25,6 +27,52 @@ typedef struct Inspection {
 double why_weights_share(const Why *why) {
     double sum = why->weights + why->input;
     return sum > 0 ? why->weights / sum : NAN;
+}
+
+// ---- In words ----
+
+static void percent_text(double share, char *out, size_t size) {
+    const double percent = 100 * share;
+    if (percent > 0 && percent < 0.01)
+        snprintf(out, size, "<0.01 %%");
+    else
+        snprintf(out, size, "%.*f %%", percent >= 99.95 || percent == 0 ? 0 : percent >= 0.95 ? 1 : 2, percent);
+}
+
+void why_outlier_text(const Why *why, const WeightStats *weights, char *out, size_t size) {
+    char input[64], share[32], beyond[64];
+    const double elements = weights && weights->elements ? (double)weights->elements : (double)NAN;
+    const bool some = weights && weights->outliers_6sigma > 0;
+    percent_text(some ? (double)weights->outliers_6sigma / elements : 0, share, sizeof share);
+    snprintf(beyond, sizeof beyond, some ? "; of the weights %s are beyond 6σ" : "; the weights have none", share);
+    if (why->raw_ratio > OUTLIER_FACTOR)
+        snprintf(input, sizeof input, "The outlier is in the input, channel %u", why->raw_channel);
+    else
+        snprintf(input, sizeof input, "The input has no outlier");
+    snprintf(out, size, "%s%s.", input, isnan(elements) ? "" : beyond);
+}
+
+void why_error_text(const Why *why, const Decision *decision, bool whole, char *out, size_t size) {
+    static const char *const parts[] = {"input", "weights"};
+    const double weights = why_weights_share(why);
+    const bool most = weights >= 0.5; // of it is of the weights
+    char larger[32], smaller[32];
+    if (isnan(weights)) {
+        snprintf(out, size, "Nothing errs here.");
+        return;
+    }
+    if (decision->activations == POLICY_NONE) {
+        snprintf(out, size, "All error is rounding of weights.");
+        return;
+    }
+    percent_text(most ? weights : 1 - weights, larger, sizeof larger);
+    percent_text(most ? 1 - weights : weights, smaller, sizeof smaller);
+    const int used = snprintf(out, size, "%s of the error is rounding of %s", larger, parts[most]);
+    const size_t end = used > 0 && (size_t)used < size ? (size_t)used : size - 1;
+    if (whole)
+        snprintf(out + end, size - end, ", %s of %s.", smaller, parts[!most]);
+    else
+        snprintf(out + end, size - end, ".");
 }
 
 // ---- The input ----
@@ -73,17 +121,28 @@ bool why_input_changes(const Linear *linear, const Decision *decision, const flo
     return change_input(&inspection, err);
 }
 
+// The channel that reaches furthest when divided by factors (NULL: none), and how many times the median that is; 0
+// where the median is 0. reach [in]: room.
+static bool furthest(const InputStats *input, size_t in, const float *factors, float *reach, uint32_t *channel,
+                     double *ratio, Error *err) {
+    float median;
+    *channel = 0;
+    for (size_t j = 0; j < in; j++) {
+        reach[j] = input->channel_absmax[j] / (factors ? factors[j] : 1);
+        if (reach[j] > reach[*channel]) *channel = (uint32_t)j;
+    }
+    if (!median_of(reach, in, &median, err)) return false;
+    *ratio = median > 0 ? (double)reach[*channel] / (double)median : 0;
+    return true;
+}
+
 static bool find_channel(const Inspection *w, Why *out, Error *err) {
     const size_t in = w->linear->in;
-    float median, *reach = array_new(in, sizeof *reach);
+    float *reach = array_new(in, sizeof *reach);
     if (!reach) return error_memory(err, w->linear->name);
-    for (size_t j = 0; j < in; j++) {
-        reach[j] = w->input->channel_absmax[j] / factor_of(w, j);
-        if (reach[j] > reach[out->channel]) out->channel = (uint32_t)j;
-    }
+    const bool ok = furthest(w->input, in, NULL, reach, &out->raw_channel, &out->raw_ratio, err) &&
+                    furthest(w->input, in, w->factors, reach, &out->channel, &out->channel_ratio, err);
     out->channel_absmax = reach[out->channel];
-    const bool ok = median_of(reach, in, &median, err);
-    out->channel_ratio = ok && median > 0 ? (double)out->channel_absmax / (double)median : 0;
     free(reach);
     return ok;
 }
@@ -230,6 +289,25 @@ static bool planned_factors(const ModelStructure *structure, const Measured *mea
                     : error_memory(err, structure->linears[linear].name);
 }
 
+// Inputs that several linears read count once, with the first of them.
+static bool look_at_others(const ModelStructure *structure, const ModelStats *stats, int linear, Why *out, Error *err) {
+    const Linear *of = &structure->linears[linear];
+    int last = of->input;
+    for (int i = 0; i < structure->linear_count; i++) {
+        const Linear *other = &structure->linears[i];
+        const InputStats *input = &stats->inputs[other->input];
+        float median;
+        if (other->role != of->role || other->in != of->in || other->input == of->input || other->input == last)
+            continue;
+        last = other->input;
+        if (!input->known || !input->tokens) continue;
+        if (!median_of(input->channel_absmax, of->in, &median, err)) return false;
+        out->others++;
+        out->others_beyond += input->channel_absmax[out->raw_channel] > (float)OUTLIER_FACTOR * median && median > 0;
+    }
+    return true;
+}
+
 bool why_planned(const ModelStructure *structure, const ModelStats *stats, const Plan *plan, int linear, Why *out,
                  Error *err) {
     const Linear *of = &structure->linears[linear];
@@ -237,7 +315,8 @@ bool why_planned(const ModelStructure *structure, const ModelStats *stats, const
     float *factors = NULL, *divisors = NULL;
     const bool ok = planned_factors(structure, &stats->measured, plan, linear, &factors, err) &&
                     planned_divisors(structure, &stats->measured, plan, linear, &divisors, err) &&
-                    why_linear(of, &plan->decisions[linear], factors, divisors, input, out, err);
+                    why_linear(of, &plan->decisions[linear], factors, divisors, input, out, err) &&
+                    look_at_others(structure, stats, linear, out, err);
     free(factors);
     free(divisors);
     return ok;

@@ -20,10 +20,22 @@ typedef struct Why {
     uint32_t channel;
     float channel_absmax;
     double channel_ratio;
+    // The channel that reaches furthest as the input comes, before any factor, and how many times the median that is.
+    uint32_t raw_channel;
+    double raw_ratio;
+    // Only by why_planned: how many other inputs linears of this role read that are as wide, and in how many of them
+    // raw_channel is beyond OUTLIER_FACTOR times the median.
+    int others, others_beyond;
 } Why;
 
 // Weights' part of weights + input, 0…1; NAN when neither errs.
 double why_weights_share(const Why *why);
+
+// In a sentence, where the outlier is: in the input from OUTLIER_FACTOR times the median on, in weights beyond six
+// standard deviations. weights: NULL while they are not known.
+void why_outlier_text(const Why *why, const WeightStats *weights, char *out, size_t size);
+// In a sentence, what the error is made of; whole: both parts, else the larger one.
+void why_error_text(const Why *why, const Decision *decision, bool whole, char *out, size_t size);
 
 // factors [in]: what the input is divided by and the columns multiplied by; divisors [out]: what the rows are divided
 // by, because the next linear's factors are folded into them; each may be NULL. Computed on the host in float. Errors:

@@ -3,6 +3,7 @@
 
 #include "analysis/shared_channels.h"
 #include "cli/results.h"
+#include "kernels/standing_out.h"
 
 #define TOP_CHANNELS 4
 
@@ -190,6 +191,10 @@ static void print_outliers(const View *v) {
     for (int i = 0; i < found->linear_count; i++) {
         if (outlier_shown(v, i)) print_weight(v, i);
     }
+    printf("\ntimes: the largest magnitude of a channel in any token, to that of the median channel, before any factor "
+           "(LAE, smooth)\ntokens: share of those in which the channel is above %d times the mean magnitude of the "
+           "token\n",
+           STANDS_OUT);
     scored_print(v->engine, TEXT_CALIBRATION, found->tokens);
 }
 

@@ -127,7 +127,7 @@ static void print_study(const Options *options, const Engine *engine, const Sens
         printf("; its ranks correlate with those of KL by %.2f over %d linears", study->rank_correlation,
                study->measured);
     printf("\nweights, input: shares of the error of its output; column: of weights, share of what they can err most; "
-           "channel: of the input, times the median\n");
+           "channel: of the input as it is rounded, after LAE or smooth, times the median\n");
     scored_print(engine, TEXT_EVALUATION, engine_positions(engine));
 }
 

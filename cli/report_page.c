@@ -3,6 +3,8 @@
 
 #include "base/markup.h"
 #include "cli/report.h"
+#include "kernels/standing_out.h"
+#include "quant/equalize.h"
 
 // ---- what every page has ------------------------------------------------------------------------------------------
 
@@ -131,10 +133,13 @@ static void add_channels(const Report *r, Text *page) {
     if (!found->count) return;
     text_addf(page,
               "<h3>Channels that stay outliers</h3>\n<p>Beyond %g times the median channel in several of the %d inputs "
-              "that a norm feeds. In most tokens: factors (LAE, smooth) take it out. In few: a scale per token.</p>\n"
+              "that a norm feeds. In most tokens: factors (LAE, smooth) take it out. In few: a scale per token. "
+              "Tokens: the largest "
+              "share in any of these inputs, of those in which the channel is above %d times the mean magnitude of its "
+              "token.</p>\n"
               "<div class=\"wide\"><table class=\"sort\"><thead><tr><th>channel</th><th>inputs</th><th>largest, times "
-              "the median</th><th>stands out in tokens</th></tr></thead><tbody>\n",
-              found->factor, found->input_count);
+              "the median</th><th>tokens</th></tr></thead><tbody>\n",
+              found->factor, found->input_count, STANDS_OUT);
     for (int i = 0; i < found->count && i < 12; i++) {
         const SharedChannel *c = &found->channels[i];
         text_addf(page,
@@ -165,21 +170,32 @@ static void add_share(Text *page, const char *label, double share) {
               label, label, 100 * share, 100 * share);
 }
 
-static void add_why(const Why *why, Text *page) {
+// How far the channel reaches, before and after factors; and in how many tokens.
+static void add_channel(const Why *why, const Decision *decision, const InputStats *input, Text *page) {
+    char reach[32], ratio[32], after[32];
+    text_addf(page, "<p>Channel %u reaches %s, %s times the median channel", why->raw_channel,
+              report_figure((double)input->channel_absmax[why->raw_channel], reach, sizeof reach),
+              report_figure(why->raw_ratio, ratio, sizeof ratio));
+    if (decision_equalizes(decision))
+        text_addf(page, " (after %s no channel is beyond %s times)", decision->lae ? "LAE" : "smooth",
+                  report_figure(why->channel_ratio, after, sizeof after));
+    text_addf(page, ", and is above %d times its token’s mean in %.3g %% of tokens. ", STANDS_OUT,
+              100 * (double)input->channel_tokens[why->raw_channel] / (double)input->tokens);
+    text_addf(page, "Column %u can bring %.1f %% of what the weights err.</p>\n", why->column, 100 * why->column_share);
+}
+
+static void add_why(const Report *r, const WorstLinear *worst, Text *page) {
+    const Why *why = &worst->why;
+    const Decision *decision = &engine_plan(r->engine)->decisions[worst->linear];
     const double weights = why_weights_share(why);
+    char where[160], what[128];
     if (isnan(weights)) return;
-    text_addf(page, "<p><strong>%s</strong></p>\n",
-              weights > 2.0 / 3   ? "The weights are to blame."
-              : weights < 1.0 / 3 ? "The input is to blame."
-                                  : "Weights and input are both to blame.");
+    why_outlier_text(why, &engine_stats(r->engine)->weights[worst->linear], where, sizeof where);
+    why_error_text(why, decision, true, what, sizeof what);
+    text_addf(page, "<p><strong>%s %s</strong></p>\n", where, what);
     add_share(page, "weights", weights);
     add_share(page, "input", 1 - weights);
-    char reach[32], ratio[32];
-    text_addf(page,
-              "<p>Channel %u reaches %s, %s times the median channel. Column %u can bring %.1f %% of what the weights "
-              "err.</p>\n",
-              why->channel, report_figure((double)why->channel_absmax, reach, sizeof reach),
-              report_figure(why->channel_ratio, ratio, sizeof ratio), why->column, 100 * why->column_share);
+    add_channel(why, decision, &engine_stats(r->engine)->inputs[linear_at(r, worst->linear)->input], page);
 }
 
 static void add_worst(const Report *r, const WorstLinear *worst, Text *page) {
@@ -192,7 +208,7 @@ static void add_worst(const Report *r, const WorstLinear *worst, Text *page) {
     markup_text(page, linear->name);
     text_addf(page, "</h3>\n<p class=\"faint\">%zu × %zu, output %.1f dB: errs by %.3g %%</p>\n", linear->out,
               linear->in, db, 100 * pow(10, -db / 20));
-    if (worst->explained) add_why(&worst->why, page);
+    if (worst->explained) add_why(r, worst, page);
     if (weights->known && weights->absmax > 0) report_weights(weights, page);
     if (input->known && input->tokens)
         report_input(input, recipe_value(recipe, DIAL_V0, linear->name), recipe_value(recipe, DIAL_V1, linear->name),

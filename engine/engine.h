@@ -223,8 +223,7 @@ bool engine_tune(Engine *engine, const Recipe *recipe, const TuneGoal *goal,
                  void (*partial)(void *context, const Tuned *so_far), void *context, Tuned *out, Progress *progress,
                  Error *err);
 
-// Outliers of the calibrated model (analysis/outliers.h); tokens are counted in the beginning of the calibration text,
-// as many as for evaluation.
+// Outliers of the calibrated model (analysis/outliers.h).
 bool engine_outliers(Engine *engine, double factor, Outliers *out, Progress *progress, Error *err);
 
 // Calibration on random vocabulary tokens beside that on text, and what each does to the model.

@@ -108,17 +108,7 @@ bool engine_tune(Engine *engine, const Recipe *recipe, const TuneGoal *goal, voi
 }
 
 bool engine_outliers(Engine *engine, double factor, Outliers *out, Progress *progress, Error *err) {
-    TokenIds ids = {0};
-    size_t sequences = 0;
-    *out = (Outliers){0};
-    bool ok = engine_calibration_ids(engine, engine->options.random_tokens, &ids, &sequences, progress, err);
-    size_t most = engine->options.eval_tokens / engine->options.length;
-    if (most < 1) most = 1;
-    if (sequences > most) sequences = most;
-    ok = ok && outliers_find(engine->base, &engine->stats, ids.ids, sequences, engine->options.length, factor, out,
-                             progress, err);
-    token_ids_free(&ids);
-    return ok;
+    return outliers_find(&engine->structure, &engine->stats, factor, out, progress, err);
 }
 
 // The same weights: votes are measured (or read) again, so that both plans stand on the same ground.

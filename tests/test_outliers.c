@@ -1,4 +1,4 @@
-// Outliers: channels, tokens, heads and columns against values that are looked up one by one.
+// Outliers: channels, heads and columns against values that are looked up one by one.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,46 +12,12 @@
 
 #include "analysis/outliers.h"
 #include "analysis/shared_channels.h"
-#include "analysis/tokens.h"
 #include "base/array.h"
 #include "tests/support/study.h"
 
-enum { LENGTH = 24, SEQUENCES = 3 };
 #define FACTOR 1.5 // random weights have no far outliers
 
-// Everything that the observer saw of one input.
-typedef struct Seen {
-    int input;
-    float *x; // [tokens, width]
-    size_t tokens, width;
-} Seen;
-
-static void see(void *context, int input, const float *x, size_t tokens, size_t width) {
-    Seen *seen = context;
-    if (input != seen->input) return;
-    seen->x = realloc(seen->x, (seen->tokens + tokens) * width * sizeof(float));
-    memcpy(seen->x + seen->tokens * width, x, tokens * width * sizeof(float));
-    seen->tokens += tokens;
-    seen->width = width;
-}
-
-static Seen look_at(StudyFixture *s, const TokenIds *ids, int input) {
-    Seen seen = {.input = input};
-    const Observer observer = {.linear_input = see, .context = &seen};
-    Sequences *sequences;
-    float *logits = array_new((size_t)s->model.config.vocab, sizeof *logits);
-    assert_true(sequences_new(s->model.base, LENGTH, &sequences, NULL));
-    for (int i = 0; i < SEQUENCES; i++) {
-        sequences_rewind(sequences, 0);
-        assert_true(transformer_forward(s->model.base, sequences, ids->ids + i * LENGTH, LENGTH, false, logits,
-                                        &observer, NULL));
-    }
-    sequences_free(sequences);
-    free(logits);
-    return seen;
-}
-
-static void check_input(StudyFixture *s, const Outliers *found, const TokenIds *ids, int index) {
+static void check_input(const StudyFixture *s, const Outliers *found, int index) {
     const InputOutliers *input = &found->inputs[index];
     const float *absmax = s->stats.inputs[index].channel_absmax;
     size_t above = 0, below_median = 0;
@@ -61,17 +27,13 @@ static void check_input(StudyFixture *s, const Outliers *found, const TokenIds *
     }
     assert_int_equal(above, input->count);
     assert_true(below_median <= input->width / 2 && below_median + 1 >= input->width / 2);
-    Seen seen = look_at(s, ids, index);
+    const InputStats *stats = &s->stats.inputs[index];
     for (size_t c = 0; c < input->count; c++) {
         const OutlierChannel *channel = &input->channels[c];
-        size_t tokens = 0;
-        for (size_t t = 0; t < seen.tokens; t++)
-            tokens += fabsf(seen.x[t * seen.width + channel->channel]) > (float)FACTOR * input->median;
         assert_true(channel->absmax == absmax[channel->channel]);
         assert_true(c == 0 || channel->absmax <= input->channels[c - 1].absmax);
-        assert_true(fabs(channel->token_share - (double)tokens / (double)seen.tokens) < 1e-12);
+        assert_true(channel->token_share == (double)stats->channel_tokens[channel->channel] / (double)stats->tokens);
     }
-    free(seen.x);
 }
 
 static void check_weight(const StudyFixture *s, const Outliers *found, int index) {
@@ -96,16 +58,13 @@ static void check_weight(const StudyFixture *s, const Outliers *found, int index
 static void everything_is_as_looked_up(void **state) {
     (void)state;
     StudyFixture s;
-    TokenIds ids = {0};
     Outliers found;
     Error err = {0};
     study_open(NULL, &s);
-    assert_true(tokens_random((size_t)s.model.config.vocab, LENGTH * SEQUENCES, 8, &ids, &err));
-    if (!outliers_find(s.model.base, &s.stats, ids.ids, SEQUENCES, LENGTH, FACTOR, &found, NULL, &err))
-        fail_msg("%s", err.message);
+    if (!outliers_find(&s.model.structure, &s.stats, FACTOR, &found, NULL, &err)) fail_msg("%s", err.message);
     size_t sum = 0, recurring = 0;
     for (int i = 0; i < found.input_count; i++) {
-        check_input(&s, &found, &ids, i);
+        check_input(&s, &found, i);
         const Linear *linear = &s.model.structure.linears[found.inputs[i].linear];
         assert_int_equal(found.inputs[i].top_head >= 0, linear->role == ROLE_O);
     }
@@ -115,7 +74,6 @@ static void everything_is_as_looked_up(void **state) {
     assert_int_equal(found.norm_inputs, s.model.structure.norm_count);
     for (int i = 0; i < found.linear_count; i++) check_weight(&s, &found, i);
     outliers_free(&found);
-    token_ids_free(&ids);
     study_close(&s);
 }
 
@@ -125,15 +83,14 @@ static void without_calibration_it_is_refused(void **state) {
     ModelStats stats;
     Outliers found;
     Error err = {0};
-    int32_t ids[LENGTH] = {0};
     study_open(NULL, &s);
     assert_true(model_stats_new(&s.model.structure, &stats, &err));
-    assert_false(outliers_find(s.model.base, &stats, ids, 1, LENGTH, FACTOR, &found, NULL, &err));
+    assert_false(outliers_find(&s.model.structure, &stats, FACTOR, &found, NULL, &err));
     assert_non_null(strstr(err.message, "calibrate first"));
     outliers_free(&found);
     Progress progress = {0};
     progress_request_stop(&progress);
-    assert_false(outliers_find(s.model.base, &s.stats, ids, 1, LENGTH, FACTOR, &found, &progress, &err));
+    assert_false(outliers_find(&s.model.structure, &s.stats, FACTOR, &found, &progress, &err));
     assert_true(err.stopped);
     outliers_free(&found);
     model_stats_free(&stats);
@@ -167,7 +124,7 @@ static void channels_of_several_inputs_are_shared(void **state) {
     assert_int_equal(found.count, 2);
     const SharedChannel *most = &found.channels[0], *few = &found.channels[1];
     assert_true(most->channel == 2 && most->inputs == 3 && most->largest_ratio == 30);
-    assert_true(fabs(most->token_share - 0.8) < 1e-12);
+    assert_true(most->token_share == 0.9);
     assert_true(few->channel == 6 && few->inputs == 2 && few->token_share == 0.01);
     static const float ratios[] = {1, 10, 20, 30, 500, 500, 1, 1};
     assert_memory_equal(found.ratios, ratios, sizeof ratios);

@@ -11,6 +11,7 @@
 #include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
 #include "tests/support/in_folder.h"
 #include "tui/outliers.h"
+#include "tui/panels.h"
 #include "tui/screen.h"
 
 // ---- a screen -------------------------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ static int count_of(const char *text, const char *what) {
 
 // ---- tests ----------------------------------------------------------------------------------------------------------
 
-static void the_worst_is_under_the_cursor_and_blamed(void **state) {
+static void the_worst_is_under_the_cursor_with_its_outlier(void **state) {
     (void)state;
     Ui ui;
     begin(&ui, 24, 80);
@@ -91,11 +92,32 @@ static void the_worst_is_under_the_cursor_and_blamed(void **state) {
     expect(&ui, "▸down");
     expect(&ui, "1286◂"); // with its figure, where cells are wide
     expect(&ui, "layers.5.mlp.down_proj  64 × 192");
-    expect(&ui, "Blame the input: 75.0 % of the error.");
-    expect(&ui, "25.0 %");
-    expect(&ui, "channel 17  61.5× median, 0.33 % of tokens");
+    expect(&ui, "The outlier is in the input, channel 17;");
+    expect(&ui, "75.0 % of the error is rounding of input.");
+    expect(&ui, "channel 17  61.5× median");
+    expect(&ui, ">6× its token's mean in 0.33 % of tokens");
+    expect(&ui, ">6× the median in 2 of 5 other down");
+    resize(&ui, 40, 160);
+    screen_draw(&ui);
+    expect(&ui, "75.0 % of the error is rounding of input, 25.0 % of weights.");
     expect(&ui, "column 7  42.0 % of what weights err");
     end(&ui);
+}
+
+// What the input reaches as it comes is always told, and beside it what factors leave.
+static void ratios_are_those_before_factors(void **state) {
+    (void)state;
+    const Decision plain = {.quantized = true, .activations = POLICY_STATIC},
+                   lae = {.quantized = true, .lae = true, .activations = POLICY_STATIC};
+    Why why = {.raw_channel = 233, .raw_ratio = 45, .channel = 233, .channel_ratio = 3.1};
+    char text[64];
+    panel_times(&why, &plain, true, text, sizeof text);
+    assert_string_equal(text, "45.0× median");
+    panel_times(&why, &lae, true, text, sizeof text);
+    assert_string_equal(text, "45.0× median, 3.10× after LAE");
+    why.channel = 7; // now another one reaches furthest
+    panel_times(&why, &lae, false, text, sizeof text);
+    assert_string_equal(text, "45.0×, LAE ≤3.10×");
 }
 
 static void channels_are_told_with_their_tokens(void **state) {
@@ -119,9 +141,44 @@ static void channels_are_told_with_their_tokens(void **state) {
     const char *row = row_with(&ui, text);
     assert_non_null(row);
     assert_non_null(strstr(row, "70.0 %"));
+    // A sign for each layer, of the worse of its two inputs.
     row = strstr(strstr(row, "│") + 1, "│"); // behind the cell's pane
-    assert_int_equal(count_of(row, "·") + count_of(row, "▒") + count_of(row, "▓") + count_of(row, "█"),
-                     found->input_count);
+    assert_int_equal(count_of(row, "·") + count_of(row, "▒") + count_of(row, "▓") + count_of(row, "█"), LAYERS);
+    assert_int_equal(count_of(row, "▒"), found->channels[0].inputs); // one of each layer's
+    expect(&ui, "0 2 4");
+    expect(&ui, "▒ >6×  ▓ >12×  █ >48× median");
+    end(&ui);
+}
+
+// Where there are more layers than columns, each sign stands for as many layers as any other, and that is said.
+static void too_many_layers_share_signs(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 24, 80);
+    update(&ui);
+    const SharedChannels *found = workbench_channels(ui.workbench);
+    for (int i = 0; i < found->input_count; i++) found->layers[i] *= 5; // 26 layers
+    press(&ui, '2');
+    expect(&ui, "a sign: the worst of 4 layers");
+    expect(&ui, "5 ▒▒·····  ");
+    found->layers[found->input_count - 1] = -1; // the head has one of its own
+    press(&ui, 'n');
+    expect(&ui, "a sign: the worst of 5 layers");
+    expect(&ui, "5 ▒▒···· · ");
+    end(&ui);
+}
+
+// A figure is never cut.
+static void weights_are_told_in_the_room_there_is(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 24, 80);
+    update(&ui);
+    WeightStats *weights = &((Workbench *)ui.workbench)->stats.weights[0];
+    weights->absmax = 0.00998;
+    assert_string_equal(panel_layers_cell(&ui, 0, COLUMN_WEIGHT_MAX).text, "0.0100");
+    weights->absmax = 0.998;
+    assert_string_equal(panel_layers_cell(&ui, 0, COLUMN_WEIGHT_MAX).text, "0.998");
     end(&ui);
 }
 
@@ -143,6 +200,7 @@ static void keys_move_over_layers_and_lines(void **state) {
     expect(&ui, "model.layers.2.self_attn.q_proj");
     for (int i = 0; i < 9; i++) press(&ui, 'j');
     expect(&ui, "lm_head"); // nothing else is outside of the layers
+    expect(&ui, "▸head");
     assert_int_equal(outliers_column(&ui, &line), 0);
     press(&ui, 'k');
     press(&ui, 'G');
@@ -171,6 +229,11 @@ static void n_goes_from_worst_to_worst(void **state) {
     for (int i = 0; i < LINEARS; i++) press(&ui, 'N');
     expect(&ui, "the worst of all");
     expect(&ui, "layers.5.mlp.down_proj");
+    for (int i = 0; i < 7; i++) press(&ui, 'n');
+    const int worst = heat_worst(&ui.outliers.heat);
+    assert_int_not_equal(ui.outliers.cell, worst);
+    press(&ui, 'W');
+    assert_int_equal(ui.outliers.cell, worst);
     end(&ui);
 }
 
@@ -218,13 +281,15 @@ static void measures_follow_the_recipe(void **state) {
     expect(&ui, "– not quantized");
     press(&ui, 'm');
     expect(&ui, "[KL alone]");
-    expect(&ui, "s quantizes each linear alone");
+    expect(&ui, "and quantizes each linear alone");
+    setenv("FAKE_HALF", "1", 1); // however slow this machine is
     press(&ui, 's');
     workbench_update(ui.workbench);
     ui_update(&ui);
     screen_draw(&ui);
     expect(&ui, "of 42 measured, else estimates");
     expect(&ui, "~0.0"); // the one under the cursor, too
+    unsetenv("FAKE_HALF");
     update(&ui);
     screen_draw(&ui);
     assert_null(row_with(&ui, "estimates"));
@@ -370,8 +435,11 @@ static void every_size_draws(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(the_worst_is_under_the_cursor_and_blamed),
+        IN_FOLDER(the_worst_is_under_the_cursor_with_its_outlier),
+        cmocka_unit_test(ratios_are_those_before_factors),
         IN_FOLDER(channels_are_told_with_their_tokens),
+        IN_FOLDER(too_many_layers_share_signs),
+        IN_FOLDER(weights_are_told_in_the_room_there_is),
         IN_FOLDER(keys_move_over_layers_and_lines),
         IN_FOLDER(n_goes_from_worst_to_worst),
         IN_FOLDER(marks_and_selection_are_those_of_the_layers),

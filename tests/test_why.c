@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "analysis/shared_channels.h"
+#include "analysis/statistics.h"
 #include "analysis/why.h"
 #include "base/array.h"
 #include "tests/support/quant_fixtures.h"
@@ -90,6 +92,29 @@ static void shares_are_those_of_the_reference(void **state) {
     cJSON_Delete(file);
 }
 
+static double ratio_of(const InputStats *input, uint32_t channel) {
+    float median;
+    assert_true(median_of(input->channel_absmax, input->width, &median, NULL));
+    return (double)input->channel_absmax[channel] / (double)median;
+}
+
+// Factors leave no trace in what is said of the input as it comes, nor in how many others have the same outlier.
+static void look_at_raw(const StudyFixture *s, int index, const Why *why) {
+    const Linear *linear = &s->model.structure.linears[index];
+    const InputStats *input = &s->stats.inputs[linear->input];
+    int others = 0, beyond = 0;
+    assert_true(input->channel_absmax[why->raw_channel] == input->range);
+    assert_true(fabs(why->raw_ratio - ratio_of(input, why->raw_channel)) < 1e-9);
+    for (int i = 0; i < s->model.structure.linear_count; i++) {
+        const Linear *other = &s->model.structure.linears[i];
+        if (other->role != linear->role || other->layer == linear->layer) continue;
+        others++;
+        beyond += ratio_of(&s->stats.inputs[other->input], why->raw_channel) > OUTLIER_FACTOR;
+    }
+    assert_int_equal(why->others, others);
+    assert_int_equal(why->others_beyond, beyond);
+}
+
 // The error of both is that which the packed linear makes on a backend, also where factors are folded into the norm
 // before it or into its own rows.
 static void both_is_what_the_backend_computes(void **state) {
@@ -113,6 +138,7 @@ static void both_is_what_the_backend_computes(void **state) {
                                        input->sample_rows, factors, rows, &db, &err));
         if (fabs(10 * log10(why.signal / why.both) - db) > 0.01)
             fail_msg("linear %d: %g dB, not %g", i, 10 * log10(why.signal / why.both), db);
+        look_at_raw(&s, i, &why);
         const Linear *linear = &s.model.structure.linears[i];
         float *changes = calloc(input->sample_rows * linear->in, sizeof *changes);
         assert_true(changes && why_input_changes(linear, &plan.decisions[i], factors, input, changes, &err) &&
@@ -138,11 +164,34 @@ static void what_is_exact_has_no_share(void **state) {
     assert_non_null(strstr(err.message, "some.linear: no sample rows of its input; calibrate first"));
 }
 
+static void it_is_said_where_the_outlier_is(void **state) {
+    (void)state;
+    const WeightStats none = {.elements = 1000}, some = {.elements = 1000, .outliers_6sigma = 2};
+    const Decision exact = {.activations = POLICY_NONE}, token = {.activations = POLICY_TOKEN};
+    const Why why = {.weights = 1, .input = 3, .raw_channel = 567, .raw_ratio = 110};
+    char text[160];
+    why_outlier_text(&why, &none, text, sizeof text);
+    assert_string_equal(text, "The outlier is in the input, channel 567; the weights have none.");
+    why_outlier_text(&(Why){.raw_ratio = OUTLIER_FACTOR}, &some, text, sizeof text);
+    assert_string_equal(text, "The input has no outlier; of the weights 0.20 % are beyond 6σ.");
+    why_outlier_text(&why, NULL, text, sizeof text); // not measured yet
+    assert_string_equal(text, "The outlier is in the input, channel 567.");
+    why_error_text(&why, &token, true, text, sizeof text);
+    assert_string_equal(text, "75.0 % of the error is rounding of input, 25.0 % of weights.");
+    why_error_text(&(Why){.weights = 999, .input = 1}, &token, false, text, sizeof text);
+    assert_string_equal(text, "99.9 % of the error is rounding of weights.");
+    why_error_text(&(Why){.weights = 1}, &exact, true, text, sizeof text);
+    assert_string_equal(text, "All error is rounding of weights.");
+    why_error_text(&(Why){.signal = 1}, &token, true, text, sizeof text);
+    assert_string_equal(text, "Nothing errs here.");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_are_those_of_the_reference),
         cmocka_unit_test(both_is_what_the_backend_computes),
         cmocka_unit_test(what_is_exact_has_no_share),
+        cmocka_unit_test(it_is_said_where_the_outlier_is),
     };
     return cmocka_run_group_tests_name("why", tests, NULL, NULL);
 }

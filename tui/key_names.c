@@ -118,6 +118,7 @@ static const struct {
     {ON_OUTLIERS, outliers_move_line, 1, "down"},
     {ON_OUTLIERS, outliers_next, 1, "next-worst"},
     {ON_OUTLIERS, outliers_next, -1, "worse-before"},
+    {ON_OUTLIERS, outliers_worst, 0, "worst"},
     {ON_OUTLIERS, outliers_turn_measure, 1, "measure-next"},
     {ON_OUTLIERS, outliers_turn_measure, -1, "measure-before"},
     {ON_OUTLIERS, outliers_study, 0, "study"},

@@ -146,6 +146,7 @@ const Binding bindings[] = {
     {KEYS(KEY_TO_END, 'G'), "End G", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_end, 1, "the last layer"},
     {KEYS('n'), "n", KEYS_OUTLIERS, ON_OUTLIERS, outliers_next, 1, "the next worst", BAR("next worst", 2)},
     {KEYS('N'), "N", KEYS_OUTLIERS, ON_OUTLIERS, outliers_next, -1, "the one that is worse than this"},
+    {KEYS('W'), "W", KEYS_OUTLIERS, ON_OUTLIERS, outliers_worst, 0, "the worst of this measure"},
     {KEYS('m', KEY_TAB), "m", KEYS_OUTLIERS, ON_OUTLIERS, outliers_turn_measure, 1, "the next measure, also Tab",
      BAR("measure", 2)},
     {KEYS('M', KEY_BACK_TAB), "M", KEYS_OUTLIERS, ON_OUTLIERS, outliers_turn_measure, -1, "the measure before"},

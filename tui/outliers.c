@@ -84,6 +84,13 @@ void outliers_next(Ui *ui, int steps) {
     ui->outliers.moved = true;
 }
 
+void outliers_worst(Ui *ui, int unused) {
+    (void)unused;
+    ui->outliers.moved = false;
+    ui->outliers.filled = false;
+    if (!outliers_map(ui)->known) ui_say(ui, "nothing is known yet");
+}
+
 // ---- what is shown ------------------------------------------------------------------------------------------------
 
 void outliers_measure(Ui *ui, HeatMeasure measure) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "quant/equalize.h"
 #include "tui/dials.h"
 #include "tui/format.h"
 #include "tui/graph.h"
@@ -291,7 +292,20 @@ static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int 
     pen_field(&pen, "bits/weight", MEANING_VALUE, "%.2f", decision->bits_per_weight);
 }
 
-// Shares of the errors that weights and input bring, and the columns that stand out.
+// The largest of another channel may be left.
+void panel_times(const Why *why, const Decision *decision, bool whole, char *out, size_t size) {
+    const char *by = decision->lae ? "LAE" : "smooth", *most = why->channel == why->raw_channel ? "" : "≤";
+    const Short left = format_figure(why->channel_ratio, 3);
+    char after[64] = "";
+    if (decision_equalizes(decision) && whole)
+        snprintf(after, sizeof after, ", %s%s× after %s", most, left.text, by);
+    else if (decision_equalizes(decision))
+        snprintf(after, sizeof after, ", %s %s%s×", by, most, left.text);
+    snprintf(out, size, "%s×%s%s", format_figure(why->raw_ratio, 3).text, whole ? " median" : "", after);
+}
+
+// The channel of the input that stands out, first, because it is what one looks for; shares of the errors that weights
+// and input bring; the column.
 static void draw_why(Ui *ui, Rect line, const Decision *decision, int linear) {
     const Effect *effect = workbench_effect(ui->workbench);
     if (line.rows < 1 || !decision->quantized) return;
@@ -301,9 +315,11 @@ static void draw_why(Ui *ui, Rect line, const Decision *decision, int linear) {
     const Why *why = effect->why;
     const Style style = effect->why_turn == workbench_turn(ui->workbench) ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM;
     const double weights = why_weights_share(why);
+    char times[64];
+    panel_times(why, decision, false, times, sizeof times);
+    pen_field(&pen, "channel", style, "%u (%s)", why->raw_channel, times);
     pen_field(&pen, "weights", style, "%s", format_percent(weights).text);
     pen_field(&pen, "input", style, "%s", format_percent(1 - weights).text);
-    pen_field(&pen, "channel", style, "%u (%s×)", why->channel, format_figure(why->channel_ratio, 3).text);
     pen_field(&pen, "column", style, "%u (%s)", why->column, format_percent(why->column_share).text);
 }
 
@@ -353,17 +369,21 @@ static void draw_ladder(Ui *ui, Rect rect, const Decision *decision, double quor
         canvas_right(canvas, rect.row + 1, col + 7, rect.col + rect.cols - col - 7, MEANING_FAINT, text);
 }
 
-// The size that was chosen, and from where, with votes or noise: "64 97.1 % ◂ 192 133 %".
+// The size that was chosen, and from where, with votes or noise: "64 97.1 % ◂ 192 133 %", as far as there is room.
 static void draw_short_ladder(Ui *ui, Rect line, const Decision *decision) {
     Pen pen = pen_at(&ui->canvas, line);
     line_label(&pen, "ladder");
     pen_text(&pen, MEANING_ACCENT, "%zu", decision->group);
     for (int i = decision->steps - 1; i >= 0; i--) {
         const Short share = format_percent(step_share(decision, i));
+        char step[64];
         if (decision->step_size[i] == decision->group)
-            pen_text(&pen, MEANING_FAINT, " %s", share.text);
+            snprintf(step, sizeof step, " %s", share.text);
         else
-            pen_text(&pen, MEANING_FAINT, " ◂ %u %s", decision->step_size[i], share.text);
+            snprintf(step, sizeof step, " ◂ %u %s", decision->step_size[i], share.text);
+        const bool fits = pen.col + canvas_width(&ui->canvas, step) + (i > 0 ? 2 : 0) <= pen.end;
+        pen_text(&pen, MEANING_FAINT, "%s", fits ? step : " …");
+        if (!fits) return;
     }
 }
 

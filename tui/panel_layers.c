@@ -82,9 +82,18 @@ static Short short_text(const char *text) {
     return s;
 }
 
+// In three digits, or as many as there is room for: a number that is cut off is another one.
+static Short uncut_figure(double figure, int width) {
+    Short text = format_figure(figure, 3);
+    for (int digits = 2; digits > 0 && strlen(text.text) > (size_t)width; digits--)
+        text = format_figure(figure, digits);
+    return text;
+}
+
 static Short figure_text(double figure, Column column) {
     switch (column) {
-    case COLUMN_WEIGHT_MAX: return isinf(figure) ? short_text("nonfin") : format_figure(figure, 3);
+    case COLUMN_WEIGHT_MAX:
+        return isinf(figure) ? short_text("nonfin") : uncut_figure(figure, column_table[column].width);
     case COLUMN_RANGE: return figure < 1 ? format_figure(figure, 3) : format_fixed(figure, figure < 10000 ? 1 : 0);
     case COLUMN_SQNR: return format_decibel(figure);
     case COLUMN_KURTOSIS: return format_figure(figure, 3);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/standing_out.h"
 #include "tui/format.h"
 #include "tui/outliers.h"
 #include "tui/panels.h"
@@ -31,11 +32,9 @@ static bool is_stale(const Ui *ui) {
     return false;
 }
 
-// ".0121", in as few columns as a cell has.
 static Short divergence_text(double value) {
-    Short whole, out;
-    snprintf(whole.text, sizeof whole.text, value > 0 && value < 5e-5 ? "%.0e" : "%.4f", value);
-    snprintf(out.text, sizeof out.text, "%s", whole.text + (strncmp(whole.text, "0.", 2) == 0));
+    Short out;
+    snprintf(out.text, sizeof out.text, value > 0 && value < 5e-5 ? "%.0e" : "%.4f", value);
     return out;
 }
 
@@ -58,8 +57,8 @@ typedef struct CellGrid {
 } CellGrid;
 
 #define CELL_COLS_MOST 12
-#define FIGURE_COLS 8      // of a cell, with a blank before, and mark and blank after
-#define CELL_COLS_FIGURE 9 // from here on there is room for the figure beside the shade
+#define FIGURE_COLS 9       // of a cell, with a blank before, and mark and blank after
+#define CELL_COLS_FIGURE 10 // from here on there is room for the figure beside the shade
 
 static CellGrid grid_of(const Ui *ui, const OutliersLayout *l) {
     const HeatMap *heat = &ui->outliers.heat;
@@ -169,7 +168,7 @@ static void draw_cell(Ui *ui, const CellGrid *g, Rect place, int index, int mark
         canvas_text(&ui->canvas, place.row + i / wide, place.col + i % wide, 1, style, text);
     if (figure && level >= 0) {
         const Short value = value_text(ui->outliers.measure, cell->value);
-        canvas_right(&ui->canvas, place.row, place.col + tail - 5, 5, style, value.text);
+        canvas_right(&ui->canvas, place.row, place.col + tail - 6, 6, style, value.text);
     }
     if (cursor)
         canvas_text(&ui->canvas, place.row, place.col + tail, 1, MEANING_ACCENT, "◂");
@@ -236,7 +235,7 @@ static void draw_unknown(Ui *ui, Rect line) {
     const char *key = NULL;
     if (measure == HEAT_CHANGE && !ui->pin.set) key = "nothing to compare with: p pins this state, then turn a dial";
     if (measure == HEAT_KL && !is_on_its_way(ui, JOB_SENSITIVITY))
-        key = "not studied yet: s quantizes each linear alone; estimates come first";
+        key = "s shows what was measured before, and quantizes each linear alone; estimates come first";
     if (key)
         canvas_fit(&ui->canvas, line.row, line.col + 1, line.cols - 2, MEANING_CHANGED, key);
     else
@@ -292,27 +291,20 @@ static bool take_line(Rect *rest, Rect *line) {
     return true;
 }
 
-typedef enum Blame { BLAME_WEIGHTS, BLAME_BOTH, BLAME_INPUT } Blame;
-
-// Two thirds are most of it.
-static Blame blame_of(double weights) {
-    return weights > 2.0 / 3 ? BLAME_WEIGHTS : weights < 1.0 / 3 ? BLAME_INPUT : BLAME_BOTH;
-}
-
-static void draw_verdict(Ui *ui, Rect line, const Why *why, const Decision *decision, Style dim) {
-    const double weights = why_weights_share(why);
-    char text[128];
-    if (isnan(weights))
-        snprintf(text, sizeof text, "Nothing errs here.");
-    else if (decision->activations == POLICY_NONE)
-        snprintf(text, sizeof text, "Blame the weights: the input is exact.");
-    else if (blame_of(weights) == BLAME_BOTH)
-        snprintf(text, sizeof text, "Blame both: weights and input.");
-    else
-        snprintf(text, sizeof text, "Blame the %s: %s of the error.",
-                 blame_of(weights) == BLAME_INPUT ? "input" : "weights",
-                 format_percent(fmax(weights, 1 - weights)).text);
-    canvas_fit(&ui->canvas, line.row, line.col, line.cols, dim ? dim : MEANING_CHANGED | STYLE_BOLD, text);
+// Where the outlier is, and what the error is made of.
+static void draw_verdict(Ui *ui, Rect *rest, const Why *why, const Decision *decision, int linear, Style dim) {
+    char where[160], what[128];
+    Rect line;
+    why_outlier_text(why, workbench_weight_stats(ui->workbench, linear), where, sizeof where);
+    why_error_text(why, decision, true, what, sizeof what);
+    if (canvas_width(&ui->canvas, what) > rest->cols) why_error_text(why, decision, false, what, sizeof what);
+    const WrapPiece piece = {where, SIZE_MAX, dim ? dim : MEANING_CHANGED | STYLE_BOLD};
+    const int needed = wrap_lines(&ui->canvas, rest->cols, &piece, 1), rows = needed < rest->rows ? needed : rest->rows;
+    wrap_draw(&ui->canvas, (Rect){rest->row, rest->col, rows, rest->cols}, &piece, 1, 0);
+    rest->row += rows;
+    rest->rows -= rows;
+    if (take_line(rest, &line))
+        canvas_fit(&ui->canvas, line.row, line.col, line.cols, dim ? dim : MEANING_TEXT | STYLE_BOLD, what);
 }
 
 #define SHARE_COLS 8
@@ -351,19 +343,35 @@ static void draw_figures(Ui *ui, Rect line, int linear) {
     if (fresh && isfinite(db)) pen_text(&pen, MEANING_FAINT, "errs by %s", format_percent(pow(10, -db / 20)).text);
 }
 
-static void draw_channel(Ui *ui, Rect line, const Why *why, int linear, Style style) {
-    const InputStats *input = workbench_input_stats(ui->workbench, linear);
+static void draw_channel(Ui *ui, Rect line, const Why *why, const Decision *decision, Style style) {
+    char times[64];
     Pen pen = pen_at(&ui->canvas, line);
+    panel_times(why, decision, true, times, sizeof times);
     pen_text(&pen, MEANING_FAINT, "channel ");
-    pen_text(&pen, style, "%u", why->channel);
+    pen_text(&pen, style, "%u", why->raw_channel);
     pen_text(&pen, MEANING_FAINT, "  ");
-    pen_text(&pen, style, "%s×", format_figure(why->channel_ratio, 3).text);
-    pen_text(&pen, MEANING_FAINT, " median");
-    if (!input || !input->tokens || why->channel >= input->width) return;
-    pen_text(&pen, MEANING_FAINT, ", ");
+    pen_text(&pen, style, "%s", times);
+}
+
+static void draw_tokens(Ui *ui, Rect line, const Why *why, int linear, Style style) {
+    const InputStats *input = workbench_input_stats(ui->workbench, linear);
+    if (!input || !input->tokens || why->raw_channel >= input->width) return;
+    Pen pen = pen_at(&ui->canvas, line);
+    pen_text(&pen, MEANING_FAINT, "  >%d× its token's mean in ", STANDS_OUT);
     pen_text(&pen, style, "%s",
-             format_percent((double)input->channel_tokens[why->channel] / (double)input->tokens).text);
+             format_percent((double)input->channel_tokens[why->raw_channel] / (double)input->tokens).text);
     pen_text(&pen, MEANING_FAINT, " of tokens");
+}
+
+// In how many layers the channel is one. Wide inputs are not among the channels of the residual stream.
+static void draw_others(Ui *ui, Rect line, const Why *why, int linear, Style style) {
+    const char *role = role_name(workbench_structure(ui->workbench)->linears[linear].role);
+    Pen pen = pen_at(&ui->canvas, line);
+    if (why->others && why->others_beyond)
+        pen_text(&pen, style, "  >%g× the median in %d of %d other %s", OUTLIER_FACTOR, why->others_beyond, why->others,
+                 role);
+    else if (why->others)
+        pen_text(&pen, style, "  in no other %s >%g× the median", role, OUTLIER_FACTOR);
 }
 
 static void draw_column(Ui *ui, Rect line, const Why *why, Style style) {
@@ -375,13 +383,15 @@ static void draw_column(Ui *ui, Rect line, const Why *why, Style style) {
     pen_text(&pen, MEANING_FAINT, " of what weights err");
 }
 
-// What usually mends it, in terms of the dials.
-static const char *remedy(const Decision *decision, Blame blame) {
-    if (blame == BLAME_WEIGHTS) return "mends it: more bits, smaller groups";
+// What usually mends it, in terms of the dials. Two thirds of the error are most of it.
+static const char *remedy(const Decision *decision, double weights) {
+    if (weights > 2.0 / 3) return "mends it: more bits, smaller groups";
     const char *const input = decision->activations == POLICY_TOKEN ? "mends it: smooth, or activations none"
                                                                     : "mends it: activations token, a smaller v1";
-    return blame == BLAME_INPUT ? input : "mends it: more bits, and finer activations";
+    return weights < 1.0 / 3 ? input : "mends it: more bits, and finer activations";
 }
+
+#define BARS_ROWS_LEAST 11 // lower panes have no room for bars, whose figures the sentences have
 
 static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
     const Effect *effect = workbench_effect(ui->workbench);
@@ -397,15 +407,19 @@ static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
     const Why *why = effect->why;
     const Style dim = effect->why_turn == workbench_turn(ui->workbench) ? 0 : MEANING_FAINT | STYLE_DIM;
     const double weights = why_weights_share(why);
-    if (take_line(rest, &line)) draw_verdict(ui, line, why, decision, dim);
+    const bool bars = rest->rows >= BARS_ROWS_LEAST;
+    const Style faint = dim ? dim : MEANING_FAINT, value = dim ? dim : MEANING_VALUE;
+    draw_verdict(ui, rest, why, decision, linear, dim);
     if (isnan(weights)) return;
-    if (take_line(rest, &line)) draw_share(ui, line, "weights", weights, dim ? dim : MEANING_WEIGHT);
-    if (take_line(rest, &line)) draw_share(ui, line, "input", 1 - weights, dim ? dim : MEANING_TAIL);
+    if (bars && take_line(rest, &line)) draw_share(ui, line, "weights", weights, dim ? dim : MEANING_WEIGHT);
+    if (bars && take_line(rest, &line)) draw_share(ui, line, "input", 1 - weights, dim ? dim : MEANING_TAIL);
+    if (take_line(rest, &line)) draw_channel(ui, line, why, decision, value);
+    if (take_line(rest, &line)) draw_tokens(ui, line, why, linear, value);
+    if (take_line(rest, &line)) draw_others(ui, line, why, linear, faint);
+    if (take_line(rest, &line)) draw_column(ui, line, why, value);
     if (take_line(rest, &line)) draw_figures(ui, line, linear);
-    if (take_line(rest, &line)) draw_channel(ui, line, why, linear, dim ? dim : MEANING_VALUE);
-    if (take_line(rest, &line)) draw_column(ui, line, why, dim ? dim : MEANING_VALUE);
     if (take_line(rest, &line))
-        canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_FAINT, remedy(decision, blame_of(weights)));
+        canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_FAINT, remedy(decision, weights));
 }
 
 #define CELL_STRIP_MOST 256
@@ -476,37 +490,117 @@ static const struct {
                     {8, "█", "#", MEANING_TOKEN}};
 #define RATIO_LEVELS ((int)(sizeof ratio_levels / sizeof *ratio_levels))
 
-static void draw_strip(Ui *ui, Rect place, const SharedChannels *found, int channel) {
-    const float *ratios = found->ratios + (size_t)channel * (size_t)found->input_count;
-    const int width = found->input_count < place.cols ? found->input_count : place.cols;
-    for (int x = 0; x < width; x++) {
-        double largest = 0;
-        for (int i = found->input_count * x / width; i < found->input_count * (x + 1) / width; i++)
-            largest = fmax(largest, (double)ratios[i]);
-        int level = 0;
-        while (level + 1 < RATIO_LEVELS && largest > ratio_levels[level + 1].beyond * found->factor) level++;
-        canvas_text(&ui->canvas, place.row, place.col + x, 1, ratio_levels[level].style,
-                    ui->canvas.ascii ? ratio_levels[level].ascii : ratio_levels[level].shade);
+// One sign per layer, or per `each` layers where they are too many, and one for the head.
+typedef struct Strip {
+    int layers, each, signs;
+    bool head;
+} Strip;
+
+#define HEAD_COLS 2 // with a blank before it
+#define STRIP_MOST 256
+
+static Strip strip_of(const SharedChannels *found, int cols) {
+    Strip s = {.each = 1};
+    for (int i = 0; i < found->input_count; i++) {
+        if (found->layers[i] >= s.layers) s.layers = found->layers[i] + 1;
+        if (found->layers[i] < 0) s.head = true;
     }
+    const int room = cols - (s.head ? HEAD_COLS : 0), most = room < STRIP_MOST ? room : STRIP_MOST;
+    while (most > 0 && (s.layers + s.each - 1) / s.each > most) s.each++;
+    s.signs = most > 0 ? (s.layers + s.each - 1) / s.each : 0;
+    return s;
+}
+
+static int ratio_level(const SharedChannels *found, double ratio) {
+    int level = 0;
+    while (level + 1 < RATIO_LEVELS && ratio > ratio_levels[level + 1].beyond * found->factor) level++;
+    return level;
+}
+
+static const char *ratio_sign(const Ui *ui, int level) {
+    return ui->canvas.ascii ? ratio_levels[level].ascii : ratio_levels[level].shade;
+}
+
+// Each sign is that of the worst of its inputs.
+static void draw_strip(Ui *ui, Rect place, const SharedChannels *found, const Strip *strip, int channel) {
+    const float *ratios = found->ratios + (size_t)channel * (size_t)found->input_count;
+    int worst[STRIP_MOST + 1] = {0};
+    for (int i = 0; i < found->input_count; i++) {
+        const int level = ratio_level(found, (double)ratios[i]);
+        int *at = &worst[found->layers[i] < 0 ? strip->signs : found->layers[i] / strip->each];
+        if (level > *at) *at = level;
+    }
+    for (int i = 0; strip->signs && i < strip->signs + strip->head; i++)
+        canvas_text(&ui->canvas, place.row, place.col + i + (i == strip->signs), 1, ratio_levels[worst[i]].style,
+                    ratio_sign(ui, worst[i]));
+}
+
+// The layers that signs stand for, as far as their numbers find room.
+static void draw_strip_axis(Ui *ui, Rect place, const Strip *strip) {
+    const int step = strip->layers <= 10 ? 2 : strip->layers <= 100 ? 5 : 10;
+    for (int i = 0; i < strip->signs; i += step) {
+        char text[16];
+        const int width = snprintf(text, sizeof text, "%d", i * strip->each);
+        if (i + width <= strip->signs) canvas_text(&ui->canvas, place.row, place.col + i, width, MEANING_FAINT, text);
+    }
+    if (strip->head && strip->signs)
+        canvas_text(&ui->canvas, place.row, place.col + strip->signs + 1, 1, MEANING_FAINT, "h");
 }
 
 #define CHANNEL_COLS 7
-#define INPUTS_COLS 8
 #define TOKENS_COLS 8
-#define TAIL_COLS (INPUTS_COLS + TOKENS_COLS)
 
-static void draw_channel_row(Ui *ui, Rect line, const SharedChannels *found, int channel) {
+typedef struct ChannelColumns {
+    Rect strip, inputs, tokens; // their columns, from the first line on
+} ChannelColumns;
+
+// "inputs" over "13/13".
+static ChannelColumns channel_columns(Rect rest, const SharedChannels *found) {
+    const int inputs = found->input_count < 100 ? 7 : 9;
+    const int tail = rest.col + rest.cols - inputs - TOKENS_COLS;
+    return (ChannelColumns){
+        .strip = {rest.row, rest.col + CHANNEL_COLS, 1, tail - rest.col - CHANNEL_COLS},
+        .inputs = {rest.row, tail, 1, inputs},
+        .tokens = {rest.row, tail + inputs, 1, TOKENS_COLS},
+    };
+}
+
+static void draw_channel_row(Ui *ui, Rect line, const SharedChannels *found, const ChannelColumns *at,
+                             const Strip *strip, int channel) {
     const SharedChannel *c = &found->channels[channel];
     const char *mark = calibration_provisional(ui) ? "~" : "";
     char text[64];
     snprintf(text, sizeof text, "%u", c->channel);
     canvas_right(&ui->canvas, line.row, line.col, CHANNEL_COLS - 1, MEANING_VALUE, text);
-    draw_strip(ui, (Rect){line.row, line.col + CHANNEL_COLS, 1, line.cols - CHANNEL_COLS - TAIL_COLS}, found, channel);
+    draw_strip(ui, (Rect){line.row, at->strip.col, 1, at->strip.cols}, found, strip, channel);
     snprintf(text, sizeof text, "%d/%d", c->inputs, found->input_count);
-    const int tail = line.col + line.cols - TAIL_COLS;
-    canvas_right(&ui->canvas, line.row, tail, INPUTS_COLS, MEANING_VALUE, text);
+    canvas_right(&ui->canvas, line.row, at->inputs.col, at->inputs.cols, MEANING_VALUE, text);
     snprintf(text, sizeof text, "%s%s", mark, format_percent(c->token_share).text);
-    canvas_right(&ui->canvas, line.row, tail + INPUTS_COLS, TOKENS_COLS, MEANING_VALUE, text);
+    canvas_right(&ui->canvas, line.row, at->tokens.col, TOKENS_COLS, MEANING_VALUE, text);
+}
+
+// What signs and columns mean, below them; the shades of the map are others.
+static int draw_channels_key(Ui *ui, Rect rest, const SharedChannels *found, const Strip *strip) {
+    char beyond[RATIO_LEVELS][16], more[96] = "";
+    WrapPiece pieces[2 * RATIO_LEVELS];
+    size_t count = 0;
+    for (int i = 1; i < RATIO_LEVELS; i++) {
+        snprintf(beyond[i], sizeof beyond[i], " >%g×%s", ratio_levels[i].beyond * found->factor,
+                 i + 1 < RATIO_LEVELS ? "  " : "");
+        pieces[count++] = (WrapPiece){ratio_sign(ui, i), SIZE_MAX, ratio_levels[i].style};
+        pieces[count++] = (WrapPiece){beyond[i], SIZE_MAX, MEANING_FAINT};
+    }
+    if (strip->each > 1) snprintf(more, sizeof more, "\na sign: the worst of %d layers", strip->each);
+    char text[400];
+    snprintf(text, sizeof text,
+             " median\ntokens: above %d× token's mean%s\nInputs of q k v, gate and up, at most in one of them; "
+             "not those of o and down. In most tokens: factors (LAE, smooth) take it out. In few: a scale per token.",
+             STANDS_OUT, more);
+    pieces[count++] = (WrapPiece){text, SIZE_MAX, MEANING_FAINT};
+    const int needed = wrap_lines(&ui->canvas, rest.cols, pieces, count),
+              most = rest.rows < 10 ? 2 + (strip->each > 1) : rest.rows - 5, rows = needed < most ? needed : most;
+    wrap_draw(&ui->canvas, (Rect){rest.row + rest.rows - rows, rest.col, rows, rest.cols}, pieces, count, 0);
+    return rows;
 }
 
 static void draw_channels_pane(Ui *ui, Rect pane) {
@@ -517,22 +611,21 @@ static void draw_channels_pane(Ui *ui, Rect pane) {
         panel_waiting_draw(ui, (Rect){rest.row, rest.col, 1, rest.cols}, JOB_CALIBRATE);
         return;
     }
-    const WrapPiece note = {found->count
-                                ? "In most tokens: factors (LAE, smooth) take it out. In few: a scale per token."
-                                : "None reaches six times the median channel in two inputs or more.",
-                            SIZE_MAX, MEANING_FAINT};
-    const int note_rows = found->count && rest.rows < 8 ? 0 : wrap_lines(&ui->canvas, rest.cols, &note, 1);
-    rest.rows -= note_rows;
-    wrap_draw(&ui->canvas, (Rect){rest.row + (found->count ? rest.rows : 0), rest.col, note_rows, rest.cols}, &note, 1,
-              0);
-    if (!found->count) return;
+    if (!found->count) {
+        const WrapPiece none = {"None reaches six times the median channel in two inputs or more.", SIZE_MAX,
+                                MEANING_FAINT};
+        wrap_draw(&ui->canvas, rest, &none, 1, 0);
+        return;
+    }
+    const ChannelColumns at = channel_columns(rest, found);
+    const Strip strip = strip_of(found, at.strip.cols);
+    rest.rows -= draw_channels_key(ui, rest, found, &strip);
     take_line(&rest, &line);
-    const int tail = line.col + line.cols - TAIL_COLS;
-    canvas_text(&ui->canvas, line.row, line.col, line.cols - TAIL_COLS, MEANING_FAINT,
-                line.cols - TAIL_COLS > 18 ? "channel, by layer" : "channel");
-    canvas_right(&ui->canvas, line.row, tail, INPUTS_COLS, MEANING_FAINT, "inputs");
-    canvas_right(&ui->canvas, line.row, tail + INPUTS_COLS, TOKENS_COLS, MEANING_FAINT, "tokens");
-    for (int c = 0; c < found->count && take_line(&rest, &line); c++) draw_channel_row(ui, line, found, c);
+    canvas_text(&ui->canvas, line.row, line.col, CHANNEL_COLS - 1, MEANING_FAINT, strip.signs ? "layer" : "channel");
+    draw_strip_axis(ui, at.strip, &strip);
+    canvas_right(&ui->canvas, line.row, at.inputs.col, at.inputs.cols, MEANING_FAINT, "inputs");
+    canvas_right(&ui->canvas, line.row, at.tokens.col, TOKENS_COLS, MEANING_FAINT, "tokens");
+    for (int c = 0; c < found->count && take_line(&rest, &line); c++) draw_channel_row(ui, line, found, &at, &strip, c);
 }
 
 void panel_outliers_draw(Ui *ui) {

@@ -27,6 +27,9 @@ int kl_decimals(double se); // as many as show one or two digits of the standard
 void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size);
 void panel_figures_line(Ui *ui, Rect line); // what the recipe costs and buys, as the pane of the effect has it
 void panel_graphs_draw(Ui *ui, Rect rect, int linear);         // weights, input, channels; 10 rows or more
+// "45.0× median, 3.10× after LAE", or "45.0×, LAE 3.10×": how far raw_channel reaches, and where factors are taken out,
+// what is left.
+void panel_times(const Why *why, const Decision *decision, bool whole, char *out, size_t size);
 void panel_waiting_draw(Ui *ui, Rect rect, JobKind kind);      // what is shown there as soon as this job has found it
 const char *panel_model_name(const ModelStructure *structure); // the last part of its path
 const char *job_doing(JobKind kind);                           // "calibrating"

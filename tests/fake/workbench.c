@@ -369,7 +369,11 @@ static void score(Workbench *w, double share) {
                    .column_share = 0.42,
                    .channel = 17,
                    .channel_absmax = 300,
-                   .channel_ratio = 61.5};
+                   .channel_ratio = 3.1,
+                   .raw_channel = 17,
+                   .raw_ratio = 61.5,
+                   .others = LAYERS - 1,
+                   .others_beyond = 2};
     w->effect.why = &w->why;
     w->effect.why_turn = w->turn;
     w->effect.why_linear = w->looked_at;
