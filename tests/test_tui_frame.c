@@ -435,6 +435,44 @@ static void a_pin_of_another_day_is_compared_with(void **state) {
     quit(s);
 }
 
+// Ranges are not known yet: the pin's plan follows them as the present one does.
+static void a_pin_taken_early_follows_the_ranges(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    key(s, "p");
+    expect(s, "pinned:");
+    settle(s);
+    assert_false(screen_has(s, "since the pin"));
+    key(s, ":set weight-bits 8\r");
+    expect(s, "42 since the pin");
+    expect(s, "+4.00 ✗");
+    settle(s);
+    expect(s, " ✓"); // it has its figures
+    quit(s);
+}
+
+// Turned before anything was measured: the pin has no figures until its state comes back, and keeps them then.
+static void a_pin_gets_its_figures_when_they_are_measured(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    key(s, "p:set weight-bits 8\r");
+    settle(s);
+    expect(s, "pin not measured");
+    key(s, "3");
+    expect(s, "1 bits 4 → 8");
+    key(s, "1u");
+    settle(s);
+    expect_gone_text(s, "pin not measured");
+    key(s, "\x12"); // redo
+    settle(s);
+    assert_false(screen_has(s, "pin not measured"));
+    expect(s, " ✓"); // the accuracy
+    key(s, "3");
+    expect(s, "2 start");
+    expect(s, "1 bits 4 → 8");
+    quit(s);
+}
+
 static void what_was_kept_and_is_damaged_does_no_harm(void **state) {
     (void)state;
     static const char *const damaged[] = {
@@ -597,6 +635,8 @@ int main(int argc, char **argv) {
         IN_HOME(colorblind_is_blue_and_orange),
         IN_HOME(it_begins_as_it_was_left),
         IN_HOME(a_pin_of_another_day_is_compared_with),
+        IN_HOME(a_pin_taken_early_follows_the_ranges),
+        IN_HOME(a_pin_gets_its_figures_when_they_are_measured),
         IN_HOME(what_was_kept_and_is_damaged_does_no_harm),
         IN_HOME(each_job_is_stopped_and_goes_on),
         IN_HOME(the_title_says_what_is_computed),

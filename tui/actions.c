@@ -283,17 +283,18 @@ void action_redo(Ui *ui, int unused) {
 
 void action_pin(Ui *ui, int unused) {
     (void)unused;
-    if (ui->pin.set && ui->pin.turn == workbench_turn(ui->workbench)) {
+    Error err = {0};
+    Recipe recipe;
+    if (ui->pin.set && ui->pin.here) {
         ui_unpin(ui);
         ui_say(ui, "pin removed");
         return;
     }
-    const Plan *plan = workbench_plan(ui->workbench);
-    ui_unpin(ui);
-    ui->pin = (Pin){.set = true,
-                    .turn = workbench_turn(ui->workbench),
-                    .bytes = (double)plan->bytes,
-                    .bits_per_weight = plan->bits_per_weight};
+    if (!ui_report(ui,
+                   recipe_copy(workbench_recipe(ui->workbench), &recipe, &err) &&
+                       pin_set(&ui->pin, &ui->changes, &ui->rows, &recipe, 0, &err),
+                   &err))
+        return;
     ui_update(ui);
     ui_say(ui, "pinned: figures are compared with this state");
 }

@@ -14,4 +14,4 @@ typedef struct Changes {
 bool changes_init(Changes *changes, Rows *rows, Error *err);
 void changes_free(Changes *changes);
 void changes_follow(Changes *changes, Rows *rows); // after every change of the plan
-void changes_pin(Changes *changes, Rows *rows, bool on);
+void changes_pin(Changes *changes, Rows *rows, const Plan *pinned); // NULL: nothing is; after changes_follow

@@ -35,13 +35,22 @@ static void add_marks(const Ui *ui, cJSON *json) {
     }
 }
 
+// A number of JSON has too few digits for it.
+static void add_hash(cJSON *json, const char *key, uint64_t hash) {
+    char text[17];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    cJSON_AddStringToObject(json, key, text);
+}
+
 static void add_pin(const Ui *ui, cJSON *json) {
     const Pin *pin = &ui->pin;
     if (!pin->set) return;
     cJSON *out = cJSON_AddObjectToObject(json, "pin");
     cJSON_AddStringToObject(out, "text", workbench_text(ui->workbench, TEXT_EVALUATION));
-    cJSON_AddNumberToObject(out, "bytes", pin->bytes);
-    cJSON_AddNumberToObject(out, "bits", pin->bits_per_weight);
+    add_hash(out, "model", pin->measured);
+    char *recipe = recipe_print(&pin->recipe);
+    if (recipe) cJSON_AddRawToObject(out, "recipe", recipe);
+    free(recipe);
     if (pin->accuracy_known) {
         cJSON_AddNumberToObject(out, "tokens", (double)pin->accuracy.tokens);
         cJSON_AddNumberToObject(out, "ppl", pin->accuracy.ppl);
@@ -52,6 +61,7 @@ static void add_pin(const Ui *ui, cJSON *json) {
         cJSON_AddNumberToObject(out, "speed", pin->speed.median);
         cJSON_AddNumberToObject(out, "slowest", pin->speed.least);
         cJSON_AddNumberToObject(out, "fastest", pin->speed.most);
+        cJSON_AddNumberToObject(out, "base_speed", pin->base_speed);
     }
 }
 
@@ -90,6 +100,8 @@ static double number_of(const cJSON *json, const char *key) {
     return json_number(json, key, NAN, &number, NULL) ? number : NAN;
 }
 
+static uint64_t hash_of(const cJSON *json, const char *key) { return strtoull(word_of(json, key), NULL, 16); }
+
 // Names stand in the model's order, so one walk finds them all.
 static int find_linear(const Ui *ui, const char *name, int from) {
     const int count = workbench_structure(ui->workbench)->linear_count;
@@ -121,23 +133,28 @@ static void restore_rows(Ui *ui, const cJSON *json) {
     rows_arrange(rows);
 }
 
+static bool recipe_in(const cJSON *json, Recipe *out) {
+    char *text = cJSON_IsObject(json) ? json_print(json) : NULL;
+    const bool ok = text && recipe_parse(text, strlen(text), out, NULL);
+    free(text);
+    return ok;
+}
+
 // Figures on another text cannot be compared; those on fewer tokens are not, either (panel_effect.c).
-static void restore_pin(Ui *ui, const cJSON *pin) {
-    if (!cJSON_IsObject(pin)) return;
-    ui_unpin(ui);
-    ui->pin = (Pin){.set = true,
-                    .turn = UINT64_MAX, // of no turn of today
-                    .bytes = number_of(pin, "bytes"),
-                    .bits_per_weight = number_of(pin, "bits"),
-                    .accuracy = {.tokens = (uint64_t)fmax(number_of(pin, "tokens"), 0),
-                                 .ppl = number_of(pin, "ppl"),
-                                 .kl_mean = number_of(pin, "kl"),
-                                 .top1 = number_of(pin, "top1")},
-                    .speed = {number_of(pin, "speed"), number_of(pin, "slowest"), number_of(pin, "fastest")}};
-    ui->pin.speed_known = ui->pin.speed.median > 0;
-    ui->pin.accuracy_known = ui->pin.accuracy.tokens > 0 && ui->pin.accuracy.kl_mean >= 0 &&
-                             strcmp(word_of(pin, "text"), workbench_text(ui->workbench, TEXT_EVALUATION)) == 0;
-    if (isnan(ui->pin.bytes) || isnan(ui->pin.bits_per_weight)) ui_unpin(ui);
+static void restore_pin(Ui *ui, const cJSON *json) {
+    Pin *pin = &ui->pin;
+    Recipe recipe;
+    if (!cJSON_IsObject(json) || !recipe_in(cJSON_GetObjectItemCaseSensitive(json, "recipe"), &recipe)) return;
+    if (!pin_set(pin, &ui->changes, &ui->rows, &recipe, hash_of(json, "model"), NULL)) return;
+    pin->accuracy = (Accuracy){.tokens = (uint64_t)fmax(number_of(json, "tokens"), 0),
+                               .ppl = number_of(json, "ppl"),
+                               .kl_mean = number_of(json, "kl"),
+                               .top1 = number_of(json, "top1")};
+    pin->speed = (Spread){number_of(json, "speed"), number_of(json, "slowest"), number_of(json, "fastest")};
+    pin->base_speed = number_of(json, "base_speed");
+    pin->speed_known = pin->speed.median > 0;
+    pin->accuracy_known = pin->accuracy.tokens > 0 && pin->accuracy.kl_mean >= 0 &&
+                          strcmp(word_of(json, "text"), workbench_text(ui->workbench, TEXT_EVALUATION)) == 0;
 }
 
 static void restore_texts(Ui *ui, const cJSON *json, bool prompt, bool tokens) {

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "tui/canvas.h"
-#include "tui/changes.h"
 #include "tui/heat.h"
 #include "tui/line_editor.h"
 #include "tui/overrides.h"
+#include "tui/pin.h"
 #include "tui/settings.h"
 #include "tui/target.h"
 #include "tui/terminal.h"
@@ -52,20 +52,6 @@ typedef struct Hit {
 #define HITS_MOST 512
 
 #define NO_DIAL (-1) // where a Dial may stand
-
-// Figures to compare with.
-typedef struct Pin {
-    bool set;
-    uint64_t turn;
-    double bytes, bits_per_weight;
-    bool accuracy_known, speed_known;
-    Accuracy accuracy;
-    float *by_position; // as in Effect, with the accuracy; NULL when memory was short
-    size_t positions;
-    Spread speed;           // times the base's
-    double *output_sqnr_db; // [linears]; NULL while unknown
-    uint32_t trial;         // its row; 0: not known
-} Pin;
 
 typedef enum TrialColumn {
     TRIAL_NUMBER,

@@ -763,6 +763,11 @@ uint64_t workbench_changes(const Workbench *w) { return w->turn; }
 size_t workbench_step(const Workbench *w) { return w->history.now; }
 uint64_t workbench_plans(const Workbench *w) { return w->plans; }
 const LinearIndex *workbench_index(const Workbench *w) { return &w->index; }
+bool workbench_plan_of(const Workbench *w, const Recipe *recipe, Plan *out, uint64_t *model, Error *err) {
+    if (!plan_make(recipe, &w->structure, w->calibrated ? &w->stats.measured : NULL, out, err)) return false;
+    *model = trial_model(out, &w->stats.measured);
+    return true;
+}
 const Effect *workbench_effect(const Workbench *w) { return &w->effect; }
 
 const Trials *workbench_trials(const Workbench *w) { return &w->trials; }
@@ -880,6 +885,12 @@ bool workbench_load(Workbench *w, const char *path, Error *err) {
     if (!recipe_load(path, &recipe, err) || !push(w, &recipe, err)) return false;
     w->history.saved = w->history.now;
     return true;
+}
+
+bool workbench_begin(Workbench *w, Recipe *recipe, Error *err) {
+    if (recipe) history_free(&w->history);
+    if (recipe && (!history_start(&w->history, recipe, err) || !turned(w, true, err))) return false;
+    return trials_begin(&w->trials, history_now(&w->history), err);
 }
 
 bool workbench_restore(Workbench *w, const Recipe *recipe, Error *err) {
