@@ -324,11 +324,6 @@ static char *file_asked_for(Ui *ui, const char *path) {
     return file;
 }
 
-static void remember_path(Ui *ui, char *path) {
-    free(ui->recipe_path);
-    ui->recipe_path = path;
-}
-
 // Takes over `file`.
 static void write_recipe(Ui *ui, char *file) {
     Error err = {0};
@@ -338,7 +333,7 @@ static void write_recipe(Ui *ui, char *file) {
         free(file);
         return;
     }
-    remember_path(ui, file);
+    ui_name_recipe(ui, file);
     ui_say(ui, "recipe written to %s", file);
     ui->quit = quit;
 }
@@ -368,7 +363,7 @@ void action_load(Ui *ui, const char *path) {
         free(file);
         return;
     }
-    remember_path(ui, file);
+    ui_name_recipe(ui, file);
     ui_update(ui);
     ui_say(ui, "recipe loaded from %s; u undoes it", file);
 }
@@ -486,6 +481,8 @@ void action_stop_export(Ui *ui, int unused) {
 void action_prompt(Ui *ui, int kind) {
     const char *text = "";
     if (kind == PROMPT_SAVE) text = ui->recipe_path ? ui->recipe_path : "recipe.json";
+    if (kind == PROMPT_LOAD && ui->recipe_path) text = ui->recipe_path;
+    if (kind == PROMPT_LOAD && ui->recipe_offered) text = ui->recipe_offered;
     if (kind == PROMPT_TEXT) text = workbench_prompt(ui->workbench);
     if (kind == PROMPT_FILTER) text = ui->rows.filter;
     ui->preview.selected = ui->rows.selected;

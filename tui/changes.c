@@ -66,6 +66,14 @@ void changes_follow(Changes *changes, Rows *rows) {
     changes->step = workbench_step(w);
 }
 
+void changes_begin(Changes *changes, Rows *rows) {
+    changes->turned = 0;
+    memset(rows->changed, 0, (size_t)rows->total * sizeof *rows->changed);
+    changes->recipes = workbench_changes(rows->workbench);
+    changes_follow(changes, rows);
+    find_overridden(rows);
+}
+
 void changes_pin(Changes *changes, Rows *rows, const Plan *pinned) {
     changes->has_pin = pinned != NULL;
     changes->since_pin = 0;

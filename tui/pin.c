@@ -80,8 +80,7 @@ static void take_errors(Pin *pin, const Workbench *w) {
     const size_t linears = (size_t)workbench_structure(w)->linear_count;
     if (!pin->here || !effect->output_sqnr_db || effect->sqnr_turn != workbench_turn(w)) return;
     if (!pin->output_sqnr_db) pin->output_sqnr_db = array_new(linears, sizeof *pin->output_sqnr_db);
-    if (pin->output_sqnr_db)
-        memcpy(pin->output_sqnr_db, effect->output_sqnr_db, linears * sizeof *pin->output_sqnr_db);
+    if (pin->output_sqnr_db) memcpy(pin->output_sqnr_db, effect->output_sqnr_db, linears * sizeof *pin->output_sqnr_db);
 }
 
 void pin_follow(Pin *pin, Changes *changes, Rows *rows) {

@@ -7,10 +7,14 @@
 
 #include "analysis/cache_write.h"
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/hash.h"
 #include "tui/convert.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
 #include "tui/view.h"
+
+#define RECIPE_BYTES_MOST (64 << 20)
 
 static void offer_unsaved(Ui *ui) {
     Error err = {0};
@@ -29,7 +33,9 @@ bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) 
                .dragged = NO_DIAL,
                .settings = settings_default(),
                .unsaved.lock = -1};
-    if (recipe_path && !(ui->recipe_path = strdup(recipe_path))) return error_memory(err, "a file name");
+    char *path = recipe_path ? strdup(recipe_path) : NULL;
+    if (recipe_path && !path) return error_memory(err, "a file name");
+    if (path) ui_name_recipe(ui, path);
     if (!rows_init(&ui->rows, workbench, err) || !changes_init(&ui->changes, &ui->rows, err) ||
         !target_init(&ui->target, &ui->rows, err) || !sensitivity_init(ui, err) ||
         !heat_init(workbench_structure(workbench), &ui->outliers.heat, err))
@@ -53,6 +59,7 @@ void ui_free(Ui *ui) {
     convert_free(ui);
     sensitivity_free(ui);
     free(ui->recipe_path);
+    free(ui->recipe_offered);
 }
 
 bool ui_resize(Ui *ui, int rows, int cols, Error *err) {
@@ -62,6 +69,23 @@ bool ui_resize(Ui *ui, int rows, int cols, Error *err) {
 }
 
 // ---- what the parts share -----------------------------------------------------------------------------------------
+
+uint64_t recipe_file_hash(const char *path) {
+    char *data = NULL;
+    size_t size = 0;
+    const bool read = file_read(path, RECIPE_BYTES_MOST, &data, &size, NULL);
+    const uint64_t hash = read ? hash_bytes(HASH_START, data, size) : 0;
+    free(data);
+    return hash;
+}
+
+void ui_name_recipe(Ui *ui, char *path) {
+    free(ui->recipe_path);
+    free(ui->recipe_offered);
+    ui->recipe_path = path;
+    ui->recipe_hash = recipe_file_hash(path);
+    ui->recipe_offered = NULL;
+}
 
 int ui_linear(const Ui *ui) { return ui->rows.selected; }
 

@@ -47,10 +47,10 @@ typedef struct TrialRow {
 typedef struct Trials {
     TrialRow *rows; // [count], by number
     size_t count, capacity;
-    uint32_t last;        // number that was given last
-    uint32_t present;     // the row of the recipe as it is now; 0: it was not measured yet
-    uint32_t before;      // the last one that was present
-    bool begun;           // with the recipe `first`
+    uint32_t last;    // number that was given last
+    uint32_t present; // the row of the recipe as it is now; 0: it was not measured yet
+    uint32_t before;  // the last one that was present
+    bool begun;       // with the recipe `first`
     Recipe first;
     uint32_t start;       // the row of `first`, 0 until it is measured; without it the first one of this session
     uint32_t compared[2]; // rows that stay; 0: none

@@ -189,8 +189,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
     ok = ok && (w->prompt || error_memory(err, "the workbench"));
     ok = ok && make_tables(w, err) && linear_index_new(engine_structure(w->engine), &w->index, err) &&
-         studies_new(w, err) && first_recipe(options, w, err) && workbench_begin(w, NULL, err) &&
-         plan_anew(w, err) &&
+         studies_new(w, err) && first_recipe(options, w, err) && workbench_begin(w, NULL, err) && plan_anew(w, err) &&
          (w->thread_runs = thread_start(&w->thread, worker_run, w, err));
     if (!ok) {
         workbench_close(w);

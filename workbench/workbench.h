@@ -74,8 +74,8 @@ bool workbench_undo(Workbench *w); // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
 bool workbench_load(Workbench *w, const char *path, Error *err);        // undoable
 bool workbench_restore(Workbench *w, const Recipe *recipe, Error *err); // the same with changes that are not saved
-// What holds now is what the program started with: nothing can be undone. The screen says so once, after options and
-// what came back. recipe: one to start with in place of it, taken over, also on failure; NULL: none.
+// What holds now is what the program started with, for trials. recipe: one to start with in place of it, as if it had
+// been opened with it; taken over, also on failure; NULL: none.
 bool workbench_begin(Workbench *w, Recipe *recipe, Error *err);
 bool workbench_save(Workbench *w, const char *path, Error *err);
 bool workbench_saved(const Workbench *w); // nothing was changed since the last load or save
