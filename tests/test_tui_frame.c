@@ -476,6 +476,7 @@ static void a_recipe_that_was_changed_is_offered(void **state) {
     key(s, "L");
     snprintf(line, sizeof line, "load recipe from %s", path_in_folder("down8.json"));
     expect(s, line);
+    key(s, ESCAPE);
     quit(s);
 }
 
