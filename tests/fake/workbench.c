@@ -383,9 +383,10 @@ static void score(Workbench *w, double share) {
     }
 }
 
-// Speeds of one turn lie within 6 % of their middle.
+// Speeds of one turn lie within 6 % of their middle. FAKE_BUSY: something else is at work from the first turn on.
 static void invent_speed(Workbench *w) {
-    const double base = 812, quantized = 2210 - 100 * w->plan.bits_per_weight, ratio = quantized / base;
+    const double left = getenv("FAKE_BUSY") && w->turn > 1 ? 0.25 : 1, base = 812 * left,
+                 quantized = (2210 - 100 * w->plan.bits_per_weight) * left, ratio = quantized / base;
     w->effect.speed = (DecodeSpeed){.first = {base, base * 0.97, base * 1.03},
                                     .second = {quantized, quantized * 0.97, quantized * 1.03},
                                     .ratio = {ratio, ratio * 0.94, ratio * 1.06},
