@@ -70,3 +70,6 @@ uint64_t evaluator_hash(const Evaluator *evaluator, uint64_t hash);
 // +infinity when equal.
 bool linear_output_sqnr(Transformer *base, Transformer *quantized, int linear, const float *rows, size_t count,
                         const float *factors, const float *divisors, double *db, Error *err);
+// The same when only the input is rounded: by changes [rows, in] to rows.
+bool linear_input_sqnr(Transformer *base, int linear, const float *rows, const float *changes, size_t count, double *db,
+                       Error *err);

@@ -9,7 +9,7 @@
 typedef struct Buffers {
     Backend *backend;
     float *x, *y;         // [rows, in], [rows, out] in backend memory
-    float *divided;       // [rows, in]
+    float *divided;       // [rows, in]: what the other product is of
     float *exact, *other; // [rows, out]
 } Buffers;
 
@@ -64,6 +64,25 @@ bool linear_output_sqnr(Transformer *base, Transformer *quantized, int index, co
     }
     if (ok) {
         for (size_t i = 0; divisors && i < count * out; i++) b.other[i] *= divisors[i % out];
+        *db = ratio_db(b.exact, b.other, count * out);
+        ok = transformer_healthy(base, err);
+    }
+    buffers_free(&b);
+    return ok;
+}
+
+bool linear_input_sqnr(Transformer *base, int index, const float *rows, const float *changes, size_t count, double *db,
+                       Error *err) {
+    const Linear *linear = &transformer_structure(base)->linears[index];
+    const size_t in = linear->in, out = linear->out;
+    Buffers b;
+    bool ok = buffers_new(transformer_backend(base), count, in, out, &b, err);
+    if (ok) {
+        for (size_t i = 0; i < count * in; i++) b.divided[i] = rows[i] + changes[i];
+        ok = product_on_host(&b, base, index, rows, count, in, out, b.exact, err) &&
+             product_on_host(&b, base, index, b.divided, count, in, out, b.other, err);
+    }
+    if (ok) {
         *db = ratio_db(b.exact, b.other, count * out);
         ok = transformer_healthy(base, err);
     }

@@ -66,6 +66,13 @@ static bool change_input(const Inspection *w, Error *err) {
     return true;
 }
 
+bool why_input_changes(const Linear *linear, const Decision *decision, const float *factors, const InputStats *input,
+                       float *changes, Error *err) {
+    const Inspection inspection = {
+        .linear = linear, .decision = decision, .factors = factors, .input = input, .changes = changes};
+    return change_input(&inspection, err);
+}
+
 static bool find_channel(const Inspection *w, Why *out, Error *err) {
     const size_t in = w->linear->in;
     float median, *reach = array_new(in, sizeof *reach);

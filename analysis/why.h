@@ -30,6 +30,9 @@ double why_weights_share(const Why *why);
 // no sample rows; memory; weights that cannot be quantized.
 bool why_linear(const Linear *linear, const Decision *decision, const float *factors, const float *divisors,
                 const InputStats *input, Why *out, Error *err);
-// The same with factors and divisors by the plan and what was measured.
+// Δx alone, rounded by the decision: changes [sample_rows, in], all 0 before. Errors: memory.
+bool why_input_changes(const Linear *linear, const Decision *decision, const float *factors, const InputStats *input,
+                       float *changes, Error *err);
+// As why_linear, with factors and divisors by the plan and what was measured.
 bool why_planned(const ModelStructure *structure, const ModelStats *stats, const Plan *plan, int linear, Why *out,
                  Error *err);

@@ -46,7 +46,7 @@ static bool measure(const Options *options, Engine *engine, Report *r, Error *er
         if (!engine_weight_sqnr(engine, plan, i, &r->weight_db[i], err)) return false;
     }
     if (!engine_evaluate(engine, 0, NULL, NULL, &r->accuracy, watch_start(options), err) ||
-        !engine_output_sqnr(engine, plan, r->output_db, watch_start(options), err))
+        !engine_output_sqnr(engine, plan, r->output_db, NULL, watch_start(options), err))
         return false;
     choose_worst(r);
     return explain_worst(r, err) &&

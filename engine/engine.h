@@ -161,8 +161,9 @@ bool engine_by_position(const Engine *engine, float *by_position);
 // find out.
 bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, double *db, Error *err);
 // Output SQNR in dB of each linear on the calibration sample rows: [linear_count], NAN where it is not quantized or
-// unknown. The plan is the one followed last.
-bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *progress, Error *err);
+// unknown. input_db (may be NULL): the same when only its input is rounded, +infinity when it is not. The plan is the
+// one followed last.
+bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, double *input_db, Progress *progress, Error *err);
 
 // What the error of one linear's output comes from (analysis/why.h) under a plan that quantizes it. Needs calibration,
 // but no forward pass.

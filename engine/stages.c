@@ -1,10 +1,13 @@
 // From the weights to what quantizing them costs.
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "analysis/kept_base.h"
 #include "analysis/nonfinite.h"
 #include "analysis/stats_cache.h"
+#include "analysis/why.h"
+#include "base/array.h"
 #include "base/hash.h"
 #include "engine/engine_parts.h"
 
@@ -123,16 +126,34 @@ bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *, 
            engine_blame(engine, err);
 }
 
-bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, Progress *progress, Error *err) {
+static bool input_sqnr(Engine *engine, const Plan *plan, int linear, double *db, Error *err) {
+    const Linear *l = &engine->structure.linears[linear];
+    const InputStats *input = &engine->stats.inputs[l->input];
+    const Decision *decision = &plan->decisions[linear];
+    *db = INFINITY;
+    if (decision->activations == POLICY_NONE) return true;
+    float *changes = array_new(input->sample_rows * l->in, sizeof *changes);
+    if (!changes) return error_memory(err, l->name);
+    const float *factors = quantized_model_factors(engine->quantized, linear);
+    const bool ok = why_input_changes(l, decision, factors, input, changes, err) &&
+                    linear_input_sqnr(engine->base, linear, input->sample, changes, input->sample_rows, db, err);
+    free(changes);
+    return ok;
+}
+
+bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, double *input_db, Progress *progress,
+                        Error *err) {
     int count = engine->structure.linear_count;
     for (int i = 0; i < count; i++) db[i] = NAN;
+    for (int i = 0; input_db && i < count; i++) input_db[i] = NAN;
     progress_begin(progress, "measuring errors", (uint64_t)count);
     for (int i = 0; i < count; i++) {
         const InputStats *input = &engine->stats.inputs[engine->structure.linears[i].input];
         if (plan->decisions[i].quantized && input->known && input->sample_rows) {
             if (!linear_output_sqnr(engine->base, quantized_model_transformer(engine->quantized), i, input->sample,
                                     input->sample_rows, quantized_model_factors(engine->quantized, i),
-                                    quantized_model_divisors(engine->quantized, i), &db[i], err)) {
+                                    quantized_model_divisors(engine->quantized, i), &db[i], err) ||
+                (input_db && !input_sqnr(engine, plan, i, &input_db[i], err))) {
                 return false;
             }
         }

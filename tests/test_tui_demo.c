@@ -26,9 +26,9 @@ static void it_plays_to_its_end(void **state) {
     expect(s, "perplexity"); // on the first screen
     key(s, "3");
     expect(s, "start");
-    expect(s, "bits 4 → 3");
-    expect(s, "alpha 0.3 → 0.1");
-    expect(s, "3 down_proj bits 4 → 8");
+    expect(s, "group adaptive → channel");
+    expect(s, "clip absmax → mse");
+    expect(s, "0 down_proj bits 4 → 8");
     key(s, ":q!\r");
     assert_true(screen_wait_gone(s));
     screen_free(s);

@@ -137,7 +137,7 @@ static void every_pane_has_the_whole_frame_in_turn(void **state) {
     expect(s, "─ Effect on mixed");
     key(s, ESCAPE);
     expect(s, "─ Dials ↓");
-    key(s, "v6"); // other screens are never zoomed
+    key(s, "v\033[17~"); // other screens are never zoomed
     expect(s, "by the recipe as it is now");
     assert_false(screen_has(s, "v next pane"));
     key(s, "q");
@@ -644,8 +644,7 @@ static void a_newcomer_is_led_to_a_recipe(void **state) {
     expect(s, "✓ ↑ ↓ choose a linear");
     key(s, "p");
     expect(s, "✓ p pins this state");
-    key(s, "o=\x15"
-           "0.4\r");
+    key(s, "o8\r"); // on bits
     expect(s, "✓ o goes to the dials");
     expect(s, "▸ w writes the recipe");
     key(s, "w\x15");
@@ -668,11 +667,12 @@ static void the_guide_stays_until_it_is_dismissed(void **state) {
     quit(s);
     s = start_again();
     expect(s, "▸ ↑ ↓ choose a linear");
-    screen_resize(s, 24, 80); // no height for it: one step at a time
+    screen_resize(s, 24, 80); // no height for it: the first step alone, and then the header again
     expect(s, "▸ ↑ ↓ choose a linear");
     assert_false(screen_has(s, "p pins this state") || screen_has(s, "storyteller"));
     key(s, "j");
-    expect(s, "▸ p pins this state");
+    expect(s, "storyteller");
+    assert_false(screen_has(s, "p pins this state"));
     screen_resize(s, 26, 80);
     expect(s, "storyteller");
     expect(s, "o goes to the dials");

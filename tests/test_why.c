@@ -113,6 +113,12 @@ static void both_is_what_the_backend_computes(void **state) {
                                        input->sample_rows, factors, rows, &db, &err));
         if (fabs(10 * log10(why.signal / why.both) - db) > 0.01)
             fail_msg("linear %d: %g dB, not %g", i, 10 * log10(why.signal / why.both), db);
+        const Linear *linear = &s.model.structure.linears[i];
+        float *changes = calloc(input->sample_rows * linear->in, sizeof *changes);
+        assert_true(changes && why_input_changes(linear, &plan.decisions[i], factors, input, changes, &err) &&
+                    linear_input_sqnr(s.model.base, i, input->sample, changes, input->sample_rows, &db, &err));
+        assert_true(fabs(10 * log10(why.signal / why.input) - db) < 0.01);
+        free(changes);
         equalized += factors != NULL;
         divided += rows != NULL;
     }

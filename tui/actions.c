@@ -246,6 +246,7 @@ void action_scope(Ui *ui, int unused) {
                ui->target.count);
         break;
     }
+    if (ui->focus != PANE_DIALS) ui->dial = DIAL_BITS;
     ui->focus = PANE_DIALS;
 }
 
@@ -484,7 +485,6 @@ void action_prompt(Ui *ui, int kind) {
     if (kind == PROMPT_LOAD && ui->recipe_path) text = ui->recipe_path;
     if (kind == PROMPT_LOAD && ui->recipe_offered) text = ui->recipe_offered;
     if (kind == PROMPT_TEXT) text = workbench_prompt(ui->workbench);
-    if (kind == PROMPT_FILTER) text = ui->rows.filter;
     ui->preview.selected = ui->rows.selected;
     ui->preview.moved = ui->rows.moved;
     memcpy(ui->preview.find, ui->rows.find, sizeof ui->preview.find);

@@ -43,7 +43,7 @@ void guide_toggle(Ui *ui, int unused) {
 // What is done once stays done.
 static void tick(Ui *ui) {
     const bool changed = workbench_changes(ui->workbench) != ui->guide.changes;
-    const bool done[GUIDE_STEPS] = {ui->rows.moved, ui->pin.set, changed,
+    const bool done[GUIDE_STEPS] = {ui->rows.moved, ui->pin.set, changed && ui->target.scope != SCOPE_ALL,
                                     changed && ui->recipe_path && workbench_saved(ui->workbench)};
     bool all = true;
     for (int i = 0; i < GUIDE_STEPS; i++) {
@@ -107,8 +107,8 @@ void guide_draw(Ui *ui) {
     if (ui->screen != SCREEN_LAYERS) return;
     const int rows = ui->canvas.rows - ui->layout.bottom.row - 1;
     const Rect strip = {ui->layout.bottom.row + 1, 0, rows, ui->canvas.cols};
-    if (rows == 0) {
-        draw_step(ui, ui->layout.header, next_step(ui));
+    if (rows == 0) { // the header is needed for other things, too
+        if (!ui->guide.done[0]) draw_step(ui, ui->layout.header, 0);
         return;
     }
     int first = next_step(ui);

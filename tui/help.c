@@ -82,7 +82,7 @@ static void help_line(HelpText *text, HelpLine line) {
 
 static const char *const place_titles[] = {
     [EVERYWHERE] = "Everywhere",
-    [OUT_OF_DIALS] = "Everywhere but in the dials",
+    [OUT_OF_DIALS] = "Everywhere but on a dial that takes a number",
     [ON_LAYERS] = "Layers",
     [IN_LAYERS] = "Layers: the table",
     [IN_DIALS] = "Layers: the dials",

@@ -33,7 +33,7 @@ const Binding bindings[] = {
      "to the dials, the texts, the table; Shift-Tab the other way round", BAR("pane", 2)},
     {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_PROGRAM, ON_LAYERS, view_next_pane, -1},
     {KEYS('1'), "1 … 6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_LAYERS,
-     "another screen, as numbered on the upper edge; in the dials with F2 … F6", WORD("layers")},
+     "another screen, as numbered on the upper edge; on a dial that takes a number with F2 … F6", WORD("layers")},
     {KEYS('2'), "2", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_OUTLIERS,
      "the map of outliers over layers and roles", WORD("outliers")},
     {KEYS(KEY_FUNCTION(2)), "F2", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_OUTLIERS},
@@ -275,11 +275,16 @@ const Binding bindings[] = {
 };
 const int binding_count = sizeof bindings / sizeof *bindings;
 
+bool keys_types_numbers(const Ui *ui) {
+    const DialInfo *dial = &dial_table[ui->dial];
+    return ui->screen == SCREEN_LAYERS && ui->focus == PANE_DIALS && !dial->names && dial->kind != DIAL_SWITCH;
+}
+
 bool binding_counts(const Ui *ui, const Binding *binding) {
     const Pane pane = ui->screen == SCREEN_LAYERS ? ui->focus : PANE_COUNT;
     switch (binding->where) {
     case EVERYWHERE: return true;
-    case OUT_OF_DIALS: return pane != PANE_DIALS;
+    case OUT_OF_DIALS: return !keys_types_numbers(ui);
     case ON_LAYERS: return ui->screen == SCREEN_LAYERS;
     case IN_LAYERS: return pane == PANE_LAYERS;
     case IN_DIALS: return pane == PANE_DIALS;
@@ -330,5 +335,5 @@ bool keys_dispatch(Ui *ui, int code) {
         bindings[i].run(ui, bindings[i].argument);
         return true;
     }
-    return ui->screen == SCREEN_LAYERS && ui->focus == PANE_DIALS && action_type_into_dial(ui, code);
+    return keys_types_numbers(ui) && action_type_into_dial(ui, code);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "tui/actions.h"
 #include "tui/format.h"
 #include "tui/graph.h"
 #include "tui/key_names.h"
@@ -160,10 +161,14 @@ static int draw_job(Ui *ui, Rect line) {
     return width + 1;
 }
 
+static const char *bar_text(const Ui *ui, const Binding *binding) {
+    return binding->run == action_quit && ui->screen != SCREEN_LAYERS ? "back" : binding->bar;
+}
+
 static int bar_width(const Ui *ui, const Binding *binding) {
     char text[96];
     bool changed;
-    snprintf(text, sizeof text, "%s %s  ", binding_shown(&ui->settings, binding, &changed), binding->bar);
+    snprintf(text, sizeof text, "%s %s  ", binding_shown(&ui->settings, binding, &changed), bar_text(ui, binding));
     return canvas_width(&ui->canvas, text);
 }
 
@@ -191,7 +196,7 @@ static void draw_keys(Ui *ui, Rect line) {
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_ACCENT,
                            binding_shown(&ui->settings, b, &changed));
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_TEXT, " ");
-        col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_FAINT, b->bar);
+        col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_FAINT, bar_text(ui, b));
         ui_hit(ui, (Rect){line.row, from, 1, col - from}, HIT_KEY, b->keys[0]);
         col += canvas_text(&ui->canvas, line.row, col, 2, MEANING_TEXT, "  ");
     }

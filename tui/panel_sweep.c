@@ -81,6 +81,12 @@ static void draw_cursor(const Ui *ui, const Plot *plot, const SweepView *v) {
         canvas_text(plot->canvas, r, col, 1, MEANING_ACCENT, "┊");
 }
 
+// Between settings that have names there is nothing that a line could show.
+static bool has_between(const Ui *ui, const SweepView *v) {
+    const DialInfo *dial = &dial_table[v->dials[0].dial];
+    return ui->sweep.by_bits || (!dial->names && dial->kind != DIAL_SWITCH);
+}
+
 static void draw_curve(Ui *ui, Rect pane, const SweepView *v) {
     PlotPoint *points = array_new((size_t)v->count, sizeof *points), *line = array_new((size_t)v->count, sizeof *line);
     char title[96];
@@ -101,7 +107,7 @@ static void draw_curve(Ui *ui, Rect pane, const SweepView *v) {
         memcpy(line, points, (size_t)v->count * sizeof *line);
         qsort(line, (size_t)v->count, sizeof *line, by_x);
         const Plot plot = plot_begin(&ui->canvas, pane, &x, &y);
-        plot_line(&plot, line, v->count, MEANING_WEIGHT);
+        if (has_between(ui, v)) plot_line(&plot, line, v->count, MEANING_WEIGHT);
         plot_points(&plot, points, v->count);
         draw_cursor(ui, &plot, v);
         for (int i = 0; i < v->count; i++) {

@@ -60,21 +60,28 @@ void screen_go(Ui *ui, ScreenKind kind) {
     if (screen_table[kind].open) screen_table[kind].open(ui);
 }
 
-// " 1 Layers  2 Outliers  …", or of all but the screen that is shown only the number.
+// "1 Layers", or of all but the screen that is shown only the number; as the key that goes there.
 static void tab_text(const Ui *ui, int kind, bool whole, char *out, size_t size) {
-    const bool titled = whole || kind == (int)ui->screen;
-    snprintf(out, size, "%s%d%s%s", whole ? " " : "", kind + 1, titled ? " " : "",
+    const bool shown = kind == (int)ui->screen, titled = whole || shown;
+    snprintf(out, size, "%s%d%s%s", keys_types_numbers(ui) && !shown ? "F" : "", kind + 1, titled ? " " : "",
              titled ? screen_table[kind].title : "");
+}
+
+static int tabs_width(const Ui *ui, int gap) {
+    char text[32];
+    int width = 1;
+    for (int kind = 0; kind < SCREEN_COUNT; kind++) {
+        tab_text(ui, kind, true, text, sizeof text);
+        if (screen_table[kind].draw) width += canvas_width(&ui->canvas, text) + gap;
+    }
+    return width;
 }
 
 int screen_tabs_draw(Ui *ui, Rect line) {
     char text[32];
-    int needed = 1, col = line.col;
-    for (int kind = 0; kind < SCREEN_COUNT; kind++) {
-        tab_text(ui, kind, true, text, sizeof text);
-        if (screen_table[kind].draw) needed += canvas_width(&ui->canvas, text) + 1;
-    }
-    const bool whole = needed <= line.cols;
+    int col = line.col;
+    const bool whole = tabs_width(ui, 1) <= line.cols;
+    const int gap = tabs_width(ui, 2) <= line.cols ? 2 : 1;
     col += canvas_text(&ui->canvas, line.row, col, 1, MEANING_RULE, " ");
     for (int kind = 0; kind < SCREEN_COUNT; kind++) {
         if (!screen_table[kind].draw) continue;
@@ -84,7 +91,7 @@ int screen_tabs_draw(Ui *ui, Rect line) {
         col += canvas_text(&ui->canvas, line.row, col, line.cols, shown ? MEANING_FOCUS | STYLE_BOLD : MEANING_FAINT,
                            text);
         ui_hit(ui, (Rect){line.row, from, 1, col - from}, HIT_SCREEN, kind);
-        col += canvas_text(&ui->canvas, line.row, col, 1, MEANING_RULE, " ");
+        col += canvas_text(&ui->canvas, line.row, col, gap, MEANING_RULE, "  ");
     }
     return col;
 }

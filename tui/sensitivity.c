@@ -75,12 +75,12 @@ static double noise_of(const Ui *ui, const BitChoices *choices, int linear) {
     return isfinite(db) ? pow(10, -db / 10) : choices->noise[choices->now];
 }
 
+// Of the noise in its output, what rounding its input does not make.
 static double weights_share(const Ui *ui, int linear) {
     const Effect *e = workbench_effect(ui->workbench);
-    const Decision *d = &workbench_plan(ui->workbench)->decisions[linear];
-    if (d->activations == POLICY_NONE || !e->output_sqnr_db || !e->weight_sqnr_db) return 1;
-    const double share = pow(10, (e->output_sqnr_db[linear] - e->weight_sqnr_db[linear]) / 10);
-    return isfinite(share) && share < 1 ? share : 1;
+    if (!e->output_sqnr_db || !e->input_sqnr_db) return 1;
+    const double of_input = pow(10, (e->output_sqnr_db[linear] - e->input_sqnr_db[linear]) / 10);
+    return !isfinite(of_input) ? 1 : of_input < 1 ? 1 - of_input : 0;
 }
 
 // A figure of another turn tells what to expect of this one, from the bits that it was measured with.

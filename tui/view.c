@@ -44,13 +44,15 @@ void view_zoom(Ui *ui, int unused) {
         ui->zoomed_first = next;
     else if (next == ui->zoomed_first) {
         view_whole(ui);
-        ui->focus = keys_in[next];
         return;
     }
     zoom_to(ui, next);
 }
 
-void view_whole(Ui *ui) { zoom_to(ui, ZOOM_NONE); }
+void view_whole(Ui *ui) {
+    if (ui->zoom != ZOOM_NONE) ui->focus = keys_in[ui->zoomed_first];
+    zoom_to(ui, ZOOM_NONE);
+}
 
 void view_next_pane(Ui *ui, int steps) {
     if (ui->zoom != ZOOM_NONE)

@@ -130,8 +130,8 @@ static bool first_recipe(const WorkbenchOptions *options, Workbench *w, Error *e
 static bool make_tables(Workbench *w, Error *err) {
     const ModelStructure *structure = engine_structure(w->engine);
     size_t linears = (size_t)structure->linear_count;
-    double **figures[] = {&w->findings.output_sqnr_db, &w->findings.weight_sqnr_db, &w->effect_output_sqnr,
-                          &w->effect_weight_sqnr};
+    double **figures[] = {&w->findings.output_sqnr_db, &w->findings.input_sqnr_db, &w->findings.weight_sqnr_db,
+                          &w->effect_output_sqnr,      &w->effect_input_sqnr,      &w->effect_weight_sqnr};
     w->inputs = input_set_new(structure->input_count);
     w->measured = (Measured){.weights = array_new(linears, sizeof(WeightMeasure)),
                              .inputs = w->inputs ? w->inputs->measured : NULL,
@@ -230,8 +230,10 @@ void workbench_close(Workbench *w) {
     free(w->findings.by_position);
     free(w->effect_by_position);
     free(w->findings.output_sqnr_db);
+    free(w->findings.input_sqnr_db);
     free(w->findings.weight_sqnr_db);
     free(w->effect_output_sqnr);
+    free(w->effect_input_sqnr);
     free(w->effect_weight_sqnr);
     decode_text_free(&w->findings.base);
     decode_text_free(&w->findings.quantized);
@@ -307,11 +309,13 @@ static void take_findings(Workbench *w) {
     e->speed_finished = f->speed_finished;
     e->speed = f->speed;
     memcpy(w->effect_output_sqnr, f->output_sqnr_db, bytes);
+    memcpy(w->effect_input_sqnr, f->input_sqnr_db, bytes);
     memcpy(w->effect_weight_sqnr, f->weight_sqnr_db, bytes);
     if (f->base.known) decode_text_copy(&f->base, &e->base);
     if (f->quantized.known) decode_text_copy(&f->quantized, &e->quantized);
     pthread_mutex_unlock(&w->lock);
     e->output_sqnr_db = w->effect_output_sqnr;
+    e->input_sqnr_db = w->effect_input_sqnr;
     e->weight_sqnr_db = w->effect_weight_sqnr;
     e->first_difference = decode_text_difference(&e->base, &e->quantized);
     trials_update(w);

@@ -39,8 +39,8 @@ typedef struct Findings {
     bool speed_finished;
     DecodeSpeed speed;
     Accuracy accuracy;
-    double *output_sqnr_db, *weight_sqnr_db; // [linear_count]
-    float *by_position;                      // as in Effect
+    double *output_sqnr_db, *input_sqnr_db, *weight_sqnr_db; // [linear_count]
+    float *by_position;                                      // as in Effect
     size_t positions;
     uint64_t why_turn;
     int why_linear;
@@ -133,7 +133,7 @@ struct Workbench {
     SharedChannels channels; // of these
     int weights_known;
     Effect effect;
-    double *effect_output_sqnr, *effect_weight_sqnr;
+    double *effect_output_sqnr, *effect_input_sqnr, *effect_weight_sqnr;
     float *effect_by_position;
     Why effect_why;
     Trials trials;

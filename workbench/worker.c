@@ -405,14 +405,17 @@ static bool must_measure_errors(const Worker *k) {
     return k->measured != k->turn || k->measured_tokens != engine_calibration_tokens(k->w->engine);
 }
 
+// db [2, linear_count]: of the outputs, and when only inputs are rounded.
 static bool measure_errors(Worker *k, double *db, Error *err) {
     if (!must_measure_errors(k)) return true;
     Workbench *w = k->w;
-    bool ok = db ? engine_output_sqnr(w->engine, &k->plan, db, &w->jobs[JOB_ERRORS].progress, err)
+    const size_t linears = (size_t)engine_structure(w->engine)->linear_count;
+    bool ok = db ? engine_output_sqnr(w->engine, &k->plan, db, db + linears, &w->jobs[JOB_ERRORS].progress, err)
                  : error_memory(err, "errors");
     if (ok) {
         pthread_mutex_lock(&w->lock);
-        memcpy(w->findings.output_sqnr_db, db, (size_t)engine_structure(w->engine)->linear_count * sizeof *db);
+        memcpy(w->findings.output_sqnr_db, db, linears * sizeof *db);
+        memcpy(w->findings.input_sqnr_db, db + linears, linears * sizeof *db);
         w->findings.sqnr_turn = k->turn;
         pthread_mutex_unlock(&w->lock);
         k->measured = k->turn;
@@ -426,7 +429,7 @@ static void errors_job(Worker *k) {
     Workbench *w = k->w;
     Error err = {0};
     if (!job_begin(k, JOB_ERRORS)) return;
-    double *db = malloc((size_t)engine_structure(w->engine)->linear_count * sizeof *db);
+    double *db = malloc(2 * (size_t)engine_structure(w->engine)->linear_count * sizeof *db);
     const bool ok = explain_linear(k, &err) && measure_errors(k, db, &err);
     free(db);
     job_end(k, JOB_ERRORS, ok, &err);

@@ -68,7 +68,7 @@ struct Workbench {
     Plan plan;
     uint64_t turn, plans;
     Effect effect;
-    double output_sqnr[LINEARS_MOST], weight_sqnr[LINEARS_MOST];
+    double output_sqnr[LINEARS_MOST], input_sqnr[LINEARS_MOST], weight_sqnr[LINEARS_MOST];
     float by_position[POSITION_FIGURES * POSITIONS];
     Why why;
     int looked_at;
@@ -374,12 +374,15 @@ static void score(Workbench *w, double share) {
     w->effect.why_turn = w->turn;
     w->effect.why_linear = w->looked_at;
     w->effect.output_sqnr_db = w->output_sqnr;
+    w->effect.input_sqnr_db = w->input_sqnr;
     w->effect.weight_sqnr_db = w->weight_sqnr;
     w->effect.sqnr_turn = w->turn;
     for (int i = 0; i < w->structure.linear_count; i++) {
         const Decision *d = &w->plan.decisions[i];
         w->weight_sqnr[i] = d->quantized ? 6.02 * d->bits - 0.5 * log2((double)d->group) : NAN;
         w->output_sqnr[i] = d->quantized ? w->weight_sqnr[i] - (i % 5) : NAN;
+        const double of_input = d->activations == POLICY_NONE ? 0 : 1 - pow(10, -(i % 5) / 10.0);
+        w->input_sqnr[i] = w->output_sqnr[i] - 10 * log10(of_input);
     }
 }
 
