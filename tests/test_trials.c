@@ -106,6 +106,7 @@ static void the_start_is_what_it_was_begun_with(void **state) {
     turn(f, DIAL_BITS, 4);
     const uint32_t four = measured(f, 0.02);
     assert_string_equal(trials_row(&f->trials, four)->what, "start");
+    assert_int_equal(trials_row(&f->trials, four)->from, 0);
     assert_int_equal(f->trials.start, four);
 }
 

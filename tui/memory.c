@@ -75,7 +75,7 @@ static void add_path(cJSON *json, const char *key, const char *path) {
 }
 
 static void add_recipe(const Ui *ui, cJSON *json) {
-    if (!ui->recipe_path) return;
+    if (!ui->recipe_path || !ui->recipe_hash) return; // a pipe does not come back
     cJSON *out = cJSON_AddObjectToObject(json, "recipe");
     add_path(out, "file", ui->recipe_path);
     add_hash(out, "hash", ui->recipe_hash);

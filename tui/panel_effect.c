@@ -352,8 +352,11 @@ void panel_figures_line(Ui *ui, Rect line) {
         snprintf(text, sizeof text, "%s%s %s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text,
                  bytes < 0 ? "✓" : "✗");
     pen_field(&pen, "since pin", bytes == 0 ? MEANING_FAINT : bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
-    if (!pin_is_known(&ui->pin)) pen_text(&pen, MEANING_FAINT, "pin not measured");
-    if (fresh != FRESH || !pin_is_known(&ui->pin) || ui->pin.accuracy.tokens != a->tokens) return;
+    if (!pin_is_known(&ui->pin)) {
+        pen_text(&pen, MEANING_FAINT, "pin not measured");
+        return;
+    }
+    if (fresh != FRESH || ui->pin.accuracy.tokens != a->tokens) return;
     const bool same = fabs(change) <= noise_since_pin(ui).kl;
     pen_text(&pen,
              same         ? MEANING_FAINT

@@ -196,11 +196,15 @@ static void keep_bounds(Trials *trials) {
     drop_positions(trials);
 }
 
+static bool is_first(const Trials *trials, const Recipe *recipe) {
+    return trials->begun && recipe_equal(recipe, &trials->first);
+}
+
 char *trials_difference(const Trials *trials, const Recipe *recipe, const ModelStructure *structure) {
     const TrialRow *before = trials_row(trials, trials->before);
     const Recipe *from = before ? &before->recipe : trials->begun ? &trials->first : NULL;
     Text text = {0};
-    if (!from || (trials->begun && recipe_equal(recipe, &trials->first))) return strdup("start");
+    if (!from || is_first(trials, recipe)) return strdup("start");
     if (!recipe_difference(from, recipe, structure, ", ", &text) && !text.failed)
         text_addf(&text, "other rules for the same");
     if (!text.failed) return text.data;
@@ -211,6 +215,7 @@ char *trials_difference(const Trials *trials, const Recipe *recipe, const ModelS
 static TrialRow *row_new(Trials *trials, const TrialState *state, const ModelStructure *structure) {
     TrialRow row = {.number = trials->last + 1, .from = trials->before, .recipe_key = trial_recipe_key(state->recipe)};
     if (!array_grow(&trials->rows, trials->count, &trials->capacity, sizeof row)) return NULL;
+    if (is_first(trials, state->recipe)) row.from = 0;
     row.what = trials_difference(trials, state->recipe, structure);
     row.note = strdup("");
     if (!row.what || !row.note || !recipe_copy(state->recipe, &row.recipe, NULL) ||
@@ -225,9 +230,8 @@ static TrialRow *row_new(Trials *trials, const TrialState *state, const ModelStr
 
 static void make_present(Trials *trials, TrialRow *row) {
     trials->present = trials->before = row->number;
-    if (!trials->begun || recipe_equal(&row->recipe, &trials->first)) {
-        if (!trials_row(trials, trials->start)) trials->start = row->number;
-    }
+    if ((!trials->begun || is_first(trials, &row->recipe)) && !trials_row(trials, trials->start))
+        trials->start = row->number;
     if (row->earlier) trials->changes++;
     row->earlier = false;
 }
