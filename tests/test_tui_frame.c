@@ -620,7 +620,10 @@ static void what_took_long_is_told(void **state) {
     Error err = {0};
     JobView job;
     for (int seconds = 5; seconds <= 15; seconds += 10) {
-        assert_true(fake_workbench_open(&wanted, &w, &err) && ui_init(&ui, w, NULL, &err));
+        if (!fake_workbench_open(&wanted, &w, &err) || !ui_init(&ui, w, NULL, &err)) {
+            fail_msg("%s", err.message);
+            return;
+        }
         assert_false(jobs_watch(&ui, 100));
         do {
             workbench_update(w);
