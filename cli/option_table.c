@@ -381,7 +381,7 @@ const OptionRow option_table[] = {
     {0, "light", NULL, "use colours for a light background", TAKES_SCREEN, take_flag, FIELD(light)},
     {0, "demo", NULL, "play a tour on the sample model; any key takes over", TAKES_SCREEN, take_flag, FIELD(demo)},
     {0, "theme", "auto|dark|light|colorblind|mono", "use these colours", TAKES_SCREEN, take_known_text, FIELD(theme)},
-    {0, "fresh", NULL, "begin without filter, marks and pin of the last time", TAKES_SCREEN, take_flag, FIELD(fresh)},
+    {0, "fresh", NULL, "begin without recipe, filter, marks and pin of the last time", TAKES_SCREEN, take_flag, FIELD(fresh)},
     {0, "json", NULL, "print one JSON object on stdout", TAKES_JSON, take_flag, FIELD(json)},
     {'q', "quiet", NULL, "print no progress and no warnings", 0, take_flag, FIELD(quiet)},
     {'h', "help", NULL, "print this help", 0, take_flag, FIELD(help)},

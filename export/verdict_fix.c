@@ -4,8 +4,12 @@
 #include <string.h>
 
 #include "export/verdict_parts.h"
+#include "quant/assign.h"
 
-enum { ROUNDS = 4 }; // of one rule: a remedy may bring it up elsewhere
+enum {
+    ROUNDS = 4,     // of one rule: a remedy may bring it up elsewhere
+    SINGLE_MOST = 4 // rules for one linear each, of one change
+};
 
 static VerdictChange change(int linear, Dial dial, double value) {
     return (VerdictChange){.linear = linear, .dial = (int)dial, .value = value};
@@ -114,6 +118,40 @@ static bool stays_within(const Fixing *f, const bool *set, const char *glob) {
     return true;
 }
 
+// The settings of all linears anew, in few rules.
+static bool assign(const Fixing *f, const VerdictChange *change, const bool *set) {
+    Recipe *recipe = &f->fix->recipe;
+    double *values = array_new((size_t)f->structure->linear_count, sizeof *values);
+    for (int i = 0; values && i < f->structure->linear_count; i++) {
+        const double kept = recipe_value(recipe, (Dial)change->dial, f->structure->linears[i].name);
+        values[i] = set[i] ? change->value : f->fix->plan.decisions[i].quantized ? kept : NAN;
+    }
+    const bool ok = values ? recipe_assign(recipe, f->structure, (Dial)change->dial, values, f->err)
+                           : error_memory(f->err, "the recipe");
+    free(values);
+    return ok;
+}
+
+// Whether many linears of a set would get a rule each, because their kinds have others. Short of memory: no.
+static bool has_many_single(const Fixing *f, const bool *set) {
+    const int linears = f->structure->linear_count;
+    bool *left = array_new((size_t)linears, sizeof *left);
+    Text glob = {0};
+    int single = 0;
+    if (left) memcpy(left, set, (size_t)linears * sizeof *left);
+    for (int i = 0; left && i < linears && single <= SINGLE_MOST; i++) {
+        if (!left[i]) continue;
+        any_numbers(f->structure->linears[i].name, &glob);
+        const bool within = !glob.failed && stays_within(f, set, glob.data);
+        single += !within;
+        for (int j = i; within && j < linears; j++)
+            if (left[j] && glob_matches(glob.data, f->structure->linears[j].name)) left[j] = false;
+    }
+    free(left);
+    text_free(&glob);
+    return single > SINGLE_MOST;
+}
+
 // The same change of a set of linears. All of a kind are one rule: a model of many experts would get thousands.
 static bool apply_to_set(const Fixing *f, const VerdictChange *change, bool *set) {
     const Linear *linears = f->structure->linears;
@@ -142,6 +180,7 @@ static bool apply_to_set(const Fixing *f, const VerdictChange *change, bool *set
 static bool apply_change(const Fixing *f, const VerdictChange *change, bool *set, int alike) {
     Recipe *recipe = &f->fix->recipe;
     const bool all = change->dial >= 0 && alike == f->fix->plan.quantized_count;
+    if (change->linear >= 0 && !all && change->dial >= 0 && has_many_single(f, set)) return assign(f, change, set);
     if (change->linear >= 0 && (!all || overrides_set(recipe, change->dial)))
         return all ? apply_to(f, change, "*") : apply_to_set(f, change, set);
     recipe->value[change->dial] = change->value;

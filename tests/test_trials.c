@@ -95,6 +95,21 @@ static void a_row_says_what_was_turned_since_the_one_before(void **state) {
     assert_int_equal(f->trials.start, first);
 }
 
+// What is measured first need not be what the program started with.
+static void the_start_is_what_it_was_begun_with(void **state) {
+    Fixture *f = *state;
+    assert_true(trials_begin(&f->trials, &f->recipe, NULL));
+    turn(f, DIAL_BITS, 8); // before anything was measured
+    const uint32_t eight = measured(f, 0.01);
+    assert_string_equal(trials_row(&f->trials, eight)->what, "bits 4 → 8");
+    assert_int_equal(f->trials.start, 0);
+    turn(f, DIAL_BITS, 4);
+    const uint32_t four = measured(f, 0.02);
+    assert_string_equal(trials_row(&f->trials, four)->what, "start");
+    assert_int_equal(trials_row(&f->trials, four)->from, 0);
+    assert_int_equal(f->trials.start, four);
+}
+
 static void recipes_of_one_model_share_its_figures(void **state) {
     Fixture *f = *state;
     const uint32_t first = measured(f, 0.02);
@@ -468,6 +483,7 @@ int main(void) {
 #define OF_WORKBENCH(function) cmocka_unit_test_setup_teardown(function, make_state, drop_state)
     const struct CMUnitTest tests[] = {
         OF_ROWS(a_row_says_what_was_turned_since_the_one_before),
+        OF_ROWS(the_start_is_what_it_was_begun_with),
         OF_ROWS(recipes_of_one_model_share_its_figures),
         OF_ROWS(other_measurements_make_another_model),
         OF_ROWS(the_oldest_goes_that_nobody_needs),

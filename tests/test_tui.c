@@ -409,6 +409,18 @@ static void changes_since_the_pin_have_signs(void **state) {
     quit(s);
 }
 
+// The base became slower, too: something else was at work.
+static void speeds_of_a_busy_machine_are_not_judged(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_BUSY=1");
+    expect(s, "2.1–2.3× ");
+    key(s, "p");
+    expect(s, "pinned");
+    key(s, ":set weight-bits 8\r");
+    expect(s, "0.78× ≈");
+    quit(s);
+}
+
 // Of a change this small either figure's own error says nothing; position by position it is sure.
 static void small_changes_are_told_by_positions(void **state) {
     (void)state;
@@ -1401,6 +1413,7 @@ int main(int argc, char **argv) {
         IN_HOME(long_texts_are_read_to_their_end),
         IN_HOME(the_ladder_shows_what_decided),
         IN_HOME(changes_since_the_pin_have_signs),
+        IN_HOME(speeds_of_a_busy_machine_are_not_judged),
         IN_HOME(small_changes_are_told_by_positions),
         IN_HOME(it_is_said_why_a_linear_hurts),
         IN_HOME(linears_are_found_filtered_and_sorted),

@@ -428,10 +428,122 @@ static void a_pin_of_another_day_is_compared_with(void **state) {
     quit(s);
     s = start_again();
     expect(s, "since pin");
-    key(s, ":set weight-bits 8\r");
+    key(s, "i"); // so little is told by positions alone, which its state has again
+    expect(s, "−0.0005 ✓");
+    key(s, "u:set weight-bits 8\r");
     expect(s, "+4.00 ✗");
     settle(s);
     expect(s, " ✓"); // the accuracy
+    quit(s);
+}
+
+static void the_recipe_comes_back_if_its_file_is_as_it_was(void **state) {
+    (void)state;
+    char line[4300];
+    Screen *s = start_again();
+    snprintf(line, sizeof line, ":set weight-bits 8\r:w %s\r", path_in_folder("down8.json"));
+    key(s, line);
+    expect(s, "recipe written to ");
+    quit(s);
+    s = start_again();
+    expect(s, "as you left it, recipe ");
+    expect(s, "down8.json; --fresh starts without it");
+    expect(s, "bits             8");
+    assert_false(screen_has(s, " changed"));
+    key(s, "u");
+    expect(s, "nothing to undo");
+    key(s, "L");
+    snprintf(line, sizeof line, "load recipe from %s", path_in_folder("down8.json"));
+    expect(s, line);
+    key(s, ESCAPE);
+    quit(s);
+    s = start_with(36, 120, NULL, "FAKE_PACE=8"); // afresh
+    expect(s, "p99.9");
+    expect(s, "bits             4");
+    quit(s);
+}
+
+static void a_recipe_that_was_changed_is_offered(void **state) {
+    (void)state;
+    char line[4300];
+    Screen *s = start_again();
+    snprintf(line, sizeof line, ":set weight-bits 8\r:w %s\r", path_in_folder("down8.json"));
+    key(s, line);
+    expect(s, "recipe written to ");
+    quit(s);
+    folder_put_text(folder, "down8.json", "{\"weights\": {\"bits\": 3}}");
+    s = start_again();
+    expect(s, "down8.json was changed since and is not loaded");
+    expect(s, "bits             4");
+    key(s, "L");
+    snprintf(line, sizeof line, "load recipe from %s", path_in_folder("down8.json"));
+    expect(s, line);
+    key(s, ESCAPE);
+    quit(s);
+}
+
+static void convert_keeps_format_engine_and_folder(void **state) {
+    (void)state;
+    const Targets readers = targets_of_format(EXPORT_GPTQ);
+    int second = -1;
+    for (int i = 0, seen = 0; i < TARGET_COUNT; i++)
+        if (readers >> i & 1 && seen++ == 1) second = i;
+    assert_true(second > 0);
+    char title[200], line[4300];
+    snprintf(title, sizeof title, "─ %s: ", target_table[second].title);
+    Screen *s = start_again();
+    key(s, "6" RIGHT RIGHT RIGHT);
+    expect(s, "◂ gptq ▸");
+    key(s, DOWN);
+    expect(s, title);
+    snprintf(line, sizeof line, "o\x15%s\r", path_in_folder("kept-here"));
+    key(s, line);
+    expect(s, path_in_folder("kept-here"));
+    quit(s);
+    s = start_with(36, 120, "--remember", "FAKE_PACE=8");
+    expect(s, "◂ gptq ▸");
+    expect(s, path_in_folder("kept-here"));
+    expect(s, title);
+    expect(s, "the screen is as you left it");
+    quit(s);
+}
+
+// Ranges are not known yet: the pin's plan follows them as the present one does.
+static void a_pin_taken_early_follows_the_ranges(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    key(s, "p");
+    expect(s, "pinned:");
+    settle(s);
+    assert_false(screen_has(s, "since the pin"));
+    key(s, ":set weight-bits 8\r");
+    expect(s, "42 since the pin");
+    expect(s, "+4.00 ✗");
+    settle(s);
+    expect(s, " ✓"); // it has its figures
+    quit(s);
+}
+
+// Turned before anything was measured: the pin has no figures until its state comes back, and keeps them then.
+static void a_pin_gets_its_figures_when_they_are_measured(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    key(s, "p:set weight-bits 8\r");
+    settle(s);
+    expect(s, "pin not measured");
+    key(s, "3");
+    expect(s, "1 bits 4 → 8");
+    key(s, "1");
+    expect(s, "pin not measured");
+    key(s, "u");
+    expect(s, "=               =               =                = "); // perplexity and divergence, too
+    key(s, "\x12"); // redo
+    settle(s);
+    assert_false(screen_has(s, "pin not measured"));
+    expect(s, " ✓"); // the accuracy
+    key(s, "3");
+    expect(s, "2 start");
+    expect(s, "1 bits 4 → 8");
     quit(s);
 }
 
@@ -509,7 +621,10 @@ static void what_took_long_is_told(void **state) {
     Error err = {0};
     JobView job;
     for (int seconds = 5; seconds <= 15; seconds += 10) {
-        assert_true(fake_workbench_open(&wanted, &w, &err) && ui_init(&ui, w, NULL, &err));
+        if (!fake_workbench_open(&wanted, &w, &err) || !ui_init(&ui, w, NULL, &err)) {
+            fail_msg("%s", err.message);
+            return;
+        }
         assert_false(jobs_watch(&ui, 100));
         do {
             workbench_update(w);
@@ -597,6 +712,11 @@ int main(int argc, char **argv) {
         IN_HOME(colorblind_is_blue_and_orange),
         IN_HOME(it_begins_as_it_was_left),
         IN_HOME(a_pin_of_another_day_is_compared_with),
+        IN_HOME(the_recipe_comes_back_if_its_file_is_as_it_was),
+        IN_HOME(a_recipe_that_was_changed_is_offered),
+        IN_HOME(convert_keeps_format_engine_and_folder),
+        IN_HOME(a_pin_taken_early_follows_the_ranges),
+        IN_HOME(a_pin_gets_its_figures_when_they_are_measured),
         IN_HOME(what_was_kept_and_is_damaged_does_no_harm),
         IN_HOME(each_job_is_stopped_and_goes_on),
         IN_HOME(the_title_says_what_is_computed),

@@ -343,6 +343,19 @@ static void a_remedy_is_as_small_as_it_can_be(void **state) {
     for (int i = 0; i < LINEARS; i++) assert_int_equal(f->fix.plan.decisions[i].bits, 4);
 }
 
+// Half of every kind: no rule for each of them, and none at all where then all are alike.
+static void many_exceptions_become_few_rules(void **state) {
+    Fixture *f = *state;
+    set(f, "*.0.*", DIAL_BITS, 3);
+    mends(f, CT, TRANSFORMERS, "three-bits");
+    assert_int_equal(f->fix.recipe.override_count, 0);
+    for (int i = 0; i < LINEARS; i++) assert_int_equal(f->fix.plan.decisions[i].bits, 4);
+    set(f, "*.1.*", DIAL_BITS, 8);
+    mends(f, CT, TRANSFORMERS, "three-bits");
+    assert_in_range(f->fix.recipe.override_count, 1, 7); // those of layer 1
+    for (int i = 0; i < LINEARS; i++) assert_int_equal(f->fix.plan.decisions[i].bits, i < LINEARS / 2 ? 4 : 8);
+}
+
 static void what_needs_nothing_is_left_alone(void **state) {
     Fixture *f = *state;
     mended(f, CT, ALL);
@@ -652,6 +665,7 @@ int main(void) {
         ON(a_tensor_is_whole_channels_in_gptq),
         cmocka_unit_test(settings_are_found_and_mended),
         ON(a_remedy_is_as_small_as_it_can_be),
+        ON(many_exceptions_become_few_rules),
         ON(what_needs_nothing_is_left_alone),
         ON(groups_are_made_to_divide),
         ON(sets_must_agree_in_weights),

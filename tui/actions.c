@@ -284,17 +284,18 @@ void action_redo(Ui *ui, int unused) {
 
 void action_pin(Ui *ui, int unused) {
     (void)unused;
-    if (ui->pin.set && ui->pin.turn == workbench_turn(ui->workbench)) {
+    Error err = {0};
+    Recipe recipe;
+    if (ui->pin.set && ui->pin.here) {
         ui_unpin(ui);
         ui_say(ui, "pin removed");
         return;
     }
-    const Plan *plan = workbench_plan(ui->workbench);
-    ui_unpin(ui);
-    ui->pin = (Pin){.set = true,
-                    .turn = workbench_turn(ui->workbench),
-                    .bytes = (double)plan->bytes,
-                    .bits_per_weight = plan->bits_per_weight};
+    if (!ui_report(ui,
+                   recipe_copy(workbench_recipe(ui->workbench), &recipe, &err) &&
+                       pin_set(&ui->pin, &ui->changes, &ui->rows, &recipe, 0, &err),
+                   &err))
+        return;
     ui_update(ui);
     ui_say(ui, "pinned: figures are compared with this state");
 }
@@ -324,11 +325,6 @@ static char *file_asked_for(Ui *ui, const char *path) {
     return file;
 }
 
-static void remember_path(Ui *ui, char *path) {
-    free(ui->recipe_path);
-    ui->recipe_path = path;
-}
-
 // Takes over `file`.
 static void write_recipe(Ui *ui, char *file) {
     Error err = {0};
@@ -338,7 +334,7 @@ static void write_recipe(Ui *ui, char *file) {
         free(file);
         return;
     }
-    remember_path(ui, file);
+    ui_name_recipe(ui, file);
     ui_say(ui, "recipe written to %s", file);
     ui->quit = quit;
 }
@@ -368,7 +364,7 @@ void action_load(Ui *ui, const char *path) {
         free(file);
         return;
     }
-    remember_path(ui, file);
+    ui_name_recipe(ui, file);
     ui_update(ui);
     ui_say(ui, "recipe loaded from %s; u undoes it", file);
 }
@@ -486,6 +482,8 @@ void action_stop_export(Ui *ui, int unused) {
 void action_prompt(Ui *ui, int kind) {
     const char *text = "";
     if (kind == PROMPT_SAVE) text = ui->recipe_path ? ui->recipe_path : "recipe.json";
+    if (kind == PROMPT_LOAD && ui->recipe_path) text = ui->recipe_path;
+    if (kind == PROMPT_LOAD && ui->recipe_offered) text = ui->recipe_offered;
     if (kind == PROMPT_TEXT) text = workbench_prompt(ui->workbench);
     ui->preview.selected = ui->rows.selected;
     ui->preview.moved = ui->rows.moved;

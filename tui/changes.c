@@ -5,8 +5,7 @@
 
 #include "base/array.h"
 
-static void hash_plan(const Rows *rows, uint64_t *out) {
-    const Plan *plan = workbench_plan(rows->workbench);
+static void hash_plan(const Rows *rows, const Plan *plan, uint64_t *out) {
     for (int i = 0; i < rows->total; i++) out[i] = decision_hash(&plan->decisions[i]);
 }
 
@@ -37,7 +36,7 @@ bool changes_init(Changes *changes, Rows *rows, Error *err) {
                          .recipes = workbench_changes(rows->workbench),
                          .step = workbench_step(rows->workbench)};
     if (!changes->now || !changes->before || !changes->pinned) return error_memory(err, "the table of linears");
-    hash_plan(rows, changes->now);
+    hash_plan(rows, workbench_plan(rows->workbench), changes->now);
     find_overridden(rows);
     return true;
 }
@@ -55,7 +54,7 @@ void changes_follow(Changes *changes, Rows *rows) {
     const bool turned = workbench_changes(w) != changes->recipes;
     const bool same_step = changes->held && workbench_step(w) == changes->step;
     if (turned && !same_step) memcpy(changes->before, changes->now, (size_t)rows->total * sizeof *changes->now);
-    hash_plan(rows, changes->now);
+    hash_plan(rows, workbench_plan(rows->workbench), changes->now);
     if (turned) {
         changes->turned = differing(changes->now, changes->before, rows->total, rows->changed);
         find_overridden(rows);
@@ -67,9 +66,19 @@ void changes_follow(Changes *changes, Rows *rows) {
     changes->step = workbench_step(w);
 }
 
-void changes_pin(Changes *changes, Rows *rows, bool on) {
-    changes->has_pin = on;
+void changes_begin(Changes *changes, Rows *rows) {
+    changes->turned = 0;
+    memset(rows->changed, 0, (size_t)rows->total * sizeof *rows->changed);
+    changes->recipes = workbench_changes(rows->workbench);
+    changes_follow(changes, rows);
+    find_overridden(rows);
+}
+
+void changes_pin(Changes *changes, Rows *rows, const Plan *pinned) {
+    changes->has_pin = pinned != NULL;
     changes->since_pin = 0;
-    memcpy(changes->pinned, changes->now, (size_t)rows->total * sizeof *changes->now);
     memset(rows->unlike_pin, 0, (size_t)rows->total * sizeof *rows->unlike_pin);
+    if (!pinned) return;
+    hash_plan(rows, pinned, changes->pinned);
+    changes->since_pin = differing(changes->now, changes->pinned, rows->total, rows->unlike_pin);
 }

@@ -12,6 +12,7 @@ typedef struct Changes {
 } Changes;
 
 bool changes_init(Changes *changes, Rows *rows, Error *err);
+void changes_begin(Changes *changes, Rows *rows); // another recipe, but nothing was turned
 void changes_free(Changes *changes);
-void changes_follow(Changes *changes, Rows *rows); // after every change of the plan
-void changes_pin(Changes *changes, Rows *rows, bool on);
+void changes_follow(Changes *changes, Rows *rows);                  // after every change of the plan
+void changes_pin(Changes *changes, Rows *rows, const Plan *pinned); // NULL: nothing is; after changes_follow

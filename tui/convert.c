@@ -124,11 +124,21 @@ void convert_name_folder(Ui *ui, const char *path) {
 
 // ---- remedies -----------------------------------------------------------------------------------------------------
 
+// Whether it stands in a list with commas already.
+static bool is_listed(const Text *list, const char *words, size_t length) {
+    for (const char *at = list->length ? list->data : NULL; at; at = strstr(at, ", ")) {
+        if (*at == ',') at += 2;
+        if (strncmp(at, words, length) == 0 && (!at[length] || at[length] == ',')) return true;
+    }
+    return false;
+}
+
 // "for vllm-sm80: activations token, group-size 64; u undoes it", of lines that go on with the linears.
 static void say_changes(Ui *ui, const char *engine, const char *changes) {
     Text text = {0};
     for (const char *line = changes; *line;) {
-        text_addf(&text, "%s%.*s", text.length ? ", " : "", (int)strcspn(line, ":\n"), line);
+        const size_t length = strcspn(line, ":\n");
+        if (!is_listed(&text, line, length)) text_addf(&text, "%s%.*s", text.length ? ", " : "", (int)length, line);
         line += strcspn(line, "\n");
         line += *line == '\n';
     }

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "tui/convert.h"
 #include "tui/screen.h"
 
 #define VERSION 1
@@ -35,13 +36,22 @@ static void add_marks(const Ui *ui, cJSON *json) {
     }
 }
 
+// A number of JSON has too few digits for it.
+static void add_hash(cJSON *json, const char *key, uint64_t hash) {
+    char text[17];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    cJSON_AddStringToObject(json, key, text);
+}
+
 static void add_pin(const Ui *ui, cJSON *json) {
     const Pin *pin = &ui->pin;
     if (!pin->set) return;
     cJSON *out = cJSON_AddObjectToObject(json, "pin");
     cJSON_AddStringToObject(out, "text", workbench_text(ui->workbench, TEXT_EVALUATION));
-    cJSON_AddNumberToObject(out, "bytes", pin->bytes);
-    cJSON_AddNumberToObject(out, "bits", pin->bits_per_weight);
+    add_hash(out, "model", pin->measured);
+    char *recipe = recipe_print(&pin->recipe);
+    if (recipe) cJSON_AddRawToObject(out, "recipe", recipe);
+    free(recipe);
     if (pin->accuracy_known) {
         cJSON_AddNumberToObject(out, "tokens", (double)pin->accuracy.tokens);
         cJSON_AddNumberToObject(out, "ppl", pin->accuracy.ppl);
@@ -52,7 +62,32 @@ static void add_pin(const Ui *ui, cJSON *json) {
         cJSON_AddNumberToObject(out, "speed", pin->speed.median);
         cJSON_AddNumberToObject(out, "slowest", pin->speed.least);
         cJSON_AddNumberToObject(out, "fastest", pin->speed.most);
+        cJSON_AddNumberToObject(out, "base_speed", pin->base_speed);
     }
+}
+
+// The program may be started in another folder.
+static void add_path(cJSON *json, const char *key, const char *path) {
+    char *here = *path == '/' ? NULL : realpath(".", NULL), *whole = here ? path_join(here, path) : NULL;
+    cJSON_AddStringToObject(json, key, whole ? whole : path);
+    free(here);
+    free(whole);
+}
+
+static void add_recipe(const Ui *ui, cJSON *json) {
+    if (!ui->recipe_path || !ui->recipe_hash) return; // a pipe does not come back
+    cJSON *out = cJSON_AddObjectToObject(json, "recipe");
+    add_path(out, "file", ui->recipe_path);
+    add_hash(out, "hash", ui->recipe_hash);
+}
+
+static void add_convert(const Ui *ui, cJSON *json) {
+    const Convert *convert = &ui->convert;
+    const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, convert->format));
+    cJSON *out = cJSON_AddObjectToObject(json, "convert");
+    cJSON_AddStringToObject(out, "format", export_format_names[convert->format]);
+    if (row) cJSON_AddStringToObject(out, "engine", target_table[row->target].name);
+    if (convert->folder) add_path(out, "folder", convert->folder);
 }
 
 bool memory_keep(const Ui *ui, Error *err) {
@@ -69,6 +104,8 @@ bool memory_keep(const Ui *ui, Error *err) {
     cJSON_AddStringToObject(json, "prompt", workbench_prompt(ui->workbench));
     cJSON_AddNumberToObject(json, "tokens", (double)workbench_tokens(ui->workbench));
     add_marks(ui, json);
+    add_recipe(ui, json);
+    add_convert(ui, json);
     add_pin(ui, json);
     char *text = json_print(json);
     const bool ok = text ? file_write(path, text, strlen(text), err) : error_memory(err, "how the screen was left");
@@ -89,6 +126,8 @@ static double number_of(const cJSON *json, const char *key) {
     double number = NAN;
     return json_number(json, key, NAN, &number, NULL) ? number : NAN;
 }
+
+static uint64_t hash_of(const cJSON *json, const char *key) { return strtoull(word_of(json, key), NULL, 16); }
 
 // Names stand in the model's order, so one walk finds them all.
 static int find_linear(const Ui *ui, const char *name, int from) {
@@ -121,23 +160,71 @@ static void restore_rows(Ui *ui, const cJSON *json) {
     rows_arrange(rows);
 }
 
+static void say_not_loaded(Ui *ui, const char *path) {
+    if (ui->prompt != PROMPT_NONE || *ui->message.text) return;
+    if (file_exists(path))
+        ui_say(ui, "%s was changed since and is not loaded; L loads it", path);
+    else
+        ui_say(ui, "%s is not there any more", path);
+}
+
+// True when it holds. What was named when the program was started goes before it, and so do dials that were.
+static bool restore_recipe(Ui *ui, const cJSON *json) {
+    const char *path = word_of(json, "file");
+    char *copy = *path && !ui->recipe_path && workbench_saved(ui->workbench) ? strdup(path) : NULL;
+    if (!copy) return false;
+    Error err = {0};
+    Recipe recipe;
+    if (recipe_file_hash(path) != hash_of(json, "hash")) {
+        ui->recipe_offered = copy;
+        say_not_loaded(ui, path);
+        return false;
+    }
+    if (!ui_report(ui, recipe_load(path, &recipe, &err) && workbench_begin(ui->workbench, &recipe, &err), &err)) {
+        free(copy);
+        return false;
+    }
+    ui_name_recipe(ui, copy);
+    changes_begin(&ui->changes, &ui->rows);
+    ui_update(ui);
+    return true;
+}
+
+static void restore_convert(Ui *ui, const cJSON *json) {
+    Convert *convert = &ui->convert;
+    for (int i = 0; i < EXPORT_FORMAT_COUNT; i++)
+        if (strcmp(export_format_names[i], word_of(json, "format")) == 0) convert->format = (ExportFormat)i;
+    const Targets readers = targets_of_format(convert->format);
+    for (int row = 0, i = 0; i < TARGET_COUNT; i++) { // verdicts are in this order
+        if (!(readers >> i & 1)) continue;
+        if (strcmp(target_table[i].name, word_of(json, "engine")) == 0) convert->engine = row;
+        row++;
+    }
+    if (*word_of(json, "folder")) convert->folder = strdup(word_of(json, "folder"));
+}
+
+static bool recipe_in(const cJSON *json, Recipe *out) {
+    char *text = cJSON_IsObject(json) ? json_print(json) : NULL;
+    const bool ok = text && recipe_parse(text, strlen(text), out, NULL);
+    free(text);
+    return ok;
+}
+
 // Figures on another text cannot be compared; those on fewer tokens are not, either (panel_effect.c).
-static void restore_pin(Ui *ui, const cJSON *pin) {
-    if (!cJSON_IsObject(pin)) return;
-    ui_unpin(ui);
-    ui->pin = (Pin){.set = true,
-                    .turn = UINT64_MAX, // of no turn of today
-                    .bytes = number_of(pin, "bytes"),
-                    .bits_per_weight = number_of(pin, "bits"),
-                    .accuracy = {.tokens = (uint64_t)fmax(number_of(pin, "tokens"), 0),
-                                 .ppl = number_of(pin, "ppl"),
-                                 .kl_mean = number_of(pin, "kl"),
-                                 .top1 = number_of(pin, "top1")},
-                    .speed = {number_of(pin, "speed"), number_of(pin, "slowest"), number_of(pin, "fastest")}};
-    ui->pin.speed_known = ui->pin.speed.median > 0;
-    ui->pin.accuracy_known = ui->pin.accuracy.tokens > 0 && ui->pin.accuracy.kl_mean >= 0 &&
-                             strcmp(word_of(pin, "text"), workbench_text(ui->workbench, TEXT_EVALUATION)) == 0;
-    if (isnan(ui->pin.bytes) || isnan(ui->pin.bits_per_weight)) ui_unpin(ui);
+static void restore_pin(Ui *ui, const cJSON *json) {
+    Pin *pin = &ui->pin;
+    Recipe recipe;
+    if (!cJSON_IsObject(json) || !recipe_in(cJSON_GetObjectItemCaseSensitive(json, "recipe"), &recipe)) return;
+    if (!pin_set(pin, &ui->changes, &ui->rows, &recipe, hash_of(json, "model"), NULL)) return;
+    pin->accuracy = (Accuracy){.tokens = (uint64_t)fmax(number_of(json, "tokens"), 0),
+                               .ppl = number_of(json, "ppl"),
+                               .kl_mean = number_of(json, "kl"),
+                               .top1 = number_of(json, "top1")};
+    pin->speed = (Spread){number_of(json, "speed"), number_of(json, "slowest"), number_of(json, "fastest")};
+    pin->base_speed = number_of(json, "base_speed");
+    pin->speed_known = pin->speed.median > 0;
+    pin->accuracy_known = pin->accuracy.tokens > 0 && pin->accuracy.kl_mean >= 0 &&
+                          strcmp(word_of(json, "text"), workbench_text(ui->workbench, TEXT_EVALUATION)) == 0;
 }
 
 static void restore_texts(Ui *ui, const cJSON *json, bool prompt, bool tokens) {
@@ -153,15 +240,19 @@ static void restore_all(Ui *ui, const cJSON *json, bool prompt, bool tokens) {
     if (number_of(json, "quantdial_session") != VERSION) return;
     const int dial = dial_find(word_of(json, "dial"));
     if (dial >= 0) ui->dial = (Dial)dial;
+    const bool recipe = restore_recipe(ui, cJSON_GetObjectItemCaseSensitive(json, "recipe"));
+    restore_convert(ui, cJSON_GetObjectItemCaseSensitive(json, "convert"));
     restore_rows(ui, json);
     restore_texts(ui, json, prompt, tokens);
     restore_pin(ui, cJSON_GetObjectItemCaseSensitive(json, "pin"));
     for (int kind = 0; kind < SCREEN_COUNT; kind++) {
         if (strcmp(screen_table[kind].title, word_of(json, "screen")) == 0) screen_go(ui, (ScreenKind)kind);
     }
-    if ((*ui->rows.filter || ui->rows.marked_count || ui->pin.set || ui->screen != SCREEN_LAYERS) &&
-        ui->prompt == PROMPT_NONE && !*ui->message.text)
-        ui_say(ui, "as you left it; --fresh starts without filter, marks and pin");
+    if (ui->prompt != PROMPT_NONE || *ui->message.text) return;
+    if (recipe)
+        ui_say(ui, "as you left it, recipe %s; --fresh starts without it", ui->recipe_path);
+    else if (*ui->rows.filter || ui->rows.marked_count || ui->pin.set || ui->screen != SCREEN_LAYERS)
+        ui_say(ui, "the screen is as you left it; --fresh starts without filter, marks and pin");
 }
 
 void memory_restore(Ui *ui, bool prompt, bool tokens) {

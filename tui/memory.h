@@ -1,5 +1,6 @@
 // How the screen was left, kept for each model in $XDG_STATE_HOME/quantdial/sessions, and restored at the next start:
-// order, filter, marks, selection, screen, dial, prompt, length of the texts, and the pin. Unsaved changes of the
+// order, filter, marks, selection, screen, dial, prompt, length of the texts, the pin, what Convert wrote to, and the
+// recipe last saved or loaded if its file is as it was. Unsaved changes of the
 // recipe are kept elsewhere (workbench/unsaved.h).
 #pragma once
 

@@ -266,20 +266,27 @@ static PinNoise noise_since_pin(const Ui *ui) {
     return (PinNoise){2 * now->ppl * d.nll.se, 2 * d.kl.se, 2 * d.top1.se};
 }
 
+// Whether one speed can be told from the other: their ranges lie apart, and since the pin was timed the base, which no
+// recipe touches, kept its speed better than that.
+static bool speeds_lie_apart(const Ui *ui) {
+    const DecodeSpeed *now = &workbench_effect(ui->workbench)->speed;
+    const Spread *ratio = &now->ratio, *before = &ui->pin.speed;
+    if (ratio->least <= before->most && ratio->most >= before->least) return false;
+    return fabs(log(ratio->median / before->median)) > fabs(log(now->first.median / ui->pin.base_speed));
+}
+
 static void draw_pin_row(Ui *ui, Rect pane, int row) {
     const Effect *effect = workbench_effect(ui->workbench);
     const Accuracy *now = &effect->accuracy, *then = &ui->pin.accuracy;
     // A pin of another day may be of another number of tokens.
-    const bool scored = accuracy_freshness(ui) == FRESH && ui->pin.accuracy_known && now->tokens == then->tokens;
+    const bool scored = accuracy_freshness(ui) == FRESH && pin_is_known(&ui->pin) && now->tokens == then->tokens;
     const double bytes = change_bytes(ui),
                  bits = workbench_plan(ui->workbench)->bits_per_weight - ui->pin.bits_per_weight;
     const double ppl = scored ? now->ppl - then->ppl : NAN, kl = scored ? now->kl_mean - then->kl_mean : NAN;
     const double top1 = scored ? (now->top1 - then->top1) * 100 : NAN;
-    const Spread *speed = &effect->speed.ratio, *before = &ui->pin.speed;
-    const bool timed = speed_freshness(ui) == FRESH && ui->pin.speed_known;
-    const double change = timed ? speed->median / before->median : NAN;
-    // Only ranges that lie apart tell one speed from another.
-    const bool apart = timed && (speed->least > before->most || speed->most < before->least);
+    const bool timed = speed_freshness(ui) == FRESH && pin_is_timed(&ui->pin);
+    const double change = timed ? effect->speed.ratio.median / ui->pin.speed.median : NAN;
+    const bool apart = timed && speeds_lie_apart(ui);
     const PinNoise noise = scored ? noise_since_pin(ui) : (PinNoise){0};
     char text[64];
     snprintf(text, sizeof text, "%s%s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
@@ -290,6 +297,11 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
     draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, noise.kl, format_change(kl, 4, "").text);
     draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, noise.top1 * 100,
                 format_change(top1, 2, "%").text);
+    if (!pin_is_known(&ui->pin)) { // in the place of both
+        const Rect first = metric_cell(pane, METRIC_PPL, row), second = metric_cell(pane, METRIC_KL, row);
+        canvas_fit(&ui->canvas, row + pane.row, first.col, second.col + second.cols - first.col, MEANING_FAINT,
+                   "pin not measured");
+    }
     snprintf(text, sizeof text, "%s×", format_ratio(change).text);
     draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, change - 1, apart ? 0 : INFINITY, text);
 }
@@ -332,7 +344,7 @@ void panel_figures_line(Ui *ui, Rect line) {
     else
         pen_field(&pen, kl, MEANING_FAINT | STYLE_DIM, fresh == STALE ? "%s (%s)" : "%s",
                   job_share_text(ui, JOB_ACCURACY, state, sizeof state), text);
-    if (!ui->pin.set || ui->pin.turn == workbench_turn(ui->workbench)) return;
+    if (!ui->pin.set || ui->pin.here) return;
     const double bytes = change_bytes(ui), change = a->kl_mean - ui->pin.accuracy.kl_mean;
     if (bytes == 0)
         snprintf(text, sizeof text, "=");
@@ -340,7 +352,11 @@ void panel_figures_line(Ui *ui, Rect line) {
         snprintf(text, sizeof text, "%s%s %s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text,
                  bytes < 0 ? "✓" : "✗");
     pen_field(&pen, "since pin", bytes == 0 ? MEANING_FAINT : bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
-    if (fresh != FRESH || !ui->pin.accuracy_known || ui->pin.accuracy.tokens != a->tokens) return;
+    if (!pin_is_known(&ui->pin)) {
+        pen_text(&pen, MEANING_FAINT, "pin not measured");
+        return;
+    }
+    if (fresh != FRESH || ui->pin.accuracy.tokens != a->tokens) return;
     const bool same = fabs(change) <= noise_since_pin(ui).kl;
     pen_text(&pen,
              same         ? MEANING_FAINT

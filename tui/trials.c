@@ -90,16 +90,12 @@ static bool b_is_present(const Ui *ui) { return !trials_row(all(ui), ui->trials.
 
 const char *trials_present_words(Ui *ui) {
     TrialsView *view = &ui->trials;
-    const TrialRow *before = trials_row(all(ui), all(ui)->before);
     const uint64_t changes = workbench_changes(ui->workbench) + 1;
     if (view->words_of == changes) return view->words;
-    Text text = {0};
-    if (before)
-        recipe_difference(&before->recipe, workbench_recipe(ui->workbench), workbench_structure(ui->workbench), ", ",
-                          &text);
-    snprintf(view->words, sizeof view->words, "%s", !before ? "start" : text.data ? text.data : "");
+    char *words = trials_difference(all(ui), workbench_recipe(ui->workbench), workbench_structure(ui->workbench));
+    snprintf(view->words, sizeof view->words, "%s", words ? words : "");
     text_mend(view->words);
-    text_free(&text);
+    free(words);
     view->words_of = changes;
     return view->words;
 }

@@ -174,6 +174,7 @@ bool tui_run(Workbench *workbench, const TuiOptions *options, Error *err) {
     const bool fresh = options->fresh || options->tour > 0;
     if (ok) take_settings(ui, options);
     if (ok && !fresh) memory_restore(ui, !options->prompt_given, !options->tokens_given);
+    ok = ok && workbench_begin(workbench, NULL, err);
     if (ok && !fresh) guide_begin(ui, first);
     ui->canvas.ascii = only_ascii(options) || ui->settings.ascii;
     if (ok && options->tour > 0) demo_start(ui, options->tour);

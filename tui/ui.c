@@ -6,12 +6,15 @@
 #include <string.h>
 
 #include "analysis/cache_write.h"
-#include "base/array.h"
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/hash.h"
 #include "tui/convert.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
 #include "tui/view.h"
+
+#define RECIPE_BYTES_MOST (64 << 20)
 
 static void offer_unsaved(Ui *ui) {
     Error err = {0};
@@ -30,7 +33,9 @@ bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) 
                .dragged = NO_DIAL,
                .settings = settings_default(),
                .unsaved.lock = -1};
-    if (recipe_path && !(ui->recipe_path = strdup(recipe_path))) return error_memory(err, "a file name");
+    char *path = recipe_path ? strdup(recipe_path) : NULL;
+    if (recipe_path && !path) return error_memory(err, "a file name");
+    if (path) ui_name_recipe(ui, path);
     if (!rows_init(&ui->rows, workbench, err) || !changes_init(&ui->changes, &ui->rows, err) ||
         !target_init(&ui->target, &ui->rows, err) || !sensitivity_init(ui, err) ||
         !heat_init(workbench_structure(workbench), &ui->outliers.heat, err))
@@ -43,8 +48,7 @@ bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) 
 void ui_free(Ui *ui) {
     unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
-    free(ui->pin.by_position);
-    free(ui->pin.output_sqnr_db);
+    pin_free(&ui->pin);
     overrides_free(&ui->overrides);
     target_free(&ui->target);
     changes_free(&ui->changes);
@@ -55,6 +59,7 @@ void ui_free(Ui *ui) {
     convert_free(ui);
     sensitivity_free(ui);
     free(ui->recipe_path);
+    free(ui->recipe_offered);
 }
 
 bool ui_resize(Ui *ui, int rows, int cols, Error *err) {
@@ -64,6 +69,23 @@ bool ui_resize(Ui *ui, int rows, int cols, Error *err) {
 }
 
 // ---- what the parts share -----------------------------------------------------------------------------------------
+
+uint64_t recipe_file_hash(const char *path) {
+    char *data = NULL;
+    size_t size = 0;
+    const bool read = file_read(path, RECIPE_BYTES_MOST, &data, &size, NULL);
+    const uint64_t hash = read ? hash_bytes(HASH_START, data, size) : 0;
+    free(data);
+    return hash;
+}
+
+void ui_name_recipe(Ui *ui, char *path) {
+    free(ui->recipe_path);
+    free(ui->recipe_offered);
+    ui->recipe_path = path;
+    ui->recipe_hash = recipe_file_hash(path);
+    ui->recipe_offered = NULL;
+}
 
 int ui_linear(const Ui *ui) { return ui->rows.selected; }
 
@@ -106,36 +128,6 @@ const char *ui_spinner(const Ui *ui) {
 
 // ---- keeping up with the workbench --------------------------------------------------------------------------------
 
-// Each time: errors are measured again as calibration goes on.
-static void complete_pinned_errors(Ui *ui) {
-    const Effect *effect = workbench_effect(ui->workbench);
-    const size_t linears = (size_t)workbench_structure(ui->workbench)->linear_count;
-    if (!effect->output_sqnr_db || effect->sqnr_turn != ui->pin.turn) return;
-    if (!ui->pin.output_sqnr_db) ui->pin.output_sqnr_db = array_new(linears, sizeof *ui->pin.output_sqnr_db);
-    if (ui->pin.output_sqnr_db)
-        memcpy(ui->pin.output_sqnr_db, effect->output_sqnr_db, linears * sizeof *ui->pin.output_sqnr_db);
-}
-
-// A pin taken before everything was computed gets the rest as long as nothing was turned.
-static void complete_pin(Ui *ui) {
-    const Effect *effect = workbench_effect(ui->workbench);
-    if (!ui->pin.set || ui->pin.turn != workbench_turn(ui->workbench)) return;
-    complete_pinned_errors(ui);
-    if (workbench_trials(ui->workbench)->present) ui->pin.trial = workbench_trials(ui->workbench)->present;
-    if (effect->accuracy_finished && effect->accuracy_turn == ui->pin.turn && !ui->pin.accuracy_known) {
-        ui->pin.accuracy = effect->accuracy;
-        ui->pin.accuracy_known = true;
-        const size_t count = effect->by_position ? POSITION_FIGURES * effect->positions : 0;
-        float *copy = ui->pin.by_position = count ? array_new(count, sizeof *copy) : NULL;
-        ui->pin.positions = copy ? effect->positions : 0;
-        if (copy) memcpy(copy, effect->by_position, count * sizeof *copy);
-    }
-    if (effect->speed_finished && effect->speed_turn == ui->pin.turn) {
-        ui->pin.speed = effect->speed.ratio;
-        ui->pin.speed_known = true;
-    }
-}
-
 static void tell_failures(Ui *ui) {
     for (int kind = 0; kind < JOB_COUNT; kind++) {
         JobView job;
@@ -157,20 +149,16 @@ static void tell_unkept(Ui *ui) {
 }
 
 void ui_unpin(Ui *ui) {
-    free(ui->pin.by_position);
-    free(ui->pin.output_sqnr_db);
     ui->outliers.filled = false;
-    ui->pin = (Pin){0};
-    changes_pin(&ui->changes, &ui->rows, false);
+    pin_clear(&ui->pin, &ui->changes, &ui->rows);
 }
 
 void ui_update(Ui *ui) {
     changes_follow(&ui->changes, &ui->rows);
-    if (ui->pin.set && !ui->changes.has_pin) changes_pin(&ui->changes, &ui->rows, true);
+    pin_follow(&ui->pin, &ui->changes, &ui->rows);
     rows_arrange(&ui->rows);
     ui->outliers.filled = false;
     target_refresh(&ui->target, &ui->rows);
-    complete_pin(ui);
     if (ui->screen == SCREEN_SENSITIVITY) sensitivity_update(ui);
     if (ui->screen == SCREEN_SWEEP) sweep_update(ui);
     tell_failures(ui);

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "tui/canvas.h"
-#include "tui/changes.h"
 #include "tui/heat.h"
 #include "tui/line_editor.h"
 #include "tui/overrides.h"
+#include "tui/pin.h"
 #include "tui/settings.h"
 #include "tui/target.h"
 #include "tui/terminal.h"
@@ -52,20 +52,6 @@ typedef struct Hit {
 #define HITS_MOST 512
 
 #define NO_DIAL (-1) // where a Dial may stand
-
-// Figures to compare with.
-typedef struct Pin {
-    bool set;
-    uint64_t turn;
-    double bytes, bits_per_weight;
-    bool accuracy_known, speed_known;
-    Accuracy accuracy;
-    float *by_position; // as in Effect, with the accuracy; NULL when memory was short
-    size_t positions;
-    Spread speed;           // times the base's
-    double *output_sqnr_db; // [linears]; NULL while unknown
-    uint32_t trial;         // its row; 0: not known
-} Pin;
 
 typedef enum TrialColumn {
     TRIAL_NUMBER,
@@ -255,7 +241,9 @@ struct Ui {
         char find[256], filter[256];
     } preview;
     Message message;
-    char *recipe_path; // NULL: not named yet
+    char *recipe_path;    // NULL: not named yet
+    uint64_t recipe_hash; // of its file, when it was last read or written
+    char *recipe_offered; // one of another day that is not loaded; NULL: none
     Unsaved unsaved;
     uint64_t unsaved_change; // the last that was seen by ui_keep_unsaved
     double unsaved_since;    // when it was
@@ -275,6 +263,8 @@ struct Ui {
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err); // recipe_path NULL: not named yet
 void ui_free(Ui *ui);
 bool ui_resize(Ui *ui, int rows, int cols, Error *err);
+void ui_name_recipe(Ui *ui, char *path);     // that was read or written; takes it over
+uint64_t recipe_file_hash(const char *path); // 0: it cannot be read
 void ui_unpin(Ui *ui);
 void ui_update(Ui *ui); // after workbench_update or a change of the recipe
 

@@ -122,7 +122,19 @@ static void row_free(TrialRow *row) {
 void trials_free(Trials *trials) {
     for (size_t i = 0; i < trials->count; i++) row_free(&trials->rows[i]);
     free(trials->rows);
+    recipe_free(&trials->first);
     *trials = (Trials){0};
+}
+
+bool trials_begin(Trials *trials, const Recipe *recipe, Error *err) {
+    Recipe copy;
+    if (!recipe_copy(recipe, &copy, err)) return false;
+    recipe_free(&trials->first);
+    trials->first = copy;
+    trials->begun = true;
+    const TrialRow *row = trials_of_recipe(trials, recipe);
+    trials->start = row && !row->earlier ? row->number : 0;
+    return true;
 }
 
 static bool is_needed(const Trials *trials, uint32_t number) {
@@ -184,11 +196,16 @@ static void keep_bounds(Trials *trials) {
     drop_positions(trials);
 }
 
-static char *difference_of(const Trials *trials, const Recipe *recipe, const ModelStructure *structure) {
+static bool is_first(const Trials *trials, const Recipe *recipe) {
+    return trials->begun && recipe_equal(recipe, &trials->first);
+}
+
+char *trials_difference(const Trials *trials, const Recipe *recipe, const ModelStructure *structure) {
     const TrialRow *before = trials_row(trials, trials->before);
+    const Recipe *from = before ? &before->recipe : trials->begun ? &trials->first : NULL;
     Text text = {0};
-    if (!before) return strdup("start");
-    if (!recipe_difference(&before->recipe, recipe, structure, ", ", &text) && !text.failed)
+    if (!from || is_first(trials, recipe)) return strdup("start");
+    if (!recipe_difference(from, recipe, structure, ", ", &text) && !text.failed)
         text_addf(&text, "other rules for the same");
     if (!text.failed) return text.data;
     text_free(&text);
@@ -198,7 +215,8 @@ static char *difference_of(const Trials *trials, const Recipe *recipe, const Mod
 static TrialRow *row_new(Trials *trials, const TrialState *state, const ModelStructure *structure) {
     TrialRow row = {.number = trials->last + 1, .from = trials->before, .recipe_key = trial_recipe_key(state->recipe)};
     if (!array_grow(&trials->rows, trials->count, &trials->capacity, sizeof row)) return NULL;
-    row.what = difference_of(trials, state->recipe, structure);
+    if (is_first(trials, state->recipe)) row.from = 0;
+    row.what = trials_difference(trials, state->recipe, structure);
     row.note = strdup("");
     if (!row.what || !row.note || !recipe_copy(state->recipe, &row.recipe, NULL) ||
         !(row.figures = figures_take(trials, state))) {
@@ -212,7 +230,8 @@ static TrialRow *row_new(Trials *trials, const TrialState *state, const ModelStr
 
 static void make_present(Trials *trials, TrialRow *row) {
     trials->present = trials->before = row->number;
-    if (!trials_row(trials, trials->start)) trials->start = row->number;
+    if ((!trials->begun || is_first(trials, &row->recipe)) && !trials_row(trials, trials->start))
+        trials->start = row->number;
     if (row->earlier) trials->changes++;
     row->earlier = false;
 }

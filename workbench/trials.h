@@ -40,22 +40,29 @@ typedef struct TrialRow {
     Recipe recipe;
     uint64_t recipe_key; // a hash of it
     TrialFigures *figures;
-    char *what; // how the recipe differs from that of `from`; "start" where there is none
+    char *what; // how the recipe differs from that of `from`; "start": what a session began with
     char *note; // the user's; "" none
 } TrialRow;
 
 typedef struct Trials {
     TrialRow *rows; // [count], by number
     size_t count, capacity;
-    uint32_t last;        // number that was given last
-    uint32_t present;     // the row of the recipe as it is now; 0: it was not measured yet
-    uint32_t before;      // the last one that was present
-    uint32_t start;       // the first one of this session
+    uint32_t last;    // number that was given last
+    uint32_t present; // the row of the recipe as it is now; 0: it was not measured yet
+    uint32_t before;  // the last one that was present
+    bool begun;       // with the recipe `first`
+    Recipe first;
+    uint32_t start;       // the row of `first`, 0 until it is measured; without it the first one of this session
     uint32_t compared[2]; // rows that stay; 0: none
     uint64_t changes;     // counts them
 } Trials;
 
 void trials_free(Trials *trials);
+// What the program starts with, which is not always what is measured first.
+bool trials_begin(Trials *trials, const Recipe *recipe, Error *err);
+// How a recipe differs from the last one that was present, or before there was one from the first; "start" for the
+// first. Owned by the caller; NULL when memory is short.
+char *trials_difference(const Trials *trials, const Recipe *recipe, const ModelStructure *structure);
 
 const TrialRow *trials_row(const Trials *trials, uint32_t number);            // NULL: there is none
 const TrialRow *trials_of_recipe(const Trials *trials, const Recipe *recipe); // NULL: not measured

@@ -189,7 +189,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     if (ok) w->prompt = strdup(options->prompt ? options->prompt : engine_default_prompt(w->engine));
     ok = ok && (w->prompt || error_memory(err, "the workbench"));
     ok = ok && make_tables(w, err) && linear_index_new(engine_structure(w->engine), &w->index, err) &&
-         studies_new(w, err) && first_recipe(options, w, err) && plan_anew(w, err) &&
+         studies_new(w, err) && first_recipe(options, w, err) && workbench_begin(w, NULL, err) && plan_anew(w, err) &&
          (w->thread_runs = thread_start(&w->thread, worker_run, w, err));
     if (!ok) {
         workbench_close(w);
@@ -365,6 +365,12 @@ size_t workbench_step(const Workbench *w) { return w->history.now; }
 uint64_t workbench_plans(const Workbench *w) { return w->plans; }
 const LinearIndex *workbench_index(const Workbench *w) { return &w->index; }
 
+bool workbench_plan_of(const Workbench *w, const Recipe *recipe, Plan *out, uint64_t *model, Error *err) {
+    if (!plan_make(recipe, engine_structure(w->engine), &w->measured, out, err)) return false;
+    *model = trial_model(out, &w->measured);
+    return true;
+}
+
 bool push_recipe(Workbench *w, Recipe *recipe, Error *err) {
     if (recipe_equal(recipe, history_now(&w->history))) {
         recipe_free(recipe);
@@ -448,6 +454,17 @@ bool workbench_save(Workbench *w, const char *path, Error *err) {
     if (!recipe_save(history_now(&w->history), path, err)) return false;
     w->history.saved = w->history.now;
     return true;
+}
+
+bool workbench_begin(Workbench *w, Recipe *recipe, Error *err) {
+    History history;
+    if (recipe) {
+        if (!history_start(&history, recipe, err)) return false;
+        history_free(&w->history);
+        w->history = history;
+        if (!plan_anew(w, err)) return false;
+    }
+    return trials_begin(&w->trials, history_now(&w->history), err);
 }
 
 bool workbench_saved(const Workbench *w) { return w->history.saved == w->history.now; }

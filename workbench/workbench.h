@@ -60,6 +60,8 @@ uint64_t workbench_changes(const Workbench *w); // counts all changes of the rec
 size_t workbench_step(const Workbench *w);      // the place in the history: a dial held down stays at one
 uint64_t workbench_plans(const Workbench *w);   // counts plans: another one may also come from measuring
 const LinearIndex *workbench_index(const Workbench *w);
+// What another recipe comes to by what is measured now; model: as trials name it (trial_model).
+bool workbench_plan_of(const Workbench *w, const Recipe *recipe, Plan *out, uint64_t *model, Error *err);
 
 // Turns of the same dial that follow one another at once are one step of the history. linear < 0: for all; otherwise an
 // override for that linear (value NULL removes it). Refuses dials that may not stand in an override.
@@ -72,6 +74,9 @@ bool workbench_undo(Workbench *w); // false when there is nothing to undo
 bool workbench_redo(Workbench *w);
 bool workbench_load(Workbench *w, const char *path, Error *err);        // undoable
 bool workbench_restore(Workbench *w, const Recipe *recipe, Error *err); // the same with changes that are not saved
+// What holds now is what the program started with, for trials. recipe: one to start with in place of it, as if it had
+// been opened with it; taken over, also on failure; NULL: none.
+bool workbench_begin(Workbench *w, Recipe *recipe, Error *err);
 bool workbench_save(Workbench *w, const char *path, Error *err);
 bool workbench_saved(const Workbench *w); // nothing was changed since the last load or save
 
