@@ -21,7 +21,6 @@ picture() {
     shift 3
     rm -rf "$XDG_STATE_HOME" # what the picture before left unsaved is not offered here
     echo "screenshots/$name.svg"
-    rm -rf "$XDG_STATE_HOME" # the picture before left unsaved changes, which would be offered
     build/screenshot "$size" "screenshots/$name.svg" "$theme" "wait:v1 " "gone:not calibrated" "gone:calibrating" "gone:scoring" "gone:measuring" "gone:writing" quiet \
         "$@" -- build/picture/quantdial --fresh ${OPTIONS:-}
     if [ "${PNG:-}" = 1 ]; then rsvg-convert -o "build/$name.png" "screenshots/$name.svg"; fi
@@ -38,7 +37,7 @@ picture wide-dark 200x60 dark
 picture help-dark 120x36 dark "keys:?"
 picture view-dark 120x36 dark "keys:v" "keys:v"
 for theme in dark light; do
-    picture outliers-$theme 120x36 $theme "gone:timing" "keys:2" "keys: " "keys:n" "keys:n" "wait:Blame" quiet
+    picture outliers-$theme 120x36 $theme "gone:timing" "keys:2" "keys: " "keys:n" "keys:n" "wait:of the error is" quiet
 done
 OPTIONS=--ascii picture ascii-dark 120x36 dark
 picture sweep-dark 120x36 dark "keys:4" "wait:11 of 11 points" "gone:sweeping" quiet

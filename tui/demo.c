@@ -20,7 +20,7 @@ static const DemoStep script[] = {
     {":set granularity channel⏎", "one scale for a whole channel: hardly smaller, and the text is ruined", 4},
     {":set clip mse⏎", "scales that clip outliers save much of it, at the same size", 4},
     {"uu", "u takes both back; what was measured once is there at once", 2},
-    {"/0.mlp.down⏎o:set weight-bits 8⏎⎋⎋", "one matrix alone: o sets the chosen one, here to 8 bits", 3},
+    {"/0.mlp.down⏎o:set weight-bits 8⏎⎋⎋⎋", "one matrix alone: o sets the chosen one, here to 8 bits", 3},
     {"2", "the map: every matrix of every layer, and the channels that stand out", 3.5},
     {"3", "every state that was measured is a row, with its error against A", 4},
     {"⇥⇥⇥→→→→→→", "token by token: how sure it was, and what the others say there", 3.5},
