@@ -24,7 +24,7 @@ static void it_plays_to_its_end(void **state) {
     Screen *s = start_tour(36, 120);
     expect(s, "the tour is over");
     expect(s, "perplexity"); // on the first screen
-    expect(s, "by |x|max"); // no key of another screen came here
+    expect(s, "by |x|max");  // no key of another screen came here
     key(s, "3");
     expect(s, "start");
     expect(s, "group adaptive → channel");
