@@ -537,7 +537,7 @@ static void a_pin_gets_its_figures_when_they_are_measured(void **state) {
     expect(s, "pin not measured");
     key(s, "u");
     expect(s, "=               =               =                = "); // perplexity and divergence, too
-    key(s, "\x12"); // redo
+    key(s, "\x12");                                                   // redo
     settle(s);
     assert_false(screen_has(s, "pin not measured"));
     expect(s, " ✓"); // the accuracy
