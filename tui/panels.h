@@ -26,7 +26,7 @@ int kl_decimals(double se); // as many as show one or two digits of the standard
 // "2210 4.4–5.1×": the range is the figure, for a single number would differ from one start to the next.
 void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size);
 void panel_figures_line(Ui *ui, Rect line); // what the recipe costs and buys, as the pane of the effect has it
-void panel_graphs_draw(Ui *ui, Rect rect, int linear);         // weights, input, channels; 10 rows or more
+void panel_graphs_draw(Ui *ui, Rect rect, int linear); // weights, input, channels; 10 rows or more
 // "45.0× median, 3.10× after LAE", or "45.0×, LAE 3.10×": how far raw_channel reaches, and where factors are taken out,
 // what is left.
 void panel_times(const Why *why, const Decision *decision, bool whole, char *out, size_t size);
