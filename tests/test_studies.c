@@ -1,6 +1,5 @@
 // Studies of the workbench: they come last, give way to a turn, and go on where they were.
 #include <math.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -13,14 +12,12 @@
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "tests/support/in_folder.h"
+#include "tests/support/settle.h"
 #include "tests/support/slow_checks.h"
 #include "tests/support/small_sample.h"
 #include "workbench/workbench.h"
-
-#define PATIENCE 60.0
 
 static Workbench *opened(void) {
     Workbench *w;
@@ -33,16 +30,6 @@ static Workbench *opened(void) {
     if (!workbench_open(&(WorkbenchOptions){.model = model, .most_tokens = 2}, &w, &err)) fail_msg("%s", err.message);
     workbench_stop_job(w, JOB_SPEED); // which takes its seconds whatever the model
     return w;
-}
-
-static void wait_until(Workbench *w, bool (*settled)(Workbench *)) {
-    double end = clock_seconds() + PATIENCE;
-    while (!settled(w)) {
-        struct pollfd fd = {.fd = workbench_fd(w), .events = POLLIN};
-        if (clock_seconds() > end) fail_msg("the workbench did not settle");
-        poll(&fd, 1, 1000);
-        workbench_update(w);
-    }
 }
 
 static void set(Workbench *w, Dial dial, double value) {

@@ -1,6 +1,5 @@
 // Trials: rows, what they share and what is dropped, their file, and turns of a workbench that become rows.
 #include <math.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "tests/support/folder.h"
+#include "tests/support/settle.h"
 #include "tests/support/slow_checks.h"
 #include "tests/support/small_sample.h"
 #include "tests/support/toy_model.h"
@@ -327,16 +327,6 @@ static Workbench *opened_with(bool forgetful) {
 }
 
 static Workbench *opened(void) { return opened_with(false); }
-
-static void wait_until(Workbench *w, bool (*settled)(Workbench *)) {
-    const double end = clock_seconds() + 120;
-    while (!settled(w)) {
-        struct pollfd fd = {.fd = workbench_fd(w), .events = POLLIN};
-        if (clock_seconds() > end) fail_msg("the workbench did not settle");
-        poll(&fd, 1, 1000);
-        workbench_update(w);
-    }
-}
 
 static bool has_text(Workbench *w) {
     const Trials *t = workbench_trials(w);

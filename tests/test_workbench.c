@@ -1,6 +1,5 @@
 // The workbench on the sample model: plans at once, figures in the background, newest turn wins, history.
 #include <math.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -11,16 +10,14 @@
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "tests/support/edited_model.h"
 #include "tests/support/folder.h"
+#include "tests/support/settle.h"
 #include "tests/support/slow_checks.h"
 #include "tests/support/small_sample.h"
 #include "workbench/history.h"
 #include "workbench/workbench.h"
-
-#define PATIENCE 120.0 // seconds; for slow machines and sanitizers
 
 static Workbench *opened(void) {
     Workbench *w;
@@ -32,17 +29,6 @@ static Workbench *opened(void) {
     WorkbenchOptions options = {.model = slow_checks() ? many : few, .most_tokens = 8};
     if (!workbench_open(&options, &w, &err)) fail_msg("%s", err.message);
     return w;
-}
-
-// Serves the workbench as a screen would until `settled` holds.
-static void wait_until(Workbench *w, bool (*settled)(Workbench *)) {
-    double end = clock_seconds() + PATIENCE;
-    while (!settled(w)) {
-        struct pollfd fd = {.fd = workbench_fd(w), .events = POLLIN};
-        if (clock_seconds() > end) fail_msg("the workbench did not settle");
-        poll(&fd, 1, 1000);
-        workbench_update(w);
-    }
 }
 
 static bool calibrated(Workbench *w) { return workbench_calibration_tokens(w) > 0; }

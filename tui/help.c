@@ -188,8 +188,7 @@ static const struct {
     {"1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", MEANING_VALUE, ON(SCREEN_LAYERS)},
     {"why",
      "the channel of the input that reaches furthest, times the median channel; shares of weights and input in the "
-     "error "
-     "of a linear's output; the column of weights that can err most, its share among all",
+     "error of a linear's output; the column of weights that can err most, its share among all",
      MEANING_TITLE, ON(SCREEN_LAYERS)},
     {"· ░ ▒ ▓ █", "on the map: the better half, then ever worse; the line below it says from where on", MEANING_TAIL,
      ON(SCREEN_OUTLIERS)},
@@ -210,8 +209,8 @@ static const struct {
      ON(SCREEN_OUTLIERS)},
     {"errs by", "the error of the output as a share of its size: 20 dB are 10 %", MEANING_VALUE, ON(SCREEN_OUTLIERS)},
     {"▒ ▓ █",
-     "of channels that stay outliers: beyond 6, 12 and 48 times the median, in the worst input of a layer; h: of the "
-     "head",
+     "of channels that stay outliers: beyond 6, 12 and 48 times the median, in the worst input of a layer; h: of "
+     "the head",
      MEANING_TAIL, ON(SCREEN_OUTLIERS)},
     {"6/13", "in 6 of the 13 inputs that a norm feeds the channel is beyond six times the median", MEANING_VALUE,
      ON(SCREEN_OUTLIERS)},
