@@ -65,11 +65,15 @@ const int32_t *evaluator_ids(const Evaluator *evaluator, size_t *count, size_t *
 // What the figures depend on beside the quantized model: the tokens and how they are cut into windows.
 uint64_t evaluator_hash(const Evaluator *evaluator, uint64_t hash);
 
-// Output error of one linear on sample rows [rows, in] of its input: 10 log10(Σ y² / Σ (y − ŷ)²), y by the dense
-// weight, ŷ by `quantized` on rows divided by factors [in] and then multiplied by divisors [out] (NULL: as they are).
-// +infinity when equal.
-bool linear_output_sqnr(Transformer *base, Transformer *quantized, int linear, const float *rows, size_t count,
-                        const float *factors, const float *divisors, double *db, Error *err);
-// The same when only the input is rounded: by changes [rows, in] to rows.
-bool linear_input_sqnr(Transformer *base, int linear, const float *rows, const float *changes, size_t count, double *db,
-                       Error *err);
+typedef struct LinearRows {
+    const float *rows; // [count, in]: samples of its input
+    size_t count;
+    const float *factors,
+        *divisors;        // [in], [out]: the quantized one takes rows / factors and gives y / divisors; or NULL
+    const float *changes; // [count, in]: what rounding does to rows; or NULL
+} LinearRows;
+
+// Output error of one linear: 10 log10(Σ y² / Σ (y − ŷ)²), y by the dense weight, ŷ by `quantized`; +infinity when
+// equal. input_db (may be NULL): the same with ŷ by the dense weight on rows + changes.
+bool linear_output_sqnr(Transformer *base, Transformer *quantized, int linear, const LinearRows *x, double *db,
+                        double *input_db, Error *err);

@@ -50,41 +50,38 @@ static double ratio_db(const float *exact, const float *other, size_t n) {
     return noise > 0 ? 10 * log10(signal / noise) : INFINITY;
 }
 
-bool linear_output_sqnr(Transformer *base, Transformer *quantized, int index, const float *rows, size_t count,
-                        const float *factors, const float *divisors, double *db, Error *err) {
-    const Linear *linear = &transformer_structure(base)->linears[index];
-    size_t in = linear->in, out = linear->out;
-    if (!count) return error_set(err, "%s: no sample rows of its input; calibrate first", linear->name);
-    Buffers b;
-    bool ok = buffers_new(transformer_backend(base), count, in, out, &b, err);
-    if (ok) {
-        for (size_t i = 0; i < count * in; i++) b.divided[i] = factors ? rows[i] / factors[i % in] : rows[i];
-        ok = product_on_host(&b, base, index, rows, count, in, out, b.exact, err) &&
-             product_on_host(&b, quantized, index, b.divided, count, in, out, b.other, err);
-    }
-    if (ok) {
-        for (size_t i = 0; divisors && i < count * out; i++) b.other[i] *= divisors[i % out];
-        *db = ratio_db(b.exact, b.other, count * out);
-        ok = transformer_healthy(base, err);
-    }
-    buffers_free(&b);
-    return ok;
+// The outputs by `t` on what is in `divided`, as they compare with the exact ones.
+static bool compare_output(Buffers *b, Transformer *t, int index, const LinearRows *x, const float *divisors,
+                           double *db, Error *err) {
+    const Linear *linear = &transformer_structure(t)->linears[index];
+    const size_t out = linear->out;
+    if (!product_on_host(b, t, index, b->divided, x->count, linear->in, out, b->other, err)) return false;
+    for (size_t i = 0; divisors && i < x->count * out; i++) b->other[i] *= divisors[i % out];
+    *db = ratio_db(b->exact, b->other, x->count * out);
+    return true;
 }
 
-bool linear_input_sqnr(Transformer *base, int index, const float *rows, const float *changes, size_t count, double *db,
-                       Error *err) {
+static bool compare_changed(Buffers *b, Transformer *base, int index, const LinearRows *x, double *db, Error *err) {
+    const size_t in = transformer_structure(base)->linears[index].in;
+    *db = INFINITY;
+    if (!x->changes) return true;
+    for (size_t i = 0; i < x->count * in; i++) b->divided[i] = x->rows[i] + x->changes[i];
+    return compare_output(b, base, index, x, NULL, db, err);
+}
+
+bool linear_output_sqnr(Transformer *base, Transformer *quantized, int index, const LinearRows *x, double *db,
+                        double *input_db, Error *err) {
     const Linear *linear = &transformer_structure(base)->linears[index];
     const size_t in = linear->in, out = linear->out;
+    if (!x->count) return error_set(err, "%s: no sample rows of its input; calibrate first", linear->name);
     Buffers b;
-    bool ok = buffers_new(transformer_backend(base), count, in, out, &b, err);
+    bool ok = buffers_new(transformer_backend(base), x->count, in, out, &b, err) &&
+              product_on_host(&b, base, index, x->rows, x->count, in, out, b.exact, err) &&
+              (!input_db || compare_changed(&b, base, index, x, input_db, err));
     if (ok) {
-        for (size_t i = 0; i < count * in; i++) b.divided[i] = rows[i] + changes[i];
-        ok = product_on_host(&b, base, index, rows, count, in, out, b.exact, err) &&
-             product_on_host(&b, base, index, b.divided, count, in, out, b.other, err);
-    }
-    if (ok) {
-        *db = ratio_db(b.exact, b.other, count * out);
-        ok = transformer_healthy(base, err);
+        for (size_t i = 0; i < x->count * in; i++)
+            b.divided[i] = x->factors ? x->rows[i] / x->factors[i % in] : x->rows[i];
+        ok = compare_output(&b, quantized, index, x, x->divisors, db, err) && transformer_healthy(base, err);
     }
     buffers_free(&b);
     return ok;

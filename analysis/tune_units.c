@@ -125,9 +125,12 @@ double tuning_bytes(const Tuning *t, const int *schemes) {
 static bool linear_noise(const Tuning *t, int linear, double *noise) {
     const InputStats *input = &t->stats->inputs[t->structure->linears[linear].input];
     double db;
-    if (!linear_output_sqnr(t->search->base, quantized_model_transformer(t->search->model), linear, input->sample,
-                            input->sample_rows, quantized_model_factors(t->search->model, linear),
-                            quantized_model_divisors(t->search->model, linear), &db, t->err))
+    const LinearRows x = {.rows = input->sample,
+                          .count = input->sample_rows,
+                          .factors = quantized_model_factors(t->search->model, linear),
+                          .divisors = quantized_model_divisors(t->search->model, linear)};
+    if (!linear_output_sqnr(t->search->base, quantized_model_transformer(t->search->model), linear, &x, &db, NULL,
+                            t->err))
         return false;
     *noise = fmax(pow(10, -db / 10), LEAST_NOISE);
     return true;

@@ -126,17 +126,29 @@ bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *, 
            engine_blame(engine, err);
 }
 
-static bool input_sqnr(Engine *engine, const Plan *plan, int linear, double *db, Error *err) {
+// [sample_rows, in], to be freed; NULL where the input is not rounded.
+static bool input_changes(const Engine *engine, const Plan *plan, int linear, float **changes, Error *err) {
     const Linear *l = &engine->structure.linears[linear];
     const InputStats *input = &engine->stats.inputs[l->input];
-    const Decision *decision = &plan->decisions[linear];
-    *db = INFINITY;
-    if (decision->activations == POLICY_NONE) return true;
-    float *changes = array_new(input->sample_rows * l->in, sizeof *changes);
-    if (!changes) return error_memory(err, l->name);
-    const float *factors = quantized_model_factors(engine->quantized, linear);
-    const bool ok = why_input_changes(l, decision, factors, input, changes, err) &&
-                    linear_input_sqnr(engine->base, linear, input->sample, changes, input->sample_rows, db, err);
+    *changes = NULL;
+    if (plan->decisions[linear].activations == POLICY_NONE) return true;
+    if (!(*changes = array_new(input->sample_rows * l->in, sizeof **changes))) return error_memory(err, l->name);
+    return why_input_changes(l, &plan->decisions[linear], quantized_model_factors(engine->quantized, linear), input,
+                             *changes, err);
+}
+
+static bool measure_output(Engine *engine, const Plan *plan, int linear, double *db, double *input_db, Error *err) {
+    const InputStats *input = &engine->stats.inputs[engine->structure.linears[linear].input];
+    float *changes = NULL;
+    if (!plan->decisions[linear].quantized || !input->known || !input->sample_rows) return true;
+    const bool ok = (!input_db || input_changes(engine, plan, linear, &changes, err)) &&
+                    linear_output_sqnr(engine->base, quantized_model_transformer(engine->quantized), linear,
+                                       &(LinearRows){.rows = input->sample,
+                                                     .count = input->sample_rows,
+                                                     .factors = quantized_model_factors(engine->quantized, linear),
+                                                     .divisors = quantized_model_divisors(engine->quantized, linear),
+                                                     .changes = changes},
+                                       db, input_db, err);
     free(changes);
     return ok;
 }
@@ -148,15 +160,7 @@ bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, double *in
     for (int i = 0; input_db && i < count; i++) input_db[i] = NAN;
     progress_begin(progress, "measuring errors", (uint64_t)count);
     for (int i = 0; i < count; i++) {
-        const InputStats *input = &engine->stats.inputs[engine->structure.linears[i].input];
-        if (plan->decisions[i].quantized && input->known && input->sample_rows) {
-            if (!linear_output_sqnr(engine->base, quantized_model_transformer(engine->quantized), i, input->sample,
-                                    input->sample_rows, quantized_model_factors(engine->quantized, i),
-                                    quantized_model_divisors(engine->quantized, i), &db[i], err) ||
-                (input_db && !input_sqnr(engine, plan, i, &input_db[i], err))) {
-                return false;
-            }
-        }
+        if (!measure_output(engine, plan, i, &db[i], input_db ? &input_db[i] : NULL, err)) return false;
         if (!progress_add(progress, 1)) return error_stopped(err);
     }
     return checkpoint_intact(&engine->checkpoint, err);

@@ -528,10 +528,11 @@ static void output_sqnr_by_formula(void **state) {
     for (size_t i = 0; i < ROWS * linear->in; i++) rows[i] = (float)random_normal(&random);
     double db;
     Error err = {0};
-    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, NULL, NULL, &db, &err));
+    LinearRows x = {.rows = rows, .count = ROWS};
+    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, &x, &db, NULL, &err));
     assert_true(isinf(db) && db > 0);
     quantize_one(&f, index, 4);
-    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, NULL, NULL, &db, &err));
+    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, &x, &db, NULL, &err));
     // By formula, from the weights in float.
     Decision decision = {.quantized = true,
                          .bits = 4,
@@ -561,9 +562,11 @@ static void output_sqnr_by_formula(void **state) {
     assert_near(db, 10 * log10(signal / noise), 1e-3, "output SQNR");
     // Halved inputs halve the output: noise is a quarter of the signal, and what quantization adds.
     for (size_t j = 0; j < linear->in; j++) twice[j] = 2;
-    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, rows, ROWS, twice, NULL, &db, &err));
+    x.factors = twice;
+    assert_true(linear_output_sqnr(f.model.base, f.quantized, index, &x, &db, NULL, &err));
     assert_near(db, 10 * log10(4), 0.1, "output SQNR of halved inputs");
-    assert_false(linear_output_sqnr(f.model.base, f.quantized, index, rows, 0, NULL, NULL, &db, &err));
+    x.count = 0;
+    assert_false(linear_output_sqnr(f.model.base, f.quantized, index, &x, &db, NULL, &err));
     quantized_weight_free(&w);
     free(rows);
     free(twice);

@@ -128,22 +128,22 @@ static void both_is_what_the_backend_computes(void **state) {
     assert_true(quantized_model_follow(s.quantized, &plan, &s.stats.measured, NULL, NULL, &err));
     for (int i = 0; i < plan.linear_count; i++) {
         const InputStats *input = &s.stats.inputs[s.model.structure.linears[i].input];
+        const Linear *linear = &s.model.structure.linears[i];
         const float *factors = quantized_model_factors(s.quantized, i),
                     *rows = quantized_model_divisors(s.quantized, i);
-        double db;
+        double db, input_db;
         Why why;
         if (!plan.decisions[i].quantized) continue;
         if (!why_planned(&s.model.structure, &s.stats, &plan, i, &why, &err)) fail_msg("%s", err.message);
-        assert_true(linear_output_sqnr(s.model.base, quantized_model_transformer(s.quantized), i, input->sample,
-                                       input->sample_rows, factors, rows, &db, &err));
+        float *changes = calloc(input->sample_rows * linear->in, sizeof *changes);
+        const LinearRows x = {input->sample, input->sample_rows, factors, rows, changes};
+        assert_true(
+            changes && why_input_changes(linear, &plan.decisions[i], factors, input, changes, &err) &&
+            linear_output_sqnr(s.model.base, quantized_model_transformer(s.quantized), i, &x, &db, &input_db, &err));
         if (fabs(10 * log10(why.signal / why.both) - db) > 0.01)
             fail_msg("linear %d: %g dB, not %g", i, 10 * log10(why.signal / why.both), db);
+        assert_true(fabs(10 * log10(why.signal / why.input) - input_db) < 0.01);
         look_at_raw(&s, i, &why);
-        const Linear *linear = &s.model.structure.linears[i];
-        float *changes = calloc(input->sample_rows * linear->in, sizeof *changes);
-        assert_true(changes && why_input_changes(linear, &plan.decisions[i], factors, input, changes, &err) &&
-                    linear_input_sqnr(s.model.base, i, input->sample, changes, input->sample_rows, &db, &err));
-        assert_true(fabs(10 * log10(why.signal / why.input) - db) < 0.01);
         free(changes);
         equalized += factors != NULL;
         divided += rows != NULL;
