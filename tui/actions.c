@@ -499,8 +499,9 @@ void action_stop_jobs(Ui *ui, int unused) {
     for (int kind = 0; kind < JOB_COUNT; kind++) {
         JobView job;
         workbench_job(ui->workbench, (JobKind)kind, &job);
-        if (job.state == JOB_STOPPED && kind != JOB_EXPORT) stopped = true; // that goes on where it was started
-        if (job.state != JOB_RUNNING && job.state != JOB_WAITING) continue;
+        if ((job.state == JOB_STOPPED || job.state == JOB_FAILED) && kind != JOB_EXPORT)
+            stopped = true; // an export goes on where it was started
+        if (!job_is_on(job.state)) continue;
         workbench_stop_job(ui->workbench, (JobKind)kind);
         going = true;
     }

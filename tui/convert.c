@@ -43,7 +43,7 @@ int convert_findings(const Verdict *verdict, const VerdictRow *row) {
 bool convert_runs(const Ui *ui) {
     ExportView view;
     workbench_export_view(ui->workbench, &view);
-    return view.job.state == JOB_RUNNING || view.job.state == JOB_WAITING;
+    return job_is_on(view.job.state);
 }
 
 void convert_words(const char *message, char *out, size_t size) {

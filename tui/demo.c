@@ -41,15 +41,8 @@ enum { STEPS = sizeof script / sizeof *script };
 
 typedef enum DemoPhase { DEMO_CAPTION, DEMO_KEYS, DEMO_SETTLE, DEMO_READ } DemoPhase;
 
-// A step that goes to a screen which this program does not have is left out.
-static bool is_there(const DemoStep *step) {
-    const int screen = step->keys[0] - '1';
-    return screen < 0 || screen >= SCREEN_COUNT || screen_table[screen].draw;
-}
-
 static void begin_step(Ui *ui, int step) {
     Demo *demo = &ui->demo;
-    while (step < STEPS && !is_there(&script[step])) step++;
     demo->step = step;
     demo->typed = 0;
     demo->phase = DEMO_CAPTION;

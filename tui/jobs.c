@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tui/actions.h"
 #include "tui/convert.h"
 #include "tui/format.h"
 #include "tui/graph.h"
@@ -127,24 +128,12 @@ void jobs_show(Ui *ui, int unused) {
 static void stop_or_go_on(Ui *ui, JobKind kind) {
     JobView job;
     workbench_job(ui->workbench, kind, &job);
-    if (job.state == JOB_RUNNING || job.state == JOB_WAITING)
+    if (job_is_on(job.state))
         workbench_stop_job(ui->workbench, kind);
     else if (kind == JOB_EXPORT && job.state != JOB_DONE)
         convert_go_on(ui);
     else if (job.state == JOB_STOPPED || job.state == JOB_FAILED)
         workbench_resume_job(ui->workbench, kind);
-}
-
-static void all_of_them(Ui *ui) {
-    bool runs = false;
-    for (int kind = 0; kind < JOB_COUNT; kind++) {
-        JobView job;
-        workbench_job(ui->workbench, (JobKind)kind, &job);
-        if (job.state != JOB_RUNNING && job.state != JOB_WAITING) continue;
-        workbench_stop_job(ui->workbench, (JobKind)kind);
-        runs = true;
-    }
-    if (!runs) workbench_restart_jobs(ui->workbench);
 }
 
 static void jobs_click(Ui *ui, const Key *key) {
@@ -171,7 +160,7 @@ void jobs_key(Ui *ui, const Key *key) {
     case KEY_RETURN:
         if (ui->jobs.at >= 0 && ui->jobs.at < count) stop_or_go_on(ui, kinds[ui->jobs.at]);
         break;
-    case '!': all_of_them(ui); break;
+    case '!': action_stop_jobs(ui, 0); break;
     case KEY_MOUSE_EVENT: jobs_click(ui, key); break;
     case KEY_ESCAPE:
     case 'q':

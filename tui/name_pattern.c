@@ -60,8 +60,6 @@ void name_pattern_free(NamePattern *pattern) {
     *pattern = (NamePattern){0};
 }
 
-bool name_pattern_empty(const NamePattern *pattern) { return !pattern->code && !*pattern->glob; }
-
 bool name_pattern_matches(const NamePattern *pattern, const char *name) {
     if (!pattern->code) return *pattern->glob && glob_matches(pattern->glob, name);
     return pcre2_match(pattern->code, (PCRE2_SPTR)name, PCRE2_ZERO_TERMINATED, 0, 0, pattern->match, pattern->limits) >=

@@ -13,5 +13,4 @@ typedef struct NamePattern {
 // glob: take it for one. Refuses what is no regular expression, and says where.
 bool name_pattern_compile(const char *text, bool glob, NamePattern *out, Error *err);
 void name_pattern_free(NamePattern *pattern);
-bool name_pattern_empty(const NamePattern *pattern); // matches nothing
 bool name_pattern_matches(const NamePattern *pattern, const char *name);

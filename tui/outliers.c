@@ -9,7 +9,7 @@ const HeatMap *outliers_map(Ui *ui) {
     if (!h->filled) {
         const double *before = ui->pin.set ? ui->pin.output_sqnr_db : NULL;
         const bool fresh = workbench_effect(ui->workbench)->sqnr_turn == workbench_turn(ui->workbench);
-        heat_fill(&h->heat, ui->workbench, h->measure, fresh || h->measure != HEAT_CHANGE ? before : NULL);
+        heat_fill(&h->heat, ui->workbench, h->measure, fresh ? before : NULL);
         if (!h->moved) h->cell = heat_worst(&h->heat);
     }
     h->filled = true;

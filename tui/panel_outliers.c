@@ -93,7 +93,7 @@ static void scroll(Ui *ui, const CellGrid *g) {
 static bool is_on_its_way(const Ui *ui, JobKind kind) {
     JobView job;
     workbench_job(ui->workbench, kind, &job);
-    return job.state == JOB_RUNNING || job.state == JOB_WAITING;
+    return job_is_on(job.state);
 }
 
 static void pen_stale(const Ui *ui, Pen *pen) {

@@ -53,7 +53,7 @@ const ScreenInfo screen_table[] = {
 static_assert(sizeof screen_table / sizeof *screen_table == SCREEN_COUNT, "a screen has no row");
 
 void screen_go(Ui *ui, ScreenKind kind) {
-    if (kind == ui->screen || !screen_table[kind].draw) return;
+    if (kind == ui->screen) return;
     if (screen_table[ui->screen].close) screen_table[ui->screen].close(ui);
     ui->screen = kind;
     view_arrange(ui);
@@ -72,7 +72,7 @@ static int tabs_width(const Ui *ui, int gap) {
     int width = 1;
     for (int kind = 0; kind < SCREEN_COUNT; kind++) {
         tab_text(ui, kind, true, text, sizeof text);
-        if (screen_table[kind].draw) width += canvas_width(&ui->canvas, text) + gap;
+        width += canvas_width(&ui->canvas, text) + gap;
     }
     return width;
 }
@@ -84,7 +84,6 @@ int screen_tabs_draw(Ui *ui, Rect line) {
     const int gap = tabs_width(ui, 2) <= line.cols ? 2 : 1;
     col += canvas_text(&ui->canvas, line.row, col, 1, MEANING_RULE, " ");
     for (int kind = 0; kind < SCREEN_COUNT; kind++) {
-        if (!screen_table[kind].draw) continue;
         const bool shown = kind == (int)ui->screen;
         const int from = col;
         tab_text(ui, kind, whole, text, sizeof text);

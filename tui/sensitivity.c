@@ -440,7 +440,7 @@ void sensitivity_take(Ui *ui, int unused) {
 
 static bool runs(const Ui *ui, JobKind kind) {
     const JobState state = sensitivity_job(ui, kind);
-    return state == JOB_RUNNING || state == JOB_WAITING;
+    return job_is_on(state);
 }
 
 void sensitivity_tune(Ui *ui, int unused) {

@@ -38,11 +38,14 @@ static bool values_of(const Ui *ui, Dial dial, int count, SweepDial *out, Error 
 
 static int dial_count(const Ui *ui) { return ui->sweep.dials[1] == NO_DIAL ? 1 : 2; }
 
-static void start(Ui *ui, SweepDial *dials, int count) {
-    Error err = {0};
+// ok and err: of reading the dials, which are taken over in any case.
+static void start(Ui *ui, SweepDial *dials, int count, bool ok, Error *err) {
     int chosen[SWEEP_DIALS] = {NO_DIAL, NO_DIAL};
     for (int d = 0; d < count; d++) chosen[d] = (int)dials[d].dial;
-    if (!ui_report(ui, workbench_sweep(ui->workbench, dials, count, &err), &err)) return;
+    if (!ok) {
+        for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&dials[d]);
+    }
+    if (!ui_report(ui, ok && workbench_sweep(ui->workbench, dials, count, err), err)) return;
     memcpy(ui->sweep.dials, chosen, sizeof chosen);
     ui->sweep.cursor = -1;
     sweep_update(ui);
@@ -55,7 +58,7 @@ static void start_chosen(Ui *ui) {
     bool ok = true;
     for (int d = 0; ok && d < count; d++)
         ok = values_of(ui, (Dial)ui->sweep.dials[d], count == 1 ? VALUES_OF_ONE : VALUES_OF_TWO, &dials[d], &err);
-    if (ui_report(ui, ok, &err)) start(ui, dials, count);
+    start(ui, dials, count, ok, &err);
 }
 
 // ---- coming and going ---------------------------------------------------------------------------------------------
@@ -206,7 +209,7 @@ void sweep_stop(Ui *ui, int unused) {
     (void)unused;
     JobView job;
     workbench_job(ui->workbench, JOB_SWEEP, &job);
-    if (job.state == JOB_RUNNING || job.state == JOB_WAITING) {
+    if (job_is_on(job.state)) {
         workbench_stop_job(ui->workbench, JOB_SWEEP);
         ui_say(ui, "stopped; x goes on");
     } else if (job.state == JOB_STOPPED)
@@ -240,12 +243,10 @@ void sweep_named(Ui *ui, const char *text) {
     }
     bool ok = read_dial(ui, text, strcspn(text, " "), values, &dials[0], &err) &&
               (count == 1 || read_dial(ui, second, strcspn(second, " "), values, &dials[1], &err));
-    if (!ui_report(ui, ok, &err)) {
-        for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&dials[d]);
-        return;
+    if (ok) {
+        ui->sweep.offered = (int)ui->dial; // not that one, too
+        if (ui->sweep.dials[0] == NO_DIAL) ui->sweep.dials[0] = (int)dials[0].dial;
+        screen_go(ui, SCREEN_SWEEP);
     }
-    ui->sweep.offered = (int)ui->dial; // not that one, too
-    if (ui->sweep.dials[0] == NO_DIAL) ui->sweep.dials[0] = (int)dials[0].dial;
-    screen_go(ui, SCREEN_SWEEP);
-    start(ui, dials, count);
+    start(ui, dials, count, ok, &err);
 }

@@ -323,7 +323,7 @@ static void terminal_resume(Terminal *t) {
     t->redraw = true;
 }
 
-void terminal_suspend(Terminal *t) {
+static void suspend(Terminal *t) {
     terminal_leave(t);
     signals_stop_self();
     terminal_resume(t);
@@ -342,7 +342,7 @@ static void take_signals(Terminal *t, Wakeup *wakeup) {
     Signals signals = signals_take();
     if (signals.quit) wakeup->quit = true;
     if (signals.suspend)
-        terminal_suspend(t);
+        suspend(t);
     else if (signals.resumed)
         terminal_resume(t); // stopped by a signal that cannot be caught
     if (signals.resized || signals.suspend || signals.resumed) wakeup->resized = true;

@@ -35,7 +35,6 @@ typedef struct Wakeup {
 // Waits for keys, signals, other_fd or until milliseconds (< 0: for ever) have passed. Suspends and resumes on its own.
 Wakeup terminal_wait(Terminal *t, int other_fd, int milliseconds);
 void terminal_size(Terminal *t, int *rows, int *cols);
-void terminal_suspend(Terminal *t);
 
 // Keys beyond Unicode characters.
 enum {

@@ -281,7 +281,7 @@ bool workbench_export_on(Workbench *w, Error *err) {
     Exporter *e = &w->exporter;
     Job *job = &w->jobs[JOB_EXPORT];
     pthread_mutex_lock(&w->lock);
-    const bool free = job->state != JOB_RUNNING && job->state != JOB_WAITING && e->asked;
+    const bool free = !job_is_on(job->state) && e->asked;
     if (free) {
         job->state = JOB_WAITING;
         job->held = false;
@@ -302,8 +302,7 @@ bool workbench_export(Workbench *w, ExportFormat format, const char *folder, boo
     JobView job;
     Recipe recipe;
     workbench_job(w, JOB_EXPORT, &job);
-    if (job.state == JOB_RUNNING || job.state == JOB_WAITING)
-        return error_set(err, "a model is being written already; stop that first");
+    if (job_is_on(job.state)) return error_set(err, "a model is being written already; stop that first");
     char *copy = strdup(folder);
     if (!copy) return error_memory(err, folder);
     if (!recipe_copy(history_now(&w->history), &recipe, err)) {

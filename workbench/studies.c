@@ -266,7 +266,7 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, Error *err) {
     if (!engine_can_run(w->engine, err) || !recipe_copy(workbench_recipe(w), &copy, err)) return false;
     pthread_mutex_lock(&w->lock);
     const JobState state = w->jobs[JOB_TUNE].state;
-    const bool runs = state == JOB_RUNNING || state == JOB_WAITING;
+    const bool runs = job_is_on(state);
     if (!runs) {
         recipe_free(&s->tune_recipe);
         tuned_free(&s->tuned);
@@ -300,7 +300,7 @@ void workbench_tuned(const Workbench *w, TuneView *out) {
 void workbench_forget_tuned(Workbench *w) {
     pthread_mutex_lock(&w->lock);
     const JobState state = w->jobs[JOB_TUNE].state;
-    if (state != JOB_RUNNING && state != JOB_WAITING) {
+    if (!job_is_on(state)) {
         w->studies.tune_asked = w->studies.tune_done = false;
         w->jobs[JOB_TUNE].state = JOB_DONE;
     }

@@ -537,7 +537,7 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
 void workbench_stop_job(Workbench *w, JobKind kind) {
     pthread_mutex_lock(&w->lock);
     Job *job = &w->jobs[kind];
-    if (job->state == JOB_RUNNING || job->state == JOB_WAITING) {
+    if (job_is_on(job->state)) {
         job->held = true;
         progress_request_stop(&job->progress);
         if (job->state == JOB_WAITING) job->state = JOB_STOPPED;
@@ -579,8 +579,7 @@ bool workbench_busy(const Workbench *w) {
     Workbench *shared = (Workbench *)w;
     bool busy = false;
     pthread_mutex_lock(&shared->lock);
-    for (int i = 0; i < JOB_COUNT; i++)
-        busy = busy || w->jobs[i].state == JOB_RUNNING || w->jobs[i].state == JOB_WAITING;
+    for (int i = 0; i < JOB_COUNT; i++) busy = busy || job_is_on(w->jobs[i].state);
     pthread_mutex_unlock(&shared->lock);
     return busy;
 }

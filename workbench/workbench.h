@@ -147,6 +147,7 @@ typedef enum JobKind {
 #define JOB_FIGURES_END JOB_FORECAST // those from JOB_QUANTIZE up to here begin anew with every turn
 #define JOB_STUDIES JOB_CHOICES      // from here to JOB_EXPORT
 typedef enum JobState { JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_STOPPED, JOB_FAILED } JobState;
+static inline bool job_is_on(JobState state) { return state == JOB_RUNNING || state == JOB_WAITING; }
 
 typedef struct JobView {
     JobKind kind;
