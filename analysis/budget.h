@@ -1,5 +1,4 @@
-// Bits for every linear within a budget, from what linears cost alone: what the tuner begins with, without its search,
-// at once.
+// Bits for every linear within a budget, at once, from what linears cost alone. tune.h searches and measures wholes.
 #pragma once
 
 #include "analysis/allocation.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/accuracy.h"
 #include "base/array.h"
 
 static int by_float(const void *a, const void *b) {

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "analysis/accuracy.h"
+#include "base/error.h"
 
 // The fewest tokens or positions whose figures mean something. What happens at one position in a hundred (another first
 // choice, a channel that stands out) is missed by so many with a probability below 5 % (0.99^300). With fewer, "100 %

@@ -300,7 +300,9 @@ static void a_search_that_is_stopped_ends_with_the_best_so_far(void **state) {
 
 static int in_cache(void **state) {
     make_folder(state);
-    return setenv("XDG_CACHE_HOME", folder, 1);
+    char kept[4200]; // rows of trials, apart from those that studies keep
+    snprintf(kept, sizeof kept, "%s/state", folder);
+    return setenv("XDG_CACHE_HOME", folder, 1) || setenv("XDG_STATE_HOME", kept, 1);
 }
 #define WITH_CACHE(function) cmocka_unit_test_setup_teardown(function, in_cache, drop_folder)
 

@@ -8,7 +8,7 @@
 
 static size_t linear_count(const Workbench *w) { return (size_t)engine_structure(w->engine)->linear_count; }
 
-static void forget_figures(Sensitivity *linears, size_t count) {
+void studies_forget(Sensitivity *linears, size_t count) {
     for (size_t i = 0; i < count; i++)
         linears[i] = (Sensitivity){.linear = (int)i, .estimate = (double)NAN, .estimate_se = (double)NAN};
 }
@@ -24,7 +24,7 @@ bool studies_new(Workbench *w, Error *err) {
     s->shown_bits = array_new(n, sizeof *s->shown_bits);
     if (!s->choices || !s->shown_choices || !s->linears || !s->shown_linears || !s->bits || !s->shown_bits)
         return error_memory(err, "studies");
-    forget_figures(s->linears, n);
+    studies_forget(s->linears, n);
     return true;
 }
 

@@ -44,8 +44,7 @@ static void take_sensitivities(void *context, const Sensitivities *so_far) {
     const SensitivityContext *c = context;
     Studies *s = &c->w->studies;
     pthread_mutex_lock(&c->w->lock);
-    for (int i = 0; s->sensitivity_turn != c->turn && i < engine_structure(c->w->engine)->linear_count; i++)
-        s->linears[i] = (Sensitivity){.linear = i, .estimate = (double)NAN, .estimate_se = (double)NAN};
+    if (s->sensitivity_turn != c->turn) studies_forget(s->linears, (size_t)c->plan->linear_count);
     for (int i = 0; i < c->plan->linear_count; i++) s->bits[i] = c->plan->decisions[i].bits;
     s->measured = 0;
     for (int i = 0; i < so_far->count; i++) {

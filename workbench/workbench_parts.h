@@ -227,6 +227,7 @@ void forecast_make(const Workbench *w, const Plan *plan, const ExportOptions *op
 // ---- studies (studies.c, study_jobs.c) ----
 
 bool studies_new(Workbench *w, Error *err);
+void studies_forget(Sensitivity *linears, size_t count); // figures that nothing is known of
 void studies_free(Workbench *w);
 void studies_interrupt_locked(Workbench *w); // those that run step back
 void studies_turn_locked(Workbench *w);      // there is another turn

@@ -262,6 +262,7 @@ static bool is_there_locked(const DecodeContext *c, const Generated *g) {
 static bool find_ends(DecodeContext *c, const Generated *g, Text *text) {
     Workbench *w = c->worker->w;
     bool ok = true;
+    const bool whole = c->count < g->count; // the last of them is the whole text
     for (; ok && c->count < g->count; c->count += ok) {
         Generated part = *g;
         part.count = c->count + 1;
@@ -270,8 +271,10 @@ static bool find_ends(DecodeContext *c, const Generated *g, Text *text) {
              engine_generated_text(w->engine, &part, text, NULL);
         if (ok) c->ends[c->count] = text->length;
     }
-    text_clear(text);
-    ok = ok && engine_generated_text(w->engine, g, text, NULL);
+    if (ok && !whole) {
+        text_clear(text);
+        ok = engine_generated_text(w->engine, g, text, NULL);
+    }
     for (size_t i = g->count; ok && i > 0; i--) {
         const size_t most = i < g->count ? c->ends[i] : text->length;
         if (c->ends[i - 1] > most) c->ends[i - 1] = most;

@@ -167,6 +167,7 @@ bool stored_config_read(const char *source, StoredConfig *out, Error *err) {
     const char *name = "config.json";
     cJSON *document;
     *out = nothing_said;
+    if (source_is_gguf(source)) return true; // its types are those of its tensors
     bool ok = document_read(source, name, &document, err);
     if (ok && (cJSON_GetObjectItemCaseSensitive(document, "quantization_config") ||
                cJSON_GetObjectItemCaseSensitive(document, "quantization"))) {
