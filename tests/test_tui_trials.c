@@ -186,7 +186,7 @@ static void small_and_plain_terminals_show_it_all(void **state) {
     expect(s, "A  1: start");
     expect(s, "B  3: bits 4 -> 8");
     expect(s, "> looked"); // where it parts
-    key(s, "\t");   // the base takes A's place
+    key(s, "\t");          // the base takes A's place
     expect(s, "base");
     expect_gone_text(s, "A  1: start");
     quit(s);
