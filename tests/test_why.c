@@ -131,7 +131,7 @@ static void both_is_what_the_backend_computes(void **state) {
         const Linear *linear = &s.model.structure.linears[i];
         const float *factors = quantized_model_factors(s.quantized, i),
                     *rows = quantized_model_divisors(s.quantized, i);
-        double db, input_db;
+        double db = NAN, input_db = NAN;
         Why why;
         if (!plan.decisions[i].quantized) continue;
         if (!why_planned(&s.model.structure, &s.stats, &plan, i, &why, &err)) fail_msg("%s", err.message);
