@@ -202,9 +202,11 @@ static bool has_f32_scales(const Case *c, int i) {
     return decision(c, i)->scale_dtype == DTYPE_F32 && linear_of(c, i)->weight->dtype != DTYPE_F32;
 }
 
+// Of experts Triton's kernel is the only one.
 static bool is_int8(const Case *c, int i) {
     const Decision *d = decision(c, i);
-    return d->bits == 8 && d->activations != POLICY_NONE && d->granularity != GRANULARITY_GROUP;
+    return linear_of(c, i)->expert < 0 && d->bits == 8 && d->activations != POLICY_NONE &&
+           d->granularity != GRANULARITY_GROUP;
 }
 
 static bool is_packed_falcon(const Case *c, int i) {
@@ -282,9 +284,11 @@ const Rule verdict_rules[RULE_COUNT] = {
     [RULE_FUSED_IGNORED] = {"fused-ignored", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, differ_ignored,
                             NULL, "q, k, v or gate, up are one matrix there, and some of the set stay as they are.",
                             "Leave the whole set as it is.", MEND_IGNORE, 0, 0},
-    [RULE_FUSED_WITHOUT_V] = {"fused-without-v", SEVERITY_REFUSED, EVIDENCE_READ, VLLM | SGLANG, PACKED, differ_missing,
-                              NULL, "The layer has q and k without v, and no scheme is found for the fused matrix.",
-                              "Leave q and k of these layers as they are.", MEND_IGNORE, 0, 0},
+    [RULE_FUSED_WITHOUT_V] =
+        {"fused-without-v", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, GPTQ, differ_missing, NULL,
+         "The layer has q and k without v; of a fused matrix engines want all three quantized, and "
+         "in this format they look for each.",
+         "Leave q and k of these layers as they are, or write compressed-tensors.", MEND_IGNORE, 0, 0},
     [RULE_EXPERTS_DIFFER] = {"experts-differ", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG | TRANSFORMERS, PACKED,
                              differ_experts, NULL,
                              "All experts of a layer are one tensor there and need one scheme; these differ.",
@@ -356,9 +360,11 @@ const Rule verdict_rules[RULE_COUNT] = {
     [RULE_EXPERT_INPUTS_DROPPED] = {"expert-inputs-dropped", SEVERITY_MISREAD, EVIDENCE_TRIED, TRANSFORMERS, CT,
                                     drops_inputs, NULL, "Inputs of experts stay at 16 bits.",
                                     "Set their activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
-    [RULE_INT8_BLACKWELL] = {"int8-blackwell", SEVERITY_NOTE, EVIDENCE_READ, 1U << TARGET_VLLM_SM100, CT, is_int8, NULL,
-                             "vLLM's documentation does not list INT8 W8A8 for Blackwell; its code selects the kernel.",
-                             "Try it there before you rely on it.", MEND_NOT, 0, 0},
+    [RULE_INT8_BLACKWELL] =
+        {"int8-blackwell", SEVERITY_REFUSED, EVIDENCE_READ, 1U << TARGET_VLLM_SM100, CT, is_int8, NULL,
+         "vLLM chooses a kernel that has no int8 there, and stops at the first forward pass: \"Int8 "
+         "not supported on SM100\".",
+         "Start vLLM with --linear-backend triton there, or set activations to none.", MEND_NOT, 0, 0},
     [RULE_F32_SCALES] = {"f32-scales", SEVERITY_NOTE, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, has_f32_scales, NULL,
                          "Scales of F32 are rounded to the type of the model when they are read.",
                          "Set the scale to model, so that codes are made for what is read.", MEND_DIAL, DIAL_SCALE,
