@@ -14,6 +14,10 @@ typedef struct GgufArchitecture {
     bool windows;       // sees to windows, whose layers are those of its own family
     bool narrow_heads;  // queries are as wide as the model
     bool tied;          // the head is always the embedding
+    bool own_head;      // it never is
+    // A mixture of experts in every layer: EXPERTS_…
+    enum { EXPERTS_NONE, EXPERTS_NORMALIZED, EXPERTS_AS_THEY_ARE } experts; // weights of the chosen ones
+    bool ffn_of_experts; // the width of an expert has a key of its own
 } GgufArchitecture;
 
 // NULL: none for this family.
@@ -21,7 +25,7 @@ const GgufArchitecture *gguf_architecture(const ModelStructure *structure);
 // The family that files of an architecture are read as; NULL: none.
 const GgufArchitecture *gguf_architecture_named(const char *name);
 
-#define GGUF_FAMILIES "llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, phi3"
+#define GGUF_FAMILIES "llama, mistral, mixtral, qwen2, qwen2_moe, qwen3, qwen3_moe, gemma, gemma2, gemma3, phi3"
 
 // Sizes that have other names in config.json.
 typedef struct GgufSize {
@@ -36,7 +40,8 @@ extern const GgufSize gguf_sizes[];
 // llama.cpp knows them by their layers.
 double gguf_scaled_width(const GgufArchitecture *architecture, int layers, int hidden, int heads, int head_dim);
 
-// "blk.3.attn_q.weight". False: the file has no tensor for it.
+// "blk.3.attn_q.weight"; experts of a layer share one: "blk.3.ffn_up_exps.weight". False: the file has no tensor for
+// it.
 bool gguf_linear_name(const ModelStructure *structure, int linear, bool is_bias, char out[GGUF_NAME_ROOM]);
 bool gguf_norm_name(const ModelStructure *structure, int norm, bool is_bias, char out[GGUF_NAME_ROOM]);
 
