@@ -7,9 +7,10 @@
 // Softmax over all experts, in every layer.
 static bool has_such_experts(const ModelConfig *config, const GgufArchitecture *architecture) {
     const Experts *e = &config->experts;
-    if (!e->count || architecture->experts == EXPERTS_NONE) return !e->count && architecture->experts == EXPERTS_NONE;
+    if (!e->count || architecture->experts == GGUF_EXPERTS_NONE)
+        return !e->count && architecture->experts == GGUF_EXPERTS_NONE;
     const bool weighted =
-        e->normalized == (architecture->experts == EXPERTS_NORMALIZED) && (!e->scale || e->scale == 1);
+        e->normalized == (architecture->experts == GGUF_EXPERTS_NORMALIZED) && (!e->scale || e->scale == 1);
     bool everywhere = true;
     for (int layer = 0; layer < config->layers; layer++) everywhere = everywhere && layer_is_in(&e->layers, layer);
     return weighted && everywhere && !e->sigmoid && !e->biased && !e->stacked && !e->groups;

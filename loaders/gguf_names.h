@@ -5,6 +5,9 @@
 
 #define GGUF_NAME_ROOM 64
 
+// A mixture of experts in every layer; what becomes of the weights of the chosen ones.
+typedef enum GgufExperts { GGUF_EXPERTS_NONE, GGUF_EXPERTS_NORMALIZED, GGUF_EXPERTS_AS_THEY_ARE } GgufExperts;
+
 typedef struct GgufArchitecture {
     const char *family; // model_type of config.json
     const char *name;   // "llama": general.architecture, and the prefix of its keys
@@ -15,8 +18,7 @@ typedef struct GgufArchitecture {
     bool narrow_heads;  // queries are as wide as the model
     bool tied;          // the head is always the embedding
     bool own_head;      // it never is
-    // A mixture of experts in every layer: EXPERTS_…
-    enum { EXPERTS_NONE, EXPERTS_NORMALIZED, EXPERTS_AS_THEY_ARE } experts; // weights of the chosen ones
+    GgufExperts experts;
     bool ffn_of_experts; // the width of an expert has a key of its own
 } GgufArchitecture;
 
