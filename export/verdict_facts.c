@@ -278,7 +278,7 @@ const Rule verdict_rules[RULE_COUNT] = {
          "q, k, v or gate, up are one matrix there, and these differ in bits, grid, granularity or group "
          "size.",
          "Give the set the most bits and the smallest group of its members.", MEND_SET, DIAL_BITS, 0},
-    [RULE_FUSED_INPUTS] = {"fused-inputs", SEVERITY_MISREAD, EVIDENCE_READ, VLLM | SGLANG, CT, differ_inputs, NULL,
+    [RULE_FUSED_INPUTS] = {"fused-inputs", SEVERITY_MISREAD, EVIDENCE_TRIED, VLLM | SGLANG, CT, differ_inputs, NULL,
                            "q, k, v or gate, up are one matrix there; the inputs of the first count for all of them.",
                            "Quantize the inputs of the set alike.", MEND_SET, DIAL_ACTIVATIONS, 0},
     [RULE_FUSED_IGNORED] = {"fused-ignored", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, differ_ignored,
