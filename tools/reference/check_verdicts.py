@@ -155,8 +155,8 @@ OTHERS = {
     "qwen3.5": ("qwen3_5_text", dict(FOUR, layer_types=["linear_attention", "full_attention"] * 2,
                                      linear_num_key_heads=4, linear_num_value_heads=4, linear_key_head_dim=64,
                                      linear_value_head_dim=64)),
-    "falcon": ("falcon", dict({k: v for k, v in FOUR.items() if k != "head_dim"}, multi_query=True, parallel_attn=True, new_decoder_architecture=False,
-                              bias=False)),
+    "falcon": ("falcon", dict({k: v for k, v in FOUR.items() if k != "head_dim"}, multi_query=True, parallel_attn=True,
+                              new_decoder_architecture=False, bias=False)),
     # All experts of a layer in one tensor.
     "gpt-oss": ("gpt_oss", dict(FOUR, num_local_experts=4, num_experts_per_tok=2, intermediate_size=256,
                                 layer_types=["sliding_attention", "full_attention"] * 2, sliding_window=64)),
@@ -349,6 +349,8 @@ def write_gguf(folder, config, matrices="Q4_0"):
     kind, data = gguf.GGMLQuantizationType[matrices], []
     for name, array in tensors_of(config).items():
         as_codes, shape = is_linear(name, array), array.shape
+        if "q_proj" in name or "k_proj" in name:  # the two of a rotated pair side by side
+            array = array.reshape(-1, 2, config["head_dim"] // 2, shape[1]).swapaxes(1, 2).reshape(shape)
         if as_codes:
             array = gguf.quantize(np.pad(array, ((0, 0), (0, -shape[1] % 32))), kind)
         made.add_tensor_info(names.get_name(name, try_suffixes=(".weight",)), shape, np.dtype(np.float32),
