@@ -298,6 +298,43 @@ static void a_search_that_is_stopped_ends_with_the_best_so_far(void **state) {
     workbench_close(w);
 }
 
+// ---- speeds -------------------------------------------------------------------------------------------------------
+
+static bool has_a_cell(Workbench *w) { return workbench_speeds(w)->map.ratio[0][0].median > 0; }
+static bool has_speeds(Workbench *w) {
+    return workbench_speeds(w)->finished && workbench_speeds(w)->turn == workbench_turn(w);
+}
+static bool speeds_stopped(Workbench *w) { return state_of(w, JOB_SPEEDS) != JOB_RUNNING; }
+
+static void speeds_are_timed_while_they_are_looked_at(void **state) {
+    (void)state;
+    if (!slow_checks()) skip();
+    Workbench *w = opened();
+    wait_until(w, is_idle);
+    assert_int_equal(workbench_speeds(w)->turn, 0);
+    workbench_look_at_speeds(w, true);
+    wait_until(w, has_a_cell);
+    workbench_stop_job(w, JOB_SPEEDS);
+    wait_until(w, speeds_stopped);
+    const SpeedsView stopped = *workbench_speeds(w);
+    workbench_resume_study(w, JOB_SPEEDS);
+    wait_until(w, has_speeds);
+    const SpeedMap *map = &workbench_speeds(w)->map;
+    assert_true(map->batch_count == 3 && map->context_count >= 1);
+    assert_true(map->ratio[2][map->context_count - 1].median > 0);
+    assert_true(map->ratio[0][0].median == stopped.map.ratio[0][0].median); // was not timed again
+
+    // Another turn begins anew; where nobody looks, none does.
+    set(w, DIAL_BITS, 3);
+    wait_until(w, has_speeds);
+    assert_true(has_accuracy(w));
+    workbench_look_at_speeds(w, false);
+    set(w, DIAL_BITS, 8);
+    wait_until(w, is_idle);
+    assert_false(has_speeds(w));
+    workbench_close(w);
+}
+
 static int in_cache(void **state) {
     make_folder(state);
     char kept[4200]; // rows of trials, apart from those that studies keep
@@ -314,6 +351,7 @@ int main(void) {
         WITH_CACHE(a_sweep_of_two_dials_goes_on_after_a_turn),
         WITH_CACHE(a_search_goes_on_after_a_turn_and_is_taken_as_one_step),
         WITH_CACHE(a_search_that_is_stopped_ends_with_the_best_so_far),
+        WITH_CACHE(speeds_are_timed_while_they_are_looked_at),
     };
     return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);
 }

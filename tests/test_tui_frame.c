@@ -601,6 +601,23 @@ static void each_job_is_stopped_and_goes_on(void **state) {
     quit(s);
 }
 
+static void batches_are_timed_while_that_is_looked_at(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "B");
+    expect(s, "times the base's speed");
+    expect(s, "1 sequence      ");
+    expect(s, "8 side by side ");
+    expect(s, "Faster than the base: up to batch 8, not at 32, at context ");
+    key(s, ESCAPE);
+    expect_gone_text(s, "times the base's speed");
+    key(s, ":speeds\r");
+    expect(s, "times the base's speed");
+    key(s, "q");
+    expect_gone_text(s, "times the base's speed");
+    quit(s);
+}
+
 static void the_title_says_what_is_computed(void **state) {
     (void)state;
     Screen *s = start_with(36, 120, NULL, NULL);
@@ -723,6 +740,7 @@ int main(int argc, char **argv) {
         IN_HOME(a_pin_gets_its_figures_when_they_are_measured),
         IN_HOME(what_was_kept_and_is_damaged_does_no_harm),
         IN_HOME(each_job_is_stopped_and_goes_on),
+        IN_HOME(batches_are_timed_while_that_is_looked_at),
         IN_HOME(the_title_says_what_is_computed),
         IN_HOME(what_took_long_is_told),
         IN_HOME(a_newcomer_is_led_to_a_recipe),

@@ -9,6 +9,7 @@
 #include "tui/key_names.h"
 #include "tui/outliers.h"
 #include "tui/sensitivity.h"
+#include "tui/speeds.h"
 #include "tui/sweep.h"
 #include "tui/view.h"
 
@@ -264,6 +265,9 @@ const Binding bindings[] = {
     {KEYS('!'), "!", KEYS_PROGRAM, EVERYWHERE, action_stop_jobs, 0, "stop or resume computing", WORD("stop")},
     {KEYS('J'), "J", KEYS_PROGRAM, EVERYWHERE, jobs_show, 0, "what is computed: each stopped, or going on, by itself",
      BAR("jobs", 9), WORD("jobs")},
+    {KEYS('B'), "B", KEYS_PROGRAM, EVERYWHERE, speeds_show, 0,
+     "time batches: how many times as fast as the base it decodes, over sequences side by side and context",
+     WORD("speeds")},
     {.run = guide_toggle, .help = "four steps from an outlier to a recipe, or without them again", WORD("guide")},
     {KEYS(':'), ":", KEYS_PROGRAM, EVERYWHERE, action_prompt, PROMPT_COMMAND,
      "type a command; Tab completes, ↑ ↓ recall earlier ones"},

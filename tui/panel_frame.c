@@ -116,6 +116,7 @@ const char *job_doing(JobKind kind) {
     case JOB_ERRORS: return "measuring errors";
     case JOB_SPEED: return "timing";
     case JOB_FORECAST: return "estimating";
+    case JOB_SPEEDS: return "timing batches";
     case JOB_CHOICES: return "weighing bits";
     case JOB_SWEEP: return "sweeping";
     case JOB_TUNE: return "tuning";

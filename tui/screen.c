@@ -14,6 +14,7 @@
 #include "tui/panels.h"
 #include "tui/prompt.h"
 #include "tui/sensitivity.h"
+#include "tui/speeds.h"
 #include "tui/sweep.h"
 #include "tui/trials.h"
 #include "tui/view.h"
@@ -111,6 +112,7 @@ void screen_draw(Ui *ui) {
     else
         panel_bottom_draw(ui);
     if (ui->jobs.shown) jobs_draw(ui);
+    if (ui->speeds_shown) speeds_draw(ui);
     demo_draw(ui);
     if (ui->help.shown) help_draw(ui);
 }
@@ -128,6 +130,8 @@ void screen_key(Ui *ui, const Key *key) {
         help_key(ui, key);
     else if (ui->jobs.shown && ui->prompt == PROMPT_NONE)
         jobs_key(ui, key);
+    else if (ui->speeds_shown && ui->prompt == PROMPT_NONE)
+        speeds_key(ui, key);
     else if (ui->prompt != PROMPT_NONE)
         prompt_key(ui, key);
     else if (ui->overrides.shown)

@@ -251,6 +251,7 @@ struct Ui {
     Help help;
     Guide guide;
     JobsView jobs;
+    bool speeds_shown;
     int dragged;            // dial whose slider is held, or NO_DIAL
     int tick;               // of the spinner
     bool failed[JOB_COUNT]; // jobs whose failure was reported

@@ -57,6 +57,7 @@ bool study_wanted_locked(const Workbench *w, JobKind kind) {
     const Studies *s = &w->studies;
     switch (kind) {
     case JOB_CHOICES: return s->looks_at_sensitivity && s->recipe_turn == w->turn && s->choices_turn != w->turn;
+    case JOB_SPEEDS: return s->looks_at_speeds && !(s->speeds.turn == w->turn && s->speeds.finished);
     case JOB_SENSITIVITY: return s->wants_sensitivity && s->sensitivity_done != w->turn;
     case JOB_SWEEP: return s->wants_sweep && s->sweep_done != s->sweep_asked;
     case JOB_TUNE: return s->tune_asked && !s->tune_done;
@@ -108,6 +109,7 @@ void studies_turn_locked(Workbench *w) {
     if (s->looks_at_sensitivity) keep_recipe_locked(w);
     ask_locked(w, JOB_CHOICES);
     ask_locked(w, JOB_SENSITIVITY);
+    ask_locked(w, JOB_SPEEDS);
 }
 
 void workbench_look_at_sensitivity(Workbench *w, bool look) {
@@ -147,6 +149,21 @@ static void take_sensitivity_locked(Workbench *w) {
                                        .finished = s->sensitivity_turn && s->sensitivity_done == s->sensitivity_turn,
                                        .version = s->version};
 }
+
+// ---- speeds -------------------------------------------------------------------------------------------------------
+
+void workbench_look_at_speeds(Workbench *w, bool look) {
+    Studies *s = &w->studies;
+    pthread_mutex_lock(&w->lock);
+    const bool begins = look && !s->looks_at_speeds;
+    s->looks_at_speeds = look;
+    if (begins) step_back_locked(w);
+    if (begins || (!look && job_is_on(w->jobs[JOB_SPEEDS].state))) ask_locked(w, JOB_SPEEDS);
+    if (!look) progress_request_stop(&w->jobs[JOB_SPEEDS].progress);
+    pthread_mutex_unlock(&w->lock);
+}
+
+const SpeedsView *workbench_speeds(const Workbench *w) { return &w->studies.shown_speeds; }
 
 // ---- sweep --------------------------------------------------------------------------------------------------------
 
@@ -315,6 +332,7 @@ void studies_take(Workbench *w) {
     if (s->shown_version != s->version) {
         take_sensitivity_locked(w);
         take_sweep_locked(w);
+        s->shown_speeds = s->speeds;
         s->shown_version = s->version;
     }
     pthread_mutex_unlock(&w->lock);

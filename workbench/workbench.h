@@ -138,6 +138,7 @@ typedef enum JobKind {
     JOB_SPEED,
     JOB_FORECAST, // of an export
     JOB_CHOICES,  // what other bits would be
+    JOB_SPEEDS,   // over batch and context
     JOB_SWEEP,    // studies, which come last of all: they wait for the figures of the present turn
     JOB_TUNE,
     JOB_SENSITIVITY,
@@ -185,6 +186,15 @@ typedef struct SensitivityView {
 // While it is looked at, the study begins anew with every turn; otherwise it comes to its end, or to the next turn.
 void workbench_look_at_sensitivity(Workbench *w, bool look);
 const SensitivityView *workbench_sensitivity(const Workbench *w); // good until the next workbench_update
+
+typedef struct SpeedsView {
+    uint64_t turn; // that the map belongs to; 0: none yet
+    bool finished;
+    SpeedMap map;
+} SpeedsView;
+// Over batch and context. While it is looked at, it begins anew with every turn, and goes before other studies.
+void workbench_look_at_speeds(Workbench *w, bool look);
+const SpeedsView *workbench_speeds(const Workbench *w);
 
 typedef struct SweepPoint {
     Point point;        // without speed; its size is known first

@@ -96,6 +96,9 @@ typedef struct Studies {
     size_t estimate_tokens;
     int count, measured;
 
+    bool looks_at_speeds;
+    SpeedsView speeds;
+
     bool looks_at_sweep, wants_sweep;
     Recipe sweep_recipe; // its other dials are those of the sweep
     SweepDial dials[SWEEP_DIALS];
@@ -113,6 +116,7 @@ typedef struct Studies {
     BitChoices *shown_choices;
     Sensitivity *shown_linears;
     int *shown_bits;
+    SpeedsView shown_speeds;
     SweepView sweep;
     SweepPoint *shown_points;
     uint64_t shown_version;

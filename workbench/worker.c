@@ -505,7 +505,7 @@ static void study_job(Worker *k, JobKind kind) {
     Workbench *w = k->w;
     Error err = {0};
     if (!job_begin(k, kind)) return;
-    if (kind != JOB_CHOICES) {
+    if (kind != JOB_CHOICES && kind != JOB_SPEEDS) {
         k->astray = true;
         k->first_changed = 0;
     }
@@ -514,6 +514,7 @@ static void study_job(Worker *k, JobKind kind) {
 }
 
 static void choices_job(Worker *k) { study_job(k, JOB_CHOICES); }
+static void speeds_job(Worker *k) { study_job(k, JOB_SPEEDS); }
 static void sweep_job(Worker *k) { study_job(k, JOB_SWEEP); }
 static void tune_job(Worker *k) { study_job(k, JOB_TUNE); }
 static void sensitivity_job(Worker *k) { study_job(k, JOB_SENSITIVITY); }
@@ -562,6 +563,7 @@ static JobKind next_long_job(const Worker *k) {
     if (k->w->wants_ranges && wants_calibration(k, ENOUGH_TOKENS)) return JOB_CALIBRATE;
     if (!jobs[JOB_ACCURACY].held && k->scored != k->turn) return JOB_ACCURACY;
     if (!jobs[JOB_SPEED].held && k->timed != k->turn) return JOB_SPEED;
+    if (wants_study(k, JOB_SPEEDS)) return JOB_SPEEDS;
     return wants_calibration(k, UINT64_MAX) ? JOB_CALIBRATE : next_study(k);
 }
 
@@ -595,8 +597,8 @@ static JobKind next_job(const Worker *k) {
 // The same, but first of all the quantized model follows the plan of the turn again where a job needs it.
 static JobKind next_possible_job(const Worker *k) {
     const JobKind job = next_job(k);
-    const bool needs = job == JOB_ACCURACY || job == JOB_SPEED || (job == JOB_DECODE && wants_quantized_text(k)) ||
-                       (job == JOB_ERRORS && must_measure_errors(k));
+    const bool needs = job == JOB_ACCURACY || job == JOB_SPEED || job == JOB_SPEEDS ||
+                       (job == JOB_DECODE && wants_quantized_text(k)) || (job == JOB_ERRORS && must_measure_errors(k));
     if (!needs || !k->astray) return job;
     return k->w->jobs[JOB_QUANTIZE].held ? JOB_COUNT : JOB_QUANTIZE;
 }
@@ -657,12 +659,19 @@ static const struct {
     const char *name;
     void (*run)(Worker *k);
 } job_table[] = {
-    [JOB_WEIGHTS] = {"weights", weights_job},  [JOB_CALIBRATE] = {"calibrate", calibrate_job},
-    [JOB_QUANTIZE] = {"quantize", follow_job}, [JOB_ACCURACY] = {"accuracy", accuracy_job},
-    [JOB_DECODE] = {"decode", decode_job},     [JOB_ERRORS] = {"errors", errors_job},
-    [JOB_SPEED] = {"speed", speed_job},        [JOB_FORECAST] = {"estimate", forecast_job},
-    [JOB_CHOICES] = {"choices", choices_job},  [JOB_SWEEP] = {"sweep", sweep_job},
-    [JOB_TUNE] = {"tune", tune_job},           [JOB_SENSITIVITY] = {"sensitivity", sensitivity_job},
+    [JOB_WEIGHTS] = {"weights", weights_job},
+    [JOB_CALIBRATE] = {"calibrate", calibrate_job},
+    [JOB_QUANTIZE] = {"quantize", follow_job},
+    [JOB_ACCURACY] = {"accuracy", accuracy_job},
+    [JOB_DECODE] = {"decode", decode_job},
+    [JOB_ERRORS] = {"errors", errors_job},
+    [JOB_SPEED] = {"speed", speed_job},
+    [JOB_FORECAST] = {"estimate", forecast_job},
+    [JOB_CHOICES] = {"choices", choices_job},
+    [JOB_SPEEDS] = {"speeds", speeds_job},
+    [JOB_SWEEP] = {"sweep", sweep_job},
+    [JOB_TUNE] = {"tune", tune_job},
+    [JOB_SENSITIVITY] = {"sensitivity", sensitivity_job},
     [JOB_EXPORT] = {"convert", NULL}, // has a thread of its own
 };
 static_assert(sizeof job_table / sizeof *job_table == JOB_COUNT, "a job has no row");
@@ -680,7 +689,7 @@ void *worker_run(void *argument) {
     }
     for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) {
         share_time(&k);
-        if (job != JOB_SPEED) exporter_let_pass(w); // what is timed is timed alone
+        if (job != JOB_SPEED && job != JOB_SPEEDS) exporter_let_pass(w); // what is timed is timed alone
         k.shared = clock_seconds();
         job_table[job].run(&k);
     }

@@ -112,6 +112,11 @@ struct Workbench {
         SweepPoint points[SWEEP_POINTS];
     } sweep;
     struct {
+        bool looks, stopped;
+        double started, share;
+        SpeedsView view;
+    } speeds;
+    struct {
         bool asked, done, stopped;
         double started, share;
         TuneGoal goal;
@@ -572,10 +577,28 @@ static void advance_tune(Workbench *w) {
     t->difference.kl = (Difference){-0.0021, 0.0003};
 }
 
+// Every cell takes CELL_SECONDS; 32 side by side are no faster than the base.
+#define CELL_SECONDS 0.1
+static void advance_speeds(Workbench *w) {
+    SpeedMap *map = &w->speeds.view.map;
+    if (!w->speeds.looks) return;
+    if (w->speeds.view.turn != w->turn)
+        w->speeds.view = (SpeedsView){.turn = w->turn, .map = speed_map_usual(&w->structure.config)};
+    const int cells = map->batch_count * map->context_count;
+    if (!w->speeds.stopped) w->speeds.share = share_since(w->speeds.started, CELL_SECONDS * cells);
+    const int known = (int)(w->speeds.share * cells);
+    for (int i = 0; i < known; i++) {
+        const double middle = 2.4 - 0.05 * (double)map->batches[i / map->context_count];
+        map->ratio[i / map->context_count][i % map->context_count] = (Spread){middle, middle * 0.95, middle * 1.05};
+    }
+    w->speeds.view.finished = known == cells;
+}
+
 static void advance_studies(Workbench *w) {
     advance_sensitivity(w);
     advance_sweep(w);
     advance_tune(w);
+    advance_speeds(w);
 }
 
 void workbench_look_at_sensitivity(Workbench *w, bool look) {
@@ -608,6 +631,14 @@ bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err)
     sweep_free(&sweep);
     return ok;
 }
+
+void workbench_look_at_speeds(Workbench *w, bool look) {
+    w->speeds.looks = look;
+    w->speeds.stopped = false;
+    w->speeds.started = now = look_at_clock();
+    watch_clock(w, true);
+}
+const SpeedsView *workbench_speeds(const Workbench *w) { return &w->speeds.view; }
 
 void workbench_look_at_sweep(Workbench *w, bool look) { w->sweep.looks = look; }
 const SweepView *workbench_swept(const Workbench *w) { return &w->sweep.view; }
@@ -663,18 +694,25 @@ void workbench_resume_study(Workbench *w, JobKind kind) {
     study_let_go[kind] = true;
     w->sensitivity.stopped = w->sensitivity.stopped && kind != JOB_SENSITIVITY;
     w->sweep.stopped = w->sweep.stopped && kind != JOB_SWEEP;
+    if (kind == JOB_SPEEDS) workbench_look_at_speeds(w, true);
     w->sweep.started = now - w->sweep.share * STUDY_SECONDS;
     watch_clock(w, true);
 }
 
 // False of what is no study.
 static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
-    const bool asked = kind == JOB_SWEEP  ? w->sweep.view.dial_count > 0
-                       : kind == JOB_TUNE ? w->tune.asked && !w->tune.done
-                                          : kind == JOB_SENSITIVITY && w->sensitivity.asked;
-    const bool stopped = kind == JOB_SWEEP ? w->sweep.stopped : kind == JOB_SENSITIVITY && w->sensitivity.stopped;
+    const bool asked = kind == JOB_SWEEP    ? w->sweep.view.dial_count > 0
+                       : kind == JOB_TUNE   ? w->tune.asked && !w->tune.done
+                       : kind == JOB_SPEEDS ? w->speeds.looks
+                                            : kind == JOB_SENSITIVITY && w->sensitivity.asked;
+    const bool stopped = kind == JOB_SWEEP    ? w->sweep.stopped
+                         : kind == JOB_SPEEDS ? w->speeds.stopped
+                                              : kind == JOB_SENSITIVITY && w->sensitivity.stopped;
     if (kind < JOB_STUDIES || kind >= JOB_EXPORT) return false;
-    out->share = kind == JOB_SWEEP ? w->sweep.share : kind == JOB_TUNE ? w->tune.share : w->sensitivity.share;
+    out->share = kind == JOB_SWEEP    ? w->sweep.share
+                 : kind == JOB_TUNE   ? w->tune.share
+                 : kind == JOB_SPEEDS ? w->speeds.share
+                                      : w->sensitivity.share;
     if (!asked || out->share >= 1 || w->fails) return true;
     out->state = stopped ? JOB_STOPPED : has_figures(w) ? JOB_RUNNING : JOB_WAITING;
     out->seconds = out->share * STUDY_SECONDS;
@@ -807,9 +845,9 @@ static void export_job(const Workbench *w, JobView *out) {
 }
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
-    static const char *const names[] = {"weights", "calibrate",   "quantize", "accuracy", "decode",
-                                        "errors",  "speed",       "estimate", "choices",  "sweep",
-                                        "tune",    "sensitivity", "convert"};
+    static const char *const names[] = {"weights", "calibrate", "quantize",    "accuracy", "decode",
+                                        "errors",  "speed",     "estimate",    "choices",  "speeds",
+                                        "sweep",   "tune",      "sensitivity", "convert"};
     static_assert(sizeof names / sizeof *names == JOB_COUNT, "a job has no name");
     *out = (JobView){.kind = kind, .name = names[kind], .state = JOB_DONE, .share = 1, .seconds_left = -1};
     if (kind == JOB_EXPORT) {
@@ -938,6 +976,8 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
         w->sensitivity.stopped = true;
     } else if (kind == JOB_SWEEP) {
         w->sweep.stopped = true;
+    } else if (kind == JOB_SPEEDS) {
+        w->speeds.stopped = true;
     } else if (kind == JOB_TUNE) {
         w->tune.stopped = study_let_go[JOB_TUNE] = true;
     } else {
