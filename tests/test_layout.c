@@ -71,7 +71,7 @@ static void check_convert(const Layout *l, int engines, int loading) {
 }
 
 static void check_trials(const Layout *l) {
-    const TrialsLayout t = layout_trials(l);
+    const TrialsLayout t = layout_trials(l, 0);
     const Rect whole = {2, 1, l->frame.rows - 2, l->frame.cols - 2}, panes[] = {t.table, t.texts, t.plot};
     check_apart(panes, t.plot.rows ? 3 : 2, whole);
     assert_true(t.table.rows >= 6 && t.table.cols >= 78 && (t.text_count == 2 || t.text_count == 3));

@@ -11,6 +11,7 @@
 #include "tui/outliers.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
+#include "tui/trials.h"
 #include "tui/view.h"
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -124,18 +125,22 @@ static const struct {
     {ON_OUTLIERS, outliers_study, 0, "study"},
     {ON_OUTLIERS, outliers_mark, 0, "mark"},
     {ON_OUTLIERS, outliers_enter, 0, "open"},
-    {ON_TRIALS, action_trial_move, -1, "up"},
-    {ON_TRIALS, action_trial_move, 1, "down"},
-    {ON_TRIALS, action_trial_page, -1, "page-up"},
-    {ON_TRIALS, action_trial_page, 1, "page-down"},
-    {ON_TRIALS, action_trial_take, 0, "take"},
-    {ON_TRIALS, action_trial_side, 1, "side-a"},
-    {ON_TRIALS, action_trial_side, 2, "side-b"},
-    {ON_TRIALS, action_trial_difference, 0, "difference"},
-    {ON_TRIALS, action_trial_note, 0, "note"},
-    {ON_TRIALS, action_trial_forget, 0, "forget"},
-    {ON_TRIALS, action_trial_sort, 1, "sort-next"},
-    {ON_TRIALS, action_trial_reverse, 0, "reverse"},
+    {ON_TRIALS, trials_move, -1, "up"},
+    {ON_TRIALS, trials_move, 1, "down"},
+    {ON_TRIALS, trials_page, -1, "page-up"},
+    {ON_TRIALS, trials_page, 1, "page-down"},
+    {ON_TRIALS, trials_take, 0, "take"},
+    {ON_TRIALS, trials_compare_with, 1, "side-a"},
+    {ON_TRIALS, trials_compare_with, 2, "side-b"},
+    {ON_TRIALS, trials_toggle_difference, 0, "difference"},
+    {ON_TRIALS, trials_ask_note, 0, "note"},
+    {ON_TRIALS, trials_drop, 0, "forget"},
+    {ON_TRIALS, trials_sort, 1, "sort-next"},
+    {ON_TRIALS, trials_reverse, 0, "reverse"},
+    {ON_TRIALS, trials_scroll, 1, "columns-right"},
+    {ON_TRIALS, trials_scroll, -1, "columns-left"},
+    {ON_TRIALS, view_length, 1, "longer"},
+    {ON_TRIALS, view_length, -1, "shorter"},
     {ON_SWEEP, sweep_move_across, -1, "left"},
     {ON_SWEEP, sweep_move_across, 1, "right"},
     {ON_SWEEP, sweep_move_up, 1, "up"},

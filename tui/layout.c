@@ -97,10 +97,11 @@ OutliersLayout layout_outliers(const Layout *layout, int lines) {
     return l;
 }
 
-static void split_texts(TrialsLayout *l) {
+// On the whole frame there are three in any case.
+static void split_texts(TrialsLayout *l, bool whole) {
     Rect rest = l->texts;
     l->note = (Rect){rest.row + rest.rows - 1, rest.col, 1, rest.cols};
-    l->text_count = rest.cols >= 90 ? 3 : 2;
+    l->text_count = whole || rest.cols >= 90 ? 3 : 2;
     int col = rest.col;
     for (int i = 0; i < l->text_count; i++) { // one column lies between two
         const int left = rest.col + rest.cols - col, cols = (left - (l->text_count - 1 - i)) / (l->text_count - i);
@@ -109,10 +110,13 @@ static void split_texts(TrialsLayout *l) {
     }
 }
 
-TrialsLayout layout_trials(const Layout *layout) {
+TrialsLayout layout_trials(const Layout *layout, int zoomed) {
     Rect rest = {layout->frame.row + 1, 1, layout->frame.rows - 2, layout->frame.cols - 2};
     TrialsLayout l = {.text_count = 0};
-    if (rest.cols >= 158) {
+    if (zoomed) {
+        Rect *const panes[] = {&l.table, &l.texts, &l.plot};
+        *panes[zoomed - 1] = rest;
+    } else if (rest.cols >= 158) {
         const int left = 82 + (rest.cols - 158) / 2;
         l.texts = (Rect){rest.row, rest.col + left + 1, rest.rows, rest.cols - left - 1};
         l.table = (Rect){rest.row, rest.col, rest.rows, left};
@@ -126,7 +130,7 @@ TrialsLayout layout_trials(const Layout *layout) {
         layout_take(&rest, 1);
         l.texts = rest;
     }
-    split_texts(&l);
+    if (l.texts.rows) split_texts(&l, zoomed != 0);
     return l;
 }
 

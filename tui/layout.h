@@ -63,7 +63,7 @@ Layout layout_zoom(const Layout *layout, Zoom zoom); // the other panes have no 
 // engines: rows of the verdict; loading: lines that say how to load what was written.
 ConvertLayout layout_convert(const Layout *layout, int engines, int loading);
 OutliersLayout layout_outliers(const Layout *layout, int lines); // lines of the map
-TrialsLayout layout_trials(const Layout *layout);
+TrialsLayout layout_trials(const Layout *layout, int zoomed); // 1 the table, 2 the texts, 3 the plot alone; 0: all
 DetailLayout layout_detail(Rect pane, int note_rows);        // at most NOTE_ROWS_MOST
 Rect layout_dial(const Layout *layout, int column, int row); // row: 0 … dial_rows − 1, as shown
 

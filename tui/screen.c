@@ -43,12 +43,12 @@ static void draw_layers_screen(Ui *ui) {
 }
 
 const ScreenInfo screen_table[] = {
-    [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
-    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, NULL},
-    [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, NULL},
-    [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close},
-    [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close},
-    [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close},
+    [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL, 0},
+    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, NULL, 3},
+    [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, trials_leave, 3},
+    [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close, 2},
+    [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close, 0},
+    [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close, 0},
 };
 static_assert(sizeof screen_table / sizeof *screen_table == SCREEN_COUNT, "a screen has no row");
 
@@ -56,6 +56,7 @@ void screen_go(Ui *ui, ScreenKind kind) {
     if (kind == ui->screen) return;
     if (screen_table[ui->screen].close) screen_table[ui->screen].close(ui);
     ui->screen = kind;
+    ui->zoomed = 0;
     view_arrange(ui);
     if (screen_table[kind].open) screen_table[kind].open(ui);
 }

@@ -58,6 +58,8 @@ typedef enum TrialColumn {
     TRIAL_BITS,
     TRIAL_SIZE,
     TRIAL_KL,
+    TRIAL_AGAINST,
+    TRIAL_PPL,
     TRIAL_TOP1,
     TRIAL_SPEED,
     TRIAL_COLUMN_COUNT
@@ -69,6 +71,7 @@ typedef struct TrialsView {
     uint32_t selected; // 0: the present state
     uint32_t noted;    // the one that a note is being written for
     int top;           // the first row that is shown
+    int scrolled;      // columns of figures that are scrolled out at the left
     TrialColumn sort;
     bool reversed;
     int pane;          // what has the keys: 0 the table, 1 … the texts of base, A and B
@@ -215,6 +218,7 @@ struct Ui {
     ColorScheme colors;
     Pane focus;
     Zoom zoom, zoomed_first; // of the Layers screen; the first pane of those that v goes through
+    int zoomed;              // of another screen the pane that has the whole frame, from 1; 0: none
     Texts texts;
     Dial dial;         // the one that ← and → turn
     int dial_first;    // the first row of dials that is shown
