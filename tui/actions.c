@@ -180,6 +180,8 @@ void action_reverse(Ui *ui, int unused) {
 
 void action_move_dial(Ui *ui, int steps) { ui->dial = dials_next(ui->dial, steps); }
 
+void action_move_column(Ui *ui, int columns) { ui->dial = dials_beside(ui->dial, columns); }
+
 void action_turn(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, false); }
 
 void action_turn_coarse(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, true); }

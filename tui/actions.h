@@ -25,6 +25,7 @@ void action_scroll_columns(Ui *ui, int columns);
 void action_row(Ui *ui, int number); // counted from 1
 
 void action_move_dial(Ui *ui, int steps);
+void action_move_column(Ui *ui, int columns);
 void action_turn(Ui *ui, int steps);
 void action_turn_coarse(Ui *ui, int steps);
 void action_edit_dial(Ui *ui, int unused);
@@ -51,7 +52,6 @@ void action_load_named(Ui *ui, const char *path);
 void action_continue(Ui *ui, const char *text); // "": a prompt asks for the beginning that both models continue
 
 void action_screen(Ui *ui, int kind);
-
 
 void action_engine(Ui *ui, int rows);
 void action_finding(Ui *ui, int findings);

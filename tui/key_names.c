@@ -8,6 +8,7 @@
 
 #include "base/array.h"
 #include "tui/actions.h"
+#include "tui/menu.h"
 #include "tui/outliers.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
@@ -98,6 +99,8 @@ static const struct {
     {ON_LAYERS, action_reverse, 0, "reverse"},
     {ON_LAYERS, action_move_dial, 1, "next-dial"},
     {ON_LAYERS, action_move_dial, -1, "previous-dial"},
+    {IN_DIALS, action_move_column, -1, "dials-left"},
+    {IN_DIALS, action_move_column, 1, "dials-right"},
     {IN_DIALS, action_turn, -1, "turn-down"},
     {IN_DIALS, action_turn, 1, "turn-up"},
     {IN_DIALS, action_turn_coarse, -1, "turn-far-down"},
@@ -135,7 +138,7 @@ static const struct {
     {ON_TRIALS, trials_toggle_difference, 0, "difference"},
     {ON_TRIALS, trials_ask_note, 0, "note"},
     {ON_TRIALS, trials_drop, 0, "forget"},
-    {ON_TRIALS, trials_sort, 1, "sort-next"},
+    {ON_TRIALS, menu_open, PROMPT_SORT, "sort-list"},
     {ON_TRIALS, trials_reverse, 0, "reverse"},
     {ON_TRIALS, trials_scroll, 1, "columns-right"},
     {ON_TRIALS, trials_scroll, -1, "columns-left"},
@@ -146,8 +149,8 @@ static const struct {
     {ON_SWEEP, sweep_move_up, 1, "up"},
     {ON_SWEEP, sweep_move_up, -1, "down"},
     {ON_SWEEP, sweep_take, 0, "take"},
-    {ON_SWEEP, sweep_next_dial, 1, "sweep-dial"},
-    {ON_SWEEP, sweep_next_second, 1, "second-dial"},
+    {ON_SWEEP, menu_open, PROMPT_SWEEP, "sweep-dial"},
+    {ON_SWEEP, menu_open, PROMPT_SWEEP_SECOND, "second-dial"},
     {ON_SWEEP, sweep_turn_axis, 0, "axis"},
     {ON_SWEEP, sweep_stop, 0, "stop-study"},
     {ON_SENSITIVITY, sensitivity_move, -1, "up"},

@@ -7,6 +7,7 @@
 #include "tui/handout.h"
 #include "tui/jobs.h"
 #include "tui/key_names.h"
+#include "tui/menu.h"
 #include "tui/outliers.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
@@ -63,6 +64,10 @@ const Binding bindings[] = {
     {KEYS('-'), "-", KEYS_RECIPE, IN_TEXTS, view_length, -1},
     {.help = "how many tokens both models write", WORD_WITH("tokens", "[N]", COMPLETE_NOTHING, view_tokens)},
 
+    {KEYS(KEY_PAGE_UP), "PgUp PgDn", KEYS_DIALS, IN_DIALS, action_move_column, -1,
+     "the column of dials to the left, to the right; also { }", BAR("column", 6)},
+    {KEYS(KEY_PAGE_DOWN), "PgDn", KEYS_DIALS, IN_DIALS, action_move_column, 1},
+
     {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_LAYERS, IN_LAYERS, action_move_row, -1, "the linear above"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_LAYERS, IN_LAYERS, action_move_row, 1, "the linear below"},
     {KEYS(KEY_PAGE_UP, KEY_CONTROL('b')), "PgUp", KEYS_LAYERS, ON_LAYERS, action_move_page, -1, "a page up"},
@@ -95,7 +100,7 @@ const Binding bindings[] = {
     {KEYS(KEY_SHIFT_RIGHT, '>'), "> <", KEYS_LAYERS, IN_LAYERS, action_scroll_columns, 1,
      "the columns to the right, to the left; also Shift-→"},
     {KEYS(KEY_SHIFT_LEFT, '<'), "<", KEYS_LAYERS, IN_LAYERS, action_scroll_columns, -1},
-    {KEYS('s'), "s", KEYS_LAYERS, ON_LAYERS, action_prompt, PROMPT_SORT, "sort by a column, from a list of them",
+    {KEYS('s'), "s", KEYS_LAYERS, ON_LAYERS, menu_open, PROMPT_SORT, "sort by a column, from a list of them",
      BAR("sort", 6)},
     {KEYS('S'), "S", KEYS_LAYERS, ON_LAYERS, action_reverse, 0, "reverse the order"},
     {.help = "sort the layers; again to reverse the order",
@@ -103,6 +108,8 @@ const Binding bindings[] = {
 
     {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_DIALS, IN_DIALS, action_move_dial, -1, "the dial above"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_DIALS, IN_DIALS, action_move_dial, 1, "the dial below"},
+    {KEYS('}'), "{ }", KEYS_DIALS, ON_LAYERS, action_move_column, 1, "the same from any pane"},
+    {KEYS('{'), "{", KEYS_DIALS, ON_LAYERS, action_move_column, -1},
     {KEYS(']'), "[ ]", KEYS_DIALS, ON_LAYERS, action_move_dial, 1, "previous dial, next dial, from any pane"},
     {KEYS('['), "[", KEYS_DIALS, ON_LAYERS, action_move_dial, -1},
     {KEYS(KEY_ARROW_RIGHT, 'l'), "← →", KEYS_DIALS, IN_DIALS, action_turn, 1, "turn the dial down, up; also h l",
@@ -152,7 +159,7 @@ const Binding bindings[] = {
      BAR("measure", 2)},
     {KEYS('M', KEY_BACK_TAB), "M", KEYS_OUTLIERS, ON_OUTLIERS, outliers_turn_measure, -1, "the measure before"},
     {KEYS('s'), "s", KEYS_OUTLIERS, ON_OUTLIERS, outliers_study, 0,
-     "study: quantize each linear alone, for KL alone; estimates come first", BAR("study", 5)},
+     "study: quantize each linear alone, for KL alone; estimates come first", BAR("study KL", 3)},
     {KEYS(' '), "Space", KEYS_OUTLIERS, ON_OUTLIERS, outliers_mark, 0,
      "mark what the cursor is on, all experts of a cell; again to unmark", BAR("mark", 3)},
     {KEYS(KEY_RETURN), "Enter", KEYS_OUTLIERS, ON_OUTLIERS, outliers_enter, 0,
@@ -166,9 +173,9 @@ const Binding bindings[] = {
      "the first point, also Home"},
     {KEYS('G', KEY_TO_END), "G", KEYS_SWEEP, ON_SWEEP, sweep_move_across, SWEEP_POINTS, "the last point, also End"},
     {KEYS(KEY_RETURN), "Enter", KEYS_SWEEP, ON_SWEEP, sweep_take, 0, "set the dials as at this point", BAR("take", 1)},
-    {KEYS('d'), "d", KEYS_SWEEP, ON_SWEEP, sweep_next_dial, 1, "sweep the next dial", BAR("dial", 2)},
-    {KEYS('D'), "D", KEYS_SWEEP, ON_SWEEP, sweep_next_second, 1, "add a second dial, the next one, or none again",
-     BAR("second dial", 3)},
+    {KEYS('d'), "d", KEYS_SWEEP, ON_SWEEP, menu_open, PROMPT_SWEEP, "sweep another dial, from a list", BAR("dial", 2)},
+    {KEYS('D'), "D", KEYS_SWEEP, ON_SWEEP, menu_open, PROMPT_SWEEP_SECOND,
+     "add a second dial, from a list, or none again", BAR("second dial", 3)},
     {KEYS('b'), "b", KEYS_SWEEP, ON_SWEEP, sweep_turn_axis, 0, "the curve over bits per weight, or over the dial",
      BAR("axis", 4)},
     {KEYS('x'), "x", KEYS_SWEEP, ON_SWEEP, sweep_stop, 0, "stop measuring, or go on", BAR("stop", 3)},
@@ -205,10 +212,8 @@ const Binding bindings[] = {
      BAR("sort", 6)},
     {KEYS('x'), "x", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_stop, 0, "stop tuning or measuring, or go on",
      BAR("stop", 3)},
-    {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_TRIALS, ON_TRIALS, trials_move, -1,
-     "the row above; in a text a line up"},
-    {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_TRIALS, ON_TRIALS, trials_move, 1,
-     "the row below; in a text a line down"},
+    {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_TRIALS, ON_TRIALS, trials_move, -1, "the row above; in a text a line up"},
+    {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_TRIALS, ON_TRIALS, trials_move, 1, "the row below; in a text a line down"},
     {KEYS(KEY_PAGE_UP, KEY_CONTROL('b')), "PgUp", KEYS_TRIALS, ON_TRIALS, trials_page, -1, "a page up"},
     {KEYS(KEY_PAGE_DOWN, KEY_CONTROL('f')), "PgDn", KEYS_TRIALS, ON_TRIALS, trials_page, 1, "a page down"},
     {KEYS('>', KEY_SHIFT_RIGHT), "> <", KEYS_TRIALS, ON_TRIALS, trials_scroll, 1,
@@ -217,7 +222,8 @@ const Binding bindings[] = {
     {KEYS('+'), "+ -", KEYS_TRIALS, ON_TRIALS, view_length, 1,
      "texts of twice as many tokens, of half as many; those of both rows go on", BAR("length", 4)},
     {KEYS('-'), "-", KEYS_TRIALS, ON_TRIALS, view_length, -1},
-    {KEYS('r'), "r", KEYS_TRIALS, ON_TRIALS, action_prompt, PROMPT_TEXT, "edit the prompt of all texts", BAR("prompt", 7)},
+    {KEYS('r'), "r", KEYS_TRIALS, ON_TRIALS, action_prompt, PROMPT_TEXT, "edit the prompt of all texts",
+     BAR("prompt", 7)},
     {KEYS('g', KEY_TO_START), "g", KEYS_TRIALS, ON_TRIALS, trials_end, -1, "the first row, the first token"},
     {KEYS('G', KEY_TO_END), "G", KEYS_TRIALS, ON_TRIALS, trials_end, 1, "the last row, the last token"},
     {KEYS(KEY_RETURN), "Enter", KEYS_TRIALS, ON_TRIALS, trials_take, 0, "take the recipe of the row; u undoes it",
@@ -236,7 +242,8 @@ const Binding bindings[] = {
     {KEYS('n'), "n", KEYS_TRIALS, ON_TRIALS, trials_ask_note, 0, "write a note to the row", BAR("note", 5)},
     {KEYS('D', KEY_FORWARD_ERASE), "D", KEYS_TRIALS, ON_TRIALS, trials_drop, 0,
      "forget the row, also Delete; not the present one", BAR("forget", 6)},
-    {KEYS('s'), "s", KEYS_TRIALS, ON_TRIALS, trials_sort, 1, "sort by the next column", BAR("sort", 5)},
+    {KEYS('s'), "s", KEYS_TRIALS, ON_TRIALS, menu_open, PROMPT_SORT, "sort by a column, from a list of them",
+     BAR("sort", 5)},
     {KEYS('S'), "S", KEYS_TRIALS, ON_TRIALS, trials_reverse, 0, "reverse the order"},
     {KEYS('y'), "y", KEYS_RECIPE, EVERYWHERE, handout_copy, 0,
      "copy what the keys are on: the row, among the dials the recipe, the texts, the verdict", BAR("copy", 8),

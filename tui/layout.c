@@ -2,6 +2,12 @@
 
 static int layout_clamp(int value, int least, int most) { return value < least ? least : value > most ? most : value; }
 
+int layout_scroll(int first, int at, int seen, int count) {
+    if (first > at) first = at;
+    if (first < at - seen + 1) first = at - seen + 1;
+    return layout_clamp(first, 0, count > seen ? count - seen : 0);
+}
+
 bool rect_contains(Rect rect, int row, int col) {
     return row >= rect.row && row < rect.row + rect.rows && col >= rect.col && col < rect.col + rect.cols;
 }
@@ -82,10 +88,17 @@ ConvertLayout layout_convert(const Layout *layout, int engines, int loading) {
 }
 
 // The map has three lines beside its own: what it shows, the layers, and what shades mean.
-OutliersLayout layout_outliers(const Layout *layout, int lines) {
+OutliersLayout layout_outliers(const Layout *layout, int lines, int zoomed) {
     Rect rest = {layout->frame.row + 1, 1, layout->frame.rows - 2, layout->frame.cols - 2};
-    OutliersLayout l;
+    OutliersLayout l = {.height = 1};
     const int least = 8, roomy = 12, around = 3;
+    if (zoomed) {
+        Rect *const panes[] = {&l.map, &l.cell, &l.channels};
+        *panes[zoomed - 1] = rest;
+        l.lines = layout_clamp(lines, 1, rest.rows - around);
+        l.height = layout_clamp((rest.rows - around) / l.lines, 1, 2);
+        return l;
+    }
     l.lines = layout_clamp(lines, 1, rest.rows - 1 - least - around);
     l.height = rest.rows >= 2 * l.lines + around + 1 + roomy ? 2 : 1;
     l.map = layout_take(&rest, l.height * l.lines + around);

@@ -152,9 +152,11 @@ static int bar_width(const Ui *ui, const Binding *binding) {
 // Columns of the keys that find room, those of low rank first; shown [binding_count], or NULL.
 static int choose_keys(const Ui *ui, int most_rank, int room, bool *shown) {
     int used = 1;
-    for (int rank = 0; rank <= most_rank; rank++) {
+    for (int order = 0; order < 2 * (most_rank + 1); order++) { // of each rank those of the screen before the others
         for (int i = 0; i < binding_count; i++) {
-            if (!bindings[i].bar || bindings[i].rank != rank || !binding_counts(ui, &bindings[i])) continue;
+            const bool general = bindings[i].where == EVERYWHERE;
+            if (!bindings[i].bar || 2 * bindings[i].rank + general != order || !binding_counts(ui, &bindings[i]))
+                continue;
             const int width = bar_width(ui, &bindings[i]);
             if (used + width > room) continue;
             used += width;
@@ -170,9 +172,11 @@ static int choose_keys(const Ui *ui, int most_rank, int room, bool *shown) {
 static int job_text(const Ui *ui, const JobView *job, int form, char *before, char *after, size_t size) {
     const bool known = job->share >= 0, left = form < 2 && known && job->seconds_left >= 0 && job->seconds > 0.5;
     snprintf(before, size, " %s %s%s", ui_spinner(ui), form < 3 ? job_doing(job->kind) : "", form < 3 ? " " : "");
-    snprintf(after, size, known ? " %.0f %%%s%s " : "", job->share * 100, left ? "  " : "",
-             left ? format_seconds(job->seconds_left).text : "");
-    if (left) snprintf(after + strlen(after) - 1, 7, " left ");
+    *after = '\0';
+    if (left)
+        snprintf(after, size, " %3.0f %%  %s left ", job->share * 100, format_seconds(job->seconds_left).text);
+    else if (known)
+        snprintf(after, size, " %3.0f %% ", job->share * 100);
     return known && form == 0 ? (ui->canvas.cols >= 100 ? 12 : 6) : 0;
 }
 

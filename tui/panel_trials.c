@@ -70,8 +70,7 @@ static void draw_heading(Ui *ui, Rect pane, const TableColumns *c) {
         ui_hit(ui, (Rect){pane.row, c->col[i], 1, c->cols[i]}, HIT_TRIAL_COLUMN, i);
     }
     canvas_fit(&ui->canvas, pane.row, c->words, c->words_cols, MEANING_FAINT, "what changed");
-    if (ui->trials.scrolled)
-        canvas_text(&ui->canvas, pane.row, c->words + c->words_cols, 1, MEANING_ACCENT, "‹");
+    if (ui->trials.scrolled) canvas_text(&ui->canvas, pane.row, c->words + c->words_cols, 1, MEANING_ACCENT, "‹");
     if (c->more) canvas_text(&ui->canvas, pane.row, pane.col + pane.cols - 1, 1, MEANING_ACCENT, "›");
 }
 
@@ -94,11 +93,7 @@ static void draw_against(Ui *ui, int row, const TableColumns *c, const TrialRow 
     const TrialDifference d = trial_difference(a->figures, trial->figures);
     against_text(&d, c->decimals, text, sizeof text);
     const bool same = fabs(d.mean) <= 2 * d.se;
-    draw_figure(ui, row, c, TRIAL_AGAINST,
-                same         ? MEANING_FAINT
-                : d.mean < 0 ? MEANING_BETTER
-                             : MEANING_WORSE,
-                text);
+    draw_figure(ui, row, c, TRIAL_AGAINST, same ? MEANING_FAINT : d.mean < 0 ? MEANING_BETTER : MEANING_WORSE, text);
 }
 
 static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRow *trial) {
@@ -191,10 +186,7 @@ static void draw_table(Ui *ui, Rect pane) {
     trials_order(ui, &order);
     const int at = trials_place(&order, selected);
     int *top = &ui->trials.top;
-    if (*top > at) *top = at;
-    if (*top < at - room + 1) *top = at - room + 1;
-    if (*top > order.count - room) *top = order.count - room;
-    if (*top < 0) *top = 0;
+    *top = layout_scroll(*top, at, room, order.count);
     for (int i = *top; i < order.count && i - *top < room; i++) {
         const Rect line = {pane.row + 1 + i - *top, pane.col, 1, pane.cols};
         const TrialRow *trial = trials_row(trials, order.numbers[i]);

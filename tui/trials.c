@@ -9,14 +9,14 @@
 #include "quant/difference.h"
 
 const TrialColumnInfo trial_column_table[] = {
-    [TRIAL_NUMBER] = {"#", 5, true, "in the order in which they were tried"},
-    [TRIAL_BITS] = {"bits", 6, false, "bits per quantized weight"},
-    [TRIAL_SIZE] = {"size", 9, false, "of the whole model"},
-    [TRIAL_KL] = {"KL", 8, false, "divergence from the base"},
-    [TRIAL_AGAINST] = {"against A", 18, false, "divergence above that of A"},
-    [TRIAL_PPL] = {"ppl", 7, false, "perplexity on the evaluation tokens"},
-    [TRIAL_TOP1] = {"top-1", 8, true, "share of tokens whose first choice stays"},
-    [TRIAL_SPEED] = {"tok/s", 10, true, "times the base's speed"},
+    [TRIAL_NUMBER] = {"#", 5, true, 'n', "in the order in which they were tried"},
+    [TRIAL_BITS] = {"bits", 6, false, 'b', "bits per quantized weight"},
+    [TRIAL_SIZE] = {"size", 9, false, 'z', "of the whole model"},
+    [TRIAL_KL] = {"KL", 8, false, 'k', "divergence from the base"},
+    [TRIAL_AGAINST] = {"against A", 18, false, 'a', "divergence above that of A"},
+    [TRIAL_PPL] = {"ppl", 7, false, 'p', "perplexity on the evaluation tokens"},
+    [TRIAL_TOP1] = {"top-1", 8, true, '1', "share of tokens whose first choice stays"},
+    [TRIAL_SPEED] = {"tok/s", 10, true, 't', "times the base's speed"},
 };
 static_assert(sizeof trial_column_table / sizeof *trial_column_table == TRIAL_COLUMN_COUNT, "a column has no row");
 
@@ -310,12 +310,6 @@ static void say_order(Ui *ui) {
     const TrialColumnInfo *column = &trial_column_table[ui->trials.sort];
     ui_say(ui, "by %s (%s), %s first", column->title, column->help,
            column->falling != ui->trials.reversed ? "largest" : "smallest");
-}
-
-void trials_sort(Ui *ui, int steps) {
-    ui->trials.sort = (TrialColumn)(((int)ui->trials.sort + steps + TRIAL_COLUMN_COUNT) % TRIAL_COLUMN_COUNT);
-    ui->trials.reversed = false;
-    say_order(ui);
 }
 
 void trials_sort_by(Ui *ui, int column) {

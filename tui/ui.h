@@ -39,14 +39,15 @@ typedef enum HitKind {
     HIT_TRIAL_TEXT,
     HIT_COST,
     HIT_POINT,
+    HIT_ITEM,
     HIT_JOB,
     HIT_RULE
 } HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    // linear, column, dial, key, pane, screen, row of engines, costs, jobs or rules, point of a sweep, measure, number
-    // of a trial or one of its texts; of cells the columns of one
+    // item of a menu, linear, column, dial, key, pane, screen, row of engines, costs, jobs or rules, point of a sweep,
+    // measure, number of a trial or one of its texts; of cells the columns of one
     int value;
 } Hit;
 #define HITS_MOST 512
@@ -148,7 +149,9 @@ typedef enum PromptKind {
     PROMPT_FIND,
     PROMPT_FILTER,
     PROMPT_MARK,
-    PROMPT_SORT,
+    PROMPT_SORT, // this and the next two are lists (menu.h)
+    PROMPT_SWEEP,
+    PROMPT_SWEEP_SECOND,
     PROMPT_RULE, // a rule of the recipe, in the list of them
     PROMPT_SAVE,
     PROMPT_LOAD,
@@ -235,6 +238,9 @@ struct Ui {
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
+    struct {
+        int at, top; // the item under the cursor, the first that is seen
+    } menu;
     char suggestions[512]; // completions to choose from; empty: none
     struct {               // what the line that is being edited would do
         char text[512];    // beside it, or when it is wrong above it; empty: nothing to say

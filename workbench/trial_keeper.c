@@ -219,8 +219,8 @@ void trials_update(Workbench *w) {
     const Effect *e = &w->effect;
     if (e->accuracy_finished && e->accuracy_turn == w->turn) record(w);
     if (w->trials.present && e->decode_turn == w->turn && e->quantized.known && e->quantized.finished)
-        trials_add_text(&w->trials, trials_row(&w->trials, w->trials.present)->figures->model, w->prompt,
-                        &e->quantized, w->most_tokens);
+        trials_add_text(&w->trials, trials_row(&w->trials, w->trials.present)->figures->model, w->prompt, &e->quantized,
+                        w->most_tokens);
     take_row_texts(w);
     if (w->trials.present && e->speed_turn == w->turn && e->speed_finished) trials_add_speed(&w->trials, &e->speed);
     hand_over(w);

@@ -68,7 +68,8 @@ char *trials_difference(const Trials *trials, const Recipe *recipe, const ModelS
 const TrialRow *trials_row(const Trials *trials, uint32_t number);            // NULL: there is none
 const TrialRow *trials_of_recipe(const Trials *trials, const Recipe *recipe); // NULL: not measured
 const TrialFigures *trials_of_model(const Trials *trials, uint64_t model);    // NULL: not measured
-// The row of the recipe, or without one a row of the same model: the last present one before others. NULL: there is none.
+// The row of the recipe, or without one a row of the same model: the last present one before others. NULL: there is
+// none.
 const TrialRow *trials_row_for(const Trials *trials, const Recipe *recipe, uint64_t model);
 
 uint64_t trial_recipe_key(const Recipe *recipe);

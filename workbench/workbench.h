@@ -82,7 +82,8 @@ bool workbench_saved(const Workbench *w); // nothing was changed since the last 
 
 void workbench_set_prompt(Workbench *w, const char *prompt); // runs the decode sample again
 const char *workbench_prompt(const Workbench *w);
-void workbench_set_tokens(Workbench *w, size_t most); // of the decode sample; longer texts go on, shorter ones begin anew
+void workbench_set_tokens(Workbench *w,
+                          size_t most); // of the decode sample; longer texts go on, shorter ones begin anew
 size_t workbench_tokens(const Workbench *w);
 
 // ---- effect ----
@@ -128,7 +129,7 @@ void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b); // 0: none
 // texts are now, is written as soon as the figures of the turn are there. Cheap when nothing changed.
 void workbench_look_at_texts(Workbench *w, uint32_t a, uint32_t b);
 bool workbench_writes_text(const Workbench *w, uint32_t number); // it is about to be, or being written
-const char *workbench_trials_unkept(const Workbench *w);             // why they are not kept on disk; NULL: they are
+const char *workbench_trials_unkept(const Workbench *w);         // why they are not kept on disk; NULL: they are
 
 // ---- jobs ----
 

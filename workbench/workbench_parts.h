@@ -56,7 +56,7 @@ typedef struct Findings {
     int why_linear;
     Why why;
     DecodeText base, quantized;
-    RowText row_texts[ROW_TEXTS]; // each of the one that is wanted at this place, or was
+    RowText row_texts[ROW_TEXTS];           // each of the one that is wanted at this place, or was
     uint64_t forecast_turn, forecast_asked; // that the forecast belongs to
     ForecastView forecast;
 } Findings;
@@ -152,9 +152,9 @@ struct Workbench {
         uint64_t turn, plan; // of the last state that was made a row
     } recorded;
     uint64_t row_texts_looked; // a hash of what was looked at last
-    uint32_t made_here;      // the row that was made at this place of the history; 0: none
-    uint64_t trials_handed;  // their changes when they were handed over to be written
-    double trials_handed_at; // and when that was
+    uint32_t made_here;        // the row that was made at this place of the history; 0: none
+    uint64_t trials_handed;    // their changes when they were handed over to be written
+    double trials_handed_at;   // and when that was
     char backend[64];
     uint64_t plans; // counts them
     Verdict verdict;
@@ -180,7 +180,7 @@ struct Workbench {
     size_t most_tokens; // that follow it
     int looked_at;      // linear, or −1
     RowText row_texts[ROW_TEXTS];
-    uint64_t wishes;    // counts everything that was asked for
+    uint64_t wishes; // counts everything that was asked for
     struct {
         uint64_t turn; // whose figures are known from a trial; 0: of none
         bool text, speed;

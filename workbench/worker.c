@@ -73,7 +73,8 @@ static JobState state_after_locked(const Worker *k, JobKind kind) {
     if (!is_newest_locked(k, kind)) return trials_know_locked(k->w, kind) ? JOB_DONE : JOB_WAITING;
     if (kind == JOB_CALIBRATE && !engine_calibrated(k->w->engine)) return JOB_WAITING;
     if (kind == JOB_DECODE && !has_quantized_text(k) && quantize->held) return quantize->state;
-    if (kind == JOB_DECODE && (!has_quantized_text(k) || k->base_prompt != k->prompt_turn || wanted_row_text(k->w) >= 0))
+    if (kind == JOB_DECODE &&
+        (!has_quantized_text(k) || k->base_prompt != k->prompt_turn || wanted_row_text(k->w) >= 0))
         return JOB_WAITING;
     return JOB_DONE;
 }
@@ -428,7 +429,7 @@ static void decode_job(Worker *k) {
     TokenIds prompt = {0};
     if (!job_begin(k, JOB_DECODE)) return;
     bool ok = engine_prompt(k->w->engine, k->prompt, &prompt, &err) &&
-              (wants_quantized_text(k)             ? decode_quantized
+              (wants_quantized_text(k)            ? decode_quantized
                : k->base_prompt != k->prompt_turn ? decode_base
                                                   : decode_row)(k, &prompt, &err);
     token_ids_free(&prompt);

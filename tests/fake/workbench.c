@@ -757,8 +757,8 @@ bool workbench_busy(const Workbench *w) {
     if (w->stopped || w->fails) return false;
     if (studies_go_on(w)) return true;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
-           w->effect.decode_turn != w->turn || !w->effect.quantized.finished ||
-           !is_written(w, w->texts.numbers[0]) || !is_written(w, w->texts.numbers[1]);
+           w->effect.decode_turn != w->turn || !w->effect.quantized.finished || !is_written(w, w->texts.numbers[0]) ||
+           !is_written(w, w->texts.numbers[1]);
 }
 
 int workbench_fd(const Workbench *w) { return w->timer; }
