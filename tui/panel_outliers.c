@@ -323,23 +323,26 @@ static void draw_figures(Ui *ui, Rect line, int linear) {
               value_text(HEAT_WEIGHT_MAX, rows_figure(ui->workbench, linear, COLUMN_WEIGHT_MAX)).text);
 }
 
-// What the errors come to.
-static void draw_error(Ui *ui, Rect line, int linear) {
-    const Effect *effect = workbench_effect(ui->workbench);
+static void pen_kl(const Ui *ui, Pen *pen, int linear) {
     const SensitivityView *study = workbench_sensitivity(ui->workbench);
-    const double db = effect->output_sqnr_db ? effect->output_sqnr_db[linear] : (double)NAN;
-    const bool fresh = effect->sqnr_turn == workbench_turn(ui->workbench);
-    const Style style = fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM;
-    Pen pen = pen_at(&ui->canvas, line);
-    if (isfinite(db)) {
-        pen_text(&pen, MEANING_FAINT, "output errs by ");
-        pen_text(&pen, style, fresh ? "%s" : "(%s)", format_percent(pow(10, -db / 20)).text);
-        pen_text(&pen, MEANING_FAINT, ", %s dB   ", format_decibel(db).text);
-    }
     if (study->turn != workbench_turn(ui->workbench)) return;
     const Sensitivity *s = &study->linears[linear];
-    const double kl = s->alone_known ? s->kl : s->estimate;
-    if (!isnan(kl)) pen_field(&pen, "KL", MEANING_VALUE, s->alone_known ? "%.5f" : "~%.5f", kl);
+    const double kl = s->alone_known ? s->kl : s->estimate, se = s->alone_known ? s->kl_se : s->estimate_se;
+    if (isnan(kl)) return;
+    pen_field(pen, "KL", MEANING_VALUE, s->alone_known ? "%.5f ±%.5f" : "~%.5f ±%.5f", kl, se);
+}
+
+// What the errors come to. What is on the map comes first, since it may be all that finds room.
+static void draw_error(Ui *ui, Rect line, int linear) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const double db = effect->output_sqnr_db ? effect->output_sqnr_db[linear] : (double)NAN;
+    const bool fresh = effect->sqnr_turn == workbench_turn(ui->workbench), kl = ui->outliers.measure == HEAT_KL;
+    Pen pen = pen_at(&ui->canvas, line);
+    if (kl) pen_kl(ui, &pen, linear);
+    if (isfinite(db))
+        pen_field(&pen, "output errs by", fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM,
+                  fresh ? "%s, %s dB" : "(%s, %s dB)", format_percent(pow(10, -db / 20)).text, format_decibel(db).text);
+    if (!kl) pen_kl(ui, &pen, linear);
 }
 
 static void draw_channel(Ui *ui, Rect line, const Why *why, const Decision *decision, Style style) {

@@ -20,7 +20,7 @@
 #define MARK_COLS 5     // "▸AB●◆"
 #define AGAINST_COLS 21 // where there is room: "−0.00694 ±0.00021 ✓" in the place of "−0.0069 ±0.0002 ✓"
 #define AGAINST_DECIMALS 4
-#define WORDS_COLS 18 // at least
+#define WORDS_COLS 15 // at least: on 80 columns each step of scrolling brings a column
 
 // Where columns begin. Figures stand in the order of their importance, and those that find no room are scrolled to.
 typedef struct TableColumns {
@@ -77,9 +77,10 @@ static void draw_heading(Ui *ui, Rect pane, const TableColumns *c) {
 static const char *sign_of(double change, double noise) { return fabs(change) <= noise ? "≈" : change < 0 ? "✓" : "✗"; }
 
 // "−0.0069 ±0.0009 ✓": by positions; "(±0.0021)" by the two standard errors, where positions are not kept.
-static void against_text(const TrialDifference *d, int most, char *out, size_t size) {
+static void against_text(const Canvas *canvas, const TrialDifference *d, int most, char *out, size_t size) {
     const int wished = kl_decimals(d->se), decimals = wished < most ? wished : most;
-    snprintf(out, size, d->paired ? "%s ±%s %s" : "%s (±%s) %s", format_change(d->mean, decimals, "").text,
+    const char *blank = canvas->ascii ? "" : " "; // "±" takes two columns there
+    snprintf(out, size, d->paired ? "%s%s±%s %s" : "%s%s(±%s) %s", format_change(d->mean, decimals, "").text, blank,
              format_fixed(d->se, decimals).text, sign_of(d->mean, 2 * d->se));
 }
 
@@ -91,7 +92,7 @@ static void draw_against(Ui *ui, int row, const TableColumns *c, const TrialRow 
         return;
     }
     const TrialDifference d = trial_difference(a->figures, trial->figures);
-    against_text(&d, c->decimals, text, sizeof text);
+    against_text(&ui->canvas, &d, c->decimals, text, sizeof text);
     const bool same = fabs(d.mean) <= 2 * d.se;
     draw_figure(ui, row, c, TRIAL_AGAINST, same ? MEANING_FAINT : d.mean < 0 ? MEANING_BETTER : MEANING_WORSE, text);
 }
@@ -354,11 +355,11 @@ static void draw_texts(Ui *ui, const TrialsLayout *l) {
 
 // ---- the difference of two recipes --------------------------------------------------------------------------------
 
-static void add_figures(Text *out, const TrialFigures *a, const TrialFigures *b) {
+static void add_figures(const Canvas *canvas, Text *out, const TrialFigures *a, const TrialFigures *b) {
     const TrialDifference kl = trial_difference(a, b);
     const double bytes = (double)b->bytes - (double)a->bytes;
     char text[96];
-    against_text(&kl, 6, text, sizeof text);
+    against_text(canvas, &kl, 6, text, sizeof text);
     text_addf(out, "\nsize %s → %s (%s%s)\n", format_bytes((double)a->bytes).text, format_bytes((double)b->bytes).text,
               bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
     text_addf(out, "bits/weight %.2f → %.2f\n", a->bits_per_weight, b->bits_per_weight);
@@ -376,7 +377,7 @@ static void draw_difference(Ui *ui, Rect pane) {
     else if (!recipe_difference(&a->recipe, &b->recipe, workbench_structure(ui->workbench), "\n", &text) &&
              !text.failed)
         text_addf(&text, "A and B do the same to every linear");
-    if (a && b) add_figures(&text, a->figures, b->figures);
+    if (a && b) add_figures(&ui->canvas, &text, a->figures, b->figures);
     char labels[2][300];
     for (int i = 0; i < 2; i++) side_label(ui, i ? SIDE_B : SIDE_A, labels[i], sizeof *labels);
     const WrapPiece pieces[] = {
@@ -440,7 +441,7 @@ static void draw_plot(Ui *ui, Rect pane) {
     free(values);
     free(layers);
     canvas_fit(&ui->canvas, pane.row + pane.rows - 1, pane.col + 1, pane.cols - 2, MEANING_FAINT,
-               "● now  ◆ none has both fewer bits and less KL  ○ others; with the standard error of KL");
+               "● now  ◆ no row has fewer bits and less KL  ○ others; standard error of KL");
 }
 
 // ---- the screen ---------------------------------------------------------------------------------------------------
