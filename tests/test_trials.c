@@ -424,6 +424,47 @@ static void what_a_held_dial_passes_is_no_row(void **state) {
     workbench_close(w);
 }
 
+static const DecodeText *text_of_row(Workbench *w, uint32_t number) {
+    return &trials_row(workbench_trials(w), number)->figures->text;
+}
+
+static bool row_1_has_eight(Workbench *w) {
+    workbench_look_at_texts(w, 1, 2); // as the screen does each time
+    return text_of_row(w, 1)->finished && text_of_row(w, 1)->count == 8 && text_of_row(w, 2)->count == 8;
+}
+
+static bool row_1_says_other(Workbench *w) {
+    workbench_look_at_texts(w, 1, 0);
+    return strcmp(trials_row(workbench_trials(w), 1)->figures->prompt, "The sun") == 0 && text_of_row(w, 1)->finished;
+}
+
+// Rows that are not the present one write on by their own plans, and after a new prompt; the turn's figures stay.
+static void texts_of_rows_that_are_looked_at_go_on(void **state) {
+    (void)state;
+    Workbench *w = opened_with(true);
+    wait_until(w, has_text);
+    set(w, DIAL_BITS, 2);
+    wait_until(w, has_text);
+    char *first = strdup(text_of_row(w, 1)->text);
+    assert_int_equal(workbench_trials(w)->present, 2);
+    assert_int_equal(text_of_row(w, 1)->count, 4);
+    workbench_set_tokens(w, 8);
+    assert_int_equal(text_of_row(w, 1)->count, 4); // what was there stays until there is more
+    assert_true(workbench_effect(w)->base.known && !workbench_effect(w)->base.finished);
+    wait_until(w, row_1_has_eight);
+    assert_memory_equal(text_of_row(w, 1)->text, first, strlen(first)); // by the plan of that row
+    assert_false(workbench_writes_text(w, 1));
+    assert_string_not_equal(text_of_row(w, 1)->text, text_of_row(w, 2)->text);
+    workbench_set_prompt(w, "The sun");
+    wait_until(w, row_1_says_other);
+    const Effect *e = workbench_effect(w);
+    assert_true(e->accuracy_turn == workbench_turn(w) && e->accuracy_finished); // the turn is as it was
+    set(w, DIAL_BITS, 4);
+    assert_true(e->decode_turn == workbench_turn(w)); // it is known after this prompt, too
+    free(first);
+    workbench_close(w);
+}
+
 static void a_new_start_knows_what_was_tried(void **state) {
     (void)state;
     Workbench *w = opened();
@@ -509,6 +550,7 @@ int main(void) {
         OF_ROWS(rows_of_this_session_are_numbered_behind_them),
         OF_ROWS(nothing_is_taken_from_what_is_damaged),
         OF_WORKBENCH(a_turn_that_is_known_has_its_figures_at_once),
+        OF_WORKBENCH(texts_of_rows_that_are_looked_at_go_on),
         OF_WORKBENCH(what_a_held_dial_passes_is_no_row),
         OF_WORKBENCH(a_new_start_knows_what_was_tried),
         OF_WORKBENCH(damaged_rows_are_left_out),
