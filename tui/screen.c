@@ -23,14 +23,17 @@
 static void draw_too_small(Ui *ui) {
     Canvas *canvas = &ui->canvas;
     char needed[64], here[64];
-    snprintf(needed, sizeof needed, "quantdial needs %d × %d", LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
-    snprintf(here, sizeof here, "this terminal has %d × %d", canvas->cols, canvas->rows);
+    const bool narrow = canvas->cols < 30;
+    snprintf(needed, sizeof needed, "%sneeds %d × %d", narrow ? "" : "quantdial ", LAYOUT_LEAST_COLS,
+             LAYOUT_LEAST_ROWS);
+    snprintf(here, sizeof here, "%s %d × %d", narrow ? "here:" : "this terminal has", canvas->cols, canvas->rows);
     const int row = canvas->rows / 2 - (canvas->rows > 2 ? 1 : 0);
     const int left = (canvas->cols - canvas_width(canvas, needed)) / 2,
               below = (canvas->cols - canvas_width(canvas, here)) / 2;
     canvas_fit(canvas, row, left > 0 ? left : 0, canvas->cols, MEANING_ACCENT, needed);
     canvas_fit(canvas, row + 1, below > 0 ? below : 0, canvas->cols, MEANING_FAINT, here);
-    canvas_fit(canvas, row + 3, below > 0 ? below : 0, canvas->cols, MEANING_FAINT, "make it larger, or q to quit");
+    canvas_fit(canvas, row + 3, below > 0 ? below : 0, canvas->cols, MEANING_FAINT,
+               narrow ? "q quits" : "make it larger, or q to quit");
 }
 
 static void draw_layers_screen(Ui *ui) {
