@@ -82,8 +82,8 @@ bool workbench_saved(const Workbench *w); // nothing was changed since the last 
 
 void workbench_set_prompt(Workbench *w, const char *prompt); // runs the decode sample again
 const char *workbench_prompt(const Workbench *w);
-void workbench_set_tokens(Workbench *w,
-                          size_t most); // of the decode sample; longer texts go on, shorter ones begin anew
+// Of the decode sample: it goes on when it may be longer, and begins anew when it is to be shorter.
+void workbench_set_tokens(Workbench *w, size_t most);
 size_t workbench_tokens(const Workbench *w);
 
 // ---- effect ----
