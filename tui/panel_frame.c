@@ -180,12 +180,14 @@ static int job_text(const Ui *ui, const JobView *job, int form, char *before, ch
     return known && form == 0 ? (ui->canvas.cols >= 100 ? 12 : 6) : 0;
 }
 
-// Against the right end, as long as the keys that count leave room for; returns the columns used.
+// Against the right end, as long as the message or the keys that count leave room for; returns the columns used.
 static int draw_job(Ui *ui, Rect line) {
     JobView job;
     char before[96], after[96];
     if (!running_job(ui, &job)) return 0;
-    const int room = line.cols - 1 - choose_keys(ui, RANK_COUNTS, line.cols, NULL);
+    const int others = *ui->message.text ? canvas_width(&ui->canvas, ui->message.text) + 2
+                                         : choose_keys(ui, RANK_COUNTS, line.cols, NULL),
+              room = line.cols - 1 - others;
     int form = 0, bar, width;
     do {
         bar = job_text(ui, &job, form, before, after, sizeof before);

@@ -343,7 +343,7 @@ static void draw_note(Ui *ui, Rect line) {
 
 static void draw_texts(Ui *ui, const TrialsLayout *l) {
     panel_title(ui, l->texts, "Texts after the same prompt", PANE_COUNT);
-    for (int i = 0; i < l->text_count; i++) {
+    for (int i = 0; i < l->text_count && i < SIDE_COUNT; i++) {
         draw_text(ui, l->text[i], trials_text_shown(ui, i));
         if (i) {
             const Rect edge = {l->text[i].row, l->text[i].col - 1, l->text[i].rows, 1};
