@@ -287,6 +287,24 @@ static void a_turn_without_effect_is_no_row(void **state) {
     quit(s);
 }
 
+static bool bottom_has_keys_and_job(Screen *s, const void *unused) {
+    (void)unused;
+    char *bottom = screen_row(s, 23);
+    const bool has = bottom && strstr(bottom, "Enter take  a A  b B  d difference  Tab texts") &&
+                     strstr(bottom, "q back") && strstr(bottom, " % ");
+    free(bottom);
+    return has;
+}
+
+static void a_job_takes_no_room_from_the_keys(void **state) {
+    (void)state;
+    Screen *s = start_with(24, 80, NULL, NULL); // at the pace of people
+    settle(s);
+    key(s, "3:set weight-bits 2\r");
+    if (!screen_wait(s, bottom_has_keys_and_job, NULL)) fail_with_screen(s, "keys beside a job");
+    quit(s);
+}
+
 static void a_large_terminal_has_a_plot(void **state) {
     (void)state;
     Screen *s = start_with_rows(60, 200, NULL);
@@ -317,6 +335,7 @@ int main(int argc, char **argv) {
         IN_HOME(small_terminals_show_one_pane_at_a_time),
         IN_HOME(texts_go_on_when_more_tokens_are_asked_for),
         IN_HOME(a_turn_without_effect_is_no_row),
+        IN_HOME(a_job_takes_no_room_from_the_keys),
         IN_HOME(a_large_terminal_has_a_plot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -248,7 +248,7 @@ static void draw_message(Ui *ui, Rect line) {
 static int draw_zoom(Ui *ui, Rect line) {
     char text[96];
     if (!(ui->screen == SCREEN_LAYERS ? ui->zoom != ZOOM_NONE : ui->zoomed)) return 0;
-    snprintf(text, sizeof text, " %s next pane  %s all panes ", action_keys(&ui->settings, "view"),
+    snprintf(text, sizeof text, " %s next pane  %s all ", action_keys(&ui->settings, "view"),
              action_keys(&ui->settings, "back"));
     const int width = canvas_width(&ui->canvas, text);
     canvas_right(&ui->canvas, line.row, line.col, line.cols, MEANING_FOCUS, text);

@@ -58,7 +58,7 @@ const TrialRow *trials_row_for(const Trials *trials, const Recipe *recipe, uint6
     const TrialRow *row = trials_of_recipe(trials, recipe), *before = trials_row(trials, trials->before);
     if (row) return row;
     if (before && before->figures->model == model) return before;
-    for (size_t i = 0; i < trials->count; i++)
+    for (size_t i = 0; trials->rows && i < trials->count; i++)
         if (trials->rows[i].figures->model == model) return &trials->rows[i];
     return NULL;
 }
