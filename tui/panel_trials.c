@@ -249,12 +249,13 @@ static TextPieces pieces_of(Ui *ui, const TrialText *side, size_t parts_at, bool
 static void side_label(const Ui *ui, TrialSide side, char *out, size_t size) {
     const TrialRow *row = trials_compared(ui, side);
     const bool present = side == SIDE_B && !trials_row(workbench_trials(ui->workbench), ui->trials.b);
+    const char *name = side == SIDE_A ? "A" : "B";
     if (side == SIDE_BASE)
         snprintf(out, size, "base");
     else if (row)
-        snprintf(out, size, "%s  %u: %s", side_names[side], row->number, *row->note ? row->note : row->what);
+        snprintf(out, size, "%s  %u: %s", name, row->number, *row->note ? row->note : row->what);
     else
-        snprintf(out, size, "%s  %s", side_names[side], present ? "now, not measured yet" : "none yet");
+        snprintf(out, size, "%s  %s", name, present ? "now, not measured yet" : "none yet");
 }
 
 static void draw_text(Ui *ui, Rect rect, TrialSide side) {
