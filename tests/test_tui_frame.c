@@ -137,7 +137,7 @@ static void every_pane_has_the_whole_frame_in_turn(void **state) {
     expect(s, "─ Effect on mixed");
     key(s, ESCAPE);
     expect(s, "─ Dials ↓");
-    key(s, "v\033[17~"); // other screens are never zoomed
+    key(s, "v\033[17~"); // another screen begins with all of its panes
     expect(s, "by the recipe as it is now");
     assert_false(screen_has(s, "v next pane"));
     key(s, "q");

@@ -423,7 +423,7 @@ static void every_size_draws(void **state) {
             press(&ui, 'n');
             press(&ui, 'm');
             if (!ui.layout.fits) continue;
-            const OutliersLayout l = layout_outliers(&ui.layout, ui.outliers.heat.map.line_count);
+            const OutliersLayout l = layout_outliers(&ui.layout, ui.outliers.heat.map.line_count, 0);
             assert_true(l.map.row + l.map.rows < l.cell.row && l.cell.rows >= 8 && l.lines >= 1);
             assert_true(l.cell.col + l.cell.cols < l.channels.col && l.channels.cols > 20);
             assert_int_equal(l.channels.col + l.channels.cols, cols - 1);

@@ -82,7 +82,8 @@ bool workbench_saved(const Workbench *w); // nothing was changed since the last 
 
 void workbench_set_prompt(Workbench *w, const char *prompt); // runs the decode sample again
 const char *workbench_prompt(const Workbench *w);
-void workbench_set_tokens(Workbench *w, size_t most); // of the decode sample; runs it again
+// Of the decode sample: it goes on when it may be longer, and begins anew when it is to be shorter.
+void workbench_set_tokens(Workbench *w, size_t most);
 size_t workbench_tokens(const Workbench *w);
 
 // ---- effect ----
@@ -124,7 +125,11 @@ const Trials *workbench_trials(const Workbench *w);
 void workbench_forget_trial(Workbench *w, uint32_t number); // not the present one
 bool workbench_note_trial(Workbench *w, uint32_t number, const char *note, Error *err);
 void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b); // 0: none
-const char *workbench_trials_unkept(const Workbench *w);             // why they are not kept on disk; NULL: they are
+// Rows whose texts are looked at; 0: none. What of them was not written after the prompt as it is, or is shorter than
+// texts are now, is written as soon as the figures of the turn are there. Cheap when nothing changed.
+void workbench_look_at_texts(Workbench *w, uint32_t a, uint32_t b);
+bool workbench_writes_text(const Workbench *w, uint32_t number); // it is about to be, or being written
+const char *workbench_trials_unkept(const Workbench *w);         // why they are not kept on disk; NULL: they are
 
 // ---- jobs ----
 

@@ -29,6 +29,16 @@ typedef struct Job {
     char message[1024];    // under lock
 } Job;
 
+// The text of a row of the trials that is looked at.
+#define ROW_TEXTS 2
+typedef struct RowText {
+    bool wanted;
+    uint64_t model, prompt_turn; // prompt_turn, asked and text: of what was written
+    size_t asked;
+    Plan plan; // of what is wanted
+    DecodeText text;
+} RowText;
+
 // What the worker has found, handed over under the lock; workbench_update copies it to the screen's side.
 typedef struct Findings {
     bool weights;            // measured, and the screen has not planned by them
@@ -46,6 +56,7 @@ typedef struct Findings {
     int why_linear;
     Why why;
     DecodeText base, quantized;
+    RowText row_texts[ROW_TEXTS];           // each of the one that is wanted at this place, or was
     uint64_t forecast_turn, forecast_asked; // that the forecast belongs to
     ForecastView forecast;
 } Findings;
@@ -144,9 +155,10 @@ struct Workbench {
     struct {
         uint64_t turn, plan; // of the last state that was made a row
     } recorded;
-    uint32_t made_here;      // the row that was made at this place of the history; 0: none
-    uint64_t trials_handed;  // their changes when they were handed over to be written
-    double trials_handed_at; // and when that was
+    uint64_t row_texts_looked; // a hash of what was looked at last
+    uint32_t made_here;        // the row that was made at this place of the history; 0: none
+    uint64_t trials_handed;    // their changes when they were handed over to be written
+    double trials_handed_at;   // and when that was
     char backend[64];
     uint64_t plans; // counts them
     Verdict verdict;
@@ -171,7 +183,8 @@ struct Workbench {
     char *prompt;
     size_t most_tokens; // that follow it
     int looked_at;      // linear, or −1
-    uint64_t wishes;    // counts everything that was asked for
+    RowText row_texts[ROW_TEXTS];
+    uint64_t wishes; // counts everything that was asked for
     struct {
         uint64_t turn; // whose figures are known from a trial; 0: of none
         bool text, speed;

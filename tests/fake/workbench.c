@@ -75,6 +75,10 @@ struct Workbench {
     Trials trials;
     char *prompt;
     size_t most_tokens;
+    struct {
+        uint32_t numbers[2];
+        double since;
+    } texts; // of rows that are looked at
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
     int timer;
@@ -435,6 +439,25 @@ static void tell(DecodeText *d, const char *text, size_t tokens, double share) {
     text_free(&whole);
 }
 
+static const char *text_by(double bits) { return bits < 4 ? coarse_text : quantized_text; }
+
+static bool is_written(const Workbench *w, uint32_t number) {
+    const TrialRow *row = trials_row(&w->trials, number);
+    return !row || number == w->trials.present || trial_text_is_whole(row->figures, w->prompt, w->most_tokens);
+}
+
+static void write_texts(Workbench *w) {
+    for (int i = 0; i < 2; i++) {
+        if (is_written(w, w->texts.numbers[i])) continue;
+        const TrialFigures *f = trials_row(&w->trials, w->texts.numbers[i])->figures;
+        DecodeText text = {0};
+        tell(&text, text_by(f->bits_per_weight), w->most_tokens,
+             share_since(fmax(w->texts.since, w->prompted), DECODE_SECONDS));
+        trials_add_text(&w->trials, f->model, w->prompt, &text, w->most_tokens);
+        decode_text_free(&text);
+    }
+}
+
 static void record(Workbench *w) {
     const Effect *e = &w->effect;
     if (!e->accuracy_finished || e->accuracy_turn != w->turn) return;
@@ -445,7 +468,8 @@ static void record(Workbench *w) {
                               .by_position = e->by_position,
                               .positions = e->positions};
     trials_record(&w->trials, &state, &w->structure);
-    if (e->decode_turn == w->turn && e->quantized.finished) trials_add_text(&w->trials, w->prompt, &e->quantized);
+    if (e->decode_turn == w->turn && e->quantized.finished)
+        trials_add_text(&w->trials, state.model, w->prompt, &e->quantized, w->most_tokens);
     if (e->speed_turn == w->turn && e->speed_finished) trials_add_speed(&w->trials, &e->speed);
 }
 
@@ -751,12 +775,13 @@ bool workbench_update(Workbench *w) {
     tell(&w->effect.base, base_text, w->most_tokens, share_since(w->prompted, DECODE_SECONDS));
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && now > start) {
-        tell(&w->effect.quantized, w->plan.bits_per_weight < 4 ? coarse_text : quantized_text, w->most_tokens,
+        tell(&w->effect.quantized, text_by(w->plan.bits_per_weight), w->most_tokens,
              share_since(start, DECODE_SECONDS));
         w->effect.decode_turn = w->turn;
         invent_speed(w);
     }
     record(w);
+    write_texts(w);
     if (!workbench_busy(w)) watch_clock(w, false);
     return true;
 }
@@ -770,7 +795,8 @@ bool workbench_busy(const Workbench *w) {
     if (w->stopped || w->fails) return false;
     if (studies_go_on(w)) return true;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
-           w->effect.decode_turn != w->turn || !w->effect.quantized.finished;
+           w->effect.decode_turn != w->turn || !w->effect.quantized.finished || !is_written(w, w->texts.numbers[0]) ||
+           !is_written(w, w->texts.numbers[1]);
 }
 
 int workbench_fd(const Workbench *w) { return w->timer; }
@@ -823,6 +849,13 @@ bool workbench_note_trial(Workbench *w, uint32_t number, const char *note, Error
     return trials_note(&w->trials, number, note, err);
 }
 void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b) { trials_compare(&w->trials, a, b); }
+void workbench_look_at_texts(Workbench *w, uint32_t a, uint32_t b) {
+    if (w->texts.numbers[0] != a || w->texts.numbers[1] != b) w->texts.since = now;
+    w->texts.numbers[0] = a;
+    w->texts.numbers[1] = b;
+    if (!is_written(w, a) || !is_written(w, b)) watch_clock(w, true);
+}
+bool workbench_writes_text(const Workbench *w, uint32_t number) { return !is_written(w, number); }
 const char *workbench_trials_unkept(const Workbench *w) { return (void)w, NULL; }
 
 void workbench_look(Workbench *w, int linear) { w->looked_at = w->effect.why_linear = linear; }
