@@ -154,7 +154,7 @@ bool recipe_ignore_set(Recipe *recipe, const LinearSet *set, bool ignore, Error 
     return ok;
 }
 
-// ---- settings ----
+// ---- what the rules come to ----
 
 bool recipe_settings(const Recipe *recipe, const NameTable *names, double (*settings)[DIAL_COUNT], Error *err) {
     const size_t total = (size_t)names->structure->linear_count;
@@ -167,6 +167,32 @@ bool recipe_settings(const Recipe *recipe, const NameTable *names, double (*sett
         for (int dial = 0; dial < DIAL_COUNT; dial++) {
             for (int i = 0; override->set[dial] && i < count; i++) settings[matched[i]][dial] = override->value[dial];
         }
+    }
+    free(matched);
+    return true;
+}
+
+static bool sets_weights(const Override *override) {
+    for (int i = 0; i < DIAL_COUNT; i++) {
+        if (override->set[i] && dial_table[i].section && strcmp(dial_table[i].section, "weights") == 0) return true;
+    }
+    return false;
+}
+
+bool recipe_left_alone(const Recipe *recipe, const NameTable *names, bool *left, Error *err) {
+    const ModelStructure *structure = names->structure;
+    int *matched = array_new((size_t)structure->linear_count, sizeof *matched);
+    if (!matched) return error_memory(err, "the settings");
+    for (int i = 0; i < structure->linear_count; i++) left[i] = !structure->linears[i].quantizable;
+    for (int o = 0; o < recipe->override_count; o++) {
+        const char *match = recipe->overrides[o].match;
+        const int count = sets_weights(&recipe->overrides[o]) ? name_table_match(names, match, matched) : 0;
+        for (int i = 0; i < count; i++)
+            if (strcmp(match, structure->linears[matched[i]].name) == 0) left[matched[i]] = false;
+    }
+    for (int r = 0; r < recipe->ignore_count; r++) {
+        const int count = name_table_match(names, recipe->ignore[r], matched);
+        for (int i = 0; i < count; i++) left[matched[i]] = true;
     }
     free(matched);
     return true;
