@@ -57,24 +57,6 @@ static void scratch_free(Scratch *s) {
 
 // ---- overrides ----
 
-static bool sets_nothing(const Override *override) {
-    for (int i = 0; i < DIAL_COUNT; i++) {
-        if (override->set[i]) return false;
-    }
-    return true;
-}
-
-static void drop_empty(Recipe *recipe) {
-    int kept = 0;
-    for (int i = 0; i < recipe->override_count; i++) {
-        if (sets_nothing(&recipe->overrides[i]))
-            free(recipe->overrides[i].match);
-        else
-            recipe->overrides[kept++] = recipe->overrides[i];
-    }
-    recipe->override_count = kept;
-}
-
 // Rules that say of the rest what rule `at` says of a dial, in its place; returns how many, −1 when memory is short.
 static int split(Recipe *recipe, int at, Dial dial, const Globs *rest, Error *err) {
     const int first = recipe->override_count;
@@ -123,7 +105,7 @@ bool recipe_override_set(Recipe *recipe, const LinearSet *set, Dial dial, const 
     bool ok = take_dial(recipe, set, dial, !value, err);
     for (size_t i = 0; ok && value && i < set->globs.count; i++)
         ok = recipe_override(recipe, set->globs.texts[i], dial, value, err);
-    drop_empty(recipe);
+    recipe_drop_empty(recipe);
     return ok;
 }
 
