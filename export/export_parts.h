@@ -246,11 +246,11 @@ bool verify_files(const Export *x, const char *path, uint64_t *bytes, Progress *
 #define PART_JOURNALS "quantdial-export.part-*"
 
 struct Journal {
-    char *path;       // FOLDER/quantdial-export.json; that of a part: FOLDER/quantdial-export.part-2-of-4.json
-    FileState *files; // [x->file_count]
-    int first, end;   // files that it is about: all, or those of a part
-    bool complete;
-    int lock;                      // the folder, so that one program writes there, or several parts; −1 none
+    char *path;              // FOLDER/quantdial-export.json; that of a part: FOLDER/quantdial-export.part-2-of-4.json
+    FileState *files;        // [x->file_count]
+    int first, end;          // files that it is about: all, or those of a part
+    bool complete, occupied; // occupied: refused for what the folder holds
+    int lock;                // the folder, so that one program writes there, or several parts; −1 none
     uint64_t source, plan, layout; // hashes of what the work is
 };
 
@@ -310,7 +310,8 @@ bool place_check(const Export *x, const char *shown, Error *err);
 typedef struct SingleFile {
     ExportOptions options; // with the folder that the file is made in
     const char *path;
-    char *folder; // NULL: a folder is meant
+    char *folder;  // NULL: a folder is meant
+    bool occupied; // refused for the file that is there
 } SingleFile;
 
 // Refuses a file of the model itself. Free with single_file_free in any case.
@@ -318,7 +319,7 @@ bool single_file_begin(const Checkpoint *source, const ExportOptions *options, c
                        Error *err);
 // Whether the file is there already, as this work would write it: its head says from what and by which plan it was
 // made. Another file is refused, unless the options say overwrite.
-bool single_file_is_whole(const SingleFile *file, const Export *x, bool *whole, Error *err);
+bool single_file_is_whole(SingleFile *file, const Export *x, bool *whole, Error *err);
 bool single_file_end(SingleFile *file, const char *name, Error *err); // moves it to its place
 void single_file_free(SingleFile *file);                              // in any case
 

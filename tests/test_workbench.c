@@ -581,7 +581,7 @@ static void what_an_export_needs_is_estimated(void **state) {
     ForecastView view = estimated(w);
     if (view.refused) fail_msg("%s", view.message);
     const uint64_t four = view.forecast.bytes;
-    assert_true(four > 0 && view.forecast.left == four && view.room > 0);
+    assert_true(four > 0 && view.forecast.left == four && view.forecast.room > 0);
     set(w, -1, DIAL_BITS, 8);
     assert_false(is_estimated(w)); // it was that of 4 bits
     assert_true(estimated(w).forecast.bytes > four);
@@ -592,11 +592,11 @@ static void what_an_export_needs_is_estimated(void **state) {
     workbench_look_at_export(w, EXPORT_COMPRESSED_TENSORS, out);
     workbench_look_at_export(w, EXPORT_COMPRESSED_TENSORS, made);
     view = estimated(w);
-    assert_true(view.refused && view.replaces);
+    assert_true(view.refused && view.forecast.occupied);
     assert_non_null(strstr(view.message, "is not empty"));
     assert_true(workbench_export(w, EXPORT_COMPRESSED_TENSORS, made, false, &err));
     wait_until(w, export_ended);
-    assert_true(viewed(w).job.state == JOB_FAILED && viewed(w).replaces);
+    assert_true(viewed(w).job.state == JOB_FAILED && viewed(w).result.occupied);
     assert_non_null(strstr(viewed(w).job.message, "is not empty"));
     assert_true(workbench_export(w, EXPORT_COMPRESSED_TENSORS, made, true, &err));
     wait_until(w, export_ended);
