@@ -97,7 +97,7 @@ static bool has_settled(Workbench *w) {
 // After a thousand tokens there is a plan, and figures of it; more tokens make better ones.
 static void ranges_are_provisional_first_and_settle(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Workbench *w = opened_for_long(NULL);
     wait_until(w, has_provisional_figure);
     assert_int_equal(workbench_calibration_tokens(w), 1024);
@@ -116,7 +116,7 @@ static bool has_input(Workbench *w) { return calibrated(w); }
 // It still comes, between other jobs, because inputs are shown; and it changes nothing about the figures.
 static void weights_alone_do_not_wait_for_calibration(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     char *made = folder_temporary(), *path = path_join(made, "recipe.json");
     Recipe recipe;
     Error err = {0};
@@ -636,7 +636,7 @@ static bool export_writes(Workbench *w) { return viewed(w).done > 0 || export_en
 // Figures and export share the cores: both come to an end. The model card has the accuracy that came on the way.
 static void figures_and_an_export_do_not_starve_each_other(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     char *made = folder_temporary(), *out = path_join(made, "out"), *card = path_join(out, "README.md"), *text;
     size_t size;
     Error err = {0};
