@@ -200,10 +200,7 @@ size_t piece_bytes(const Unit *unit, size_t first, size_t rows);
 uint64_t piece_memory(const Unit *unit); // to make one, codes and bytes
 bool piece_make(const UnitWork *work, size_t first, size_t rows, char *room, Error *err);
 
-// For put: row `row` of a piece of numbers as floats [columns], divided as it has to be; and the whole piece as it is.
-void piece_floats(const Export *x, const Unit *unit, const Piece *piece, size_t row, float *out);
-void piece_copy(const Unit *unit, const Piece *piece, void *out);
-// All of them, as a checkpoint in safetensors files has them.
+// For put: a piece of numbers as a checkpoint in safetensors files has them, divided as it has to be.
 void piece_numbers(const Export *x, const Unit *unit, const Piece *piece);
 
 // ---- packing.c ----
@@ -278,8 +275,6 @@ bool journal_remove_config(const char *folder, Error *err);
 
 // ---- parts.c ----
 
-// The files of a part, as even as whole files allow.
-void part_files(int part, int parts, int file_count, int *first, int *end);
 bool parts_check(const ExportOptions *options, const FormatRow *format, Error *err); // what does not go together
 char *part_path(const char *folder, int part, int parts);                            // of its journal; NULL: memory
 bool parts_are_there(const char *folder);                                            // any
