@@ -175,6 +175,7 @@ static void a_failed_quantization_fails_what_is_behind_it(void **state) {
 
 static void a_turn_changes_the_plan_at_once_and_the_accuracy_soon(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     wait_until(w, has_accuracy);
     double coarse_bits = workbench_plan(w)->bits_per_weight, kl4 = workbench_effect(w)->accuracy.kl_mean;
@@ -191,6 +192,7 @@ static void a_turn_changes_the_plan_at_once_and_the_accuracy_soon(void **state) 
 // Quorum has no part in the rule noise: nothing is measured again.
 static void a_change_that_makes_the_same_model_keeps_all_figures(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     wait_until(w, has_everything);
     wait_until(w, is_idle);
@@ -256,6 +258,7 @@ static double mean_of(const float *values, size_t n) {
 // Those of the accuracy that is shown, for comparing one turn with another.
 static void positions_are_those_of_the_accuracy(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     wait_until(w, has_accuracy);
     const Effect *e = workbench_effect(w);
@@ -305,6 +308,7 @@ static void of_many_turns_the_newest_wins(void **state) {
 
 static void the_same_recipe_gives_the_same_figures_however_it_was_reached(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     wait_until(w, has_accuracy);
     Accuracy first = workbench_effect(w)->accuracy;
@@ -408,6 +412,7 @@ static bool new_prompt_is_there(Workbench *w) {
 // Whatever is just ending does not depend on the prompt: it must not wait for ever to be done again.
 static void a_prompt_that_meets_the_end_of_a_job_leaves_nothing_waiting(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     for (int i = 0; i < (slow_checks() ? 4 : 1); i++) {
         set(w, -1, DIAL_BITS, i % 2 ? 4 : 8);
