@@ -20,15 +20,11 @@
 #include "tests/support/in_folder.h"
 #include "tests/support/program.h"
 #include "tests/support/small_sample.h"
+#include "tests/support/texts.h"
 
-#define RUN(...) program_run((const char *const[]){__VA_ARGS__, NULL}, NULL, NULL)
 #define QUICK "--quiet", "--calibration-tokens", "512"
 // Timing lasts a while, whatever it runs on: one thread of two takes half the work.
 #define TIMED QUICK, "--threads", "1"
-
-static void assert_contains(const char *text, const char *part) {
-    if (!strstr(text, part)) fail_msg("\"%s\" is missing in: %s", part, text);
-}
 
 // ---- docs/json.md ----
 

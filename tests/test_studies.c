@@ -139,7 +139,7 @@ static bool is_stopped(Workbench *w) { return state_of(w, JOB_SENSITIVITY) != JO
 
 static void a_study_can_be_stopped_and_is_not_begun_where_nobody_looks(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     workbench_look_at_sensitivity(w, true);
     wait_until(w, measures);
@@ -175,7 +175,7 @@ static bool has_points(Workbench *w) {
 
 static void points_come_from_the_nearest_on_and_stay(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     assert_int_equal(workbench_swept(w)->dial_count, 0);
     workbench_look_at_sweep(w, true);
@@ -221,7 +221,7 @@ static void points_come_from_the_nearest_on_and_stay(void **state) {
 
 static void a_sweep_of_two_dials_goes_on_after_a_turn(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Error err = {0};
     Workbench *w = opened();
     SweepDial twice[] = {{DIAL_BITS, calloc(1, sizeof(double)), 1}, {DIAL_BITS, calloc(1, sizeof(double)), 1}};
@@ -251,7 +251,7 @@ static bool has_best(Workbench *w) { return tuned(w).done || tuned(w).tuned.tria
 
 static void a_search_goes_on_after_a_turn_and_is_taken_as_one_step(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Error err = {0};
     Workbench *w = opened();
     const TuneGoal goal = {.max_bits = 5.5, .bits = {4, 8}};
@@ -286,7 +286,7 @@ static bool search_ended(Workbench *w) { return state_of(w, JOB_TUNE) != JOB_RUN
 
 static void a_search_that_is_stopped_ends_with_the_best_so_far(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Error err = {0};
     Workbench *w = opened();
     assert_true(workbench_tune(w, &(TuneGoal){.max_bits = 5.5, .bits = {2, 3, 4, 8}}, &err));

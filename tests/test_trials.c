@@ -405,12 +405,13 @@ static bool is_measured(Workbench *w) { return workbench_trials(w)->present != 0
 // A dial that is held passes many values: only where it comes to rest is a row.
 static void what_a_held_dial_passes_is_no_row(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Workbench *w = opened_with(true);
     wait_until(w, is_measured);
     const double begun = clock_seconds();
     set(w, DIAL_BITS, 8);
     wait_until(w, is_measured);
-    const bool quick = clock_seconds() - begun < 0.35; // not under valgrind: it came to rest there
+    const bool quick = clock_seconds() - begun < 0.35; // else it came to rest there
     set(w, DIAL_BITS, 3);
     const bool held = quick && clock_seconds() - begun < 0.4;
     wait_until(w, is_measured);
@@ -422,6 +423,7 @@ static void what_a_held_dial_passes_is_no_row(void **state) {
         assert_true(workbench_recipe(w)->value[DIAL_BITS] == 4);
     }
     workbench_close(w);
+    if (!held) skip(); // too slow here to tell a dial that is held from one that rests
 }
 
 static const DecodeText *text_of_row(Workbench *w, uint32_t number) {

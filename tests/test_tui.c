@@ -1325,14 +1325,6 @@ static void a_lost_terminal_ends_it(void **state) {
     assert_true(WIFEXITED(status) || WIFSIGNALED(status));
 }
 
-static bool all_ascii(Screen *s) {
-    char *text = screen_text(s);
-    bool ok = true;
-    for (const char *at = text; *at; at++) ok = ok && (unsigned char)*at < 0x80;
-    free(text);
-    return ok;
-}
-
 static void ascii_mono_and_light_work(void **state) {
     (void)state;
     Screen *s = start_with(36, 120, "--ascii", NULL);

@@ -108,7 +108,7 @@ static void rows_are_marked_and_folded(void **state) {
     key(s, "f");
     expect(s, "+3 down_proj");
     key(s, "k ");
-    expect(s, " 5 down_proj");
+    expect(s, "│  5 down_proj"); // in the list, where it is no longer marked
     quit(s);
 }
 

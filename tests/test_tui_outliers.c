@@ -10,6 +10,7 @@
 
 #include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
 #include "tests/support/in_folder.h"
+#include "tests/support/texts.h"
 #include "tui/outliers.h"
 #include "tui/panels.h"
 #include "tui/screen.h"
@@ -72,12 +73,6 @@ static void expect(const Ui *ui, const char *text) {
     if (row_with(ui, text)) return;
     for (int row = 0; row < ui->canvas.rows; row++) fprintf(stderr, "%s\n", row_text(ui, row));
     fail_msg("“%s” is not there", text);
-}
-
-static int count_of(const char *text, const char *what) {
-    int count = 0;
-    for (const char *at = text; at && (at = strstr(at, what)) != NULL; at += strlen(what)) count++;
-    return count;
 }
 
 // ---- tests ----------------------------------------------------------------------------------------------------------

@@ -246,11 +246,9 @@ bool workbench_fix(Workbench *w, ExportFormat format, Targets targets, Text *cha
 
 // What an export by the recipe as it is now would do.
 typedef struct ForecastView {
-    bool known;    // false: being computed
-    bool refused;  // the message says why; of the forecast only files and bytes may be known
-    bool replaces; // refused only because the folder holds something else
+    bool known;   // false: being computed
+    bool refused; // the message says why; of the forecast only `occupied` is known
     ExportForecast forecast;
-    double room; // bytes that the disk has left
     char message[1024];
 } ForecastView;
 // The format and folder that it is for; NULL: nobody looks at it any more.
@@ -275,7 +273,6 @@ typedef struct ExportView {
     bool reads;             // it is written and is being read back
     uint64_t done, total;   // bytes written, or read back
     double rate;            // bytes a second; NAN while unknown
-    bool replaces;          // failed only because the folder holds something else
-    ExportResult result;    // of one that is done
+    ExportResult result;    // of one that is done; of one that failed, whether the place is occupied
 } ExportView;
 void workbench_export_view(const Workbench *w, ExportView *out);

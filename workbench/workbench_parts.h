@@ -88,7 +88,6 @@ typedef struct Exporter {
     bool open, pass; // it may; it may until it asks again
     pthread_cond_t changed;
     const char *phase;
-    bool replaces;
     ExportResult result;
 } Exporter;
 

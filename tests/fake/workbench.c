@@ -1064,13 +1064,15 @@ void workbench_forecast(const Workbench *w, ForecastView *out) {
     *out = (ForecastView){0};
     if (!w->forecast.folder || now < w->forecast.asked + FORECAST_SECONDS) return;
     const bool done = w->export.asked && w->export.state == JOB_DONE;
-    *out = (ForecastView){
-        .known = true,
-        .room = 12.3e9,
-        .forecast = {
-            .files = 1, .bytes = w->plan.bytes, .left = done ? 0 : w->plan.bytes, .memory = 25e6, .seconds = 3}};
+    *out = (ForecastView){.known = true,
+                          .forecast = {.files = 1,
+                                       .bytes = w->plan.bytes,
+                                       .left = done ? 0 : w->plan.bytes,
+                                       .memory = 25e6,
+                                       .room = 12.3e9,
+                                       .seconds = 3}};
     if (!strstr(w->forecast.folder, "taken")) return;
-    out->refused = out->replaces = true;
+    out->refused = out->forecast.occupied = true;
     snprintf(out->message, sizeof out->message,
              "%s: is not empty; name another folder with -o, or replace what it holds with --overwrite",
              w->forecast.folder);
