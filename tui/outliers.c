@@ -16,7 +16,7 @@ const HeatMap *outliers_map(Ui *ui) {
     return &h->heat;
 }
 
-const HeatCell *outliers_cell(const Ui *ui) { return &ui->outliers.heat.cells[ui->outliers.cell]; }
+const MapCell *outliers_cell(const Ui *ui) { return &ui->outliers.heat.map.cells[ui->outliers.cell]; }
 
 int outliers_column(const Ui *ui, int *line) {
     *line = ui->outliers.cell / ui->outliers.heat.map.columns;
@@ -35,7 +35,7 @@ static bool stands_on(Ui *ui, int line, int column) {
     const HeatMap *heat = &ui->outliers.heat;
     if (line < 0 || line >= heat->map.line_count || column < 0 || column >= heat->map.columns) return false;
     const int cell = line * heat->map.columns + column;
-    if (!heat->cells[cell].linears) return false;
+    if (!heat->map.cells[cell].linears) return false;
     ui->outliers.cell = cell;
     ui->outliers.moved = true;
     return true;
@@ -76,7 +76,7 @@ void outliers_point(Ui *ui, int line, int column) {
 void outliers_next(Ui *ui, int steps) {
     const HeatMap *heat = outliers_map(ui);
     const int next = heat_next(heat, ui->outliers.cell, steps);
-    if (!heat->known)
+    if (!heat->map.known)
         ui_say(ui, "nothing is known yet");
     else if (next == ui->outliers.cell)
         ui_say(ui, steps > 0 ? "this is the least of all" : "this is the worst of all");
@@ -88,7 +88,7 @@ void outliers_worst(Ui *ui, int unused) {
     (void)unused;
     ui->outliers.moved = false;
     ui->outliers.filled = false;
-    if (!outliers_map(ui)->known) ui_say(ui, "nothing is known yet");
+    if (!outliers_map(ui)->map.known) ui_say(ui, "nothing is known yet");
 }
 
 // ---- what is shown ------------------------------------------------------------------------------------------------
