@@ -281,7 +281,7 @@ static void measures_follow_the_recipe(void **state) {
     expect(&ui, "– not quantized");
     press(&ui, 'm');
     expect(&ui, "[KL alone]");
-    expect(&ui, "and quantizes each linear alone");
+    expect(&ui, "s quantizes each linear alone");
     setenv("FAKE_HALF", "1", 1); // however slow this machine is
     press(&ui, 's');
     workbench_update(ui.workbench);

@@ -24,10 +24,13 @@ int outliers_column(const Ui *ui, int *line) {
 }
 
 void outliers_open(Ui *ui) {
+    workbench_look_at_kept_sensitivity(ui->workbench, true);
     ui->outliers.filled = false;
     ui->outliers.moved = ui->rows.moved && ui_linear(ui) >= 0;
     if (ui->outliers.moved) ui->outliers.cell = ui->outliers.heat.map.cell_of[ui_linear(ui)];
 }
+
+void outliers_close(Ui *ui) { workbench_look_at_kept_sensitivity(ui->workbench, false); }
 
 // ---- the cursor ---------------------------------------------------------------------------------------------------
 

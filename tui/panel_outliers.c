@@ -221,7 +221,7 @@ static void draw_unknown(Ui *ui, Rect line) {
     const char *key = NULL;
     if (measure == HEAT_CHANGE && !ui->pin.set) key = "nothing to compare with: p pins this state, then turn a dial";
     if (measure == HEAT_KL && !is_on_its_way(ui, JOB_SENSITIVITY))
-        key = "s shows what was measured before, and quantizes each linear alone; estimates come first";
+        key = "s quantizes each linear alone; estimates come first";
     if (key)
         canvas_fit(&ui->canvas, line.row, line.col + 1, line.cols - 2, MEANING_CHANGED, key);
     else
@@ -232,7 +232,10 @@ static void draw_unknown(Ui *ui, Rect line) {
 static void pen_study(const Ui *ui, Pen *pen) {
     const SensitivityView *study = workbench_sensitivity(ui->workbench);
     if (study->measured < study->count)
-        pen_text(pen, MEANING_CHANGED, "%d of %d measured, else estimates   ", study->measured, study->count);
+        pen_text(pen, MEANING_CHANGED,
+                 study->estimate_tokens ? "%d of %d measured, else estimates   "
+                                        : "%d of %d measured; s studies all   ",
+                 study->measured, study->count);
 }
 
 // "· ≤2.4  ░ ≤8  …  █ >110".

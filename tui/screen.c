@@ -44,7 +44,7 @@ static void draw_layers_screen(Ui *ui) {
 
 const ScreenInfo screen_table[] = {
     [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
-    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, NULL},
+    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, outliers_close},
     [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, NULL},
     [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close},
     [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close},

@@ -184,6 +184,8 @@ typedef struct SensitivityView {
 } SensitivityView;
 // While it is looked at, the study begins anew with every turn; otherwise it comes to its end, or to the next turn.
 void workbench_look_at_sensitivity(Workbench *w, bool look);
+// While it is looked at, what an earlier study measured of the recipe as it is comes from the disk, for each turn anew.
+void workbench_look_at_kept_sensitivity(Workbench *w, bool look);
 const SensitivityView *workbench_sensitivity(const Workbench *w); // good until the next workbench_update
 
 typedef struct SweepPoint {

@@ -88,7 +88,8 @@ typedef struct Studies {
     Recipe recipe;           // of the present turn, while a study of it is wanted
     uint64_t recipe_turn;    // 0: none
 
-    bool looks_at_sensitivity, wants_sensitivity;
+    bool looks_at_sensitivity, wants_sensitivity, looks_at_kept;
+    uint64_t kept_turn;                                        // that was looked up
     uint64_t choices_turn, sensitivity_turn, sensitivity_done; // turns; done: complete
     BitChoices *choices;                                       // [linear_count]
     Sensitivity *linears;                                      // [linear_count]
@@ -233,8 +234,10 @@ void studies_interrupt_locked(Workbench *w); // those that run step back
 void studies_turn_locked(Workbench *w);      // there is another turn
 void studies_change_locked(Workbench *w);    // there is another recipe, whether it makes another model or not
 bool study_wanted_locked(const Workbench *w, JobKind kind);
-void studies_take(Workbench *w); // what was found, over to the screen's side
+void studies_take(Workbench *w);                  // what was found, over to the screen's side
+bool study_wants_kept_locked(const Workbench *w); // figures of linears from the disk, and no more than that
 // Called by the worker. False with err when it stops or fails.
+bool study_recall(Workbench *w, const Plan *plan, uint64_t turn, Error *err);
 bool study_run(Workbench *w, JobKind kind, const Plan *plan, uint64_t turn, Error *err);
 
 // ---- the background thread ----

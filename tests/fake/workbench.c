@@ -578,6 +578,11 @@ static void advance_studies(Workbench *w) {
     advance_tune(w);
 }
 
+void workbench_look_at_kept_sensitivity(Workbench *w, bool look) { // nothing is kept
+    (void)w;
+    (void)look;
+}
+
 void workbench_look_at_sensitivity(Workbench *w, bool look) {
     w->sensitivity.looks = look;
     w->sensitivity.asked = w->sensitivity.asked || look;
