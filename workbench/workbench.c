@@ -282,11 +282,13 @@ static bool take_measured(Workbench *w) {
 }
 
 static void take_positions(Workbench *w, const Findings *f) {
+    if (w->effect_positions == f->positions_version) return;
     float *copy = f->by_position ? array_new(POSITION_FIGURES * f->positions, sizeof *copy) : NULL;
     if (copy) memcpy(copy, f->by_position, POSITION_FIGURES * f->positions * sizeof *copy);
     free(w->effect_by_position);
     w->effect.by_position = w->effect_by_position = copy;
     w->effect.positions = copy ? f->positions : 0;
+    if (copy || !f->by_position) w->effect_positions = f->positions_version; // else the next time there may be memory
 }
 
 static void take_findings(Workbench *w) {

@@ -42,6 +42,7 @@ typedef struct Findings {
     double *output_sqnr_db, *input_sqnr_db, *weight_sqnr_db; // [linear_count]
     float *by_position;                                      // as in Effect
     size_t positions;
+    uint64_t positions_version; // counts changes of them
     uint64_t why_turn;
     int why_linear;
     Why why;
@@ -136,6 +137,7 @@ struct Workbench {
     Effect effect;
     double *effect_output_sqnr, *effect_input_sqnr, *effect_weight_sqnr;
     float *effect_by_position;
+    uint64_t effect_positions; // the version of these
     Why effect_why;
     Trials trials;
     struct {

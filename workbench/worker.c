@@ -208,6 +208,7 @@ static void take_positions(Workbench *w, uint64_t turn) {
     free(late ? by_position : w->findings.by_position);
     if (!late) {
         w->findings.by_position = by_position;
+        w->findings.positions_version++;
         w->findings.positions = by_position ? n : 0;
     }
     pthread_mutex_unlock(&w->lock);
