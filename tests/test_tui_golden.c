@@ -166,6 +166,31 @@ static void every_terminal_shows_every_screen(void **state) {
     }
 }
 
+// ---- bytes --------------------------------------------------------------------------------------------------------
+
+#define SMALL_CHANGE 2048 // bytes at most
+
+static size_t sent_for(Screen *s, const char *keys) {
+    s->sent_length = 0;
+    key(s, keys);
+    screen_settle(s, 150);
+    return s->sent_length;
+}
+
+static void little_is_written_for_little_and_nothing_for_nothing(void **state) {
+    (void)state;
+    Screen *s = start_with(24, 80, NULL, "FAKE_PACE=50");
+    for (int i = 0; i < SCREENS; i++) {
+        key(s, screens[i].keys);
+        expect(s, screens[i].ready);
+        int looks = 0; // on a slow machine something may still be on its way
+        while (sent_for(s, "") > 0) assert_true(looks++ < 20);
+        const size_t bytes = sent_for(s, "j");
+        if (bytes > SMALL_CHANGE) fail_msg("%s: %zu bytes", screens[i].name, bytes);
+    }
+    quit(s);
+}
+
 // ---- what goes to the clipboard -----------------------------------------------------------------------------------
 
 static const char *sequence_of(const char *text) {
@@ -212,6 +237,7 @@ int main(int argc, char **argv) {
         IN_HOME(screens_look_as_meant),
         IN_HOME(screens_look_as_meant_in_ascii),
         IN_HOME(every_terminal_shows_every_screen),
+        IN_HOME(little_is_written_for_little_and_nothing_for_nothing),
         cmocka_unit_test(copies_are_sent_as_the_terminal_passes_them_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

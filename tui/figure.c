@@ -194,5 +194,6 @@ void figure_costs(const Ui *ui, ColorScheme scheme, Text *out) {
     Figure f = {.out = &body, .scheme = scheme, .y = 10};
     add_heading(&f, "KL divergence from the base with each quantized alone");
     for (int i = 0; i < ui->sensitivity.row_count; i++) add_cost(&f, ui, &ui->sensitivity.rows[i]);
+    f.y += COST_ROW / 2;
     finish(&f, "~ estimated · quantdial", out);
 }

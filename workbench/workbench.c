@@ -217,7 +217,7 @@ void workbench_close(Workbench *w) {
     linear_set_free(&w->set);
     linear_index_free(&w->index);
     engine_close(w->engine);
-    verdict_free(&w->verdict);
+    for (int format = 0; format < EXPORT_FORMAT_COUNT; format++) verdict_free(&w->verdicts[format]);
     free(w->forecast.folder);
     history_free(&w->history);
     plan_free(&w->plan);

@@ -225,7 +225,7 @@ void workbench_forget_tuned(Workbench *w);               // one that is done, st
 // ---- export ----
 
 // What engines will do with the recipe as it is now, for all engines that read the format. NULL when memory is short.
-// Good until the next call.
+// Good until the plan is another.
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format);
 // Puts every remedy that a recipe can give for these engines into the recipe, as one step of the history. changes: one
 // line each, none where there is nothing to mend; free it in any case.

@@ -148,11 +148,10 @@ struct Workbench {
     double trials_handed_at; // and when that was
     char backend[64];
     uint64_t plans; // counts them
-    Verdict verdict;
-    ExportFormat verdict_format;
-    uint64_t verdict_plan; // the plan that the verdict is of; 0: none
-    struct {               // the last turn of a dial: turns that follow at once are one step of the history
-        uint64_t linears;  // a hash of those it was turned for
+    Verdict verdicts[EXPORT_FORMAT_COUNT];
+    uint64_t verdict_plans[EXPORT_FORMAT_COUNT]; // the plan that each is of; 0: none
+    struct {              // the last turn of a dial: turns that follow at once are one step of the history
+        uint64_t linears; // a hash of those it was turned for
         Dial dial;
         size_t at; // its place in the history
         double time;
