@@ -52,7 +52,7 @@ typedef struct MapFigure {
     const ModelStructure *structure;
     const char *title, *unknown;                                 // unknown: what a cell without a value says
     const char *(*format)(double value, char *out, size_t size); // returns out
-    bool
-        alone; // a file of its own, on white; else part of a page, which has styles for .s0 … .s4, .t4, .axis and .line
+    // A file of its own, on white. Otherwise part of a page, which has styles for .s-1 … .s4, .t4, .axis and .line.
+    bool alone;
 } MapFigure;
 void map_figure_svg(const MapFigure *figure, Text *out);

@@ -17,8 +17,8 @@ static void begin(Ui *ui) {
     Workbench *workbench = NULL;
     setenv("FAKE_PACE", "200", 1);
     setenv("XDG_STATE_HOME", folder, 1);
-    if (!fake_workbench_open(&(WorkbenchOptions){0}, &workbench, &err)) fail_msg("%s", err.message);
-    if (!ui_init(ui, workbench, NULL, &err) || !ui_resize(ui, 24, 80, &err)) fail_msg("%s", err.message);
+    const bool opened = fake_workbench_open(&(WorkbenchOptions){0}, &workbench, &err);
+    if (!opened || !ui_init(ui, workbench, NULL, &err) || !ui_resize(ui, 24, 80, &err)) fail_msg("%s", err.message);
 }
 
 static void end(Ui *ui) {

@@ -320,8 +320,8 @@ static void draw_figures(Ui *ui, Rect line, int linear) {
     pen_field(&pen, "|w|max", MEANING_VALUE, "%s",
               heat_text(HEAT_WEIGHT_MAX, rows_figure(ui->workbench, linear, COLUMN_WEIGHT_MAX)).text);
     const SensitivityView *study = workbench_sensitivity(ui->workbench);
-    if (ui->outliers.measure == HEAT_KL && study->turn == workbench_turn(ui->workbench)) {
-        const Sensitivity *s = &study->linears[linear];
+    const Sensitivity *s = study->turn == workbench_turn(ui->workbench) ? &study->linears[linear] : NULL;
+    if (ui->outliers.measure == HEAT_KL && s && (s->alone_known || isfinite(s->estimate))) {
         pen_field(&pen, "KL", MEANING_VALUE, s->alone_known ? "%.5f ±%.5f" : "~%.5f ±%.5f",
                   s->alone_known ? s->kl : s->estimate, s->alone_known ? s->kl_se : s->estimate_se);
         return;
