@@ -3,7 +3,7 @@
 
 #include "tui/ui.h"
 
-void outliers_open(Ui *ui);                   // the cursor goes to the linear that was chosen, or to the worst
+void outliers_open(Ui *ui); // the cursor goes to the linear that was chosen, or to the worst
 void outliers_close(Ui *ui);
 const HeatMap *outliers_map(Ui *ui);          // with the figures of now
 const MapCell *outliers_cell(const Ui *ui);   // under the cursor
