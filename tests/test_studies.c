@@ -80,6 +80,43 @@ static bool has_all(Workbench *w) {
     return v->turn == workbench_turn(w) && v->finished;
 }
 
+static bool has_looked(Workbench *w) { return !job_is_on(state_of(w, JOB_SENSITIVITY)); }
+
+// What one session measured of linears, another has as soon as it looks, without an evaluation.
+static void what_was_measured_of_linears_is_there_at_once(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    workbench_look_at_kept_sensitivity(w, true);
+    wait_until(w, has_looked);
+    assert_int_equal(workbench_sensitivity(w)->turn, 0); // nothing is kept yet
+    workbench_look_at_sensitivity(w, true);
+    wait_until(w, has_all);
+    const int linears = workbench_structure(w)->linear_count;
+    double *kl = calloc((size_t)linears, sizeof *kl);
+    assert_non_null(kl);
+    for (int i = 0; i < linears; i++) kl[i] = workbench_sensitivity(w)->linears[i].kl;
+    workbench_close(w);
+
+    const double written = trials_written();
+    w = opened();
+    workbench_look_at_kept_sensitivity(w, true);
+    wait_until(w, has_all);
+    const SensitivityView *v = workbench_sensitivity(w);
+    assert_int_equal(v->measured, workbench_plan(w)->quantized_count);
+    for (int i = 0; i < linears; i++) assert_true(v->linears[i].kl == kl[i]);
+    assert_true(v->estimate_tokens == 0 && trials_written() == written);
+    workbench_stop_job(w, JOB_SPEED);
+    set(w, DIAL_BITS, 3); // of which nothing is kept
+    wait_until(w, has_looked);
+    assert_true(workbench_sensitivity(w)->turn != workbench_turn(w));
+    assert_true(workbench_undo(w));
+    workbench_stop_job(w, JOB_SPEED);
+    wait_until(w, has_looked);
+    assert_true(has_all(w));
+    free(kl);
+    workbench_close(w);
+}
+
 static void what_each_linear_costs_comes_last_and_goes_on_after_a_turn(void **state) {
     (void)state;
     Workbench *w = opened();
@@ -345,6 +382,7 @@ static int in_cache(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        WITH_CACHE(what_was_measured_of_linears_is_there_at_once),
         WITH_CACHE(what_each_linear_costs_comes_last_and_goes_on_after_a_turn),
         WITH_CACHE(a_study_can_be_stopped_and_is_not_begun_where_nobody_looks),
         WITH_CACHE(points_come_from_the_nearest_on_and_stay),

@@ -276,7 +276,7 @@ static void measures_follow_the_recipe(void **state) {
     expect(&ui, "– not quantized");
     press(&ui, 'm');
     expect(&ui, "[KL alone]");
-    expect(&ui, "and quantizes each linear alone");
+    expect(&ui, "s quantizes each linear alone");
     setenv("FAKE_HALF", "1", 1); // however slow this machine is
     press(&ui, 's');
     workbench_update(ui.workbench);
@@ -288,7 +288,7 @@ static void measures_follow_the_recipe(void **state) {
     update(&ui);
     screen_draw(&ui);
     assert_null(row_with(&ui, "estimates"));
-    assert_int_equal(ui.outliers.heat.known, LINEARS - 1);
+    assert_int_equal(ui.outliers.heat.map.known, LINEARS - 1);
     expect(&ui, "±0.0");
     press(&ui, 'm');
     expect(&ui, "[since pin]");
@@ -307,10 +307,10 @@ static void measures_follow_the_recipe(void **state) {
     assert_null(row_with(&ui, "of an earlier setting"));
     expect(&ui, "+0.0");
     const int changed = ui.outliers.heat.map.cell_of[3 * PER_LAYER + ROLE_DOWN];
-    assert_true(ui.outliers.heat.cells[changed].value > 20);
+    assert_true(ui.outliers.heat.map.cells[changed].value > 20);
     for (int i = 0; i < LINEARS - 1; i++)
         assert_int_equal(
-            shade_of(&ui.outliers.heat.scale, ui.outliers.heat.cells[ui.outliers.heat.map.cell_of[i]].value),
+            shade_of(&ui.outliers.heat.map.scale, ui.outliers.heat.map.cells[ui.outliers.heat.map.cell_of[i]].value),
             ui.outliers.heat.map.cell_of[i] == changed ? 0 : 1);
     press(&ui, 'm');
     expect(&ui, "[|x|max]");

@@ -10,6 +10,7 @@
 #include "tui/graph.h"
 #include "tui/key_names.h"
 #include "tui/panels.h"
+#include "tui/view.h"
 #include "tui/wrap.h"
 
 // ---- header -------------------------------------------------------------------------------------------------------
@@ -156,7 +157,8 @@ static int choose_keys(const Ui *ui, int most_rank, int room, bool *shown) {
     for (int order = 0; order < 2 * (most_rank + 1); order++) { // of each rank those of the screen before the others
         for (int i = 0; i < binding_count; i++) {
             const bool general = bindings[i].where == EVERYWHERE;
-            if (!bindings[i].bar || 2 * bindings[i].rank + general != order || !binding_counts(ui, &bindings[i]))
+            if (!bindings[i].bar || 2 * bindings[i].rank + general != order || !binding_counts(ui, &bindings[i]) ||
+                (bindings[i].run == view_zoom && !view_can_zoom(ui)))
                 continue;
             const int width = bar_width(ui, &bindings[i]);
             if (used + width > room) continue;

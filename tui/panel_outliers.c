@@ -32,20 +32,6 @@ static bool is_stale(const Ui *ui) {
     return false;
 }
 
-static Short divergence_text(double value) {
-    Short out;
-    snprintf(out.text, sizeof out.text, value > 0 && value < 5e-5 ? "%.0e" : "%.4f", value);
-    return out;
-}
-
-static Short value_text(HeatMeasure measure, double value) {
-    if (isinf(value) && measure == HEAT_WEIGHT_MAX) return (Short){"nonfin"};
-    if (measure == HEAT_ERROR) return format_decibel(value);
-    if (measure == HEAT_KL) return divergence_text(value);
-    if (measure == HEAT_CHANGE) return format_change(value, 1, "");
-    return format_figure(value, 3);
-}
-
 // ---- the map ------------------------------------------------------------------------------------------------------
 
 // Where cells stand.
@@ -143,8 +129,8 @@ static bool is_left_alone(const Ui *ui, int linear) {
 
 // "·", "▒▒•", "█ 1286◂": shades, and where there is room the figure; the last column says marked, or cursor.
 static void draw_cell(Ui *ui, const CellGrid *g, Rect place, int index, int marked) {
-    const HeatCell *cell = &ui->outliers.heat.cells[index];
-    const int level = shade_of(&ui->outliers.heat.scale, cell->value);
+    const MapCell *cell = &ui->outliers.heat.map.cells[index];
+    const int level = shade_of(&ui->outliers.heat.map.scale, cell->value);
     const bool cursor = index == ui->outliers.cell;
     if (!cell->linears) return;
     const bool alone = ui->outliers.measure >= HEAT_ERROR && is_left_alone(ui, cell->worst);
@@ -162,7 +148,7 @@ static void draw_cell(Ui *ui, const CellGrid *g, Rect place, int index, int mark
     for (int i = 0; i < wide * place.rows; i++)
         canvas_text(&ui->canvas, place.row + i / wide, place.col + i % wide, 1, style, text);
     if (figure && level >= 0) {
-        const Short value = value_text(ui->outliers.measure, cell->value);
+        const Short value = heat_text(ui->outliers.measure, cell->value);
         canvas_right(&ui->canvas, place.row, place.col + tail - 6, 6, style, value.text);
     }
     if (cursor)
@@ -173,7 +159,7 @@ static void draw_cell(Ui *ui, const CellGrid *g, Rect place, int index, int mark
 
 static int marked_in(const Ui *ui, int index) {
     const HeatMap *heat = &ui->outliers.heat;
-    const HeatCell *cell = &heat->cells[index];
+    const MapCell *cell = &heat->map.cells[index];
     if (cell->linears == 1) return ui->rows.marked[cell->first];
     int marked = 0, left = ui->rows.marked_count ? cell->linears : 0;
     for (int i = cell->first; left > 0; i++) {
@@ -213,9 +199,9 @@ static void draw_lines(Ui *ui, const CellGrid *g) {
 }
 
 static Short edge_text(const HeatMap *heat, int edge) {
-    if (heat->measure == HEAT_CHANGE) return format_change(heat->scale.edges[edge], 1, "");
+    if (heat->measure == HEAT_CHANGE) return format_change(heat->map.scale.edges[edge], 1, "");
     Short out;
-    snprintf(out.text, sizeof out.text, "%.3g", heat->scale.edges[edge]);
+    snprintf(out.text, sizeof out.text, "%.3g", heat->map.scale.edges[edge]);
     return out;
 }
 
@@ -230,7 +216,7 @@ static void draw_unknown(Ui *ui, Rect line) {
     const char *key = NULL;
     if (measure == HEAT_CHANGE && !ui->pin.set) key = "nothing to compare with: p pins this state, then turn a dial";
     if (measure == HEAT_KL && !is_on_its_way(ui, JOB_SENSITIVITY))
-        key = "s shows what was measured before, and quantizes each linear alone; estimates come first";
+        key = "s quantizes each linear alone; estimates come first";
     if (key)
         canvas_fit(&ui->canvas, line.row, line.col + 1, line.cols - 2, MEANING_CHANGED, key);
     else
@@ -241,14 +227,17 @@ static void draw_unknown(Ui *ui, Rect line) {
 static void pen_study(const Ui *ui, Pen *pen) {
     const SensitivityView *study = workbench_sensitivity(ui->workbench);
     if (study->measured < study->count)
-        pen_text(pen, MEANING_CHANGED, "%d of %d measured, else estimates   ", study->measured, study->count);
+        pen_text(pen, MEANING_CHANGED,
+                 study->estimate_tokens ? "%d of %d measured, else estimates   "
+                                        : "%d of %d measured; s studies all   ",
+                 study->measured, study->count);
 }
 
 // "· ≤2.4  ░ ≤8  …  █ >110".
 static void draw_scale(Ui *ui, Rect line) {
     const HeatMap *heat = &ui->outliers.heat;
     Pen pen = pen_at(&ui->canvas, rect_inset(line, 1));
-    if (!heat->known) {
+    if (!heat->map.known) {
         draw_unknown(ui, line);
         return;
     }
@@ -318,9 +307,9 @@ static void draw_figures(Ui *ui, Rect line, int linear) {
     const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
     Pen pen = pen_at(&ui->canvas, line);
     pen_field(&pen, "|x|max", class_style(decision->input_class), "%s%s", calibration_provisional(ui) ? "~" : "",
-              value_text(HEAT_RANGE, rows_figure(ui->workbench, linear, COLUMN_RANGE)).text);
+              heat_text(HEAT_RANGE, rows_figure(ui->workbench, linear, COLUMN_RANGE)).text);
     pen_field(&pen, "|w|max", MEANING_VALUE, "%s",
-              value_text(HEAT_WEIGHT_MAX, rows_figure(ui->workbench, linear, COLUMN_WEIGHT_MAX)).text);
+              heat_text(HEAT_WEIGHT_MAX, rows_figure(ui->workbench, linear, COLUMN_WEIGHT_MAX)).text);
 }
 
 static void pen_kl(const Ui *ui, Pen *pen, int linear) {
@@ -429,15 +418,15 @@ static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
 #define CELL_STRIP_MOST 256
 
 // The linears of a cell, mostly experts, in a strip, as many as share a column folded to the worst of them.
-static void draw_experts(Ui *ui, Rect line, const HeatCell *cell) {
+static void draw_experts(Ui *ui, Rect line, const MapCell *cell) {
     const HeatMap *heat = &ui->outliers.heat;
     const int width = cell->linears < line.cols - 9 ? cell->linears : line.cols - 9;
     int worst[CELL_STRIP_MOST], nth = 0;
     if (width < 1 || width > CELL_STRIP_MOST) return;
     for (int i = 0; i < width; i++) worst[i] = -1;
     for (int i = cell->first; i < heat->map.linear_count && nth < cell->linears; i++) {
-        if (&heat->cells[heat->map.cell_of[i]] != cell) continue;
-        const int level = shade_of(&heat->scale, heat_value(heat, ui->workbench, i));
+        if (&heat->map.cells[heat->map.cell_of[i]] != cell) continue;
+        const int level = shade_of(&heat->map.scale, heat_value(heat, ui->workbench, i));
         int *at = &worst[nth++ * width / cell->linears];
         if (level > *at) *at = level;
     }
@@ -448,7 +437,7 @@ static void draw_experts(Ui *ui, Rect line, const HeatCell *cell) {
                     worst[i] < 0 ? "?" : shade(ui, worst[i]));
 }
 
-static void draw_cell_title(Ui *ui, Rect pane, const HeatCell *cell) {
+static void draw_cell_title(Ui *ui, Rect pane, const MapCell *cell) {
     const Linear *l = &workbench_structure(ui->workbench)->linears[cell->worst];
     char title[256], folded[32] = "", name[128];
     if (cell->linears > 1) snprintf(folded, sizeof folded, "worst of %d: ", cell->linears);
@@ -463,7 +452,7 @@ static void draw_cell_title(Ui *ui, Rect pane, const HeatCell *cell) {
 #define GRAPH_ROWS_LEAST 10
 
 static void draw_cell_pane(Ui *ui, Rect pane) {
-    const HeatCell *cell = outliers_cell(ui);
+    const MapCell *cell = outliers_cell(ui);
     const int linear = cell->worst;
     const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
     Rect rest = rect_inset(pane, 1), line;

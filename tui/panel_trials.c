@@ -74,16 +74,6 @@ static void draw_heading(Ui *ui, Rect pane, const TableColumns *c) {
     if (c->more) canvas_text(&ui->canvas, pane.row, pane.col + pane.cols - 1, 1, MEANING_ACCENT, "›");
 }
 
-static const char *sign_of(double change, double noise) { return fabs(change) <= noise ? "≈" : change < 0 ? "✓" : "✗"; }
-
-// "−0.0069 ±0.0009 ✓": by positions; "(±0.0021)" by the two standard errors, where positions are not kept.
-static void against_text(const Canvas *canvas, const TrialDifference *d, int most, char *out, size_t size) {
-    const int wished = kl_decimals(d->se), decimals = wished < most ? wished : most;
-    const char *blank = canvas->ascii ? "" : " "; // "±" takes two columns there
-    snprintf(out, size, d->paired ? "%s%s±%s %s" : "%s%s(±%s) %s", format_change(d->mean, decimals, "").text, blank,
-             format_fixed(d->se, decimals).text, sign_of(d->mean, 2 * d->se));
-}
-
 static void draw_against(Ui *ui, int row, const TableColumns *c, const TrialRow *trial) {
     const TrialRow *a = trials_compared(ui, SIDE_A);
     char text[96] = "";
@@ -92,7 +82,7 @@ static void draw_against(Ui *ui, int row, const TableColumns *c, const TrialRow 
         return;
     }
     const TrialDifference d = trial_difference(a->figures, trial->figures);
-    against_text(&ui->canvas, &d, c->decimals, text, sizeof text);
+    trials_against_text(&d, c->decimals, ui->canvas.ascii, text, sizeof text);
     const bool same = fabs(d.mean) <= 2 * d.se;
     draw_figure(ui, row, c, TRIAL_AGAINST, same ? MEANING_FAINT : d.mean < 0 ? MEANING_BETTER : MEANING_WORSE, text);
 }
@@ -356,29 +346,9 @@ static void draw_texts(Ui *ui, const TrialsLayout *l) {
 
 // ---- the difference of two recipes --------------------------------------------------------------------------------
 
-static void add_figures(const Canvas *canvas, Text *out, const TrialFigures *a, const TrialFigures *b) {
-    const TrialDifference kl = trial_difference(a, b);
-    const double bytes = (double)b->bytes - (double)a->bytes;
-    char text[96];
-    against_text(canvas, &kl, 6, text, sizeof text);
-    text_addf(out, "\nsize %s → %s (%s%s)\n", format_bytes((double)a->bytes).text, format_bytes((double)b->bytes).text,
-              bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
-    text_addf(out, "bits/weight %.2f → %.2f\n", a->bits_per_weight, b->bits_per_weight);
-    text_addf(out, "KL %s → %s, %s\n", format_fixed(a->accuracy.kl_mean, 4).text,
-              format_fixed(b->accuracy.kl_mean, 4).text, text);
-    text_addf(out, "top-1 %s → %s", format_percent(a->accuracy.top1).text, format_percent(b->accuracy.top1).text);
-}
-
 static void draw_difference(Ui *ui, Rect pane) {
-    const TrialRow *a = trials_compared(ui, SIDE_A), *b = trials_compared(ui, SIDE_B);
-    Text text = {0};
+    const char *words = trials_compared_words(ui);
     panel_title(ui, pane, "From A to B", PANE_COUNT);
-    if (!a || !b)
-        text_addf(&text, "both have to be measured first");
-    else if (!recipe_difference(&a->recipe, &b->recipe, workbench_structure(ui->workbench), "\n", &text) &&
-             !text.failed)
-        text_addf(&text, "A and B do the same to every linear");
-    if (a && b) add_figures(&ui->canvas, &text, a->figures, b->figures);
     char labels[2][300];
     for (int i = 0; i < 2; i++) side_label(ui, i ? SIDE_B : SIDE_A, labels[i], sizeof *labels);
     const WrapPiece pieces[] = {
@@ -386,10 +356,9 @@ static void draw_difference(Ui *ui, Rect pane) {
         {"\n", SIZE_MAX, MEANING_TEXT},
         {labels[1], SIZE_MAX, MEANING_TITLE | STYLE_BOLD},
         {"\n\n", SIZE_MAX, MEANING_TEXT},
-        {text.failed || !text.data ? "there is too little memory" : text.data, SIZE_MAX, MEANING_TEXT},
+        {words ? words : "there is too little memory", SIZE_MAX, MEANING_TEXT},
     };
     wrap_draw(&ui->canvas, rect_inset(pane, 1), pieces, sizeof pieces / sizeof *pieces, 0);
-    text_free(&text);
 }
 
 // ---- the plot -----------------------------------------------------------------------------------------------------

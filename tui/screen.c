@@ -48,7 +48,7 @@ static void draw_layers_screen(Ui *ui) {
 
 const ScreenInfo screen_table[] = {
     [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL, 0},
-    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, NULL, 3},
+    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, outliers_close, 3},
     [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, trials_leave, 3},
     [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close, 2},
     [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close, 0},

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "quant/difference.h"
+#include "tui/format.h"
+#include "tui/panels.h"
 
 const TrialColumnInfo trial_column_table[] = {
     [TRIAL_NUMBER] = {"#", 5, true, 'n', "in the order in which they were tried"},
@@ -102,6 +105,48 @@ const char *trials_present_words(Ui *ui) {
     free(words);
     view->words_of = changes;
     return view->words;
+}
+
+// ---- the difference of two recipes --------------------------------------------------------------------------------
+
+static const char *sign_of(double change, double noise) { return fabs(change) <= noise ? "≈" : change < 0 ? "✓" : "✗"; }
+
+void trials_against_text(const TrialDifference *d, int most, bool ascii, char *out, size_t size) {
+    const int wished = kl_decimals(d->se), decimals = wished < most ? wished : most;
+    const char *blank = ascii ? "" : " "; // "±" takes two columns there
+    snprintf(out, size, d->paired ? "%s%s±%s %s" : "%s%s(±%s) %s", format_change(d->mean, decimals, "").text, blank,
+             format_fixed(d->se, decimals).text, sign_of(d->mean, 2 * d->se));
+}
+
+static void add_comparison(Text *out, bool ascii, const TrialFigures *a, const TrialFigures *b) {
+    const TrialDifference kl = trial_difference(a, b);
+    const double bytes = (double)b->bytes - (double)a->bytes;
+    char text[96];
+    trials_against_text(&kl, 6, ascii, text, sizeof text);
+    text_addf(out, "\nsize %s → %s (%s%s)\n", format_bytes((double)a->bytes).text, format_bytes((double)b->bytes).text,
+              bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
+    text_addf(out, "bits/weight %.2f → %.2f\n", a->bits_per_weight, b->bits_per_weight);
+    text_addf(out, "KL %s → %s, %s\n", format_fixed(a->accuracy.kl_mean, 4).text,
+              format_fixed(b->accuracy.kl_mean, 4).text, text);
+    text_addf(out, "top-1 %s → %s", format_percent(a->accuracy.top1).text, format_percent(b->accuracy.top1).text);
+}
+
+const char *trials_compared_words(Ui *ui) {
+    const TrialRow *a = trials_compared(ui, SIDE_A), *b = trials_compared(ui, SIDE_B);
+    TrialsView *view = &ui->trials;
+    if (!a || !b) return "both have to be measured first";
+    const uint64_t of[] = {a->recipe_key, b->recipe_key, a->figures->model, b->figures->model};
+    if (view->difference_words.data && memcmp(of, view->difference_of, sizeof of) == 0)
+        return view->difference_words.data;
+    Text text = {0};
+    if (!recipe_difference(&a->recipe, &b->recipe, workbench_structure(ui->workbench), "\n", &text) && !text.failed)
+        text_addf(&text, "A and B do the same to every linear");
+    add_comparison(&text, ui->canvas.ascii, a->figures, b->figures);
+    text_free(&view->difference_words);
+    if (text.failed) text_free(&text);
+    view->difference_words = text;
+    memcpy(view->difference_of, of, sizeof of);
+    return text.data;
 }
 
 // ---- texts --------------------------------------------------------------------------------------------------------

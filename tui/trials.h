@@ -30,6 +30,12 @@ const TrialRow *trials_compared(const Ui *ui, TrialSide side);
 // How the present state, not measured yet, differs from the row before it.
 const char *trials_present_words(Ui *ui);
 
+// What the recipes of A and B do differently and what that buys, line by line; NULL: memory is short. Worked out once
+// for two rows. Good until the next call.
+const char *trials_compared_words(Ui *ui);
+// "−0.0069 ±0.0009 ✓": by positions; "(±0.0021)" by the two standard errors, where positions are not kept.
+void trials_against_text(const TrialDifference *difference, int most_decimals, bool ascii, char *out, size_t size);
+
 // What one side writes.
 typedef struct TrialText {
     const DecodeText *text; // NULL: there is none

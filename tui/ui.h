@@ -75,11 +75,13 @@ typedef struct TrialsView {
     int scrolled;      // columns of figures that are scrolled out at the left
     TrialColumn sort;
     bool reversed;
-    int pane;          // what has the keys: 0 the table, 1 … the texts of base, A and B
-    size_t token;      // that the cursor in a text is on
-    bool difference;   // of the recipes, in place of the texts
-    uint64_t words_of; // the change that these words are of
-    char words[256];   // how the present state differs, while it is not measured
+    int pane;                  // what has the keys: 0 the table, 1 … the texts of base, A and B
+    size_t token;              // that the cursor in a text is on
+    bool difference;           // of the recipes, in place of the texts
+    uint64_t words_of;         // the change that these words are of
+    char words[256];           // how the present state differs, while it is not measured
+    uint64_t difference_of[4]; // the recipes and models of A and B that these words are of
+    Text difference_words;
 } TrialsView;
 
 // What is chosen on the Convert screen.

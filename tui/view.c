@@ -40,10 +40,16 @@ static Zoom zoom_after(Zoom zoom, int steps) {
 }
 
 // Of the other screens the panes are counted by the table of screens.
-static void zoom_other(Ui *ui) {
+static int panes_of(const Ui *ui) {
+    if (ui->screen == SCREEN_LAYERS) return ZOOM_COUNT - 1;
     const bool field = ui->screen == SCREEN_SWEEP && workbench_swept(ui->workbench)->dial_count == 2;
-    const int panes = field ? 1 : screen_table[ui->screen].panes,
-              first = ui->screen == SCREEN_TRIALS && ui->trials.pane ? 2 : 1;
+    return field ? 1 : screen_table[ui->screen].panes;
+}
+
+bool view_can_zoom(const Ui *ui) { return panes_of(ui) > 0; }
+
+static void zoom_other(Ui *ui) {
+    const int panes = panes_of(ui), first = ui->screen == SCREEN_TRIALS && ui->trials.pane ? 2 : 1;
     if (!panes) {
         ui_say(ui, "all of this screen is seen already");
         return;

@@ -13,15 +13,15 @@
 // ---- before the first byte ----------------------------------------------------------------------------------------
 
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format) {
-    if (w->verdict_plan == w->plans && w->verdict_format == format) return &w->verdict;
-    verdict_free(&w->verdict);
-    w->verdict_plan = 0;
-    if (!verdict_make(engine_structure(w->engine), &w->measured, &w->plan, format, targets_of_format(format),
-                      &w->verdict, NULL))
+    Verdict *verdict = &w->verdicts[format];
+    if (w->verdict_plans[format] == w->plans) return verdict;
+    verdict_free(verdict);
+    w->verdict_plans[format] = 0;
+    if (!verdict_make(engine_structure(w->engine), &w->measured, &w->plan, format, targets_of_format(format), verdict,
+                      NULL))
         return NULL;
-    w->verdict_plan = w->plans;
-    w->verdict_format = format;
-    return &w->verdict;
+    w->verdict_plans[format] = w->plans;
+    return verdict;
 }
 
 bool workbench_fix(Workbench *w, ExportFormat format, Targets targets, Text *changes, Error *err) {

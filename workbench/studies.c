@@ -53,12 +53,19 @@ void studies_free(Workbench *w) {
     tuned_free(&s->tuned);
 }
 
+// Where the turn has figures already, these say more.
+bool study_wants_kept_locked(const Workbench *w) {
+    const Studies *s = &w->studies;
+    const bool measures = s->wants_sensitivity && s->sensitivity_done != w->turn;
+    return s->looks_at_kept && !measures && s->kept_turn != w->turn && s->sensitivity_turn != w->turn;
+}
+
 bool study_wanted_locked(const Workbench *w, JobKind kind) {
     const Studies *s = &w->studies;
     switch (kind) {
     case JOB_CHOICES: return s->looks_at_sensitivity && s->recipe_turn == w->turn && s->choices_turn != w->turn;
     case JOB_SPEEDS: return s->looks_at_speeds && !(s->speeds.turn == w->turn && s->speeds.finished);
-    case JOB_SENSITIVITY: return s->wants_sensitivity && s->sensitivity_done != w->turn;
+    case JOB_SENSITIVITY: return (s->wants_sensitivity && s->sensitivity_done != w->turn) || study_wants_kept_locked(w);
     case JOB_SWEEP: return s->wants_sweep && s->sweep_done != s->sweep_asked;
     case JOB_TUNE: return s->tune_asked && !s->tune_done;
     default: return false;
@@ -127,6 +134,17 @@ void workbench_look_at_sensitivity(Workbench *w, bool look) {
             s->wants_sensitivity = true;
             ask_locked(w, JOB_SENSITIVITY);
         }
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+void workbench_look_at_kept_sensitivity(Workbench *w, bool look) {
+    Studies *s = &w->studies;
+    pthread_mutex_lock(&w->lock);
+    s->looks_at_kept = look && engine_can_run(w->engine, NULL);
+    if (!w->jobs[JOB_SENSITIVITY].held && w->jobs[JOB_SENSITIVITY].state != JOB_FAILED) {
+        if (study_wants_kept_locked(w)) step_back_locked(w);
+        ask_locked(w, JOB_SENSITIVITY);
     }
     pthread_mutex_unlock(&w->lock);
 }

@@ -88,6 +88,24 @@ static bool sensitivity_run(Workbench *w, const Plan *plan, uint64_t turn, Error
     return ok;
 }
 
+// Nothing is known of a turn of which nothing is kept: figures of the turn before stay.
+bool study_recall(Workbench *w, const Plan *plan, uint64_t turn, Error *err) {
+    Sensitivities found = {0};
+    SensitivityContext context = {w, plan, turn};
+    const bool ok = plan->quantized_count == 0 || engine_sensitivity(w->engine, plan, SENSITIVITY_KEPT, NULL, NULL,
+                                                                     &found, &w->jobs[JOB_SENSITIVITY].progress, err);
+    if (ok && found.measured > 0) take_sensitivities(&context, &found);
+    pthread_mutex_lock(&w->lock);
+    if (ok) w->studies.kept_turn = turn;
+    if (ok && found.count > 0 && found.measured == found.count) {
+        w->studies.sensitivity_done = turn;
+        w->studies.version++;
+    }
+    pthread_mutex_unlock(&w->lock);
+    sensitivities_free(&found);
+    return ok;
+}
+
 // ---- speeds -------------------------------------------------------------------------------------------------------
 
 #define CELL_SECONDS 0.5

@@ -217,7 +217,7 @@ void workbench_close(Workbench *w) {
     linear_set_free(&w->set);
     linear_index_free(&w->index);
     engine_close(w->engine);
-    verdict_free(&w->verdict);
+    for (int format = 0; format < EXPORT_FORMAT_COUNT; format++) verdict_free(&w->verdicts[format]);
     free(w->forecast.folder);
     history_free(&w->history);
     plan_free(&w->plan);
@@ -286,11 +286,13 @@ static bool take_measured(Workbench *w) {
 }
 
 static void take_positions(Workbench *w, const Findings *f) {
+    if (w->effect_positions == f->positions_version) return;
     float *copy = f->by_position ? array_new(POSITION_FIGURES * f->positions, sizeof *copy) : NULL;
     if (copy) memcpy(copy, f->by_position, POSITION_FIGURES * f->positions * sizeof *copy);
     free(w->effect_by_position);
     w->effect.by_position = w->effect_by_position = copy;
     w->effect.positions = copy ? f->positions : 0;
+    if (copy || !f->by_position) w->effect_positions = f->positions_version; // else the next time there may be memory
 }
 
 static void take_findings(Workbench *w) {

@@ -190,6 +190,8 @@ typedef struct SensitivityView {
 } SensitivityView;
 // While it is looked at, the study begins anew with every turn; otherwise it comes to its end, or to the next turn.
 void workbench_look_at_sensitivity(Workbench *w, bool look);
+// While it is looked at, what an earlier study measured of the recipe as it is comes from the disk, for each turn anew.
+void workbench_look_at_kept_sensitivity(Workbench *w, bool look);
 const SensitivityView *workbench_sensitivity(const Workbench *w); // good until the next workbench_update
 
 typedef struct SpeedsView {
@@ -238,7 +240,7 @@ void workbench_forget_tuned(Workbench *w);               // one that is done, st
 // ---- export ----
 
 // What engines will do with the recipe as it is now, for all engines that read the format. NULL when memory is short.
-// Good until the next call.
+// Good until the plan is another.
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format);
 // Puts every remedy that a recipe can give for these engines into the recipe, as one step of the history. changes: one
 // line each, none where there is nothing to mend; free it in any case.

@@ -52,6 +52,7 @@ typedef struct Findings {
     double *output_sqnr_db, *input_sqnr_db, *weight_sqnr_db; // [linear_count]
     float *by_position;                                      // as in Effect
     size_t positions;
+    uint64_t positions_version; // counts changes of them
     uint64_t why_turn;
     int why_linear;
     Why why;
@@ -98,7 +99,8 @@ typedef struct Studies {
     Recipe recipe;           // of the present turn, while a study of it is wanted
     uint64_t recipe_turn;    // 0: none
 
-    bool looks_at_sensitivity, wants_sensitivity;
+    bool looks_at_sensitivity, wants_sensitivity, looks_at_kept;
+    uint64_t kept_turn;                                        // that was looked up
     uint64_t choices_turn, sensitivity_turn, sensitivity_done; // turns; done: complete
     BitChoices *choices;                                       // [linear_count]
     Sensitivity *linears;                                      // [linear_count]
@@ -149,6 +151,7 @@ struct Workbench {
     Effect effect;
     double *effect_output_sqnr, *effect_input_sqnr, *effect_weight_sqnr;
     float *effect_by_position;
+    uint64_t effect_positions; // the version of these
     Why effect_why;
     Trials trials;
     struct {
@@ -160,11 +163,10 @@ struct Workbench {
     double trials_handed_at;   // and when that was
     char backend[64];
     uint64_t plans; // counts them
-    Verdict verdict;
-    ExportFormat verdict_format;
-    uint64_t verdict_plan; // the plan that the verdict is of; 0: none
-    struct {               // the last turn of a dial: turns that follow at once are one step of the history
-        uint64_t linears;  // a hash of those it was turned for
+    Verdict verdicts[EXPORT_FORMAT_COUNT];
+    uint64_t verdict_plans[EXPORT_FORMAT_COUNT]; // the plan that each is of; 0: none
+    struct {              // the last turn of a dial: turns that follow at once are one step of the history
+        uint64_t linears; // a hash of those it was turned for
         Dial dial;
         size_t at; // its place in the history
         double time;
@@ -249,8 +251,10 @@ void studies_interrupt_locked(Workbench *w); // those that run step back
 void studies_turn_locked(Workbench *w);      // there is another turn
 void studies_change_locked(Workbench *w);    // there is another recipe, whether it makes another model or not
 bool study_wanted_locked(const Workbench *w, JobKind kind);
-void studies_take(Workbench *w); // what was found, over to the screen's side
+void studies_take(Workbench *w);                  // what was found, over to the screen's side
+bool study_wants_kept_locked(const Workbench *w); // figures of linears from the disk, and no more than that
 // Called by the worker. False with err when it stops or fails.
+bool study_recall(Workbench *w, const Plan *plan, uint64_t turn, Error *err);
 bool study_run(Workbench *w, JobKind kind, const Plan *plan, uint64_t turn, Error *err);
 
 // ---- the background thread ----

@@ -221,6 +221,7 @@ static void take_positions(Workbench *w, uint64_t turn) {
     free(late ? by_position : w->findings.by_position);
     if (!late) {
         w->findings.by_position = by_position;
+        w->findings.positions_version++;
         w->findings.positions = by_position ? n : 0;
     }
     pthread_mutex_unlock(&w->lock);
@@ -581,7 +582,24 @@ static void choices_job(Worker *k) { study_job(k, JOB_CHOICES); }
 static void speeds_job(Worker *k) { study_job(k, JOB_SPEEDS); }
 static void sweep_job(Worker *k) { study_job(k, JOB_SWEEP); }
 static void tune_job(Worker *k) { study_job(k, JOB_TUNE); }
-static void sensitivity_job(Worker *k) { study_job(k, JOB_SENSITIVITY); }
+
+static bool wants_kept(const Worker *k) { return !k->w->jobs[JOB_SENSITIVITY].held && study_wants_kept_locked(k->w); }
+
+// What is read from the disk needs no model that follows.
+static void sensitivity_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    pthread_mutex_lock(&w->lock);
+    const bool kept = wants_kept(k);
+    pthread_mutex_unlock(&w->lock);
+    if (!kept) {
+        study_job(k, JOB_SENSITIVITY);
+        return;
+    }
+    if (!job_begin(k, JOB_SENSITIVITY)) return;
+    const bool ok = study_recall(w, &k->plan, k->turn, &err);
+    job_end(k, JOB_SENSITIVITY, ok, &err);
+}
 
 static bool wants_study(const Worker *k, JobKind kind) {
     return !k->w->jobs[kind].held && study_wanted_locked(k->w, kind);
@@ -655,6 +673,7 @@ static JobKind next_job(const Worker *k) {
     if (writes && k->base_prompt != k->prompt_turn) return JOB_DECODE;
     if (wants_calibration(k, quantized ? 1 : UINT64_MAX)) return JOB_CALIBRATE;
     if (!quantized) return JOB_COUNT;
+    if (engine_calibrated(w->engine) && wants_kept(k)) return JOB_SENSITIVITY;
     if (wants_errors(k)) return JOB_ERRORS;
     if (!jobs[JOB_SPEED].held && !k->glimpsed) return JOB_SPEED;
     return next_long_job(k);

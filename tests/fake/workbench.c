@@ -441,14 +441,14 @@ static void tell(DecodeText *d, const char *text, size_t tokens, double share) {
 
 static const char *text_by(double bits) { return bits < 4 ? coarse_text : quantized_text; }
 
-static bool is_written(const Workbench *w, uint32_t number) {
+static bool text_is_written(const Workbench *w, uint32_t number) {
     const TrialRow *row = trials_row(&w->trials, number);
     return !row || number == w->trials.present || trial_text_is_whole(row->figures, w->prompt, w->most_tokens);
 }
 
 static void write_texts(Workbench *w) {
     for (int i = 0; i < 2; i++) {
-        if (is_written(w, w->texts.numbers[i])) continue;
+        if (text_is_written(w, w->texts.numbers[i])) continue;
         const TrialFigures *f = trials_row(&w->trials, w->texts.numbers[i])->figures;
         DecodeText text = {0};
         tell(&text, text_by(f->bits_per_weight), w->most_tokens,
@@ -625,6 +625,11 @@ static void advance_studies(Workbench *w) {
     advance_speeds(w);
 }
 
+void workbench_look_at_kept_sensitivity(Workbench *w, bool look) { // nothing is kept
+    (void)w;
+    (void)look;
+}
+
 void workbench_look_at_sensitivity(Workbench *w, bool look) {
     w->sensitivity.looks = look;
     w->sensitivity.asked = w->sensitivity.asked || look;
@@ -795,8 +800,8 @@ bool workbench_busy(const Workbench *w) {
     if (w->stopped || w->fails) return false;
     if (studies_go_on(w)) return true;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
-           w->effect.decode_turn != w->turn || !w->effect.quantized.finished || !is_written(w, w->texts.numbers[0]) ||
-           !is_written(w, w->texts.numbers[1]);
+           w->effect.decode_turn != w->turn || !w->effect.quantized.finished || !text_is_written(w, w->texts.numbers[0]) ||
+           !text_is_written(w, w->texts.numbers[1]);
 }
 
 int workbench_fd(const Workbench *w) { return w->timer; }
@@ -853,9 +858,9 @@ void workbench_look_at_texts(Workbench *w, uint32_t a, uint32_t b) {
     if (w->texts.numbers[0] != a || w->texts.numbers[1] != b) w->texts.since = now;
     w->texts.numbers[0] = a;
     w->texts.numbers[1] = b;
-    if (!is_written(w, a) || !is_written(w, b)) watch_clock(w, true);
+    if (!text_is_written(w, a) || !text_is_written(w, b)) watch_clock(w, true);
 }
-bool workbench_writes_text(const Workbench *w, uint32_t number) { return !is_written(w, number); }
+bool workbench_writes_text(const Workbench *w, uint32_t number) { return !text_is_written(w, number); }
 const char *workbench_trials_unkept(const Workbench *w) { return (void)w, NULL; }
 
 void workbench_look(Workbench *w, int linear) { w->looked_at = w->effect.why_linear = linear; }
