@@ -126,8 +126,8 @@ static void put_rows(const Unit *unit, const Piece *piece, size_t paired, char *
     for (size_t r = 0; r < piece->rows; r++) memcpy(out + r * bytes, rows + gguf_source_row(r, paired) * bytes, bytes);
 }
 
-static void put_router(const Export *x, const Unit *unit, const Piece *piece, float *out) {
-    for (size_t r = 0; r < piece->rows; r++) piece_floats(x, unit, piece, r, out + r * unit->columns);
+static void put_router(const Unit *unit, const Piece *piece, float *out) {
+    floats_from(unit->tensor->dtype, piece->numbers, piece->rows * unit->columns, out);
 }
 
 // Gains that are stored less one are whole here.
@@ -163,7 +163,7 @@ static void put(const Export *x, const Unit *unit, const Piece *piece) {
     } else if (unit->tensor->rank == 1) {
         put_vector(x, unit, piece, paired, piece->out[0]);
     } else if (is_router(x, unit)) {
-        put_router(x, unit, piece, piece->out[0]);
+        put_router(unit, piece, piece->out[0]);
     } else {
         put_rows(unit, piece, paired, piece->out[0]);
     }
