@@ -188,6 +188,9 @@ static void tokens_that_only_other_files_name(void **state) {
          "0 2 3 2 1 2 5 2 0 4"},
         {"{\"additional_special_tokens\":[\"<y>\"]}", "{\"additional_special_tokens\":[\"<z>\"]}", NULL,
          "0 2 3 2 1 2 4 2 0"},
+        {"{\"unk_token\":\"<y>\",\"pad_token\":{\"__type\":\"AddedToken\",\"content\":\" <y>\",\"normalized\":true},"
+         "\"additional_special_tokens\":[{\"__type\":\"AddedToken\",\"content\":\"<y>\"}]}",
+         NULL, NULL, "0 2 3 2 1 2 4 2 0"},
         {"{\"bos_token\":null,\"eos_token\":\"a\",\"unk_token\":\"<y>\"}", "{\"unk_token\":\"<y>\"}", NULL,
          "0 2 3 2 1 2 4 2 0"},
     };
