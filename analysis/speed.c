@@ -140,6 +140,10 @@ static double cache_bytes_per_position(const ModelConfig *config) {
     return 2.0 * config->layers * config->kv_heads * config->head_dim * sizeof(uint16_t);
 }
 
+double speed_cache_bytes(const ModelConfig *config, const SpeedCase *c) {
+    return (double)c->batch * (double)(c->context + MOST_STEPS) * cache_bytes_per_position(config);
+}
+
 static double flops_per_token(const Transformer *t) {
     const ModelStructure *structure = transformer_structure(t);
     const Experts *experts = &structure->config.experts;
