@@ -160,7 +160,7 @@ void check_changed_experts(const char *folder, Backend *device, size_t tokens) {
     fixture_model_close(&m);
 }
 
-const Sampling check_samplings[3] = {{0, 1, 0}, {1.3f, 1, 5}, {0.9f, 0.8f, 6}};
+const Sampling check_samplings[3] = {{0, 1, 0, 0}, {1.3f, 1, 5, 0}, {0.9f, 0.8f, 6, 0}};
 
 void check_generated(const char *folder, Backend *device, const Sampling *sampling, size_t most,
                      const size_t *downloaded) {
