@@ -111,6 +111,8 @@ typedef struct EncoderDecoder {
     int start_token;                     // with which every target begins
     int first_token, last_token;         // that it goes on with, and ends with where there is no more room; −1: any
     int never_tokens[8], never_count;    // that are never written
+    int least_length;                    // with its start a target has so many tokens before it may end
+    int no_repeat;                       // no run of so many tokens comes twice in it; 0: any may
     int relative_buckets;                // POSITIONS_RELATIVE: half of them for each direction in the encoder
     int relative_distance;               // beyond which all is in the last bucket
     float length_penalty;                // beams: a target's log-probability is divided by its length to this power

@@ -515,13 +515,18 @@ static bool read_never(const cJSON *config, EncoderDecoder *pair, Error *err) {
 static bool read_writing(const cJSON *config, ModelConfig *out, Error *err) {
     EncoderDecoder *pair = &out->pair;
     double penalty = (double)pair->length_penalty;
+    int64_t least, run;
     const cJSON *early = cJSON_GetObjectItemCaseSensitive(config, "early_stopping");
     if (pair->encoder_layers == 0) return true;
     if (!read_token(config, "decoder_start_token_id", &pair->start_token, err) ||
         !read_token(config, "forced_bos_token_id", &pair->first_token, err) ||
         !read_token(config, "forced_eos_token_id", &pair->last_token, err) || !read_never(config, pair, err) ||
-        !json_number(config, "length_penalty", penalty, &penalty, err))
+        !json_number(config, "length_penalty", penalty, &penalty, err) ||
+        !json_integer(config, "min_length", pair->least_length, 0, INT_MAX, &least, err) ||
+        !json_integer(config, "no_repeat_ngram_size", pair->no_repeat, 0, INT_MAX, &run, err))
         return false;
+    pair->least_length = (int)least;
+    pair->no_repeat = (int)run;
     if (early) {
         pair->early_stopping = cJSON_IsTrue(early);
         pair->never_stopping = cJSON_IsString(early) && strcmp(early->valuestring, "never") == 0;

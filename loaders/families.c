@@ -26,8 +26,9 @@
     "num_local_experts n_routed_experts num_experts_per_tok moe_intermediate_size n_shared_experts " \
     "first_k_dense_replace "                                                                         \
     "n_group topk_group routed_scaling_factor norm_topk_prob "
-#define KEYS_OF_WRITING \
-    "decoder_start_token_id forced_bos_token_id forced_eos_token_id bad_words_ids length_penalty early_stopping "
+#define KEYS_OF_WRITING                                                                                           \
+    "decoder_start_token_id forced_bos_token_id forced_eos_token_id bad_words_ids length_penalty early_stopping " \
+    "min_length no_repeat_ngram_size "
 #define KEYS_OF_T5                                                                                        \
     KEYS_OF_ALL KEYS_OF_WRITING                                                                           \
         "d_model d_kv d_ff num_layers num_decoder_layers num_heads feed_forward_proj layer_norm_epsilon " \

@@ -32,6 +32,7 @@ typedef struct Search {
     float *logits;                   // [beams, vocab]
     int32_t *ids;                    // [source + beams]
     int32_t *room;                   // of the beams' tokens
+    int32_t *forbidden;              // [most + FORBIDDEN_ALWAYS]
     float *shares;                   // and of their probabilities
     size_t length;                   // of the live beams
     bool may_improve;
@@ -54,9 +55,10 @@ static void only_token(float *row, size_t n, int token) {
     row[token] = 0;
 }
 
-static void obey(const Search *s, float *row) {
+static void obey(const Search *s, const Beam *beam, float *row) {
     const EncoderDecoder *pair = &s->config->pair;
-    for (int i = 0; i < pair->never_count; i++) row[pair->never_tokens[i]] = -INFINITY;
+    const size_t forbidden = generate_forbidden(s->config, beam->ids, beam->count, s->forbidden);
+    for (size_t i = 0; i < forbidden; i++) row[s->forbidden[i]] = -INFINITY;
     if (s->length == 0 && pair->first_token >= 0) only_token(row, s->vocab, pair->first_token);
     if (s->length + 1 == s->most && pair->last_token >= 0) only_token(row, s->vocab, pair->last_token);
 }
@@ -90,7 +92,7 @@ static void continue_beams(Search *s, Choice *best) {
     for (size_t b = 0; b < s->beams; b++) {
         float *row = s->logits + b * s->vocab;
         to_log_probabilities(row, s->vocab);
-        obey(s, row);
+        obey(s, &s->live[b], row);
         for (size_t i = 0; i < s->vocab; i++) offer(best, &count, s->kept, (Choice){row[i] + s->live[b].score, b, i});
     }
     for (size_t k = 0; k < count; k++) {
@@ -213,9 +215,11 @@ static bool search_new(Search *s, const int32_t *source, size_t count) {
     s->pool = array_new(beams, sizeof *s->pool);
     s->room = array_new(beams * s->most, sizeof *s->room);
     s->shares = array_new(beams * s->most, sizeof *s->shares);
+    s->forbidden = array_new(s->most + FORBIDDEN_ALWAYS, sizeof *s->forbidden);
     s->logits = array_new(s->beams * s->vocab, sizeof *s->logits);
     s->ids = array_new(count + s->beams, sizeof *s->ids);
-    if (!s->pool || !s->room || !s->shares || !s->logits || !s->ids) return error_memory(s->err, "beams");
+    if (!s->pool || !s->room || !s->shares || !s->forbidden || !s->logits || !s->ids)
+        return error_memory(s->err, "beams");
     for (size_t i = 0; i < beams; i++)
         s->pool[i] = (Beam){.ids = s->room + i * s->most, .probabilities = s->shares + i * s->most};
     s->live = s->pool;
@@ -231,6 +235,7 @@ static void search_free(Search *s) {
     free(s->pool);
     free(s->room);
     free(s->shares);
+    free(s->forbidden);
     free(s->logits);
     free(s->ids);
 }

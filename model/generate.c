@@ -11,6 +11,37 @@ void generated_free(Generated *g) {
     *g = (Generated){0};
 }
 
+// ---- What a target must not go on with ----
+
+static int32_t token_of(const EncoderDecoder *pair, const int32_t *ids, size_t at) {
+    return at == 0 ? pair->start_token : ids[at - 1];
+}
+
+static bool same_run(const EncoderDecoder *pair, const int32_t *ids, size_t a, size_t b, size_t run) {
+    for (size_t i = 0; i < run; i++)
+        if (token_of(pair, ids, a + i) != token_of(pair, ids, b + i)) return false;
+    return true;
+}
+
+// What followed the last tokens where they stood before.
+static size_t repeats(const EncoderDecoder *pair, const int32_t *ids, size_t length, int32_t *out) {
+    const size_t run = (size_t)pair->no_repeat - 1;
+    size_t n = 0;
+    for (size_t at = 0; at + run < length; at++)
+        if (same_run(pair, ids, at, length - run, run)) out[n++] = token_of(pair, ids, at + run);
+    return n;
+}
+
+size_t generate_forbidden(const ModelConfig *config, const int32_t *ids, size_t count, int32_t *out) {
+    const EncoderDecoder *pair = &config->pair;
+    const size_t length = count + 1; // with the start token
+    size_t n = 0;
+    if (pair->encoder_layers == 0) return 0;
+    for (int i = 0; i < pair->never_count; i++) out[n++] = pair->never_tokens[i];
+    for (int i = 0; i < config->eos_count && length < (size_t)pair->least_length; i++) out[n++] = config->eos_tokens[i];
+    return pair->no_repeat > 0 ? n + repeats(pair, ids, length, out + n) : n;
+}
+
 typedef struct Generation {
     Transformer *t;
     Sequences *running;
@@ -20,13 +51,18 @@ typedef struct Generation {
     int32_t next; // chosen behind what was run last
     float probability;
     Generated *out;
+    int32_t *forbidden; // room for those of generate_forbidden
     Progress *progress;
     Error *err;
 } Generation;
 
 static bool generation_run(Generation *g, const int32_t *ids, size_t count) {
     const Draw draw = {g->sampling->temperature, g->sampling->top_p, &g->point};
-    if (!transformer_choose(g->t, g->running, ids, count, &draw, &g->next, &g->probability, g->err)) return false;
+    const size_t forbidden =
+        generate_forbidden(&transformer_structure(g->t)->config, g->out->ids, g->out->count, g->forbidden);
+    if (!transformer_choose_other(g->t, g->running, ids, count, &draw, g->forbidden, forbidden, &g->next,
+                                  &g->probability, g->err))
+        return false;
     return !isnan(g->probability) ||
            error_set(g->err, "the model's logits are infinite or not a number: no token can be chosen");
 }
@@ -106,6 +142,7 @@ static bool tokens_known(const ModelConfig *config, Error *err) {
     bool known =
         pair->start_token < config->vocab && pair->first_token < config->vocab && pair->last_token < config->vocab;
     for (int i = 0; i < pair->never_count; i++) known = known && pair->never_tokens[i] < config->vocab;
+    for (int i = 0; i < config->eos_count; i++) known = known && config->eos_tokens[i] < config->vocab;
     return known || error_set(err, "the tokens with which targets begin and end are outside the vocabulary of %d",
                               config->vocab);
 }
@@ -122,7 +159,8 @@ static bool make_room(Generation *g, size_t prompt_count, size_t most) {
     const size_t source = transformer_structure(g->t)->config.pair.encoder_layers ? prompt_count : 0;
     g->out->ids = array_new(most, sizeof *g->out->ids);
     g->out->probabilities = array_new(most, sizeof *g->out->probabilities);
-    if (!g->out->ids || !g->out->probabilities) return error_memory(g->err, "generated tokens");
+    g->forbidden = array_new(most + FORBIDDEN_ALWAYS, sizeof *g->forbidden);
+    if (!g->out->ids || !g->out->probabilities || !g->forbidden) return error_memory(g->err, "generated tokens");
     g->out->capacity = most;
     return sequences_new_pair(g->t, source, prompt_count + most + (source > 0), 1, &g->running, g->err);
 }
@@ -151,5 +189,6 @@ bool generate(Transformer *t, const int32_t *prompt, size_t prompt_count, size_t
     bool ok = make_room(&g, prompt_count, most) && generation_prefill(&g, prompt, prompt_count);
     if (ok && most > 0) ok = generation_decode(&g, token, context);
     sequences_free(g.running);
+    free(g.forbidden);
     return ok;
 }

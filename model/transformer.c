@@ -74,24 +74,26 @@ static bool last_logits(Transformer *t, Sequences *running, size_t tokens, Error
     return true;
 }
 
-// An encoder–decoder may have tokens that it never writes.
-static void forbid_tokens(const Transformer *t, const Sequences *running) {
+// They become what is never chosen.
+static void forbid(const Transformer *t, const Sequences *running, const int32_t *ids, size_t count) {
     static const float never = -INFINITY;
-    const ModelConfig *config = &t->structure->config;
-    for (size_t row = 0; config->pair.encoder_layers && row < running->count; row++)
-        for (int i = 0; i < config->pair.never_count; i++)
-            t->backend->ops->upload(t->backend,
-                                    running->logits + row * (size_t)config->vocab + config->pair.never_tokens[i],
-                                    &never, sizeof never);
+    for (size_t i = 0; i < count; i++)
+        t->backend->ops->upload(t->backend, running->logits + ids[i], &never, sizeof never);
 }
 
 bool transformer_choose(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, const Draw *draw,
                         int32_t *next, float *probabilities, Error *err) {
+    return transformer_choose_other(t, running, ids, tokens, draw, NULL, 0, next, probabilities, err);
+}
+
+bool transformer_choose_other(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, const Draw *draw,
+                              const int32_t *forbidden, size_t forbidden_count, int32_t *next, float *probabilities,
+                              Error *err) {
     const size_t each = rows_of_each(running, tokens);
     if (!recorded_steps(t, running, ids, tokens) &&
         (!run_layers(t, running, ids, tokens, NULL, err) || !last_logits(t, running, tokens, err)))
         return false;
-    forbid_tokens(t, running);
+    forbid(t, running, forbidden, forbidden_count);
     t->backend->ops->choose(t->backend, running->logits, running->count, (size_t)t->structure->config.vocab, draw, next,
                             probabilities);
     if (!transformer_healthy(t, err)) return false;

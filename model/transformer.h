@@ -107,3 +107,7 @@ bool transformer_forward(Transformer *t, Sequences *running, const int32_t *ids,
 // sequence, and its softmax probability at temperature 1; draw->points, next and probabilities: [sequences].
 bool transformer_choose(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, const Draw *draw,
                         int32_t *next, float *probabilities, Error *err);
+// The same of one sequence, but none of these tokens.
+bool transformer_choose_other(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, const Draw *draw,
+                              const int32_t *forbidden, size_t forbidden_count, int32_t *next, float *probabilities,
+                              Error *err);
