@@ -112,8 +112,10 @@ static bool read_stacks(const cJSON *config, ModelConfig *out, Error *err) {
         (!read_count(config, buckets, pair->relative_buckets, 1 << 14, &pair->relative_buckets, err) ||
          !read_count(config, distance, pair->relative_distance, 1 << 24, &pair->relative_distance, err)))
         return false;
-    if (out->positions == POSITIONS_RELATIVE && pair->relative_buckets < 4)
-        return error_set(err, "\"relative_attention_num_buckets\" must be 4 or more");
+    if (out->positions == POSITIONS_RELATIVE &&
+        (pair->relative_buckets < 4 || pair->relative_distance <= pair->relative_buckets / 2))
+        return error_set(err, "\"relative_attention_num_buckets\" must be 4 or more, and "
+                              "\"relative_attention_max_distance\" more than half of it");
     if (heads != out->heads) config_not_run(out, "an encoder with other heads than the decoder's is not supported");
     pair->encoder_layers = encoder_layers;
     out->layers += encoder_layers;

@@ -186,8 +186,8 @@ static bool run(Search *s, size_t source) {
     if (s->length > 0) sequences_follow(s->running, from);
     if (!transformer_forward(s->t, s->running, s->ids, source + s->beams, true, s->logits, NULL, s->err)) return false;
     for (size_t i = 0; i < s->beams * s->vocab; i++)
-        if (isnan(s->logits[i]))
-            return error_set(s->err, "the model's logits are not a number: no token can be chosen");
+        if (!(s->logits[i] < INFINITY))
+            return error_set(s->err, "the model's logits are infinite or not a number: no token can be chosen");
     return true;
 }
 

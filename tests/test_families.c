@@ -572,6 +572,22 @@ static void targets_are_those_of_transformers(void **state) {
     }
 }
 
+// A token of the target does not run the encoder again.
+static void a_token_reads_what_runs_for_it(void **state) {
+    (void)state;
+    FixtureModel model;
+    size_t decoder = 0, rest = 0;
+    open_model("t5", PRECISION_F32, &model);
+    for (int i = 0; i < model.structure.linear_count; i++) {
+        const Linear *linear = &model.structure.linears[i];
+        const bool once = linear->stack == 'e' || linear->role == ROLE_CROSS_K || linear->role == ROLE_CROSS_V;
+        *(once ? &rest : &decoder) += linear->out * linear->in * sizeof(uint16_t);
+    }
+    const size_t bytes = transformer_bytes_per_token(model.base);
+    assert_true(rest > decoder / 2 && bytes >= decoder && bytes < decoder + rest / 2);
+    fixture_model_close(&model);
+}
+
 static void what_cannot_be_written_is_refused(void **state) {
     (void)state;
     FixtureModel model;
@@ -640,6 +656,7 @@ int main(void) {
         cmocka_unit_test(a_twin_is_scored_as_equal),
         cmocka_unit_test(experts_without_tokens_are_told),
         cmocka_unit_test(targets_are_those_of_transformers),
+        cmocka_unit_test(a_token_reads_what_runs_for_it),
         cmocka_unit_test(what_cannot_be_written_is_refused),
         cmocka_unit_test(fused_and_transposed_linears_are_as_stored),
     };
