@@ -664,7 +664,7 @@ static void test_families(void **state) {
 static void test_encoder_decoders(void **state) {
     (void)state;
     static const char *const families[] = {"t5", "bart", "mbart", "marian"};
-    for (size_t i = 0; i < (thorough ? 4u : 2u); i++) {
+    for (size_t i = 0; i < (thorough ? 4u : 1u); i++) {
         char folder[100];
         snprintf(folder, sizeof folder, "tests/fixtures/families/%s", families[i]);
         const size_t runs = emulated_runs;
@@ -672,7 +672,7 @@ static void test_encoder_decoders(void **state) {
         check_recorded_steps(folder, model_device(), 12);
         if (emulated_runs - runs < 8) fail_msg("%s: only %zu recorded steps were run", folder, emulated_runs - runs);
         check_generated(folder, model_device(), &(Sampling){.beams = 4}, 6, NULL);
-        check_calibration(folder, model_device(), 8);
+        if (thorough) check_calibration(folder, model_device(), 8);
     }
 }
 
