@@ -21,21 +21,23 @@
 #define KEPT_TOTAL ((size_t)1 << 30)
 
 // The linear that stands for an input: the first that reads it. NULL when none does.
-const Linear *input_reader(const ModelStructure *structure, int input) {
+static const Linear *input_reader(const ModelStructure *structure, int input) {
     for (int i = 0; i < structure->linear_count; i++) {
         if (structure->linears[i].input == input) return &structure->linears[i];
     }
     return NULL;
 }
 
-size_t input_tokens(const ModelStructure *structure, const Linear *reader, size_t tokens) {
+// How many of so many tokens of a sequence come by a linear: those of the source, or those of the target; all where
+// there is no encoder.
+static size_t input_tokens(const ModelStructure *structure, const Linear *reader, size_t tokens) {
     const size_t source = source_share(&structure->config, tokens);
     const bool reads_source =
         reader && (reader->stack == 'e' || reader->role == ROLE_CROSS_K || reader->role == ROLE_CROSS_V);
     return reads_source ? source : tokens - source;
 }
 
-InputPlan input_plan(const ModelStructure *structure, int input, const Share *share) {
+static InputPlan input_plan(const ModelStructure *structure, int input, const Share *share) {
     const Linear *reader = input_reader(structure, input);
     const size_t length = input_tokens(structure, reader, share->length);
     return (InputPlan){.planned = (uint64_t)share->all * length,

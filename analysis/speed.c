@@ -11,7 +11,7 @@
 #define READ_BYTES ((size_t)256 << 20)
 #define RUN_SECONDS 0.25 // a run takes at least so long, in whole steps
 #define MOST_STEPS 64
-#define PAIR_CONTEXT 64 // of source and target, where there are both
+#define ORDINARY_SOURCE 32
 // Of a pair of variants: short segments, so that both meet the same moment of a busy machine, but not so few steps that
 // one interruption is the figure.
 #define SEGMENT_SECONDS 0.01
@@ -173,11 +173,11 @@ static Spread spread_of(const double *values, int count) {
     return spread_sorting(copy, count);
 }
 
-// The median over all runs of a · factor / b.
-static double median_ratio(const double *a, double factor, const double *b, int count) {
+// Over all runs, of a · factor / b.
+static Spread spread_of_ratios(const double *a, double factor, const double *b, int count) {
     double ratios[SPEED_RUNS_MOST];
     for (int r = 0; r < count; r++) ratios[r] = a[r] * factor / b[r];
-    return spread_sorting(ratios, count).median;
+    return spread_sorting(ratios, count);
 }
 
 // limit [runs]: of this case.
@@ -186,15 +186,15 @@ static Speed speed_of(const Bench *b, const SpeedCase *c, int model, const doubl
     const double *rates = b->rates + (size_t)model * SPEED_RUNS_MOST;
     Speed speed = {.tokens_per_second = spread_of(rates, b->runs),
                    .limit = spread_of(limit, b->runs),
-                   .against_first = median_ratio(rates, 1, b->rates, b->runs),
+                   .against_first = spread_of_ratios(rates, 1, b->rates, b->runs),
                    .flops_per_token = flops_per_token(t)};
     if (c->prefill) {
-        speed.share = median_ratio(rates, speed.flops_per_token, limit, b->runs);
+        speed.share = spread_of_ratios(rates, speed.flops_per_token, limit, b->runs).median;
         return speed;
     }
     double cache = (double)c->context * cache_bytes_per_position(&transformer_structure(t)->config);
     speed.bytes_per_token = (double)transformer_bytes_per_token(t) / (double)c->batch + cache;
-    speed.share = median_ratio(rates, speed.bytes_per_token, limit, b->runs);
+    speed.share = spread_of_ratios(rates, speed.bytes_per_token, limit, b->runs).median;
     return speed;
 }
 
@@ -214,10 +214,15 @@ bool speed_cases_fit(const SpeedCase *cases, int count, const ModelConfig *confi
     return true;
 }
 
-// Of a model with an encoder, half of a prompt and of what stands before a decoded token is a source; there is one.
-static bool case_sequences(const Bench *b, const Transformer *t, const SpeedCase *c, Sequences **out) {
-    const ModelConfig *config = &transformer_structure(t)->config;
-    const size_t source = config->pair.encoder_layers && c->context < 2 ? 1 : source_share(config, c->context);
+// Of a model with an encoder, half of what stands before a decoded token is a source, or of a prompt; where nothing
+// stands there, there is one of ordinary length all the same, since it is looked at with every token.
+static size_t source_of(const ModelConfig *config, const SpeedCase *c) {
+    if (!config->pair.encoder_layers || c->context > 1) return source_share(config, c->context);
+    return c->prefill ? 1 : config->max_positions < ORDINARY_SOURCE ? (size_t)config->max_positions : ORDINARY_SOURCE;
+}
+
+static bool case_sequences(const Bench *b, const SpeedCase *c, const Transformer *t, Sequences **out) {
+    const size_t source = source_of(&transformer_structure(t)->config, c);
     const size_t before = c->context > source ? c->context : source + (source > 0 && c->prefill);
     if (!sequences_new_pair(t, source, before + (c->prefill ? 0 : b->most_steps), c->batch, out, b->err)) return false;
     if (!c->prefill) sequences_advance(*out, before); // what is cached does not change the time
@@ -233,7 +238,7 @@ static bool case_new(Bench *b, const SpeedCase *c) {
     b->probabilities = array_new(rows, sizeof *b->probabilities);
     if (!b->ids || !b->logits || !b->next || !b->probabilities) return error_memory(b->err, "measuring speed");
     for (size_t i = 0; i < tokens; i++) b->ids[i] = (int32_t)(i * 7919 % (size_t)config->vocab);
-    return case_sequences(b, b->models[0], c, &b->running);
+    return case_sequences(b, c, b->models[0], &b->running);
 }
 
 static void case_free(Bench *b) {
@@ -350,7 +355,7 @@ static bool run_pairs(Bench *b, const SpeedCase *c, Sequences *const *both, doub
         if (!run_pair(b, c, both, rates, pair)) return false;
         *out = speed_of_pairs(rates, pair + 1);
         if (partial) partial(context, out);
-        if (!progress_add(b->progress, 1)) return error_stopped(b->err);
+        if (progress_should_stop(b->progress)) return error_stopped(b->err);
         if (warm) pair++;
         if (!warm) start = clock_seconds();
         warm = true;
@@ -358,27 +363,26 @@ static bool run_pairs(Bench *b, const SpeedCase *c, Sequences *const *both, doub
     return true;
 }
 
-bool decode_speed(Transformer *first, Transformer *second, double seconds, void (*partial)(void *, const DecodeSpeed *),
-                  void *context, DecodeSpeed *out, Progress *progress, Error *err) {
+bool decode_speed(Transformer *first, Transformer *second, const SpeedCase *c, double seconds,
+                  void (*partial)(void *, const DecodeSpeed *), void *context, DecodeSpeed *out, Progress *progress,
+                  Error *err) {
     Transformer *models[2] = {first, second};
-    const ModelConfig *config = &transformer_structure(first)->config;
-    const size_t positions = (size_t)config->max_positions;
-    // A source is read with every token, so that there must be one of ordinary length.
-    const size_t before = !config->pair.encoder_layers ? 0 : positions < PAIR_CONTEXT ? positions : PAIR_CONTEXT;
-    const SpeedCase c = {.batch = 1, .context = before};
+    const size_t positions = (size_t)transformer_structure(first)->config.max_positions;
+    *out = (DecodeSpeed){0};
+    if (c->context >= positions)
+        return error_set(err, "decoding after %zu tokens needs more positions, but the model has %zu; choose less",
+                         c->context, positions);
     Bench b = {.models = models,
                .count = 2,
                .seconds = SEGMENT_SECONDS,
                .least_steps = SEGMENT_STEPS,
-               .most_steps = positions - before / 2 < MOST_STEPS ? positions - before / 2 : MOST_STEPS,
+               .most_steps = positions - c->context < MOST_STEPS ? positions - c->context : MOST_STEPS,
                .progress = progress,
                .err = err};
     Sequences *both[2] = {0};
-    *out = (DecodeSpeed){0};
-    progress_begin(progress, "timing", 0);
-    bool ok = case_new(&b, &c);
+    bool ok = case_new(&b, c);
     both[0] = b.running;
-    ok = ok && case_sequences(&b, second, &c, &both[1]) && run_pairs(&b, &c, both, seconds, partial, context, out);
+    ok = ok && case_sequences(&b, c, second, &both[1]) && run_pairs(&b, c, both, seconds, partial, context, out);
     b.running = both[0];
     case_free(&b);
     sequences_free(both[1]);
