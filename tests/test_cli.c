@@ -276,8 +276,8 @@ static void several_cases_of_decoding_end_with_a_map(void **state) {
     assert_true(strstr(map, "context 4") < strstr(map, "batch 1") && strstr(map, "batch 1") < strstr(map, "batch 2"));
     assert_contains(map, "faster than base: ");
     ran_free(&ran);
-    ran = RUN("bench", "--quiet", "--threads", "1", "--runs", "1", "--schemes", "w4", "--context", "4", "--prefill",
-              "0");
+    ran =
+        RUN("bench", "--quiet", "--threads", "1", "--runs", "1", "--schemes", "w4", "--context", "4", "--prefill", "0");
     assert_int_equal(ran.status, 0);
     assert_null(strstr(ran.out, "times base"));
     ran_free(&ran);
@@ -463,9 +463,11 @@ static void eval_and_generate_in_json(void **state) {
 // Both halves of a model with an encoder; windows are half source, half target.
 static void an_encoder_decoder_is_worked_with(void **state) {
     (void)state;
-    char text[4200], words[3200] = "";
-    for (int i = 0; i < 60; i++) strcat(words, "the old fox sat by the river and would not go home. ");
-    folder_put_text(folder, "text.txt", words);
+    char text[4200];
+    Text words = {0};
+    for (int i = 0; i < 60; i++) text_addf(&words, "the old fox sat by the river and would not go home. ");
+    folder_put_text(folder, "text.txt", words.data);
+    text_free(&words);
     snprintf(text, sizeof text, "%s/text.txt", folder);
     Ran ran = RUN("inspect", "--json", "--quiet", PAIR_MODEL);
     cJSON *object = json_of("inspect", &ran);
