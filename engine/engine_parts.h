@@ -43,7 +43,8 @@ bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *
                             Error *err);
 
 // The first `most` tokens of that text.
-bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Progress *progress, Error *err);
+bool engine_text_ids(Engine *engine, EngineText text, size_t length, size_t most, TokenIds *ids, Progress *progress,
+                     Error *err);
 
 // Fills the inputs of other stats, from the cache if it can.
 bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, Progress *progress, Error *err);
