@@ -43,5 +43,8 @@ void text_mend(char *text);
 // its code point.
 size_t utf8_read(const char *bytes, size_t left, uint32_t *code);
 
+// What Python takes for white space.
+bool utf8_is_white(uint32_t code);
+
 // Writes a code point as 1 to 4 bytes; returns how many.
 size_t utf8_write(uint32_t code, char *out);
