@@ -171,7 +171,7 @@ static void tokenize_13a(const char *data, size_t length, Text *out) {
     replace_all(&text, "\n", " ");
     unescape(&text);
     text_add(out, " ", 1);
-    text_add(out, text.data ? text.data : "", text.length);
+    text_add(out, text.data, text.length);
     text_add(out, " ", 1);
     out->failed |= text.failed;
     text_free(&text);
@@ -187,17 +187,6 @@ static size_t next_character(const char *data, size_t length, size_t at, uint32_
     if (n) return n;
     *code = 0x110000 + (unsigned char)data[at]; // beyond all characters
     return 1;
-}
-
-// The text without white space at its end.
-static size_t stripped_length(const Text *text) {
-    size_t length = 0;
-    uint32_t code;
-    for (size_t at = 0; at < text->length;) {
-        at += next_character(text->data, text->length, at, &code);
-        if (!utf8_is_white(code)) length = at;
-    }
-    return length;
 }
 
 typedef struct Word {
@@ -250,7 +239,7 @@ static const Text *text_at(const Text *translation, const Text *references, size
 static bool bleu_words(const Text *translation, const Text *references, Text *cut, Words *words, Symbols *s) {
     for (size_t t = 0; t < s->texts; t++) {
         const Text *text = text_at(translation, references, t);
-        tokenize_13a(text->data ? text->data : "", stripped_length(text), &cut[t]);
+        tokenize_13a(text->data, utf8_stripped(text->data, text->length), &cut[t]);
         if (cut[t].failed || !words_add(words, &cut[t])) return false;
         s->ends[t] = words->count;
     }

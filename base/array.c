@@ -100,6 +100,17 @@ bool utf8_is_white(uint32_t code) {
            code == 0x205F || code == 0x3000;
 }
 
+size_t utf8_stripped(const char *text, size_t length) {
+    while (length) {
+        size_t last = 1;
+        uint32_t code;
+        while (last < length && last < 4 && ((unsigned char)text[length - last] & 0xC0) == 0x80) last++;
+        if (utf8_read(text + length - last, last, &code) != last || !utf8_is_white(code)) break;
+        length -= last;
+    }
+    return length;
+}
+
 size_t utf8_write(uint32_t code, char *out) {
     if (code < 0x80) return out[0] = (char)code, 1;
     size_t n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;

@@ -76,8 +76,7 @@ static bool check_ids(const Engine *engine, const TokenIds *ids, Error *err) {
     return true;
 }
 
-// With the model's chat template, if it has one that can be read and is to be used.
-static bool text_form(Engine *engine, TextForm *out, Error *err) {
+bool engine_text_form(Engine *engine, TextForm *out, Error *err) {
     if (!engine_tokenizer(engine, &out->tokenizer, err)) return false;
     out->chat = engine->chat;
     if (!engine->chat_error.message[0]) return true;
@@ -109,7 +108,7 @@ static bool need_self(Engine *engine, Progress *progress, Error *err) {
 bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Progress *progress, Error *err) {
     TextForm form;
     if (wants_self(engine, text)) return need_self(engine, progress, err) && add_ids(&engine->self, most, ids, err);
-    return text_form(engine, &form, err) && read_tokens(engine, &form, text, most, ids, err) &&
+    return engine_text_form(engine, &form, err) && read_tokens(engine, &form, text, most, ids, err) &&
            check_ids(engine, ids, err);
 }
 
@@ -158,7 +157,7 @@ static bool encode_question(const TextForm *form, const char *text, TokenIds *ou
 bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err) {
     TextForm form;
     const size_t length = strlen(text);
-    if (!engine_can_run(engine, err) || !text_form(engine, &form, err)) return false;
+    if (!engine_can_run(engine, err) || !engine_text_form(engine, &form, err)) return false;
     const bool whole = !tokenizer_has_prefix(form.tokenizer, text, length);
     if (!(form.chat && length ? encode_question(&form, text, out, err)
                               : tokenizer_encode(form.tokenizer, text, length, whole, out, err)))
