@@ -148,10 +148,9 @@ static void print_change(const char *name, const TranslationComparison *c) {
     printf("\n");
 }
 
-static void print_as_text(const Options *options, const Engine *engine, const Translated *t) {
+static void print_as_text(const Engine *engine, const Translated *t) {
     char bits[48], signature[160];
-    printf("%zu sentences, %zu examples before each; %s\n", t->task->count, options->translation.shots,
-           bits_text(engine_plan(engine)->bits_per_weight, bits, sizeof bits));
+    printf("%zu sentences; %s\n", t->task->count, bits_text(engine_plan(engine)->bits_per_weight, bits, sizeof bits));
     for (int m = 0; m < METRICS; m++) {
         const TranslationComparison *c = &t->metrics[m];
         printf("%-22s %8.2f +- %.2f %s %8.2f +- %.2f\n", metric_names[m], c->score[0], c->half[0], arrow(), c->score[1],
@@ -178,7 +177,10 @@ bool translation_command(const Options *options, Engine *engine, const Translati
     bool ok = translate_all(engine, &t, watch_start(options), err) && score_all(&t, err);
     watch_end();
     ok = ok && (!options->output || write_translations(&t, options->output, err));
-    if (ok) (options->json ? print_as_json : print_as_text)(options, engine, &t);
+    if (ok && options->json)
+        print_as_json(options, engine, &t);
+    else if (ok)
+        print_as_text(engine, &t);
     translated_free(&t);
     return ok;
 }
