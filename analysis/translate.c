@@ -265,11 +265,11 @@ static bool translate_ids(Translator *w, const TokenIds *prompt) {
     const ModelConfig *config = &transformer_structure(w->t)->config;
     const size_t room = (size_t)config->max_positions - prompt->count;
     const size_t most = w->task->most < room ? w->task->most : room;
-    int32_t next;
+    int32_t next = -1;
     w->ids.count = 0;
     sequences_rewind(w->running, w->begun);
     if (!run(w, prompt->ids + w->begun, prompt->count - w->begun, &next)) return false;
-    while (!ends_text(config, next) && w->ids.count < most) {
+    while (!generate_is_end(config, next) && w->ids.count < most) {
         if (!array_grow(&w->ids.ids, w->ids.count, &w->ids.capacity, sizeof *w->ids.ids))
             return error_memory(w->err, "a translation");
         w->ids.ids[w->ids.count++] = next;

@@ -43,7 +43,7 @@ static bool generation_prefill(Generation *g, const int32_t *prompt, size_t coun
     return true;
 }
 
-bool ends_text(const ModelConfig *config, int32_t id) {
+bool generate_is_end(const ModelConfig *config, int32_t id) {
     for (int i = 0; i < config->eos_count; i++)
         if (config->eos_tokens[i] == id) return true;
     return false;
@@ -51,7 +51,7 @@ bool ends_text(const ModelConfig *config, int32_t id) {
 
 // Keeps the token that was chosen, unless it ends the text.
 static void generation_keep(Generation *g) {
-    g->out->ended = ends_text(&transformer_structure(g->t)->config, g->next);
+    g->out->ended = generate_is_end(&transformer_structure(g->t)->config, g->next);
     if (g->out->ended) return;
     g->out->probabilities[g->out->count] = g->probability;
     g->out->ids[g->out->count++] = g->next;

@@ -22,7 +22,7 @@ typedef struct Generated {
 
 void generated_free(Generated *g);
 
-bool ends_text(const ModelConfig *config, int32_t id); // an end-of-sequence token
+bool generate_is_end(const ModelConfig *config, int32_t id); // an end-of-sequence token
 
 // Whether a prompt of this many tokens can be continued. Ask before work whose result would be lost.
 bool generate_fits(const ModelConfig *config, size_t prompt_count, Error *err);
