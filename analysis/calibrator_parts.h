@@ -40,6 +40,9 @@ struct Calibrator {
 };
 
 const Linear *input_reader(const ModelStructure *structure, int input);
+// How many of so many tokens of a sequence come by a linear: those of the source, or those of the target; all where
+// there is no encoder.
+size_t input_tokens(const ModelStructure *structure, const Linear *reader, size_t tokens);
 InputPlan input_plan(const ModelStructure *structure, int input, const Share *share);
 // The statistics of one input, published. An expert that no token was sent to is known to have seen none.
 bool input_look(const ModelStructure *structure, int input, const InputGatherer *gatherer, bool final, InputSet *out,

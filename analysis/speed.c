@@ -11,6 +11,7 @@
 #define READ_BYTES ((size_t)256 << 20)
 #define RUN_SECONDS 0.25 // a run takes at least so long, in whole steps
 #define MOST_STEPS 64
+#define PAIR_CONTEXT 64 // of source and target, where there are both
 // Of a pair of variants: short segments, so that both meet the same moment of a busy machine, but not so few steps that
 // one interruption is the figure.
 #define SEGMENT_SECONDS 0.01
@@ -119,9 +120,10 @@ static bool bench_run(const Bench *b, Transformer *t, const SpeedCase *c, double
     bool ok = true;
     // A device records its steps first; what is timed runs them.
     const bool records = transformer_backend(t)->ops->step_begin;
+    const size_t begin = sequences_length(b->running);
     for (int i = 0; ok && !c->prefill && records && i < 2; i++) ok = bench_step(b, t, c);
     if (!ok) return false;
-    if (!c->prefill) sequences_rewind(b->running, c->context);
+    if (!c->prefill) sequences_rewind(b->running, begin);
     double start = clock_seconds(), seconds = 0;
     do {
         ok = bench_step(b, t, c);
@@ -129,7 +131,7 @@ static bool bench_run(const Bench *b, Transformer *t, const SpeedCase *c, double
         seconds = clock_seconds() - start;
         if (c->prefill) sequences_rewind(b->running, 0);
     } while (ok && !has_lasted(b, steps, seconds));
-    sequences_rewind(b->running, c->prefill ? 0 : c->context);
+    sequences_rewind(b->running, c->prefill ? 0 : begin);
     *rate = (double)(c->prefill ? c->context : c->batch) * (double)steps / seconds;
     return ok;
 }
@@ -211,6 +213,16 @@ bool speed_cases_fit(const SpeedCase *cases, int count, const ModelConfig *confi
     return true;
 }
 
+// Of a model with an encoder, half of a prompt and of what stands before a decoded token is a source; there is one.
+static bool case_sequences(const Bench *b, const Transformer *t, const SpeedCase *c, Sequences **out) {
+    const ModelConfig *config = &transformer_structure(t)->config;
+    const size_t source = config->pair.encoder_layers && c->context < 2 ? 1 : source_share(config, c->context);
+    const size_t before = c->context > source ? c->context : source + (source > 0 && c->prefill);
+    if (!sequences_new_pair(t, source, before + (c->prefill ? 0 : b->most_steps), c->batch, out, b->err)) return false;
+    if (!c->prefill) sequences_advance(*out, before); // what is cached does not change the time
+    return true;
+}
+
 static bool case_new(Bench *b, const SpeedCase *c) {
     const ModelConfig *config = &transformer_structure(b->models[0])->config;
     size_t tokens = c->prefill ? c->context : c->batch, rows = c->prefill ? 1 : c->batch;
@@ -220,10 +232,7 @@ static bool case_new(Bench *b, const SpeedCase *c) {
     b->probabilities = array_new(rows, sizeof *b->probabilities);
     if (!b->ids || !b->logits || !b->next || !b->probabilities) return error_memory(b->err, "measuring speed");
     for (size_t i = 0; i < tokens; i++) b->ids[i] = (int32_t)(i * 7919 % (size_t)config->vocab);
-    if (!sequences_new_many(b->models[0], c->context + (c->prefill ? 0 : b->most_steps), c->batch, &b->running, b->err))
-        return false;
-    if (!c->prefill) sequences_advance(b->running, c->context); // what is cached does not change the time
-    return true;
+    return case_sequences(b, b->models[0], c, &b->running);
 }
 
 static void case_free(Bench *b) {
@@ -351,13 +360,16 @@ static bool run_pairs(Bench *b, const SpeedCase *c, Sequences *const *both, doub
 bool decode_speed(Transformer *first, Transformer *second, double seconds, void (*partial)(void *, const DecodeSpeed *),
                   void *context, DecodeSpeed *out, Progress *progress, Error *err) {
     Transformer *models[2] = {first, second};
-    const size_t positions = (size_t)transformer_structure(first)->config.max_positions;
-    const SpeedCase c = {.batch = 1};
+    const ModelConfig *config = &transformer_structure(first)->config;
+    const size_t positions = (size_t)config->max_positions;
+    // A source is read with every token, so that there must be one of ordinary length.
+    const size_t before = !config->pair.encoder_layers ? 0 : positions < PAIR_CONTEXT ? positions : PAIR_CONTEXT;
+    const SpeedCase c = {.batch = 1, .context = before};
     Bench b = {.models = models,
                .count = 2,
                .seconds = SEGMENT_SECONDS,
                .least_steps = SEGMENT_STEPS,
-               .most_steps = positions < MOST_STEPS ? positions : MOST_STEPS,
+               .most_steps = positions - before / 2 < MOST_STEPS ? positions - before / 2 : MOST_STEPS,
                .progress = progress,
                .err = err};
     Sequences *both[2] = {0};
@@ -365,8 +377,7 @@ bool decode_speed(Transformer *first, Transformer *second, double seconds, void 
     progress_begin(progress, "timing", 0);
     bool ok = case_new(&b, &c);
     both[0] = b.running;
-    ok = ok && sequences_new(second, b.most_steps, &both[1], err) &&
-         run_pairs(&b, &c, both, seconds, partial, context, out);
+    ok = ok && case_sequences(&b, second, &c, &both[1]) && run_pairs(&b, &c, both, seconds, partial, context, out);
     b.running = both[0];
     case_free(&b);
     sequences_free(both[1]);

@@ -63,6 +63,8 @@ static bool encode_pair(const Loader *l, const Text *text, size_t context, Token
 }
 
 static bool check_request(const Loader *l, const TokenIds *ids, size_t first) {
+    if (l->config->pair.encoder_layers)
+        return error_set(l->err, "tasks of this kind are for models without an encoder");
     if (first == 0 || first >= ids->count)
         return error_set(l->err, "the continuation has no tokens of its own; it must not be empty");
     for (size_t i = 0; i < ids->count; i++) {

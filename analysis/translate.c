@@ -87,6 +87,22 @@ static bool chat_prompt(const Loader *l, const Text *source, TokenIds *out, Erro
     return ok;
 }
 
+// Models with an encoder read the source alone, behind their instruction as they were trained with it.
+static bool source_prompt(const Loader *l, const Text *source, TokenIds *out, Error *err) {
+    Text text = {0};
+    if (l->options->instruction) text_addf(&text, "%s ", l->options->instruction);
+    text_add(&text, source->data, source->length);
+    const bool ok = text.failed ? error_memory(err, "a prompt")
+                                : tokenizer_encode(l->form->tokenizer, text.data, text.length, true, out, err);
+    text_free(&text);
+    return ok;
+}
+
+static bool make_prompt(const Loader *l, const Text *source, TokenIds *out, Error *err) {
+    if (l->config->pair.encoder_layers) return source_prompt(l, source, out, err);
+    return (l->form->chat ? chat_prompt : plain_prompt)(l, source, out, err);
+}
+
 static bool check_prompt(const Loader *l, const TokenIds *ids, Error *err) {
     for (size_t i = 0; i < ids->count; i++)
         if (ids->ids[i] < 0 || ids->ids[i] >= l->config->vocab)
@@ -133,9 +149,7 @@ static bool take_item(const cJSON *line, TranslationItem *out, Error *err) {
 
 static bool add_item(Loader *l, TranslationItem *item, Error *err) {
     TranslationTask *task = l->task;
-    if (!(l->form->chat ? chat_prompt : plain_prompt)(l, &item->source, &item->prompt, err) ||
-        !check_prompt(l, &item->prompt, err))
-        return false;
+    if (!make_prompt(l, &item->source, &item->prompt, err) || !check_prompt(l, &item->prompt, err)) return false;
     if (!array_grow(&task->items, task->count, &task->capacity, sizeof *task->items))
         return error_memory(err, "a translation");
     task->items[task->count++] = *item;
@@ -194,8 +208,11 @@ static void find_shared(TranslationTask *task) {
 
 bool translation_task_load(const TextForm *form, const ModelConfig *config, const TranslationOptions *options,
                            TranslationTask *out, Error *err) {
-    *out = (TranslationTask){.most = options->most, .by_line = !form->chat};
-    if (!options->shots && !options->instruction)
+    const bool encodes = config->pair.encoder_layers > 0;
+    *out = (TranslationTask){.most = options->most, .by_line = !encodes && !form->chat};
+    if (encodes && options->shots)
+        return error_set(err, "a model with an encoder reads nothing but the source: leave out --shots");
+    if (!encodes && !options->shots && !options->instruction)
         return error_set(err, "the model must be told what to do: by --instruction \"Translate into German:\", or by "
                               "examples, --shots 5");
     Loader loader = {.form = form,
@@ -235,9 +252,10 @@ typedef struct Translator {
     Transformer *t;
     const Tokenizer *tokenizer;
     const TranslationTask *task;
-    Sequences *running;
-    size_t begun; // tokens of every prompt that are in there
-    TokenIds ids; // of the translation
+    bool encodes;       // the model has an encoder
+    Sequences *running; // NULL then
+    size_t begun;       // tokens of every prompt that are in there
+    TokenIds ids;       // of the translation
     Progress *progress;
     Error *err;
 } Translator;
@@ -279,6 +297,20 @@ static bool translate_ids(Translator *w, const TokenIds *prompt) {
     return true;
 }
 
+// By a model with an encoder, which reads its source at once. Its steps are no progress.
+static bool translate_source(Translator *w, const TokenIds *source) {
+    const Sampling greedy = {.temperature = 0, .top_p = 1};
+    Progress steps = {.also_stop = w->progress ? &w->progress->stop : NULL};
+    Generated out;
+    const bool ok =
+        generate(w->t, source->ids, source->count, w->task->most, &greedy, NULL, NULL, &out, &steps, w->err);
+    token_ids_free(&w->ids);
+    if (ok) w->ids = (TokenIds){.ids = out.ids, .count = out.count, .capacity = out.capacity};
+    if (ok) out.ids = NULL;
+    generated_free(&out);
+    return ok;
+}
+
 // What was written, up to the end of the line where that ends it, without white space around it; out->data is not NULL.
 static bool take_translation(const Translator *w, Text *out) {
     Text text = {0};
@@ -294,11 +326,12 @@ static bool take_translation(const Translator *w, Text *out) {
 
 static bool translate_missing(Translator *w, Text *texts, void (*done)(void *context), void *context) {
     const TranslationTask *task = w->task;
+    bool (*const one)(Translator *, const TokenIds *) = w->encodes ? translate_source : translate_ids;
     int32_t ignored;
     if (w->begun && !run(w, task->items[0].prompt.ids, w->begun, &ignored)) return false;
     for (size_t i = 0; i < task->count; i++) {
         if (texts[i].data) continue;
-        if (!translate_ids(w, &task->items[i].prompt) || !take_translation(w, &texts[i])) return false;
+        if (!one(w, &task->items[i].prompt) || !take_translation(w, &texts[i])) return false;
         if (done) done(context);
         if (!progress_add(w->progress, 1)) return error_stopped(w->err);
     }
@@ -314,19 +347,22 @@ static size_t longest_prompt(const TranslationTask *task) {
 
 bool translate(Transformer *t, const Tokenizer *tokenizer, const TranslationTask *task, bool tokens_mix, Text *texts,
                void (*done)(void *context), void *context, Progress *progress, Error *err) {
-    const size_t most = (size_t)transformer_structure(t)->config.max_positions;
-    const size_t positions = longest_prompt(task) + task->most;
+    const ModelConfig *config = &transformer_structure(t)->config;
+    const size_t wanted = longest_prompt(task) + task->most, most = (size_t)config->max_positions;
+    const bool encodes = config->pair.encoder_layers > 0;
     Translator w = {.t = t,
+                    .encodes = encodes,
                     .tokenizer = tokenizer,
                     .task = task,
-                    .begun = tokens_mix ? 0 : task->shared,
+                    .begun = tokens_mix || encodes ? 0 : task->shared,
                     .progress = progress,
                     .err = err};
     size_t known = 0;
     for (size_t i = 0; i < task->count; i++) known += texts[i].data != NULL;
     progress_begin_at(progress, TRANSLATION_WORK, task->count, known);
-    bool ok = known == task->count || (sequences_new(t, positions < most ? positions : most, &w.running, err) &&
-                                       translate_missing(&w, texts, done, context));
+    const bool ok =
+        known == task->count || ((encodes || sequences_new(t, wanted < most ? wanted : most, &w.running, err)) &&
+                                 translate_missing(&w, texts, done, context));
     if (w.running) sequences_free(w.running);
     token_ids_free(&w.ids);
     return ok;

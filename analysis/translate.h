@@ -31,8 +31,8 @@ typedef struct TranslationTask {
 
 // A chat model (form->chat) is asked as a user, and examples are earlier turns of the conversation. Another one
 // continues "Source: …\nTranslation: …\n\n" to the end of the line. Either must be told what to do, by an instruction
-// or by examples. A line that is not as described, and a prompt that leaves no room in the model's positions, are
-// refused with their number.
+// or by examples. A model with an encoder reads the source, behind the instruction if there is one. A line that is not
+// as described, and a prompt that leaves no room in the model's positions, are refused with their number.
 bool translation_task_load(const TextForm *form, const ModelConfig *config, const TranslationOptions *options,
                            TranslationTask *out, Error *err);
 void translation_task_free(TranslationTask *task);

@@ -59,6 +59,7 @@ static const Rule rules[] = {
     {TAKES_TASK, "output", NEEDS, "task=translate", TRANSLATES},
     {TAKES_TASK, "base", EXCLUDES, "recipe|task|" DIALS "|" MEASURING, "compares two models as they are stored"},
     {TAKES_IDS, "base", EXCLUDES, "recipe|" DIALS "|" MEASURING, "runs the model as it is"},
+    {TAKES_LENGTH, "beams", EXCLUDES, "temperature", "takes what is most probable"},
     {TAKES_LENGTH, "top-p", NEEDS, "temperature", "has an effect above a temperature of 0"},
     {TAKES_SENSITIVITY, "alone", EXCLUDES, "estimate", "measures"},
     {TAKES_IDS | TAKES_TUNE | TAKES_MEASURING | TAKES_SWEEP | TAKES_PAGE | TAKES_TASK, "overwrite", NEEDS,

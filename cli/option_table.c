@@ -286,6 +286,8 @@ const OptionRow option_table[] = {
      take_float, FIELD(sampling.temperature), FROM_TO(0, 100), .default_value = "0"},
     {0, "top-p", "P", "sample from the most likely tokens with a total probability of P", TAKES_PROMPT, take_float,
      FIELD(sampling.top_p), FROM_TO(0, 1), .default_value = "1"},
+    {0, "beams", "N", "write what so many beams find best, with a model that has an encoder", TAKES_LENGTH, take_int,
+     FIELD(sampling.beams), FROM_TO(1, BEAMS_MOST), .default_value = "1"},
     {0, "ids", "1,2,3", "token ids to run", TAKES_IDS, take_ids, FIELD(ids)},
     {'o', "output", "FILE", "safetensors file to write", TAKES_IDS, take_output, FIELD(output),
      .mark = "\"logits\":{\"dtype\""},

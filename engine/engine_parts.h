@@ -44,7 +44,8 @@ bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *
                             Error *err);
 
 // The first `most` tokens of that text.
-bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Progress *progress, Error *err);
+bool engine_text_ids(Engine *engine, EngineText text, size_t length, size_t most, TokenIds *ids, Progress *progress,
+                     Error *err);
 
 // Which text becomes what the model reads: its tokenizer, and its chat template where that is to be used.
 bool engine_text_form(Engine *engine, TextForm *out, Error *err);

@@ -41,7 +41,7 @@ static void add_part(Parts *parts, const Tensor *tensor, PartKind kind, int inde
 }
 
 static bool list_parts(const ModelStructure *s, Parts *out, Error *err) {
-    out->items = array_new(2 * (size_t)s->linear_count + 2 * (size_t)s->norm_count + 2, sizeof *out->items);
+    out->items = array_new(2 * (size_t)s->linear_count + 2 * (size_t)s->norm_count + 5, sizeof *out->items);
     if (!out->items) return error_memory(err, "the list of tensors");
     for (int i = 0; i < s->linear_count; i++) {
         add_part(out, s->linears[i].weight, PART_WEIGHT, i);
@@ -52,7 +52,10 @@ static bool list_parts(const ModelStructure *s, Parts *out, Error *err) {
         add_part(out, s->norms[i].bias, PART_NORM_BIAS, i);
     }
     add_part(out, s->embedding, PART_TABLE, 0);
-    add_part(out, s->position_rows, PART_TABLE, 1);
+    add_part(out, s->encoder.position_rows, PART_TABLE, 1);
+    add_part(out, s->encoder.relative, PART_TABLE, 2);
+    add_part(out, s->ends.position_rows, PART_TABLE, 3);
+    add_part(out, s->ends.relative, PART_TABLE, 4);
     qsort(out->items, out->count, sizeof *out->items, compare_parts);
     return true;
 }

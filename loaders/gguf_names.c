@@ -100,7 +100,7 @@ bool gguf_norm_name(const ModelStructure *structure, int norm, bool is_bias, cha
     const int layer = structure->norms[norm].layer;
     if (layer >= 0) return slot_name(norm_slots, &structure->layers[layer], layer, norm, is_bias, out);
     snprintf(out, GGUF_NAME_ROOM, "output_norm.%s", is_bias ? "bias" : "weight");
-    return norm == structure->final_norm;
+    return norm == structure->ends.final_norm;
 }
 
 size_t gguf_paired_rows(const ModelStructure *structure, int linear) {

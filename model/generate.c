@@ -1,9 +1,9 @@
-#include "model/generate.h"
-
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
+#include "model/beams.h"
 
 void generated_free(Generated *g) {
     free(g->ids);
@@ -31,9 +31,28 @@ static bool generation_run(Generation *g, const int32_t *ids, size_t count) {
            error_set(g->err, "the model's logits are infinite or not a number: no token can be chosen");
 }
 
+// A source, which must come whole, and the beginning of the target.
+static bool generation_encode(Generation *g, const int32_t *source, size_t count) {
+    const EncoderDecoder *pair = &transformer_structure(g->t)->config.pair;
+    int32_t *ids = array_new(count + 2, sizeof *ids);
+    if (!ids) return error_memory(g->err, "the source");
+    memcpy(ids, source, count * sizeof *ids);
+    ids[count] = pair->start_token;
+    ids[count + 1] = pair->first_token;
+    const bool first = pair->first_token >= 0 && g->out->capacity > 1;
+    if (first) {
+        g->out->probabilities[g->out->count] = 1;
+        g->out->ids[g->out->count++] = pair->first_token;
+    }
+    const bool ok = generation_run(g, ids, count + 1 + first);
+    free(ids);
+    return ok;
+}
+
 // In parts, so that a stop need not wait for a long prompt.
 static bool generation_prefill(Generation *g, const int32_t *prompt, size_t count) {
     const size_t part = 512;
+    if (transformer_structure(g->t)->config.pair.encoder_layers) return generation_encode(g, prompt, count);
     for (size_t done = 0; done < count;) {
         if (progress_should_stop(g->progress)) return error_stopped(g->err);
         size_t now = count - done < part ? count - done : part;
@@ -49,9 +68,12 @@ bool generate_is_end(const ModelConfig *config, int32_t id) {
     return false;
 }
 
-// Keeps the token that was chosen, unless it ends the text.
+// Keeps the token that was chosen, unless it ends the text. Some models end a target that gets too long.
 static void generation_keep(Generation *g) {
-    g->out->ended = generate_is_end(&transformer_structure(g->t)->config, g->next);
+    const ModelConfig *config = &transformer_structure(g->t)->config;
+    const bool last = config->pair.encoder_layers && g->out->count + 1 >= g->out->capacity;
+    if (last && config->pair.last_token >= 0) g->next = config->pair.last_token;
+    g->out->ended = generate_is_end(config, g->next);
     if (g->out->ended) return;
     g->out->probabilities[g->out->count] = g->probability;
     g->out->ids[g->out->count++] = g->next;
@@ -71,19 +93,38 @@ static bool generation_decode(Generation *g, void (*token)(void *context, const 
     return true;
 }
 
+// Positions that what is generated may take up.
+static size_t room_for(const ModelConfig *config, size_t prompt_count) {
+    const size_t positions = (size_t)config->max_positions;
+    return config->pair.encoder_layers ? positions - 1 : positions - prompt_count;
+}
+
+static bool tokens_known(const ModelConfig *config, Error *err) {
+    const EncoderDecoder *pair = &config->pair;
+    if (pair->start_token < 0)
+        return error_set(err, "config.json does not say with which token a target begins (decoder_start_token_id)");
+    bool known =
+        pair->start_token < config->vocab && pair->first_token < config->vocab && pair->last_token < config->vocab;
+    for (int i = 0; i < pair->never_count; i++) known = known && pair->never_tokens[i] < config->vocab;
+    return known || error_set(err, "the tokens with which targets begin and end are outside the vocabulary of %d",
+                              config->vocab);
+}
+
 bool generate_fits(const ModelConfig *config, size_t count, Error *err) {
     if (count == 0) return error_set(err, "the prompt is empty: there is nothing to continue");
+    if (config->pair.encoder_layers && !tokens_known(config, err)) return false;
     if (count <= (size_t)config->max_positions) return true;
     return error_set(err, "the prompt has %zu tokens, more than the %d positions of the model", count,
                      config->max_positions);
 }
 
-static bool make_room(Generation *g, size_t positions, size_t most) {
+static bool make_room(Generation *g, size_t prompt_count, size_t most) {
+    const size_t source = transformer_structure(g->t)->config.pair.encoder_layers ? prompt_count : 0;
     g->out->ids = array_new(most, sizeof *g->out->ids);
     g->out->probabilities = array_new(most, sizeof *g->out->probabilities);
     if (!g->out->ids || !g->out->probabilities) return error_memory(g->err, "generated tokens");
     g->out->capacity = most;
-    return sequences_new(g->t, positions, &g->running, g->err);
+    return sequences_new_pair(g->t, source, prompt_count + most + (source > 0), 1, &g->running, g->err);
 }
 
 bool generate(Transformer *t, const int32_t *prompt, size_t prompt_count, size_t most, const Sampling *sampling,
@@ -92,7 +133,7 @@ bool generate(Transformer *t, const int32_t *prompt, size_t prompt_count, size_t
     *out = (Generated){0};
     const ModelConfig *config = &transformer_structure(t)->config;
     if (!generate_fits(config, prompt_count, err)) return false;
-    size_t room = (size_t)config->max_positions - prompt_count;
+    const size_t room = room_for(config, prompt_count);
     if (most > room) most = room;
     Generation g = {.t = t,
                     .sampling = sampling,
@@ -102,7 +143,12 @@ bool generate(Transformer *t, const int32_t *prompt, size_t prompt_count, size_t
                     .err = err};
     g.point = random_uniform(&g.random);
     progress_begin(progress, "generating", most);
-    bool ok = make_room(&g, prompt_count + most, most) && generation_prefill(&g, prompt, prompt_count);
+    if (sampling->beams > 1 && most > 0) {
+        const bool found = generate_beams(t, prompt, prompt_count, most, sampling->beams, out, progress, err);
+        if (found && token) token(context, out);
+        return found;
+    }
+    bool ok = make_room(&g, prompt_count, most) && generation_prefill(&g, prompt, prompt_count);
     if (ok && most > 0) ok = generation_decode(&g, token, context);
     sequences_free(g.running);
     return ok;
