@@ -139,7 +139,8 @@ static bool bench_run(const Bench *b, Transformer *t, const SpeedCase *c, double
 // ---- What the figures are compared with ----
 
 static double cache_bytes_per_position(const ModelConfig *config) {
-    return 2.0 * config->layers * config->kv_heads * config->head_dim * sizeof(uint16_t);
+    const int layers = config->layers - config->pair.encoder_layers; // an encoder keeps nothing
+    return 2.0 * layers * config->kv_heads * config->head_dim * sizeof(uint16_t);
 }
 
 static double flops_per_token(const Transformer *t) {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/pairs.h"
 #include "analysis/self_text.h"
 #include "analysis/tokens.h"
 #include "base/file.h"
@@ -107,91 +108,11 @@ static bool need_self(Engine *engine, Progress *progress, Error *err) {
     return self_text(engine->base, &options, engine->cache_folder, &engine->self, progress, err);
 }
 
-// ---- Source and target ----
-
-// What the tokenizer puts before and behind a source, and what a target begins with.
-typedef struct PairForm {
-    TokenIds before, behind, start;
-    size_t length; // of a sequence: source and target
-} PairForm;
-
-static bool add_one(int32_t id, TokenIds *out, Error *err) {
-    return add_ids(&(TokenIds){.ids = &id, .count = 1}, 1, out, err);
-}
-
-static bool pair_form(const Engine *engine, const Tokenizer *tokenizer, size_t length, PairForm *out, Error *err) {
-    const ModelConfig *config = &engine->structure.config;
-    const EncoderDecoder *pair = &config->pair;
-    *out = (PairForm){.length = length};
-    return tokenizer_encode_part(tokenizer, "", 0, true, false, &out->before, err) &&
-           tokenizer_encode_part(tokenizer, "", 0, false, true, &out->behind, err) &&
-           (pair->start_token < 0 || add_one(pair->start_token, &out->start, err)) &&
-           (pair->first_token < 0 || add_one(pair->first_token, &out->start, err));
-}
-
-static void pair_form_free(PairForm *form) {
-    token_ids_free(&form->before);
-    token_ids_free(&form->behind);
-    token_ids_free(&form->start);
-}
-
-static bool is_among(const TokenIds *ids, int32_t id) {
-    for (size_t i = 0; i < ids->count; i++)
-        if (ids->ids[i] == id) return true;
-    return false;
-}
-
-// What stands around the texts is taken out: it is put around every source anew.
-static void leave_text(const PairForm *form, TokenIds *text) {
-    size_t kept = 0;
-    for (size_t i = 0; i < text->count; i++)
-        if (!is_among(&form->before, text->ids[i]) && !is_among(&form->behind, text->ids[i]))
-            text->ids[kept++] = text->ids[i];
-    text->count = kept;
-}
-
-// `source` and `target` tokens of the text, which stand one behind the other there.
-static bool add_pair(const PairForm *form, const int32_t *text, size_t source, size_t target, TokenIds *out,
-                     Error *err) {
-    const TokenIds first = {.ids = (int32_t *)text, .count = source},
-                   second = {.ids = (int32_t *)text + source, .count = target};
-    return add_ids(&form->before, SIZE_MAX, out, err) && add_ids(&first, SIZE_MAX, out, err) &&
-           add_ids(&form->behind, SIZE_MAX, out, err) && add_ids(&form->start, SIZE_MAX, out, err) &&
-           add_ids(&second, SIZE_MAX, out, err);
-}
-
-// Cuts a text into sequences: a source, and as its target how the text goes on.
-static bool cut_into_pairs(const Engine *engine, PairForm *form, TokenIds *text, TokenIds *out, Error *err) {
-    const size_t around = form->before.count + form->behind.count, start = form->start.count;
-    leave_text(form, text);
-    if (text->count + around + start < form->length) form->length = text->count + around + start;
-    const size_t source = source_share(&engine->structure.config, form->length);
-    if (source <= around || form->length - source <= start + 1)
-        return error_set(err, "sequences of %zu tokens are too short for a source and a target; give a longer text",
-                         form->length);
-    const size_t of_source = source - around, of_target = form->length - source - start;
-    for (size_t at = 0; at + of_source + of_target <= text->count; at += of_source + of_target)
-        if (!add_pair(form, text->ids + at, of_source, of_target, out, err)) return false;
-    return true;
-}
-
-static bool into_pairs(const Engine *engine, const Tokenizer *tokenizer, size_t length, size_t most, TokenIds *ids,
-                       Error *err) {
-    PairForm form;
-    TokenIds pairs = {0};
-    const bool ok = pair_form(engine, tokenizer, length, &form, err) && cut_into_pairs(engine, &form, ids, &pairs, err);
-    pair_form_free(&form);
-    token_ids_free(ids);
-    *ids = pairs;
-    if (ids->count > most) ids->count = most / length * length;
-    return ok;
-}
-
 static bool plain_ids(Engine *engine, EngineText text, size_t length, size_t most, TokenIds *ids, Error *err) {
     TextForm form;
     return engine_text_form(engine, &form, err) && read_tokens(engine, &form, text, most, ids, err) &&
            (!engine->structure.config.pair.encoder_layers ||
-            into_pairs(engine, form.tokenizer, length, most, ids, err)) &&
+            tokens_into_pairs(form.tokenizer, &engine->structure.config, length, most, ids, err)) &&
            check_ids(engine, ids, err);
 }
 

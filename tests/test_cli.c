@@ -32,7 +32,7 @@ static void assert_contains(const char *text, const char *part) {
 
 // ---- docs/json.md ----
 
-#define SEEN 32
+#define SEEN 64
 static char seen[SEEN][40]; // headings of what was held to that page
 static int seen_count;
 
@@ -445,6 +445,41 @@ static void eval_and_generate_in_json(void **state) {
     }
     at(object, "backend");
     cJSON_Delete(object);
+}
+
+#define PAIR_MODEL "tests/fixtures/families/t5"
+
+// Both halves of a model with an encoder; windows are half source, half target.
+static void an_encoder_decoder_is_worked_with(void **state) {
+    (void)state;
+    char text[4200], words[3200] = "";
+    for (int i = 0; i < 60; i++) strcat(words, "the old fox sat by the river and would not go home. ");
+    folder_put_text(folder, "text.txt", words);
+    snprintf(text, sizeof text, "%s/text.txt", folder);
+    Ran ran = RUN("inspect", "--json", "--quiet", PAIR_MODEL);
+    cJSON *object = json_of("inspect", &ran);
+    assert_int_equal(at(object, "model.layers")->valueint, 5);
+    assert_int_equal(at(object, "model.encoder_layers")->valueint, 3);
+    cJSON_Delete(object);
+    ran = RUN("eval", "--json", "--quiet", PAIR_MODEL, "--calibration", text, "--calibration-tokens", "256", "--text",
+              text, "--tokens", "128", "--window", "32", "--weight-bits", "8");
+    object = json_of("eval", &ran);
+    assert_int_equal(at(object, "tokens")->valueint, 4 * 15); // 16 of a source, and a start that nothing predicts
+    assert_true(at(object, "kl.mean")->valuedouble > 0 && at(object, "kl.mean")->valuedouble < 0.1);
+    cJSON_Delete(object);
+    ran = RUN("generate", "--json", "--quiet", "--threads", "1", PAIR_MODEL, "--activations", "none", "--tokens", "6",
+              "--beams", "4", "-p", "the fox");
+    object = json_of("generate", &ran);
+    assert_in_range(at(object, "base.tokens")->valueint, 1, 6);
+    cJSON_Delete(object);
+    ran = RUN("generate", "--quiet", "--activations", "none", "--tokens", "6", "--beams", "4", "-p", "Once");
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "has none");
+    ran_free(&ran);
+    ran = RUN("calibrate", "--quiet", PAIR_MODEL, "--calibration", "self");
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "cannot sample text");
+    ran_free(&ran);
 }
 
 static void sensitivity_in_json(void **state) {
@@ -961,6 +996,7 @@ int main(void) {
         IN_FOLDER(json_contract),
         cmocka_unit_test(generated_text_goes_on_behind_a_nul),
         cmocka_unit_test(eval_and_generate_in_json),
+        IN_FOLDER(an_encoder_decoder_is_worked_with),
         cmocka_unit_test(sensitivity_in_json),
         cmocka_unit_test(outliers_in_json),
         cmocka_unit_test(calibrations_compared_in_json),

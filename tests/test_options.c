@@ -35,6 +35,7 @@ static const Values values[] = {
     {"window", {"2", "1048576"}, {NO_NUMBERS, "1", "1048577"}},
     {"prompt", {"", "Once", "\xff\x01"}, {NULL}},
     {"temperature", {"0", "1e-30", "100"}, {NO_NUMBERS, "101", "inf"}},
+    {"beams", {"1", "4", "16"}, {NO_NUMBERS, "0", "17"}},
     {"top-p", {"0", "0.5", "1"}, {NO_NUMBERS, "1.1", "-0.1"}},
     {"ids", {"0", "1,2,3"}, {"", "a", "1,", ",1", "1,,2", "-1", "1.5", "1 2"}},
     {"output", {"FILE"}, {""}},

@@ -164,6 +164,10 @@ static void other_tokenizers(void **state) {
     expect_refused(TOKENIZER_MISSING " (or vocab.json with merges.txt); without it only token ids work");
     folder_put_text(folder, "tokenizer.model", "");
     expect_refused(TOKENIZER_MISSING ", and tokenizer.model is not read; transformers makes one");
+    folder_put_text(folder, "vocab.json", "{}"); // Marian's, without merges
+    folder_put_text(folder, "source.spm", "");
+    expect_refused(TOKENIZER_MISSING
+                   ", and source.spm is not read; put a tokenizer.json beside it that has the pieces");
 }
 
 // Expected ids: transformers 5.
