@@ -201,8 +201,8 @@ bool engine_generated_text(Engine *engine, const Generated *generated, Text *out
 
 // A file of sentences to translate, with prompts for this model (analysis/translate.h).
 bool engine_translations(Engine *engine, const TranslationOptions *options, TranslationTask *out, Error *err);
-// Translates them by the base, or by the quantized model as the engine's plan has made it: texts [task->count], owned
-// by the caller. What was translated before comes from the disk, also of a run that was stopped.
+// Translates them by the base, or by the quantized model as the engine's plan has made it: texts [task->count], {0}
+// at first, owned by the caller. What was translated before comes from the disk, also of a run that was stopped.
 bool engine_translate(Engine *engine, const TranslationTask *task, bool quantized, Text *texts, Progress *progress,
                       Error *err);
 

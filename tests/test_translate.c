@@ -1,4 +1,5 @@
 // Translations: prompts, what the model writes after them, and what is kept of it on disk.
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,10 +11,13 @@
 #include <cmocka.h>
 
 #include "analysis/translate.h"
+#include "analysis/translation_score.h"
 #include "base/file.h"
 #include "engine/engine.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/in_folder.h"
+#include "tests/support/quant_fixtures.h"
+#include "tests/support/slow_checks.h"
 #include "tests/support/small_sample.h"
 
 static FixtureModel model;
@@ -230,6 +234,55 @@ static void what_was_stopped_goes_on(void **state) {
     translation_task_free(&task);
 }
 
+// A model with an encoder: the sample translator, against transformers (tools/reference/make_translation_fixtures.py).
+#define TRANSLATOR "samples/translator"
+
+static void take_pairs(const TranslationTask *task, const Text *texts, const cJSON *wanted) {
+    TranslationCounts sum = {0}, one;
+    for (size_t i = 0; i < task->count; i++) {
+        const TranslationItem *item = &task->items[i];
+        assert_string_equal(texts[i].data,
+                            cJSON_GetArrayItem(cJSON_GetObjectItem(wanted, "translations"), (int)i)->valuestring);
+        assert_true(translation_count(&texts[i], item->references, item->reference_count, &one, NULL));
+        translation_add(&sum, &one);
+    }
+    if (!slow_checks()) return; // these were not all
+    assert_true(fabs(translation_bleu(&sum).score - fixture_number(wanted, "bleu")) < 1e-10);
+    assert_true(fabs(translation_chrf(&sum) - fixture_number(wanted, "chrf")) < 1e-10);
+}
+
+static void an_encoder_reads_the_source(void **state) {
+    (void)state;
+    FixtureModel t5;
+    Tokenizer *tokenizer;
+    TranslationTask task;
+    Error err = {0};
+    fixture_model_open(TRANSLATOR, PRECISION_F32, &t5);
+    if (!tokenizer_load(TRANSLATOR, &tokenizer, &err)) fail_msg("%s", err.message);
+    const TextForm as = {.tokenizer = tokenizer};
+    TranslationOptions options = {.path = TRANSLATOR "/pairs.jsonl", .shots = 1, .most = 100};
+    assert_false(translation_task_load(&as, &t5.config, &options, &task, &err));
+    assert_non_null(strstr(err.message, "leave out --shots"));
+    options.shots = 0;
+    if (!translation_task_load(&as, &t5.config, &options, &task, &err)) fail_msg("%s", err.message);
+    assert_true(task.count == 200 && !task.by_line && task.references == 1);
+    const size_t all = task.count;
+    if (!slow_checks()) task.count = 2;
+    Text *texts = array_new(task.count, sizeof *texts);
+    Progress progress = {0};
+    if (!translate(t5.base, tokenizer, &task, false, texts, NULL, NULL, &progress, &err)) fail_msg("%s", err.message);
+    assert_int_equal(atomic_load(&progress.done), task.count); // sentences, not tokens
+    cJSON *wanted = fixture_json("tests/fixtures/translation/translator.json");
+    take_pairs(&task, texts, wanted);
+    cJSON_Delete(wanted);
+    for (size_t i = 0; i < task.count; i++) text_free(&texts[i]);
+    free(texts);
+    task.count = all;
+    translation_task_free(&task);
+    tokenizer_free(tokenizer);
+    fixture_model_close(&t5);
+}
+
 // ---- On disk ----
 
 static void what_is_kept_comes_back(void **state) {
@@ -313,6 +366,7 @@ int main(void) {
         IN_FOLDER(bad_lines_are_named),
         IN_FOLDER(a_translation_is_what_the_model_generates),
         IN_FOLDER(what_was_stopped_goes_on),
+        cmocka_unit_test(an_encoder_reads_the_source),
         IN_FOLDER(what_is_kept_comes_back),
         IN_FOLDER(the_engine_translates_once),
     };

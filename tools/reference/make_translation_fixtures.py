@@ -1,9 +1,10 @@
 """Writes tests/fixtures/translation/: 1,000 random pairs of texts with every kind of character that scoring might trip over, and
-what sacrebleu (2.6.0) says of them. Run from the top of the checkout:
+what sacrebleu (2.6.0) says of them; and what transformers translates by samples/translator, with its scores. Run from the top
+of the checkout:
 
     python3 tools/reference/make_translation_fixtures.py
 
-Needs sacrebleu and numpy. The same files every time.
+Needs sacrebleu, numpy, torch and transformers. The same files every time.
 """
 
 import json
@@ -11,10 +12,14 @@ import os
 import random
 
 import sacrebleu
+import torch
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
+from tokenizers import Tokenizer
+from transformers import T5ForConditionalGeneration
 
 FOLDER = "tests/fixtures/translation"
+TRANSLATOR = "samples/translator"
 PAIRS = 1000
 draw = random.Random(20261130)
 
@@ -67,6 +72,22 @@ def said(pairs, references):
                    "half": [float(r.ci) for r in found[key]], "p": found[key][1].p_value} for name, key in (("bleu", "BLEU"), ("chrf", "chrF2"))}
 
 
+def by_translator():
+    """Greedily, in float."""
+    torch.set_num_threads(1)
+    tokenizer = Tokenizer.from_file(f"{TRANSLATOR}/tokenizer.json")
+    model = T5ForConditionalGeneration.from_pretrained(TRANSLATOR, dtype=torch.float32)
+    with open(f"{TRANSLATOR}/pairs.jsonl", encoding="utf-8") as f:
+        pairs = [json.loads(line) for line in f]
+    tokenizer.enable_padding(pad_id=0, pad_token="<pad>")
+    sources = tokenizer.encode_batch([pair["source"] for pair in pairs])
+    ids, mask = torch.tensor([s.ids for s in sources]), torch.tensor([s.attention_mask for s in sources])
+    out = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=100, num_beams=1, do_sample=False)
+    texts = tokenizer.decode_batch(out.tolist())
+    references = [[p["reference"] for p in pairs]]
+    return {"bleu": sacrebleu.corpus_bleu(texts, references).score, "chrf": sacrebleu.corpus_chrf(texts, references).score, "translations": texts}
+
+
 def main():
     os.makedirs(FOLDER, exist_ok=True)
     pairs = [pair() for _ in range(PAIRS)]
@@ -86,6 +107,10 @@ def main():
     with open(f"{FOLDER}/expected.json", "w", encoding="utf-8") as f:
         json.dump(expected, f)
         f.write("\n")
+    if os.path.isdir(TRANSLATOR):
+        with open(f"{FOLDER}/translator.json", "w", encoding="utf-8") as f:
+            json.dump(by_translator(), f, ensure_ascii=False, indent=0)
+            f.write("\n")
     print({k: v for k, v in expected.items() if k != "sentences"})
 
 
