@@ -77,8 +77,7 @@ static bool check_ids(const Engine *engine, const TokenIds *ids, Error *err) {
     return true;
 }
 
-// With the model's chat template, if it has one that can be read and is to be used.
-static bool text_form(Engine *engine, TextForm *out, Error *err) {
+bool engine_text_form(Engine *engine, TextForm *out, Error *err) {
     if (!engine_tokenizer(engine, &out->tokenizer, err)) return false;
     out->chat = engine->chat;
     if (!engine->chat_error.message[0]) return true;
@@ -111,7 +110,7 @@ static bool need_self(Engine *engine, Progress *progress, Error *err) {
 
 static bool plain_ids(Engine *engine, EngineText text, size_t length, size_t most, TokenIds *ids, Error *err) {
     TextForm form;
-    return text_form(engine, &form, err) && read_tokens(engine, &form, text, most, ids, err) &&
+    return engine_text_form(engine, &form, err) && read_tokens(engine, &form, text, most, ids, err) &&
            (!engine->structure.config.pair.encoder_layers ||
             tokens_into_pairs(form.tokenizer, &engine->structure.config, length, most, ids, err)) &&
            check_ids(engine, ids, err);
@@ -168,7 +167,7 @@ static bool encode_question(const TextForm *form, const char *text, TokenIds *ou
 bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err) {
     TextForm form;
     const size_t length = strlen(text);
-    if (!engine_can_run(engine, err) || !text_form(engine, &form, err)) return false;
+    if (!engine_can_run(engine, err) || !engine_text_form(engine, &form, err)) return false;
     const bool whole = !tokenizer_has_prefix(form.tokenizer, text, length);
     if (!(form.chat && length ? encode_question(&form, text, out, err)
                               : tokenizer_encode(form.tokenizer, text, length, whole, out, err)))

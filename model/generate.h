@@ -26,6 +26,8 @@ typedef struct Generated {
 
 void generated_free(Generated *g);
 
+bool generate_is_end(const ModelConfig *config, int32_t id); // an end-of-sequence token
+
 // Whether a prompt of this many tokens can be continued; of a model with an encoder it is the source. Ask before work
 // whose result would be lost.
 bool generate_fits(const ModelConfig *config, size_t prompt_count, Error *err);

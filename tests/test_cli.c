@@ -232,7 +232,9 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"calibrate", "--overwrite"}, "--overwrite is about the file that is written; it needs --output"},
         {{"generate", "--top-p", "0.5"}, "it needs --temperature"},
         {{"sensitivity", "--alone", "--estimate"}, "leave out --alone or --estimate"},
-        {{"eval", "--task", "riddles"}, "lambada or choices"},
+        {{"eval", "--task", "riddles"}, "lambada, choices or translate"},
+        {{"eval", "--task", "choices", "--task-file", "x", "--shots", "1"}, "it needs --task translate"},
+        {{"eval", "--task", "translate", "--task-file", "x", "--shots-file", "y"}, "it needs --shots"},
         {{"tune"}, "--max-kl"},
         {{"tune", "--max-bits", "-1"}, "above 0"},
         {{"tune", "--max-bits", "4", "--bits", "4,4"}, "--bits"},
@@ -693,6 +695,42 @@ static void tasks_in_json(void **state) {
     free(path);
 }
 
+static void translations_in_json(void **state) {
+    (void)state;
+    static const char pairs[] = "{\"source\": \"a\", \"reference\": \"the fox\"}\n"
+                                "{\"source\": \"b\", \"reference\": \"the fox went home\"}\n"
+                                "{\"source\": \"c\", \"references\": [\"the fox\", \"the \\u0000cat\"]}\n";
+    char *path = folder_write(folder, "pairs.jsonl", pairs, sizeof pairs - 1);
+    char *written = path_join(folder, "written.jsonl"), *data;
+#define TRANSLATE QUICK, "--task", "translate", "--task-file", path, "--activations", "none", "--max-new-tokens", "8"
+    Ran ran = RUN("eval", "--json", TRANSLATE, "--shots", "1", "-o", written);
+    cJSON *object = json_of("eval --task translate", &ran);
+    assert_int_equal(at(object, "items")->valueint, 2);
+    assert_int_equal(at(object, "shots")->valueint, 1);
+    assert_true(at(object, "base.chrf")->valuedouble >= 0 && at(object, "quantized.bleu_ci")->valuedouble >= 0);
+    assert_non_null(strstr(at(object, "bleu_signature")->valuestring, "nrefs:var|"));
+    const double difference = at(object, "quantized.chrf")->valuedouble - at(object, "base.chrf")->valuedouble;
+    assert_true(fabs(at(object, "chrf_difference")->valuedouble - difference) < 1e-12);
+    cJSON_Delete(object);
+    size_t size;
+    assert_true(file_read(written, 1 << 20, &data, &size, NULL));
+    assert_true(strncmp(data, "{\"base\":", 8) == 0);
+    assert_contains(data, "\"source\":\"c\",\"references\":[\"the fox\",\"the \\u0000cat\"]}\n");
+    free(data);
+    ran = RUN("eval", TRANSLATE, "--shots", "1", "-o", path); // the pairs, which it did not write
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "--overwrite");
+    ran_free(&ran);
+    ran = RUN("eval", TRANSLATE, "--shots", "1");
+    assert_int_equal(ran.status, 0);
+    assert_contains(ran.out, "2 sentences; ");
+    assert_contains(ran.out,
+                    "BLEU nrefs:var|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:quantdial-");
+    ran_free(&ran);
+    free(written);
+    free(path);
+}
+
 static double number_of_eval(Ran ran, const char *key) {
     cJSON *object = json_of("eval", &ran);
     const double number = at(object, key)->valuedouble;
@@ -989,6 +1027,7 @@ int main(void) {
         IN_FOLDER(quantize_judges_engines),
         IN_FOLDER(quantize_says_in_words_what_engines_do),
         IN_FOLDER(tasks_in_json),
+        IN_FOLDER(translations_in_json),
         cmocka_unit_test(overview_in_json),
         cmocka_unit_test(doctor_tells_all_sections),
         cmocka_unit_test(json_of_every_command_was_held_to_its_page),
