@@ -10,10 +10,16 @@
 #include "kernels/host/measure.h"
 
 const char *const kernel_family_names[] = {
-    [KERNELS_INTEGER] = "integer products", [KERNELS_LIBRARY] = "products by the library",
-    [KERNELS_DENSE] = "dense products",     [KERNELS_ATTENTION] = "attention of many tokens",
-    [KERNELS_FUSED] = "fused operations",   [KERNELS_MIXTURE] = "mixtures of experts",
-    [KERNELS_STEP] = "recorded steps",      [KERNELS_MEASURE] = "statistics of activations",
+    [KERNELS_INTEGER] = "integer products",
+    [KERNELS_F16] = "products in 16-bit floats",
+    [KERNELS_WARPGROUPS] = "products by warpgroups",
+    [KERNELS_LIBRARY] = "products by the library",
+    [KERNELS_DENSE] = "dense products",
+    [KERNELS_ATTENTION] = "attention of many tokens",
+    [KERNELS_FUSED] = "fused operations",
+    [KERNELS_MIXTURE] = "mixtures of experts",
+    [KERNELS_STEP] = "recorded steps",
+    [KERNELS_MEASURE] = "statistics of activations",
 };
 static_assert(sizeof kernel_family_names / sizeof *kernel_family_names == KERNEL_FAMILIES, "a family has no name");
 
@@ -281,6 +287,22 @@ static void integer_products_of_16_bits(Run *r) {
     integer_product(r, &planes_of_two, 33);
 }
 
+// Every number of bits, with zero points too, and every size of a block.
+static void f16_products(Run *r) {
+    static const IntegerCase cases[] = {
+        {4, 64, GRID_SYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
+        {8, 32, GRID_SYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
+        {3, 0, GRID_ASYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
+        {2, 128, GRID_ASYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
+    };
+    static const size_t tokens[] = {9, 20, 33, 65};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int buffers = r->buffer_count;
+        for (size_t t = 0; t < 4; t++) integer_product(r, &cases[i], tokens[t]);
+        while (r->buffer_count > buffers) r->b->ops->memory_free(r->b, r->buffers[--r->buffer_count]);
+    }
+}
+
 // ---- The other families ----
 
 static void dense_of_many(Run *r) {
@@ -461,6 +483,7 @@ typedef struct Proof {
 
 // A wrong kernel is wrong by much; roundings differ by little.
 #define EXACT 3e-5
+#define ROUNDED_F16 1.0 / 512
 #define ROUNDED 1.0 / 64 // activations are rounded to 16 bits, differently
 
 static const Proof proofs[] = {
@@ -473,7 +496,9 @@ static const Proof proofs[] = {
     {"dense products of few tokens", KERNEL_FAMILIES, dense_of_few, EXACT, 0},
     {"quantizing", KERNEL_FAMILIES, quantizing, EXACT, 0},
     {"integer products", KERNELS_INTEGER, integer_products, EXACT, 0},
-    {"integer products of 16 bits", KERNELS_INTEGER, integer_products_of_16_bits, 1e-3, 0},
+    {"integer products of 16 bits", KERNELS_INTEGER, integer_products_of_16_bits, 1e-3, 1U << KERNELS_F16},
+    {"products in 16-bit floats", KERNELS_F16, f16_products, ROUNDED_F16, 1U << KERNELS_WARPGROUPS},
+    {"products by warpgroups", KERNELS_WARPGROUPS, f16_products, ROUNDED_F16, 0},
     {"products by the library", KERNELS_LIBRARY, dense_native, ROUNDED, 0},
     {"dense products", KERNELS_DENSE, dense_of_many, EXACT, 1U << KERNELS_LIBRARY},
     {"attention of many tokens", KERNELS_ATTENTION, attention_of_many, EXACT, 0},

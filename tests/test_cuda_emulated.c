@@ -32,6 +32,12 @@ static void begin(const EmulatedDevice *device, Checks *c) {
     assert_true(backend_cpu_new(1, &c->reference, NULL));
 }
 
+static void begin_in_integers(const EmulatedDevice *device, Checks *c) {
+    begin(device, c);
+    c->no_f16 = true;
+    c->b->ops->avoid(c->b, 1U << KERNELS_F16);
+}
+
 static void end(Checks *c) {
     c->b->ops->destroy(c->b);
     c->reference->ops->destroy(c->reference);
@@ -172,7 +178,7 @@ static void test_quantized_tiles(void **state) {
     for (int m = 0; m < 4; m++) {
         Checks c;
         device.multiprocessors = multiprocessors[m];
-        begin(&device, &c);
+        begin_in_integers(&device, &c);
         for (int i = 0; i < (thorough ? 24 : 2); i++) {
             const QuantizedCase q = {.grid = (Grid)(i % 2),
                                      .bits = all_bits[i % 4],
@@ -189,6 +195,38 @@ static void test_quantized_tiles(void **state) {
         }
         end(&c);
     }
+}
+
+// Weights and activations become F16, and nothing else is lost: by warpgroups and warp by warp, every size of a block
+// at every number of bits, split and whole, over several rounds of the stages.
+static void test_f16_products(void **state) {
+    (void)state;
+    static const size_t groups[] = {64, 128, 32, 256}, tokens[] = {16, 32, 64, 130};
+    static const float outliers[] = {1, 1e4f, 1e25f};
+    const size_t launches = emulated_kernels;
+    double most = 0;
+    for (int n = 0; n < 4; n++) {
+        EmulatedDevice device = emulated_hopper;
+        Checks c;
+        device.capability = n % 2 ? 80 : 90;
+        device.multiprocessors = n / 2 ? 40 : 1;
+        begin(&device, &c);
+        for (int i = 0; i < (thorough ? 32 : 4); i++) {
+            const QuantizedCase q = {.grid = (Grid)(i / 4 % 4),
+                                     .bits = i / 4 % 4 == GRID_LOG2 ? 4 : all_bits[i % 4],
+                                     .out = between(&c, 1, 150),
+                                     .in = between(&c, 256, i % 8 == 0 ? 1500 : 400),
+                                     .group = groups[(i + n) % 4],
+                                     .tokens = tokens[(i / 4 + i) % 4] - between(&c, 0, 7),
+                                     .scale_dtype = (DType)(i / 2 % 3),
+                                     .outlier = outliers[i % 3]};
+            emulated_backwards = i % 2;
+            most = fmax(most, check_f16_product(&c, &q, i % 5 != 4 ? 0 : q.scale_dtype == DTYPE_F16 ? 8 : 20));
+        }
+        end(&c);
+    }
+    assert_true(emulated_kernels > launches);
+    if (!(most < 0x1p-10)) fail_msg("inputs of 16 bits cost %g of the largest result", most);
 }
 
 // Rows of many steps: more of them than are in shared memory at a time, for every warp.
@@ -253,6 +291,8 @@ static void spoil(CudaBackend *c, CudaLaunches *launches, KernelFamily family, i
     c->runtime->launches = launches;
     switch (family) {
     case KERNELS_INTEGER: launches->integer_tiled = (int (*)(void *, const IntegerArguments *))function; break;
+    case KERNELS_F16: launches->f16_activations = (int (*)(void *, const F16Arguments *))function; break;
+    case KERNELS_WARPGROUPS: launches->f16_by_warpgroups = (int (*)(void *, const IntegerArguments *))function; break;
     case KERNELS_LIBRARY: c->runtime->product = no_product; break;
     case KERNELS_DENSE: launches->dense_tiled = (int (*)(void *, const DenseArguments *))function; break;
     case KERNELS_ATTENTION: launches->attention_tiles = (int (*)(void *, const AttentionArguments *))function; break;
@@ -761,6 +801,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_without_tensor_cores),
         cmocka_unit_test(test_quantized_many_tokens),
         cmocka_unit_test(test_quantized_tiles),
+        cmocka_unit_test(test_f16_products),
         cmocka_unit_test(test_quantized_long_rows),
         cmocka_unit_test(what_is_wrong_is_avoided),
         cmocka_unit_test(what_fails_is_avoided_by_the_next),

@@ -199,6 +199,7 @@ typedef struct IntegerRows { // of one weight
     const void *scales;   // of scale_dtype, [row blocks, groups, 16]; with factors: float [out]
     const int8_t *levels; // zero points or factors, as scales; or NULL
     const float *bias;    // [out] or NULL
+    const float *powers;  // [row blocks, 16], of products in 16-bit floats (kernels_f16.h); else NULL
 } IntegerRows;
 
 typedef struct IntegerOutputs {
@@ -222,6 +223,24 @@ typedef struct IntegerArguments {
     PortionStrides strides;
     const IntegerRows *experts; // [weights, experts]; codes NULL: this launch leaves it alone
 } IntegerArguments;
+
+// Activations as 16-bit floats (integer_layout.h), each token times a power of two that takes its largest value near
+// the end of their range.
+typedef struct F16Arguments {
+    IntegerLayout layout;
+    const float *x; // [tokens, in]
+    uint16_t *y;
+    float *scales; // [tokens]: what takes the power back; NaN for a token that is not finite
+    int tokens;
+} F16Arguments;
+
+// Of each row a power of two that takes its largest scale to 2^−10 … 2^−9.
+typedef struct RowPowersArguments {
+    IntegerLayout layout;
+    const void *scales;
+    float *powers; // [row blocks, 16], rows in their order
+    int scale_dtype;
+} RowPowersArguments;
 
 typedef struct ReduceOutputs { // y [tokens, out] = Σ parts [splits, tokens, out], in order, + bias
     const float *parts, *bias;
@@ -354,6 +373,10 @@ typedef struct CudaLaunches {
     int (*integer_by_code)(void *stream, const IntegerArguments *); // any device; slow
     int (*integer_few)(void *stream, const IntegerArguments *);     // up to 8 tokens
     int (*integer_tiled)(void *stream, const IntegerArguments *);
+    int (*f16_activations)(void *stream, const F16Arguments *);
+    int (*row_powers)(void *stream, const RowPowersArguments *);
+    int (*f16_product)(void *stream, const IntegerArguments *); // x: 16-bit floats
+    int (*f16_by_warpgroups)(void *stream, const IntegerArguments *);
     int (*reduce)(void *stream, const ReduceArguments *);
     int (*route)(void *stream, const RouteArguments *);
     int (*mix)(void *stream, const MixArguments *);
@@ -366,6 +389,9 @@ typedef struct CudaLaunches {
     int (*pack)(void *stream, const PackArguments *);
     int (*measure)(void *stream, const MeasureArguments *);
 } CudaLaunches;
+
+// Blocks of the products in 16-bit floats: a warp for each row block, and at most so many token blocks.
+enum { F16_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 16 };
 
 // FEW_WARPS warps of a block of the product of few tokens take slabs of the same 16 rows.
 enum {

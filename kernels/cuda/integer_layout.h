@@ -24,6 +24,10 @@
 // shift and a mask, that is, multiplied by 2^(8 − bits), so that widening them needs no subtraction; so are sums, and
 // what they are multiplied by later takes it back, which is exact.
 //
+// As 16-bit floats the same weights are operand A of mma.m16n8k16 and of wgmma.m64nNk16, two multiplications a unit:
+// the columns of a half go in the order 0 2 4 … 14 1 3 … 15 (f16_position), so that the bytes of a word need no
+// exchange.
+//
 // Scales: [row blocks][groups][16], rows r and r + 8 beside each other (scale_slot). Zero points and factors likewise.
 //
 // Activations: [blocks of 8 tokens][units][planes][32 lanes][8 bytes]. One plane: int8 codes. Several planes: floats,
@@ -195,6 +199,28 @@ LAYOUT uint32_t widened_codes(int bits, uint32_t low, uint32_t high, int r) {
     return ((low << (6 - 2 * r) & 0xC0C0C0C0u) >> 1 & 0x60606060u) | (spread << (7 - r) & 0x80808080u);
 }
 
+// ---- Weights as 16-bit floats ----
+
+// Two codes of register r, plus 2^(bits − 1), in the lower bits of two halves of a word, from bit code_place_in_half
+// on: those of bytes 0 and 2, or 1 and 3 (odd). The words of the lane as above, but all of them.
+LAYOUT int code_place_in_half(int bits, int r) { return r % 2 == 0 || bits == 8 ? 0 : bits == 4 ? 4 : 2; }
+LAYOUT uint32_t code_pair(int bits, const uint32_t *words, uint32_t high, int r, int odd) {
+    const int per_word = bits == 8 ? 1 : bits == 4 ? 2 : 4, place = code_place_in_half(bits, r);
+    const uint32_t mask = (bits == 8   ? 0x00FF00FFu
+                           : bits == 4 ? 0x000F000Fu
+                                       : 0x00030003u)
+                          << place,
+                   sign = (bits == 8   ? 0x00800080u
+                           : bits == 4 ? 0x00080008u
+                                       : 0x00020002u)
+                          << place;
+    const uint32_t low = words[r / per_word] >> (odd * 8 + (bits < 4 ? r / 2 * 4 : 0));
+    if (bits != 3) return (low & mask) ^ sign;
+    // Bits 4 j + r of the half word: those of j and j + 2 go above the other two of their code.
+    const uint32_t spread = ((high & 0x00FFu) | (high & 0xFF00u) << 8) >> odd * 4;
+    return ((low & mask) | (spread << (4 + place) >> (r + 2) & 0x00040004u << place)) ^ 0x00040004u << place;
+}
+
 // ---- Scales ----
 
 LAYOUT int scale_slot(int row) { return row % 8 * 2 + row % UNIT_ROWS / 8; }
@@ -224,6 +250,20 @@ LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int tokens, 
 }
 LAYOUT size_t activation_bytes_of(const IntegerLayout *l, int planes, int tokens) {
     return (size_t)token_blocks(tokens) * (size_t)l->units * (size_t)planes * 256;
+}
+
+// 16-bit floats: [blocks of 64 columns][padded tokens][128 bytes], as wgmma takes operand B from shared memory with a
+// swizzle of 128 bytes: of a token the 16 bytes n stand at n ^ token % 8. Columns in the order of the weights.
+enum { F16_BLOCK_COLUMNS = 64, F16_ROW_BYTES = 128, F16_ROW_WORDS = 8, SWIZZLE_BYTES = 1024 };
+LAYOUT int f16_position(int column) { return column / 16 * 16 + column % 2 * 8 + column % 16 / 2; }
+LAYOUT int f16_swizzled(int token, int position) { // bytes within the row
+    return ((position / 8 ^ token % 8) * 8 + position % 8) * 2;
+}
+LAYOUT size_t f16_row(int tokens, int token, int block) {
+    return ((size_t)block * (size_t)padded_tokens(tokens) + (size_t)token) * F16_ROW_BYTES;
+}
+LAYOUT size_t f16_bytes_of(const IntegerLayout *l, int tokens) {
+    return f16_row(tokens, 0, l->slabs * (SLAB_COLUMNS / F16_BLOCK_COLUMNS));
 }
 
 // Segments: groups for one plane; for several what a group and a slab have in common, with as many numbers for each

@@ -80,7 +80,7 @@ static int dense_product(CudaBackend *c, const Set *set, const float *x, size_t 
 // ---- Integer ----
 
 IntegerRows cuda_integer_rows(const Weight *w) {
-    return (IntegerRows){w->codes, w->scales, w->zeros ? w->zeros : w->factors, w->bias};
+    return (IntegerRows){w->codes, w->scales, w->zeros ? w->zeros : w->factors, w->bias, w->powers};
 }
 
 IntegerArguments cuda_integer_arguments(const Weight *w, size_t tokens) {
@@ -140,6 +140,16 @@ static int prepare_activations(CudaBackend *c, const Weight *w, const float *x, 
     return code;
 }
 
+static int prepare_f16(CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
+    const Prepared wanted = {.x = x, .tokens = tokens, .layout = w->layout, .planes = IN_F16};
+    if (same_activations(&c->prepared, &wanted)) return 0;
+    const F16Arguments a = {w->layout, x, c->codes.data, c->scales.data, (int)tokens};
+    const int code = c->runtime->launches->f16_activations(c->runtime->stream, &a);
+    c->prepared = wanted;
+    if (code != 0) c->prepared.x = NULL;
+    return code;
+}
+
 static size_t blocks_of(size_t n, size_t each) { return (n + each - 1) / each; }
 
 // Into how many parts the columns are cut, so that `blocks` blocks become two for each multiprocessor, with `least`
@@ -166,18 +176,18 @@ static Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, in
     return s;
 }
 
-// As many stages of `bytes` as let `blocks` blocks stay on a multiprocessor, with `fixed` bytes beside the stages: all
-// that such a kernel takes, for it declares no shared memory itself.
-static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t blocks) {
+// least … most stages of `bytes`: as many as let `blocks` blocks stay on a multiprocessor, with `fixed` bytes beside
+// the stages: all that such a kernel takes, for it declares no shared memory itself.
+static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t blocks, size_t least, size_t most) {
     const size_t own = 1 << 10; // of each block, for the device
     const size_t room = (c->runtime->facts.shared_bytes + own) / blocks - own;
-    return (int)at_least(at_most(room > fixed ? (room - fixed) / bytes : 0, 4), 2);
+    return (int)at_least(at_most(room > fixed ? (room - fixed) / bytes : 0, most), least);
 }
 
 void cuda_cut_few(const CudaBackend *c, IntegerArguments *a) {
     a->columns = a->planes == 1 ? a->tokens : 2 * a->tokens;
     a->stage = stage_of(a, 1, SLAB_UNITS * a->columns * 32, FEW_TOKENS);
-    a->stages = stages_for(c, FEW_WARPS * (size_t)a->stage.bytes, few_piece_bytes(a), 3);
+    a->stages = stages_for(c, FEW_WARPS * (size_t)a->stage.bytes, few_piece_bytes(a), 3, 2, 4);
     if (a->planes > 1 && !a->portions.list) a->splits = splits_for(c, a, integer_blocks(a, 1, 1), 2 * FEW_WARPS);
 }
 
@@ -224,7 +234,36 @@ static void cut_tiled(const CudaBackend *c, IntegerArguments *a) {
         a->splits = splits_for(c, a, tiles_of(a), 4);
     }
     set_tile_stage(a);
-    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2);
+    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, 2, 4);
+}
+
+// ---- Weight-only in 16-bit floats: more tokens than planes of bytes are good for ----
+
+static bool by_f16(const CudaBackend *c, const Weight *w, size_t tokens) {
+    return w->integer && cuda_may_be_f16(c, w) && tokens > FEW_TOKENS && !cuda_avoids(c, KERNELS_F16);
+}
+
+static bool by_warpgroups(const CudaBackend *c) {
+    return c->runtime->facts.warpgroups && !cuda_avoids(c, KERNELS_WARPGROUPS);
+}
+
+static void set_f16_stage(IntegerArguments *a) {
+    a->stage = stage_of(a, F16_WARPS, a->tile.tokens * TOKEN_BLOCK * F16_ROW_BYTES * 2, 0);
+    a->stage.bytes = (int)blocks_of((size_t)a->stage.bytes, SWIZZLE_BYTES) * SWIZZLE_BYTES;
+}
+
+// The fewest tokens for a block that take all of them, or the most for which there is room.
+static void cut_f16(const CudaBackend *c, IntegerArguments *a) {
+    const bool groups = by_warpgroups(c);
+    const size_t least = groups ? 3 : 2, most = groups ? WARPGROUP_MOST_TOKENS : F16_MOST_TOKENS;
+    int side = (int)at_most(power_of_two_from((size_t)token_blocks(a->tokens)), most);
+    do {
+        a->tile = (IntegerTile){1, side, F16_WARPS, 1};
+        set_f16_stage(a);
+        side /= 2;
+    } while (least * (size_t)a->stage.bytes > c->runtime->facts.shared_bytes && side >= 2);
+    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, least, 6);
+    a->splits = splits_for(c, a, integer_blocks(a, F16_WARPS, a->tile.tokens), 4);
 }
 
 bool cuda_by_few(const IntegerArguments *a) {
@@ -253,7 +292,8 @@ static int integer_product(CudaBackend *c, const Set *set, const float *x, size_
     const Weight *w = set->weights[0];
     IntegerArguments a = cuda_integer_arguments(w, tokens);
     ReduceArguments reduce;
-    int code = prepare_activations(c, w, x, tokens, a.planes);
+    const bool f16 = by_f16(c, w, tokens);
+    int code = f16 ? prepare_f16(c, w, x, tokens) : prepare_activations(c, w, x, tokens, a.planes);
     if (code != 0) return code;
     a.x = c->codes.data;
     a.x_scales = c->scales.data;
@@ -262,11 +302,13 @@ static int integer_product(CudaBackend *c, const Set *set, const float *x, size_
     for (int i = 0; i < set->count; i++)
         a.each[i] = (IntegerOutputs){cuda_integer_rows(set->weights[i]), set->y[i], set->weights[i]->layout.out,
                                      set->weights[i]->layout.row_blocks};
-    if (!cuda_by_tensor_cores(c, w)) return launches->integer_by_code(c->runtime->stream, &a);
-    const bool few = cuda_by_few(&a);
-    (few ? cuda_cut_few : cut_tiled)(c, &a);
+    if (!f16 && !cuda_by_tensor_cores(c, w)) return launches->integer_by_code(c->runtime->stream, &a);
+    const bool few = !f16 && cuda_by_few(&a);
+    (f16 ? cut_f16 : few ? cuda_cut_few : cut_tiled)(c, &a);
     if (a.splits > 1) give_parts(c, &a, &reduce);
-    code = (few ? launches->integer_few : launches->integer_tiled)(c->runtime->stream, &a);
+    code = (f16   ? (by_warpgroups(c) ? launches->f16_by_warpgroups : launches->f16_product)
+            : few ? launches->integer_few
+                  : launches->integer_tiled)(c->runtime->stream, &a);
     return code != 0 || a.splits == 1 ? code : launches->reduce(c->runtime->stream, &reduce);
 }
 
@@ -301,7 +343,8 @@ static int one_product(CudaBackend *c, const Set *set, const float *x, size_t to
 
 // Whether what waits is computed together with the integers that this product reads (prepare).
 static bool takes_rows(const CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
-    return w->integer && !cuda_is_rounded_float(w) && tokens <= PASS_TOKENS && cuda_rows_wait(c, x, tokens, w->in);
+    return w->integer && !cuda_is_rounded_float(w) && tokens <= PASS_TOKENS && !by_f16(c, w, tokens) &&
+           cuda_rows_wait(c, x, tokens, w->in);
 }
 
 static void run_set(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
@@ -326,7 +369,8 @@ static void run_set(CudaBackend *c, const Set *set, const float *x, size_t token
 static bool set_joins(const CudaBackend *c, const Weight *v, const Weight *w, size_t tokens) {
     if (!cuda_same_format(v, w) || cuda_is_rounded_float(v) || cuda_is_rounded_float(w)) return false;
     if (!v->integer) return tokens <= DENSE_FEW || (dense_by_library(c, v, tokens) && dense_by_library(c, w, tokens));
-    return cuda_by_tensor_cores(c, v) && cuda_by_tensor_cores(c, w) && cuda_same_rounding(v, w);
+    const bool together = by_f16(c, v, tokens) || (cuda_by_tensor_cores(c, v) && cuda_by_tensor_cores(c, w));
+    return together && cuda_same_rounding(v, w);
 }
 
 static bool is_joined(const CudaBackend *c, const Weight *const *weights, size_t i, size_t tokens) {

@@ -10,7 +10,7 @@
 void cuda_weight_free(Backend *backend, Weight *w) {
     CudaBackend *c = cuda_of(backend);
     if (!w) return;
-    void *const parts[] = {w->bias, w->data, w->codes, w->scales, w->zeros, w->factors, w->divisor};
+    void *const parts[] = {w->bias, w->data, w->codes, w->scales, w->zeros, w->factors, w->powers, w->divisor};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) cuda_release(c, parts[i]);
     free(w);
 }
@@ -99,12 +99,29 @@ int cuda_planes(const Weight *w) {
     return w->precision == PRECISION_F32 ? 3 : 2;
 }
 
+bool cuda_may_be_f16(const CudaBackend *c, const Weight *w) {
+    return c->runtime->facts.capability >= TENSOR_CORES && cuda_planes(w) == 2 && is_regular(&w->layout);
+}
+
+// What is needed besides codes and scales.
+static bool make_powers(CudaBackend *c, Weight *w, Error *err) {
+    const size_t bytes = (size_t)w->layout.row_blocks * UNIT_ROWS * sizeof(float);
+    void *powers;
+    if (!cuda_may_be_f16(c, w)) return true;
+    if (!cuda_allocate(c, bytes, "weights", &powers, err)) return false;
+    w->powers = powers;
+    w->bytes += bytes;
+    const RowPowersArguments a = {w->layout, w->scales, w->powers, (int)w->scale_dtype};
+    return cuda_check(c, c->runtime->launches->row_powers(c->runtime->stream, &a), "scaling weights") ||
+           error_set(err, "%s", c->failure.message);
+}
+
 // Working memory of a product with this weight.
 static bool reserve_activations(CudaBackend *c, const Weight *w, Error *err) {
     const int planes = cuda_planes(w);
     const size_t segments = (size_t)segment_count(&w->layout, planes), tokens = PASS_TOKENS;
-    // A block sums 128 × 64 outputs at most, and there are at most two blocks for each multiprocessor when it splits.
-    const size_t parts = (size_t)c->runtime->facts.multiprocessors * 2 * 128 * 64 * sizeof(float);
+    // A block sums 128 × 128 outputs at most, and there are at most two blocks for each multiprocessor when it splits.
+    const size_t parts = (size_t)c->runtime->facts.multiprocessors * 2 * 128 * 128 * sizeof(float);
     return cuda_reserve(c, &c->codes, activation_bytes_of(&w->layout, planes, PASS_TOKENS), err) &&
            cuda_reserve(c, &c->scales, (planes == 1 ? 1 : segments) * tokens * sizeof(float), err) &&
            (!w->zeros ||
@@ -197,7 +214,7 @@ static bool make_integer(CudaBackend *c, const QuantizedWeight *q, Weight *w, Er
         !upload_codes(c, q, w, err))
         return false;
     if (grid_table[q->grid].zeros && !upload_bytes(c, q->zeros, w, &w->zeros, err)) return false;
-    if (!factors) return upload_scales(c, q, w, err) && reserve_activations(c, w, err);
+    if (!factors) return upload_scales(c, q, w, err) && make_powers(c, w, err) && reserve_activations(c, w, err);
     float *scales = NULL;
     bool ok = upload_bytes(c, q->factors, w, &w->factors, err) && upload_floats(c, q->scales, q->out, &scales, err);
     w->scales = scales;
@@ -285,7 +302,7 @@ bool cuda_weight_from_dense(Backend *backend, const Weight *dense, const WeightQ
     bool ok = set_scheme(c, w, scheme, err) && integer_memory(c, w, how->group, how->bits, how->scale_dtype, err);
     const size_t scale_bytes = ok ? scale_count(&w->layout) * dtype_bytes(w->scale_dtype) : 0;
     ok = ok && cuda_allocate(c, scale_bytes, "scales", &w->scales, err) && reserve_activations(c, w, err) &&
-         quantize_on_device(c, dense, how, w, errors, err);
+         quantize_on_device(c, dense, how, w, errors, err) && make_powers(c, w, err);
     w->bytes += scale_bytes;
     return ok || cuda_refused(backend, weight);
 }
