@@ -295,7 +295,7 @@ static void f16_products(Run *r) {
         {3, 0, GRID_ASYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
         {2, 128, GRID_ASYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
     };
-    static const size_t tokens[] = {9, 20, 33, 65};
+    static const size_t tokens[] = {9, 17, 33, 65};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const int buffers = r->buffer_count;
         for (size_t t = 0; t < 4; t++) integer_product(r, &cases[i], tokens[t]);

@@ -3,10 +3,13 @@
 // steps.
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -211,7 +214,7 @@ static void test_f16_products(void **state) {
         device.capability = n % 2 ? 80 : 90;
         device.multiprocessors = n / 2 ? 40 : 1;
         begin(&device, &c);
-        for (int i = 0; i < (thorough ? 32 : 4); i++) {
+        for (int i = 0; i < (thorough ? 16 : 4); i++) {
             const QuantizedCase q = {.grid = (Grid)(i / 4 % 4),
                                      .bits = i / 4 % 4 == GRID_LOG2 ? 4 : all_bits[i % 4],
                                      .out = between(&c, 1, 150),
@@ -666,6 +669,107 @@ static void test_tf32(void **state) {
     end(&c);
 }
 
+enum { GROUP_TOKENS = 16, GROUP_COLUMNS = 16 };
+typedef enum Fault { NO_FAULT, NO_COPIES_FENCE, NO_FENCE, NO_WAIT, ODD_MATRIX, EARLY_WRITE, EARLY_READ } Fault;
+
+typedef struct GroupArguments {
+    const uint8_t *x; // [tokens][128 bytes], swizzled
+    float *y;         // [64, tokens]
+    Fault fault;
+} GroupArguments;
+
+static float group_weight(int row, int column) { return (float)(row % 7 - 3 + column * 2); }
+static float group_value(int token, int column) { return (float)(token - column % 5); }
+
+static uint32_t group_pair(int row, int column) {
+    return f16_bits(group_weight(row, column)) | (uint32_t)f16_bits(group_weight(row, column + 1)) << 16;
+}
+
+DYNAMIC_KERNEL(trial_group_kernel, 128, GroupArguments) {
+    SWIZZLED_SHARED(memory);
+    const int thread = (int)threadIdx.x, row = thread / 32 * 16 + thread % 32 / 4, column = thread % 4 * 2;
+    float c[GROUP_TOKENS / 8][4] = {{0}};
+    uint32_t w[4];
+    uint8_t *x = memory + (a.fault == ODD_MATRIX ? 128 : 0);
+    copy_begin(x + thread * 16, a.x + thread * 16);
+    COPY_COMMIT();
+    COPY_WAIT(0);
+    if (a.fault != NO_COPIES_FENCE) COPIES_FENCE();
+    __syncthreads();
+    for (int i = 0; i < 4; i++) w[i] = group_pair(row + i % 2 * 8, column + i / 2 * 8);
+    if (a.fault != NO_FENCE) WARPGROUP_FENCE();
+    warpgroup_multiply(GROUP_TOKENS / 8, c, w, matrix_descriptor(x));
+    WARPGROUP_COMMIT();
+    if (a.fault == EARLY_WRITE) w[0] = 0;
+    if (a.fault != NO_WAIT && a.fault != EARLY_READ) WARPGROUP_WAIT(0);
+    for (int n = 0; n < GROUP_TOKENS / 8 * 4; n++)
+        a.y[(row + n % 4 / 2 * 8) * GROUP_TOKENS + n / 4 * 8 + column + n % 2] = c[n / 4][n % 4];
+    if (a.fault == EARLY_READ) WARPGROUP_WAIT(0);
+}
+
+// How many of the 64 × 16 results are not what the definition says.
+static int wrong_results(Checks *c, Fault fault) {
+    uint8_t host[GROUP_TOKENS * F16_ROW_BYTES] = {0};
+    int wrong = 0;
+    for (int t = 0; t < GROUP_TOKENS; t++) {
+        for (int k = 0; k < GROUP_COLUMNS; k++) {
+            const uint16_t half = f16_bits(group_value(t, k));
+            memcpy(host + t * F16_ROW_BYTES + f16_swizzled(t, k), &half, sizeof half);
+        }
+    }
+    uint8_t *x = c->b->ops->memory_new(c->b, sizeof host, NULL);
+    float *y = c->b->ops->memory_new(c->b, 64 * GROUP_TOKENS * sizeof *y, NULL);
+    memcpy(x, host, sizeof host);
+    const GroupArguments a = {x, y, fault};
+    const Extent one = {1, 1, 1};
+    assert_int_equal(LAUNCH(trial_group_kernel, one, 128, 4096, cuda_of(c->b)->runtime->stream, &a), 0);
+    for (int row = 0; row < 64; row++) {
+        for (int t = 0; t < GROUP_TOKENS; t++) {
+            float sum = 0;
+            for (int k = 0; k < GROUP_COLUMNS; k++) sum += group_weight(row, k) * group_value(t, k);
+            wrong += y[row * GROUP_TOKENS + t] != sum;
+        }
+    }
+    c->b->ops->memory_free(c->b, x);
+    c->b->ops->memory_free(c->b, y);
+    return wrong;
+}
+
+// What a device would leave to chance is wrong, or ends the program, in a child here.
+static bool ends(Checks *c, Fault fault) {
+    int status = 0;
+    const pid_t child = fork();
+    if (child == 0) {
+        if (!freopen("/dev/null", "w", stderr)) _exit(1);
+        signal(SIGABRT, SIG_DFL);
+        (void)wrong_results(c, fault);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+static void test_warpgroups(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    Checks c;
+    begin(&device, &c);
+    for (int order = 0; order < 2; order++) {
+        emulated_backwards = order == 1;
+        assert_int_equal(wrong_results(&c, NO_FAULT), 0);
+        assert_true(wrong_results(&c, EARLY_WRITE) > 0);
+        assert_true(wrong_results(&c, EARLY_READ) > 0);
+    }
+    static const Fault fatal[] = {NO_COPIES_FENCE, NO_FENCE, NO_WAIT, ODD_MATRIX};
+    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
+        if (!ends(&c, fatal[i])) fail_msg("fault %d is not seen", (int)fatal[i]);
+    end(&c);
+    device.capability = 80;
+    begin(&device, &c);
+    assert_true(ends(&c, NO_FAULT));
+    end(&c);
+}
+
 #endif
 
 // ---- Whole models ----
@@ -814,6 +918,7 @@ int main(void) {
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_unprepared_kernels),
         cmocka_unit_test(test_tf32),
+        cmocka_unit_test(test_warpgroups),
 #endif
         cmocka_unit_test(test_model_logits),
         cmocka_unit_test(test_families),

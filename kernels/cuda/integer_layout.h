@@ -206,19 +206,13 @@ LAYOUT uint32_t widened_codes(int bits, uint32_t low, uint32_t high, int r) {
 LAYOUT int code_place_in_half(int bits, int r) { return r % 2 == 0 || bits == 8 ? 0 : bits == 4 ? 4 : 2; }
 LAYOUT uint32_t code_pair(int bits, const uint32_t *words, uint32_t high, int r, int odd) {
     const int per_word = bits == 8 ? 1 : bits == 4 ? 2 : 4, place = code_place_in_half(bits, r);
-    const uint32_t mask = (bits == 8   ? 0x00FF00FFu
-                           : bits == 4 ? 0x000F000Fu
-                                       : 0x00030003u)
-                          << place,
-                   sign = (bits == 8   ? 0x00800080u
-                           : bits == 4 ? 0x00080008u
-                                       : 0x00020002u)
-                          << place;
-    const uint32_t low = words[r / per_word] >> (odd * 8 + (bits < 4 ? r / 2 * 4 : 0));
-    if (bits != 3) return (low & mask) ^ sign;
+    const uint32_t mask = bits == 8 ? 0x00FF00FFu : bits == 4 ? 0x000F000Fu : 0x00030003u;
+    const uint32_t signs = bits == 8 ? 0x80808080u : bits == 4 ? 0x88888888u : bits == 2 ? 0xAAAAAAAAu : 0;
+    const uint32_t low = (words[r / per_word] ^ signs) >> (odd * 8 + (bits < 4 ? r / 2 * 4 : 0));
+    if (bits != 3) return low & mask << place;
     // Bits 4 j + r of the half word: those of j and j + 2 go above the other two of their code.
-    const uint32_t spread = ((high & 0x00FFu) | (high & 0xFF00u) << 8) >> odd * 4;
-    return ((low & mask) | (spread << (4 + place) >> (r + 2) & 0x00040004u << place)) ^ 0x00040004u << place;
+    const uint32_t spread = ((~high & 0x00FFu) | (~high & 0xFF00u) << 8) >> odd * 4;
+    return (low & mask << place) | (spread << (4 + place) >> (r + 2) & 0x00040004u << place);
 }
 
 // ---- Scales ----

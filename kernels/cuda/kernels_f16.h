@@ -25,30 +25,36 @@ DEVICE float token_power(float most) {
 }
 DEVICE float power_inverse(float power) { return __uint_as_float((254u << 23) - __float_as_uint(power)); }
 
-DEVICE float largest_of_row(const float *x, int n, float *scratch) { // NaN when something is not finite
-    float most = 0, probe = 0;
+// The largest |x| of a row by the block. Bits of numbers without sign order as the numbers do, and what is not finite
+// lies above all others.
+DEVICE float largest_of_row(const float *x, int n, int32_t *scratch) {
+    int32_t most = 0;
     for (int j = threadIdx.x; j < n; j += (int)blockDim.x) {
-        most = fmaxf(most, fabsf(x[j]));
-        probe += x[j] * 0;
+        const int32_t size = __float_as_int(x[j]) & 0x7FFFFFFF;
+        most = size > most ? size : most;
     }
-    most = block_max(most, scratch);
-    probe = block_sum(probe, scratch);
-    return probe == 0 ? most : NAN;
+    most = warp_max_int(most);
+    if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = most;
+    __syncthreads();
+    return __int_as_float(warp_max_int(threadIdx.x % WARP < blockDim.x / WARP ? scratch[threadIdx.x % WARP] : 0));
 }
 
-// A block takes a token, a thread four columns at a time.
+enum { ACTIVATION_COLUMNS = 4 }; // of a thread at a time
+
+// A block takes a token.
 KERNEL(f16_activations_kernel, MOST_ROW_THREADS, F16Arguments) {
-    SHARED(float, scratch, WARP);
+    SHARED(int32_t, scratch, WARP);
     const IntegerLayout *l = &a.layout;
-    const int token = (int)blockIdx.x;
+    const int token = (int)blockIdx.x, columns = l->units * UNIT_COLUMNS;
     const float *x = a.x + (size_t)token * l->in, most = largest_of_row(x, l->in, scratch);
-    const bool finite = most >= 0;
+    const bool finite = most <= 3.4028235e38f;
     const float power = finite ? token_power(most) : 0;
-    for (int padded = threadIdx.x * 4; padded < l->units * UNIT_COLUMNS; padded += (int)blockDim.x * 4) {
+    for (int padded = threadIdx.x * ACTIVATION_COLUMNS; padded < columns;
+         padded += (int)blockDim.x * ACTIVATION_COLUMNS) {
         uint8_t *row = (uint8_t *)a.y + f16_row(a.tokens, token, padded / F16_BLOCK_COLUMNS);
         const int at = f16_position(padded % F16_BLOCK_COLUMNS);
-        uint32_t bits[4];
-        UNROLL for (int j = 0; j < 4; j++) {
+        uint32_t bits[ACTIVATION_COLUMNS];
+        UNROLL for (int j = 0; j < ACTIVATION_COLUMNS; j++) {
             const int column = finite ? column_at(l, padded + j) : -1;
             bits[j] = column < 0 ? 0 : f16_bits(x[column] * power);
         }
@@ -87,16 +93,16 @@ typedef struct Widening {
 
 DEVICE uint32_t twice(uint32_t half) { return half | half << 16; }
 
-// From slot `slot` of a stage; powers: of the two rows, times 2^(24 − place). Where there is no group weights are 0.
+// From slot `slot` of a stage; powers: of the two rows, times 2^(24 − place).
 DEVICE void widening_of(const int bits, const bool points, const IntegerArguments *a, const uint8_t *stage, int slot,
-                        bool there, const float *powers, Widening *w) {
+                        const float *powers, Widening *w) {
     const int most = 1 << (bits - 1);
     float scale[2];
     int level[2];
     scale_pair(points ? ZERO_POINTS : NO_LEVELS, a, stage, slot, scale, level);
     UNROLL for (int i = 0; i < 2; i++) {
         const int place = code_place_in_half(bits, i);
-        w->factor[i] = both_f16(there ? scale[i] * powers[i] : 0);
+        w->factor[i] = both_f16(scale[i] * powers[i]);
         if (points)
             w->less[i] = twice(0x8000u | (uint32_t)(most + level[i]) << place), w->zero[i] = twice(0x8000u);
         else
@@ -119,17 +125,43 @@ DEVICE void widen_unit(const int bits, const bool points, const uint8_t *slab, i
 
 // ---- A block ----
 
+// Where a lane's copies of the next slab come from, and what its warp multiplies.
 typedef struct F16Tile {
     WeightShare share;
     int token;             // the first
-    uint32_t codes, x;     // the words that this lane copies next of the warp's row block and of the activations
-    uint32_t block_words;  // from 64 columns to the next
-    int words;             // there are so many of its tokens
-    int slab, group, left; // that is copied next, what its scales begin with, and for how many slabs
-    float powers[2];
+    const uint8_t *codes;  // of the warp's row block; behind the last one, of the last one again
+    const uint8_t *x;      // of the activations
+    size_t x_bytes;        // of 64 columns
+    int x_words;           // there are so many in 64 columns from here on
+    const uint8_t *side;   // scales or levels of the row block: one word of its first group
+    int side_bytes;        // from one group to the next; 0: this lane copies none
+    int side_to, slot;     // in the stage; which group of a slab
+    int slab, group, left; // that comes next, the group that it begins with, and for how many slabs
+    float powers[2];       // of its two rows (Widening)
 } F16Tile;
 
 DEVICE int slabs_of_group(const IntegerLayout *l) { return (l->group_columns + SLAB_COLUMNS - 1) / SLAB_COLUMNS; }
+
+// At most 16 words of scales, and four of levels.
+DEVICE void f16_side(const IntegerArguments *a, int row_block, F16Tile *t) {
+    const int warp = threadIdx.x / WARP, slots = 1 << a->stage.slot_bits;
+    const int words = a->scale_dtype == ELEMENT_F32 ? 4 : 2, scales = slots * words;
+    const size_t row = (size_t)row_block * a->layout.groups * UNIT_ROWS;
+    const int n = threadIdx.x % WARP, level = n - scales;
+    t->side = t->share.w.codes;
+    t->side_bytes = t->side_to = t->slot = 0;
+    if (n < scales) {
+        t->side = (const uint8_t *)t->share.w.scales + row * words + n % words * 16;
+        t->side_bytes = words * 16;
+        t->slot = n / words;
+        t->side_to = a->stage.scales + (warp * scales + n) * 16;
+    } else if (a->levels == ZERO_POINTS && level < slots) {
+        t->side = (const uint8_t *)t->share.w.levels + row;
+        t->side_bytes = 16;
+        t->slot = level;
+        t->side_to = a->stage.levels + (warp * slots + level) * 16;
+    }
+}
 
 DEVICE F16Tile f16_tile(const int bits, const int nb, const IntegerArguments *a, int slab) {
     const IntegerLayout *l = &a->layout;
@@ -137,47 +169,49 @@ DEVICE F16Tile f16_tile(const int bits, const int nb, const IntegerArguments *a,
               along = (token_blocks(a->tokens) + nb - 1) / nb;
     F16Tile t;
     t.token = share_of(a, (int)blockIdx.x, F16_WARPS, along, &t.share) * nb * TOKEN_BLOCK;
-    t.codes = (uint32_t)(((t.share.row_block + warp) * l->slabs + slab) * slab_words(bits) + lane);
-    t.block_words = (uint32_t)padded * F16_ROW_WORDS;
-    t.x = (uint32_t)slab * 2 * t.block_words + (uint32_t)t.token * F16_ROW_WORDS;
-    t.words = (padded - t.token) * F16_ROW_WORDS;
+    const int last = t.share.row_blocks - 1, own = t.share.row_block + warp, row_block = own < last ? own : last;
+    t.codes = t.share.w.codes + slab_offset(l, row_block, slab) + lane * 16;
+    t.x = t.share.x + f16_row(a->tokens, t.token, slab * 2);
+    t.x_bytes = (size_t)padded * F16_ROW_BYTES;
+    t.x_words = (padded - t.token) * F16_ROW_WORDS;
     t.slab = slab;
     t.group = slab / slabs_of_group(l);
     t.left = (t.group + 1) * slabs_of_group(l) - slab;
-    UNROLL for (int i = 0; i < 2; i++) {
-        const bool there = t.share.row_block + warp < t.share.row_blocks;
-        const int row = (t.share.row_block + warp) * UNIT_ROWS + lane / 4 + i * 8;
-        t.powers[i] = (there ? t.share.w.powers[row] : 1) * (float)(1 << (24 - code_place_in_half(bits, i)));
-    }
+    f16_side(a, row_block, &t);
+    UNROLL for (int i = 0; i < 2; i++) t.powers[i] =
+        t.share.w.powers[row_block * UNIT_ROWS + lane / 4 + i * 8] * (float)(1 << (24 - code_place_in_half(bits, i)));
     return t;
 }
 
-// The next slab: each warp copies its row block, and all of them the activations.
+// The next slab: each warp copies its row block, and all of them the activations. Behind the last group is padding,
+// whose codes are 0 and whose scale may be any.
 DEVICE void f16_copy(const int bits, const int nb, const IntegerArguments *a, F16Tile *t, uint8_t *stage) {
-    const int warp = threadIdx.x / WARP, slot_bits = a->stage.slot_bits, words = nb * TOKEN_BLOCK * F16_ROW_WORDS;
-    if (t->share.row_block + warp < t->share.row_blocks)
-        copy_rows(bits, a, &t->share, warp, t->codes, slot_bits ? t->slab << slot_bits : t->group, stage);
-    UNROLL for (int n = 0; n < 2 * words; n += F16_WARPS * WARP) {
-        const int to = n + (int)threadIdx.x, word = to % words;
-        if (word < t->words)
-            copy_begin_shared(stage + a->stage.x + to * 16,
-                              word_at(t->share.x, t->x + (uint32_t)word + (to < words ? 0 : t->block_words)));
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, words = slab_words(bits),
+              slot_bits = a->stage.slot_bits;
+    const int x_words = nb * TOKEN_BLOCK * F16_ROW_WORDS, thread = (int)threadIdx.x;
+    const int first = slot_bits ? (t->slab << slot_bits) + t->slot : t->group, last = a->layout.groups - 1;
+    uint8_t *to = stage + (warp * words + lane) * 16, *x_to = stage + a->stage.x + thread * 16;
+    UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words) copy_begin(to + n * 16, t->codes + n * 16);
+    if (t->side_bytes)
+        copy_begin(stage + t->side_to, t->side + (uint32_t)((first < last ? first : last) * t->side_bytes));
+    UNROLL for (int n = 0; n < 2 * x_words; n += F16_WARPS * WARP) {
+        const int word = (n + thread) % x_words;
+        if (word < t->x_words)
+            copy_begin_shared(x_to + n * 16, t->x + (n + thread < x_words ? 0 : t->x_bytes) + word * 16);
     }
-    t->codes += (uint32_t)slab_words(bits);
-    t->x += 2 * t->block_words;
+    t->codes += words * 16;
+    t->x += 2 * t->x_bytes;
     t->slab++;
     if (--t->left == 0) t->group++, t->left = slabs_of_group(&a->layout);
 }
 
 // The weights of half a slab, 64 columns, of this warp.
 DEVICE void widen_half(const int bits, const bool points, const IntegerArguments *a, const F16Tile *t,
-                       const uint8_t *stage, int slab, int half, Widening *w, uint32_t (*fragments)[4]) {
+                       const uint8_t *stage, int half, Widening *w, uint32_t (*fragments)[4]) {
     const int warp = threadIdx.x / WARP, slot_bits = a->stage.slot_bits;
     UNROLL for (int unit = half * 2; unit < half * 2 + 2; unit++) {
-        const int slot = unit >> (2 - slot_bits);
         if (unit == 0 || slot_bits == 2 || (unit == 2 && slot_bits == 1))
-            widening_of(bits, points, a, stage, (warp << slot_bits) + slot,
-                        slot_bits == 0 || (slab << slot_bits) + slot < a->layout.groups, t->powers, w);
+            widening_of(bits, points, a, stage, (warp << slot_bits) + (unit >> (2 - slot_bits)), t->powers, w);
         widen_unit(bits, points, stage + warp * (int)slab_bytes(bits), unit, w, fragments + (unit - half * 2) * 2);
     }
 }
@@ -210,13 +244,14 @@ DEVICE void store_tile(const int bits, const int nb, const IntegerArguments *a, 
 
 // So many of this thread's groups of copies may be under way.
 DEVICE void wait_for_copies(int under_way) {
-    switch (under_way) {
-    case 0: COPY_WAIT(0); break;
-    case 1: COPY_WAIT(1); break;
-    case 2: COPY_WAIT(2); break;
-    case 3: COPY_WAIT(3); break;
-    default: COPY_WAIT(4); break;
-    }
+    if (under_way == 0)
+        COPY_WAIT(0);
+    else if (under_way == 1)
+        COPY_WAIT(1);
+    else if (under_way == 2)
+        COPY_WAIT(2);
+    else
+        COPY_WAIT(3);
 }
 
 // A warpgroup's multiplications go on behind the barrier at which the next slab is there: then the stage that is free
@@ -246,9 +281,9 @@ DEVICE void f16_product(const int bits, const int nb, const bool warpgroups, con
             const uint8_t *x = stage + a->stage.x + half * nb * TOKEN_BLOCK * F16_ROW_BYTES;
             if (warpgroups) WARPGROUP_WAIT(1); // these registers are free
             if (a->levels == ZERO_POINTS)
-                widen_half(bits, true, a, &t, stage, slab, half, &widening, fragments[half]);
+                widen_half(bits, true, a, &t, stage, half, &widening, fragments[half]);
             else
-                widen_half(bits, false, a, &t, stage, slab, half, &widening, fragments[half]);
+                widen_half(bits, false, a, &t, stage, half, &widening, fragments[half]);
             if (warpgroups) {
                 const uint64_t b = matrix_descriptor(x);
                 WARPGROUP_FENCE();
@@ -268,11 +303,21 @@ DEVICE void f16_product(const int bits, const int nb, const bool warpgroups, con
 
 // ---- The kernels, by bits and tokens ----
 
-#define F16_KERNEL(NAME, BITS, NB, WARPGROUPS)                \
+#define F16_KERNEL(NAME, BITS, NB)                            \
     DYNAMIC_KERNEL(NAME, F16_WARPS *WARP, IntegerArguments) { \
         SWIZZLED_SHARED(memory);                              \
-        f16_product(BITS, NB, WARPGROUPS, &a, memory);        \
+        f16_product(BITS, NB, false, &a, memory);             \
     }
+#define WARPGROUPS_BODY(BITS, NB)                \
+    {                                            \
+        SWIZZLED_SHARED(memory);                 \
+        NEEDS_WARPGROUPS();                      \
+        f16_product(BITS, NB, true, &a, memory); \
+    }
+#define WARPGROUPS_KERNEL(NAME, BITS, NB) \
+    DYNAMIC_KERNEL(NAME, F16_WARPS *WARP, IntegerArguments) WARPGROUPS_BODY(BITS, NB)
+#define CROWDED_WARPGROUPS_KERNEL(NAME, BITS, NB) \
+    CROWDED_KERNEL(NAME, F16_WARPS *WARP, 2, IntegerArguments) WARPGROUPS_BODY(BITS, NB)
 #define LAUNCH_F16(NAME) LAUNCH(NAME, f16_grid(a), F16_WARPS *WARP, f16_shared(a), stream, a)
 
 static Extent f16_grid(const IntegerArguments *a) {
@@ -281,13 +326,13 @@ static Extent f16_grid(const IntegerArguments *a) {
 static size_t f16_shared(const IntegerArguments *a) { return (size_t)a->stages * (size_t)a->stage.bytes; }
 
 #define F16_KERNELS(BITS)                                                          \
-    F16_KERNEL(f16_##BITS##_2, BITS, 2, false)                                     \
-    F16_KERNEL(f16_##BITS##_4, BITS, 4, false)                                     \
-    F16_KERNEL(f16_##BITS##_8, BITS, 8, false)                                     \
-    F16_KERNEL(warpgroups_##BITS##_2, BITS, 2, true)                               \
-    F16_KERNEL(warpgroups_##BITS##_4, BITS, 4, true)                               \
-    F16_KERNEL(warpgroups_##BITS##_8, BITS, 8, true)                               \
-    F16_KERNEL(warpgroups_##BITS##_16, BITS, 16, true)                             \
+    F16_KERNEL(f16_##BITS##_2, BITS, 2)                                            \
+    F16_KERNEL(f16_##BITS##_4, BITS, 4)                                            \
+    F16_KERNEL(f16_##BITS##_8, BITS, 8)                                            \
+    WARPGROUPS_KERNEL(warpgroups_##BITS##_2, BITS, 2)                              \
+    WARPGROUPS_KERNEL(warpgroups_##BITS##_4, BITS, 4)                              \
+    CROWDED_WARPGROUPS_KERNEL(warpgroups_##BITS##_8, BITS, 8)                      \
+    WARPGROUPS_KERNEL(warpgroups_##BITS##_16, BITS, 16)                            \
     static int launch_f16_##BITS(void *stream, const IntegerArguments *a) {        \
         switch (a->tile.tokens) {                                                  \
         case 2: return LAUNCH_F16(f16_##BITS##_2);                                 \
@@ -328,7 +373,9 @@ static int launch_f16_by_warpgroups(void *stream, const IntegerArguments *a) {
 }
 
 static int launch_f16_activations(void *stream, const F16Arguments *a) {
-    return LAUNCH(f16_activations_kernel, extent(a->tokens, 1, 1), row_threads(a->layout.in), 0, stream, a);
+    const int wanted = a->layout.units * UNIT_COLUMNS / ACTIVATION_COLUMNS; // a multiple of 32
+    const unsigned threads = wanted < MOST_ROW_THREADS ? (unsigned)wanted : MOST_ROW_THREADS;
+    return LAUNCH(f16_activations_kernel, extent(a->tokens, 1, 1), threads, 0, stream, a);
 }
 
 static int launch_row_powers(void *stream, const RowPowersArguments *a) {

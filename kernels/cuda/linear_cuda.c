@@ -262,7 +262,7 @@ static void cut_f16(const CudaBackend *c, IntegerArguments *a) {
         set_f16_stage(a);
         side /= 2;
     } while (least * (size_t)a->stage.bytes > c->runtime->facts.shared_bytes && side >= 2);
-    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, least, 6);
+    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, least, least + 3);
     a->splits = splits_for(c, a, integer_blocks(a, F16_WARPS, a->tile.tokens), 4);
 }
 

@@ -9,14 +9,16 @@
 
 #define DEVICE static __device__ __forceinline__
 // Every device takes 4 KB of parameters.
-#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC)                                   \
+#define KERNEL_KNOWN(NAME, BOUNDS, ARGUMENTS, DYNAMIC)                                    \
     static_assert(sizeof(ARGUMENTS) <= 4096, "too much for a kernel's parameters");       \
     static __global__ void NAME(const __grid_constant__ ARGUMENTS a);                     \
     static const KnownKernel NAME##_known(reinterpret_cast<const void *>(NAME), DYNAMIC); \
-    static __global__ void __launch_bounds__(THREADS) NAME(const __grid_constant__ ARGUMENTS a)
-#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false)
+    static __global__ void __launch_bounds__ BOUNDS NAME(const __grid_constant__ ARGUMENTS a)
+#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, false)
 // One with DYNAMIC_SHARED.
-#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true)
+#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, true)
+// So few registers that a multiprocessor has room for `BLOCKS` blocks.
+#define CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS, BLOCKS), ARGUMENTS, true)
 #define SHARED(TYPE, NAME, COUNT) __shared__ __align__(16) TYPE NAME[COUNT]
 #define DYNAMIC_SHARED(NAME) extern __shared__ __align__(16) unsigned char NAME[]
 // Where rows may be swizzled; of a kernel without SHARED, which would come first.
@@ -130,15 +132,22 @@ DEVICE void load_matrices(uint32_t *words, const void *row) {
 // for, and whatever was done to them before needs a fence between. Only code for 9.0 itself (sm_90a) has these.
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-// What this thread's copies have brought to shared memory is seen by multiplications behind the next barrier.
+// A kernel that needs them says so first. What this thread's copies have brought to shared memory is seen by
+// multiplications behind the next barrier.
+#define NEEDS_WARPGROUPS() ((void)0)
 #define COPIES_FENCE() asm volatile("fence.proxy.async.shared::cta;" ::: "memory")
 #define WARPGROUP_FENCE() asm volatile("wgmma.fence.sync.aligned;" ::: "memory")
 #define WARPGROUP_COMMIT() asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory")
 // Until at most N of this warpgroup's groups are under way.
 #define WARPGROUP_WAIT(N) asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory")
 #else
+#define NEEDS_WARPGROUPS() \
+    do {                   \
+        __trap();          \
+        return;            \
+    } while (0) // never launched there
 #define COPIES_FENCE() ((void)0)
-#define WARPGROUP_FENCE() __trap() // never launched there
+#define WARPGROUP_FENCE() ((void)0)
 #define WARPGROUP_COMMIT() ((void)0)
 #define WARPGROUP_WAIT(N) ((void)0)
 #endif

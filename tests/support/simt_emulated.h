@@ -83,6 +83,7 @@ extern bool emulated_backwards;
     static void NAME(const ARGUMENTS a)
 #define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false)
 #define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true)
+#define CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true)
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     emulated_launch(STREAM, &KERNEL_NAME##_kernel, GRID, THREADS, SHARED_BYTES, ARGUMENTS, sizeof *(ARGUMENTS))
 #define UNROLL
@@ -118,6 +119,7 @@ void emulated_warpgroup_commit(void);
 void emulated_warpgroup_wait(int under_way);
 uint64_t matrix_descriptor(const void *b);
 void warpgroup_multiply(int nb, float (*c)[4], const uint32_t *a, uint64_t b);
+#define NEEDS_WARPGROUPS() ((void)0)
 #define COPIES_FENCE() emulated_copies_fence()
 #define WARPGROUP_FENCE() emulated_warpgroup_fence()
 #define WARPGROUP_COMMIT() emulated_warpgroup_commit()
