@@ -10,6 +10,7 @@
 #include "kernels/host/measure.h"
 
 const char *const kernel_family_names[] = {
+    [KERNELS_INT8_WARPGROUPS] = "integer products by warpgroups",
     [KERNELS_INTEGER] = "integer products",
     [KERNELS_F16] = "products in 16-bit floats",
     [KERNELS_WARPGROUPS] = "products by warpgroups",
@@ -282,6 +283,22 @@ static void integer_products(Run *r) {
     }
 }
 
+// Every number of bits and kind of scale, and every size of a block.
+static void int8_products(Run *r) {
+    static const IntegerCase cases[] = {
+        {4, 64, GRID_SYMMETRIC, ACTIVATION_TOKEN, PRECISION_NATIVE},
+        {8, 0, GRID_SYMMETRIC, ACTIVATION_STATIC, PRECISION_NATIVE},
+        {3, 32, GRID_ASYMMETRIC, ACTIVATION_TOKEN, PRECISION_NATIVE},
+        {2, 128, GRID_TWO_LEVEL, ACTIVATION_TOKEN, PRECISION_NATIVE},
+    };
+    static const size_t tokens[] = {9, 17, 33};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int buffers = r->buffer_count;
+        for (size_t t = 0; t < 3; t++) integer_product(r, &cases[i], tokens[t]);
+        while (r->buffer_count > buffers) r->b->ops->memory_free(r->b, r->buffers[--r->buffer_count]);
+    }
+}
+
 static void integer_products_of_16_bits(Run *r) {
     integer_product(r, &planes_of_two, 1);
     integer_product(r, &planes_of_two, 33);
@@ -495,7 +512,8 @@ static const Proof proofs[] = {
     {"attention", KERNEL_FAMILIES, attention_of_one, EXACT, 0},
     {"dense products of few tokens", KERNEL_FAMILIES, dense_of_few, EXACT, 0},
     {"quantizing", KERNEL_FAMILIES, quantizing, EXACT, 0},
-    {"integer products", KERNELS_INTEGER, integer_products, EXACT, 0},
+    {"integer products", KERNELS_INTEGER, integer_products, EXACT, 1U << KERNELS_INT8_WARPGROUPS},
+    {"integer products by warpgroups", KERNELS_INT8_WARPGROUPS, int8_products, EXACT, 0},
     {"integer products of 16 bits", KERNELS_INTEGER, integer_products_of_16_bits, 1e-3, 1U << KERNELS_F16},
     {"products in 16-bit floats", KERNELS_F16, f16_products, ROUNDED_F16, 1U << KERNELS_WARPGROUPS},
     {"products by warpgroups", KERNELS_WARPGROUPS, f16_products, ROUNDED_F16, 0},

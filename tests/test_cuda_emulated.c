@@ -35,10 +35,11 @@ static void begin(const EmulatedDevice *device, Checks *c) {
     assert_true(backend_cpu_new(1, &c->reference, NULL));
 }
 
+// Products of many tokens warp by warp in integers, as where nothing else is proven.
 static void begin_in_integers(const EmulatedDevice *device, Checks *c) {
     begin(device, c);
     c->no_f16 = true;
-    c->b->ops->avoid(c->b, 1U << KERNELS_F16);
+    c->b->ops->avoid(c->b, 1U << KERNELS_F16 | 1U << KERNELS_INT8_WARPGROUPS);
 }
 
 static void end(Checks *c) {
@@ -232,6 +233,35 @@ static void test_f16_products(void **state) {
     if (!(most < 0x1p-10)) fail_msg("inputs of 16 bits cost %g of the largest result", most);
 }
 
+// Products of int8 activations by warpgroups, to the last bit: every size of a block at every number of bits on every
+// grid, with groups shorter and longer than a slab; whole, and by blocks that share the columns.
+static void test_int8_products(void **state) {
+    (void)state;
+    static const size_t groups[] = {64, 128, 32, 256, 0}, tokens[] = {16, 32, 64, 100};
+    static const Grid grids[] = {GRID_SYMMETRIC, GRID_ASYMMETRIC, GRID_TWO_LEVEL};
+    for (int n = 0; n < 2; n++) {
+        EmulatedDevice device = emulated_hopper;
+        Checks c;
+        device.multiprocessors = n ? 40 : 1;
+        begin(&device, &c);
+        for (int i = 0; i < (thorough ? 30 : 3); i++) {
+            const size_t in = between(&c, 256, i % 5 == 4 ? 2000 : 700), group = groups[i % 5];
+            const QuantizedCase q = {.grid = grids[i % 3],
+                                     .bits = all_bits[(i + i / 4) % 4],
+                                     .out = between(&c, 1, 200),
+                                     .in = in,
+                                     .group = group ? group : in,
+                                     .tokens = tokens[i % 4] - between(&c, 0, 7),
+                                     .mode = i % 7 == 6 ? ACTIVATION_STATIC : ACTIVATION_TOKEN,
+                                     .scale_dtype = (DType)(i / 2 % 3),
+                                     .outlier = 1};
+            emulated_backwards = i % 2;
+            check_quantized(&c, &q);
+        }
+        end(&c);
+    }
+}
+
 // Rows of many steps: more of them than are in shared memory at a time, for every warp.
 static void test_quantized_long_rows(void **state) {
     (void)state;
@@ -296,6 +326,9 @@ static void spoil(CudaBackend *c, CudaLaunches *launches, KernelFamily family, i
     case KERNELS_INTEGER: launches->integer_tiled = (int (*)(void *, const IntegerArguments *))function; break;
     case KERNELS_F16: launches->f16_activations = (int (*)(void *, const F16Arguments *))function; break;
     case KERNELS_WARPGROUPS: launches->f16_by_warpgroups = (int (*)(void *, const IntegerArguments *))function; break;
+    case KERNELS_INT8_WARPGROUPS:
+        launches->int8_by_warpgroups = (int (*)(void *, const IntegerArguments *))function;
+        break;
     case KERNELS_LIBRARY: c->runtime->product = no_product; break;
     case KERNELS_DENSE: launches->dense_tiled = (int (*)(void *, const DenseArguments *))function; break;
     case KERNELS_ATTENTION: launches->attention_tiles = (int (*)(void *, const AttentionArguments *))function; break;
@@ -709,12 +742,12 @@ DYNAMIC_KERNEL(trial_group_kernel, 128, GroupArguments) {
 
 // How many of the 64 × 16 results are not what the definition says.
 static int wrong_results(Checks *c, Fault fault) {
-    uint8_t host[GROUP_TOKENS * F16_ROW_BYTES] = {0};
+    uint8_t host[GROUP_TOKENS * X_ROW_BYTES] = {0};
     int wrong = 0;
     for (int t = 0; t < GROUP_TOKENS; t++) {
         for (int k = 0; k < GROUP_COLUMNS; k++) {
             const uint16_t half = f16_bits(group_value(t, k));
-            memcpy(host + t * F16_ROW_BYTES + f16_swizzled(t, k), &half, sizeof half);
+            memcpy(host + t * X_ROW_BYTES + x_swizzled(t, k * 2), &half, sizeof half);
         }
     }
     uint8_t *x = c->b->ops->memory_new(c->b, sizeof host, NULL);
@@ -906,6 +939,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_many_tokens),
         cmocka_unit_test(test_quantized_tiles),
         cmocka_unit_test(test_f16_products),
+        cmocka_unit_test(test_int8_products),
         cmocka_unit_test(test_quantized_long_rows),
         cmocka_unit_test(what_is_wrong_is_avoided),
         cmocka_unit_test(what_fails_is_avoided_by_the_next),

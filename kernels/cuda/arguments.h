@@ -215,6 +215,7 @@ typedef struct IntegerArguments {
     const float *x_scales; // as in ActivationArguments
     const int32_t *x_sums; // with zero points
     int weights, levels, scale_dtype, tokens, planes, splits;
+    bool whole;        // parts are whole numbers, int32 in the places of floats
     IntegerTile tile;  // of the tiled kernel
     int columns;       // of x that the kernel for few tokens multiplies
     Stage stage;       // of a block in the tiled kernel, of a warp in the other
@@ -252,6 +253,11 @@ typedef struct ReduceArguments {
     ReduceOutputs each[TOGETHER];
     int weights, splits, tokens;
 } ReduceArguments;
+
+typedef struct ReduceWholeArguments { // the same of whole numbers, which scales make outputs
+    IntegerArguments product;
+    ReduceArguments reduce;
+} ReduceWholeArguments;
 
 // What lies before a quantized product, and the activations that it reads: y of the one is x of the other. One of the
 // two comes first.
@@ -377,7 +383,9 @@ typedef struct CudaLaunches {
     int (*row_powers)(void *stream, const RowPowersArguments *);
     int (*f16_product)(void *stream, const IntegerArguments *); // x: 16-bit floats
     int (*f16_by_warpgroups)(void *stream, const IntegerArguments *);
+    int (*int8_by_warpgroups)(void *stream, const IntegerArguments *); // x in rows; splits 1
     int (*reduce)(void *stream, const ReduceArguments *);
+    int (*reduce_whole)(void *stream, const ReduceWholeArguments *);
     int (*route)(void *stream, const RouteArguments *);
     int (*mix)(void *stream, const MixArguments *);
     int (*gated_add)(void *stream, const GatedAddArguments *);
@@ -390,8 +398,8 @@ typedef struct CudaLaunches {
     int (*measure)(void *stream, const MeasureArguments *);
 } CudaLaunches;
 
-// Blocks of the products in 16-bit floats: a warp for each row block, and at most so many token blocks.
-enum { F16_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 16 };
+// Blocks of the products of many tokens in rows: a warp for each row block, and at most so many token blocks.
+enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 16, INT8_MOST_TOKENS = 8 };
 
 // FEW_WARPS warps of a block of the product of few tokens take slabs of the same 16 rows.
 enum {

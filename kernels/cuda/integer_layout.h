@@ -65,6 +65,7 @@ typedef struct IntegerLayout {
     int group_columns; // of one group with its padding: 16, or a multiple of 32
     int units, slabs;  // of one row, padded
     int row_blocks;    // of 16 rows
+    bool rows;         // activations of one plane lie in rows
 } IntegerLayout;
 
 LAYOUT IntegerLayout integer_layout(size_t out, size_t in, size_t group, int bits) {
@@ -80,6 +81,7 @@ LAYOUT IntegerLayout integer_layout(size_t out, size_t in, size_t group, int bit
     l.slabs = (l.groups * l.group_columns + SLAB_COLUMNS - 1) / SLAB_COLUMNS;
     l.units = l.slabs * SLAB_UNITS;
     l.row_blocks = (int)((out + UNIT_ROWS - 1) / UNIT_ROWS);
+    l.rows = false;
     return l;
 }
 
@@ -231,9 +233,20 @@ LAYOUT bool is_paired(const IntegerLayout *l, int planes, int tokens) {
     return planes == 2 && tokens <= PAIRED_TOKENS && is_regular(l);
 }
 
+// In rows: [blocks of columns][padded tokens][128 bytes], as wgmma takes operand B from shared memory with a swizzle of
+// 128 bytes: of a token the 16 bytes n stand at n ^ token % 8. A block has 128 columns of int8, or 64 of 16-bit floats,
+// those in the order of the weights.
+enum { F16_BLOCK_COLUMNS = 64, X_ROW_BYTES = 128, X_ROW_WORDS = 8, SWIZZLE_BYTES = 1024 };
+LAYOUT int f16_position(int column) { return column / 16 * 16 + column % 2 * 8 + column % 16 / 2; }
+LAYOUT int x_swizzled(int token, int byte) { return (byte / 16 ^ token % 8) * 16 + byte % 16; } // bytes of a row
+LAYOUT size_t x_row(int tokens, int token, int block) {
+    return ((size_t)block * (size_t)padded_tokens(tokens) + (size_t)token) * X_ROW_BYTES;
+}
+
 // First byte of the four codes of columns `padded` … + 3 (padded divisible by 4) of one of `tokens` tokens.
 LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int tokens, int plane, int token, int padded) {
     int unit = padded / UNIT_COLUMNS, c = padded % UNIT_COLUMNS;
+    if (l->rows) return x_row(tokens, token, padded / SLAB_COLUMNS) + (size_t)x_swizzled(token, padded % SLAB_COLUMNS);
     size_t fragment = (size_t)(token / TOKEN_BLOCK) * (size_t)l->units + (size_t)unit;
     int column = token % TOKEN_BLOCK;
     if (is_paired(l, planes, tokens))
@@ -244,20 +257,6 @@ LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int tokens, 
 }
 LAYOUT size_t activation_bytes_of(const IntegerLayout *l, int planes, int tokens) {
     return (size_t)token_blocks(tokens) * (size_t)l->units * (size_t)planes * 256;
-}
-
-// 16-bit floats: [blocks of 64 columns][padded tokens][128 bytes], as wgmma takes operand B from shared memory with a
-// swizzle of 128 bytes: of a token the 16 bytes n stand at n ^ token % 8. Columns in the order of the weights.
-enum { F16_BLOCK_COLUMNS = 64, F16_ROW_BYTES = 128, F16_ROW_WORDS = 8, SWIZZLE_BYTES = 1024 };
-LAYOUT int f16_position(int column) { return column / 16 * 16 + column % 2 * 8 + column % 16 / 2; }
-LAYOUT int f16_swizzled(int token, int position) { // bytes within the row
-    return ((position / 8 ^ token % 8) * 8 + position % 8) * 2;
-}
-LAYOUT size_t f16_row(int tokens, int token, int block) {
-    return ((size_t)block * (size_t)padded_tokens(tokens) + (size_t)token) * F16_ROW_BYTES;
-}
-LAYOUT size_t f16_bytes_of(const IntegerLayout *l, int tokens) {
-    return f16_row(tokens, 0, l->slabs * (SLAB_COLUMNS / F16_BLOCK_COLUMNS));
 }
 
 // Segments: groups for one plane; for several what a group and a slab have in common, with as many numbers for each

@@ -12,7 +12,7 @@
 //     stage   weights [8 row blocks][slab] │ activations [2 blocks of 64 columns][tokens][128 bytes] │ scales │ levels
 #pragma once
 
-#include "kernels/cuda/kernels_integer.h"
+#include "kernels/cuda/kernels_slabs.h"
 
 enum { F16_STEPS = 4 }; // multiplications for a block of 64 columns
 
@@ -51,15 +51,15 @@ KERNEL(f16_activations_kernel, MOST_ROW_THREADS, F16Arguments) {
     const float power = finite ? token_power(most) : 0;
     for (int padded = threadIdx.x * ACTIVATION_COLUMNS; padded < columns;
          padded += (int)blockDim.x * ACTIVATION_COLUMNS) {
-        uint8_t *row = (uint8_t *)a.y + f16_row(a.tokens, token, padded / F16_BLOCK_COLUMNS);
+        uint8_t *row = (uint8_t *)a.y + x_row(a.tokens, token, padded / F16_BLOCK_COLUMNS);
         const int at = f16_position(padded % F16_BLOCK_COLUMNS);
         uint32_t bits[ACTIVATION_COLUMNS];
         UNROLL for (int j = 0; j < ACTIVATION_COLUMNS; j++) {
             const int column = finite ? column_at(l, padded + j) : -1;
             bits[j] = column < 0 ? 0 : f16_bits(x[column] * power);
         }
-        *(uint32_t *)(row + f16_swizzled(token, at)) = bits[0] | bits[2] << 16;
-        *(uint32_t *)(row + f16_swizzled(token, at + 8)) = bits[1] | bits[3] << 16;
+        *(uint32_t *)(row + x_swizzled(token, at * 2)) = bits[0] | bits[2] << 16;
+        *(uint32_t *)(row + x_swizzled(token, at * 2 + 16)) = bits[1] | bits[3] << 16;
     }
     if (threadIdx.x == 0) a.scales[token] = finite ? power_inverse(power) : NAN;
 }
@@ -125,93 +125,20 @@ DEVICE void widen_unit(const int bits, const bool points, const uint8_t *slab, i
 
 // ---- A block ----
 
-// Where a lane's copies of the next slab come from, and what its warp multiplies.
-typedef struct F16Tile {
-    WeightShare share;
-    int token;             // the first
-    const uint8_t *codes;  // of the warp's row block; behind the last one, of the last one again
-    const uint8_t *x;      // of the activations
-    size_t x_bytes;        // of 64 columns
-    int x_words;           // there are so many in 64 columns from here on
-    const uint8_t *side;   // scales or levels of the row block: one word of its first group
-    int side_bytes;        // from one group to the next; 0: this lane copies none
-    int side_to, slot;     // in the stage; which group of a slab
-    int slab, group, left; // that comes next, the group that it begins with, and for how many slabs
-    float powers[2];       // of its two rows (Widening)
-} F16Tile;
-
-DEVICE int slabs_of_group(const IntegerLayout *l) { return (l->group_columns + SLAB_COLUMNS - 1) / SLAB_COLUMNS; }
-
-// At most 16 words of scales, and four of levels.
-DEVICE void f16_side(const IntegerArguments *a, int row_block, F16Tile *t) {
-    const int warp = threadIdx.x / WARP, slots = 1 << a->stage.slot_bits;
-    const int words = a->scale_dtype == ELEMENT_F32 ? 4 : 2, scales = slots * words;
-    const size_t row = (size_t)row_block * a->layout.groups * UNIT_ROWS;
-    const int n = threadIdx.x % WARP, level = n - scales;
-    t->side = t->share.w.codes;
-    t->side_bytes = t->side_to = t->slot = 0;
-    if (n < scales) {
-        t->side = (const uint8_t *)t->share.w.scales + row * words + n % words * 16;
-        t->side_bytes = words * 16;
-        t->slot = n / words;
-        t->side_to = a->stage.scales + (warp * scales + n) * 16;
-    } else if (a->levels == ZERO_POINTS && level < slots) {
-        t->side = (const uint8_t *)t->share.w.levels + row;
-        t->side_bytes = 16;
-        t->slot = level;
-        t->side_to = a->stage.levels + (warp * slots + level) * 16;
-    }
-}
-
-DEVICE F16Tile f16_tile(const int bits, const int nb, const IntegerArguments *a, int slab) {
-    const IntegerLayout *l = &a->layout;
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, padded = padded_tokens(a->tokens),
-              along = (token_blocks(a->tokens) + nb - 1) / nb;
-    F16Tile t;
-    t.token = share_of(a, (int)blockIdx.x, F16_WARPS, along, &t.share) * nb * TOKEN_BLOCK;
-    const int last = t.share.row_blocks - 1, own = t.share.row_block + warp, row_block = own < last ? own : last;
-    t.codes = t.share.w.codes + slab_offset(l, row_block, slab) + lane * 16;
-    t.x = t.share.x + f16_row(a->tokens, t.token, slab * 2);
-    t.x_bytes = (size_t)padded * F16_ROW_BYTES;
-    t.x_words = (padded - t.token) * F16_ROW_WORDS;
-    t.slab = slab;
-    t.group = slab / slabs_of_group(l);
-    t.left = (t.group + 1) * slabs_of_group(l) - slab;
-    f16_side(a, row_block, &t);
-    UNROLL for (int i = 0; i < 2; i++) t.powers[i] =
-        t.share.w.powers[row_block * UNIT_ROWS + lane / 4 + i * 8] * (float)(1 << (24 - code_place_in_half(bits, i)));
-    return t;
-}
-
-// The next slab: each warp copies its row block, and all of them the activations. Behind the last group is padding,
-// whose codes are 0 and whose scale may be any.
-DEVICE void f16_copy(const int bits, const int nb, const IntegerArguments *a, F16Tile *t, uint8_t *stage) {
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, words = slab_words(bits),
-              slot_bits = a->stage.slot_bits;
-    const int x_words = nb * TOKEN_BLOCK * F16_ROW_WORDS, thread = (int)threadIdx.x;
-    const int first = slot_bits ? (t->slab << slot_bits) + t->slot : t->group, last = a->layout.groups - 1;
-    uint8_t *to = stage + (warp * words + lane) * 16, *x_to = stage + a->stage.x + thread * 16;
-    UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words) copy_begin(to + n * 16, t->codes + n * 16);
-    if (t->side_bytes)
-        copy_begin(stage + t->side_to, t->side + (uint32_t)((first < last ? first : last) * t->side_bytes));
-    UNROLL for (int n = 0; n < 2 * x_words; n += F16_WARPS * WARP) {
-        const int word = (n + thread) % x_words;
-        if (word < t->x_words)
-            copy_begin_shared(x_to + n * 16, t->x + (n + thread < x_words ? 0 : t->x_bytes) + word * 16);
-    }
-    t->codes += words * 16;
-    t->x += 2 * t->x_bytes;
-    t->slab++;
-    if (--t->left == 0) t->group++, t->left = slabs_of_group(&a->layout);
+// Of rows lane / 4 and + 8 of this warp, as Widening takes them.
+DEVICE void row_powers(const int bits, const SlabTile *t, float *powers) {
+    UNROLL for (int i = 0; i < 2; i++) powers[i] =
+        t->share.w.powers[t->row_block * UNIT_ROWS + (int)threadIdx.x % WARP / 4 + i * 8] *
+        (float)(1 << (24 - code_place_in_half(bits, i)));
 }
 
 // The weights of half a slab, 64 columns, of this warp.
-DEVICE void widen_half(const int bits, const bool points, const IntegerArguments *a, const F16Tile *t,
+DEVICE void widen_half(const int bits, const bool points, const IntegerArguments *a, const float *powers,
                        const uint8_t *stage, int half, Widening *w, uint32_t (*fragments)[4]) {
     const int warp = threadIdx.x / WARP, slot_bits = a->stage.slot_bits;
     UNROLL for (int unit = half * 2; unit < half * 2 + 2; unit++) {
         if (unit == 0 || slot_bits == 2 || (unit == 2 && slot_bits == 1))
-            widening_of(bits, points, a, stage, (warp << slot_bits) + (unit >> (2 - slot_bits)), t->powers, w);
+            widening_of(bits, points, a, stage, (warp << slot_bits) + (unit >> (2 - slot_bits)), powers, w);
         widen_unit(bits, points, stage + warp * (int)slab_bytes(bits), unit, w, fragments + (unit - half * 2) * 2);
     }
 }
@@ -219,39 +146,27 @@ DEVICE void widen_half(const int bits, const bool points, const IntegerArguments
 // Sixteen columns of all tokens, whose 32 bytes of the first token begin in word `word` of its row.
 DEVICE void multiply_tokens(const int nb, const uint32_t *fragment, const uint8_t *x, int word, float (*sums)[4]) {
     const int lane = threadIdx.x % WARP, token = lane / 16 * 8 + lane % 8;
-    const uint8_t *row = x + token * F16_ROW_BYTES + ((word + lane / 8 % 2) ^ lane % 8) * 16;
+    const uint8_t *row = x + token * X_ROW_BYTES + ((word + lane / 8 % 2) ^ lane % 8) * 16;
     UNROLL for (int b = 0; b < nb; b += 2) {
         uint32_t columns[4];
-        load_matrices(columns, row + b * TOKEN_BLOCK * F16_ROW_BYTES);
+        load_matrices(columns, row + b * TOKEN_BLOCK * X_ROW_BYTES);
         multiply_f16(sums[b], fragment, columns);
         multiply_f16(sums[b + 1], fragment, columns + 2);
     }
 }
 
-DEVICE void store_tile(const int bits, const int nb, const IntegerArguments *a, const F16Tile *t, int split,
-                       float (*sums)[4]) {
+DEVICE void store_tile(const int bits, const int nb, const IntegerArguments *a, const SlabTile *t, const float *powers,
+                       int split, float (*sums)[4]) {
     const int lane = threadIdx.x % WARP, row = (t->share.row_block + (int)threadIdx.x / WARP) * UNIT_ROWS + lane / 4;
     float back[2];
     UNROLL for (int i = 0; i < 2; i++) back[i] =
-        power_inverse(t->powers[i]) * (float)(1 << (24 - code_place_in_half(bits, i)));
+        power_inverse(powers[i]) * (float)(1 << (24 - code_place_in_half(bits, i)));
     UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) {
         const int token = t->token + b * TOKEN_BLOCK + lane % 4 * 2 + i % 2;
         if (token < t->share.tokens)
             store_output(false, a, &t->share, split, row + i / 2 * 8, token,
                          sums[b][i] * back[i / 2] * t->share.x_scales[token]);
     }
-}
-
-// So many of this thread's groups of copies may be under way.
-DEVICE void wait_for_copies(int under_way) {
-    if (under_way == 0)
-        COPY_WAIT(0);
-    else if (under_way == 1)
-        COPY_WAIT(1);
-    else if (under_way == 2)
-        COPY_WAIT(2);
-    else
-        COPY_WAIT(3);
 }
 
 // A warpgroup's multiplications go on behind the barrier at which the next slab is there: then the stage that is free
@@ -261,13 +176,15 @@ DEVICE void f16_product(const int bits, const int nb, const bool warpgroups, con
     const int split = (int)blockIdx.y, stages = a->stages, ahead = stages - (warpgroups ? 2 : 1);
     const int from = (int)((long long)a->layout.slabs * split / a->splits),
               end = (int)((long long)a->layout.slabs * (split + 1) / a->splits);
-    F16Tile t = f16_tile(bits, nb, a, from);
+    SlabTile t = slab_tile(nb, 2, a, from);
+    float powers[2];
     Widening widening;
     float sums[WARPGROUP_MOST_TOKENS][4];
     uint32_t fragments[2][F16_STEPS][4];
+    row_powers(bits, &t, powers);
     UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) sums[b][i] = 0;
     for (int i = 0; i < ahead; i++) {
-        if (t.slab < end) f16_copy(bits, nb, a, &t, memory + i * a->stage.bytes);
+        if (t.slab < end) slab_copy(bits, nb, 2, a, &t, memory + i * a->stage.bytes);
         COPY_COMMIT();
     }
     for (int slab = from, here = 0, free = ahead; slab < end; slab++) {
@@ -275,15 +192,15 @@ DEVICE void f16_product(const int bits, const int nb, const bool warpgroups, con
         wait_for_copies(ahead - 1);
         if (warpgroups) COPIES_FENCE();
         __syncthreads();
-        if (t.slab < end) f16_copy(bits, nb, a, &t, memory + free * a->stage.bytes);
+        if (t.slab < end) slab_copy(bits, nb, 2, a, &t, memory + free * a->stage.bytes);
         COPY_COMMIT();
         UNROLL for (int half = 0; half < 2; half++) {
-            const uint8_t *x = stage + a->stage.x + half * nb * TOKEN_BLOCK * F16_ROW_BYTES;
+            const uint8_t *x = stage + a->stage.x + half * nb * TOKEN_BLOCK * X_ROW_BYTES;
             if (warpgroups) WARPGROUP_WAIT(1); // these registers are free
             if (a->levels == ZERO_POINTS)
-                widen_half(bits, true, a, &t, stage, half, &widening, fragments[half]);
+                widen_half(bits, true, a, powers, stage, half, &widening, fragments[half]);
             else
-                widen_half(bits, false, a, &t, stage, half, &widening, fragments[half]);
+                widen_half(bits, false, a, powers, stage, half, &widening, fragments[half]);
             if (warpgroups) {
                 const uint64_t b = matrix_descriptor(x);
                 WARPGROUP_FENCE();
@@ -298,15 +215,15 @@ DEVICE void f16_product(const int bits, const int nb, const bool warpgroups, con
         free = free + 1 < stages ? free + 1 : 0;
     }
     if (warpgroups) WARPGROUP_WAIT(0);
-    store_tile(bits, nb, a, &t, split, sums);
+    store_tile(bits, nb, a, &t, powers, split, sums);
 }
 
 // ---- The kernels, by bits and tokens ----
 
-#define F16_KERNEL(NAME, BITS, NB)                            \
-    DYNAMIC_KERNEL(NAME, F16_WARPS *WARP, IntegerArguments) { \
-        SWIZZLED_SHARED(memory);                              \
-        f16_product(BITS, NB, false, &a, memory);             \
+#define F16_KERNEL(NAME, BITS, NB)                             \
+    DYNAMIC_KERNEL(NAME, SLAB_WARPS *WARP, IntegerArguments) { \
+        SWIZZLED_SHARED(memory);                               \
+        f16_product(BITS, NB, false, &a, memory);              \
     }
 #define WARPGROUPS_BODY(BITS, NB)                \
     {                                            \
@@ -315,16 +232,9 @@ DEVICE void f16_product(const int bits, const int nb, const bool warpgroups, con
         f16_product(BITS, NB, true, &a, memory); \
     }
 #define WARPGROUPS_KERNEL(NAME, BITS, NB) \
-    DYNAMIC_KERNEL(NAME, F16_WARPS *WARP, IntegerArguments) WARPGROUPS_BODY(BITS, NB)
+    DYNAMIC_KERNEL(NAME, SLAB_WARPS *WARP, IntegerArguments) WARPGROUPS_BODY(BITS, NB)
 #define CROWDED_WARPGROUPS_KERNEL(NAME, BITS, NB) \
-    CROWDED_KERNEL(NAME, F16_WARPS *WARP, 2, IntegerArguments) WARPGROUPS_BODY(BITS, NB)
-#define LAUNCH_F16(NAME) LAUNCH(NAME, f16_grid(a), F16_WARPS *WARP, f16_shared(a), stream, a)
-
-static Extent f16_grid(const IntegerArguments *a) {
-    return extent(integer_blocks(a, F16_WARPS, a->tile.tokens), a->splits, 1);
-}
-static size_t f16_shared(const IntegerArguments *a) { return (size_t)a->stages * (size_t)a->stage.bytes; }
-
+    CROWDED_KERNEL(NAME, SLAB_WARPS *WARP, 2, IntegerArguments) WARPGROUPS_BODY(BITS, NB)
 #define F16_KERNELS(BITS)                                                          \
     F16_KERNEL(f16_##BITS##_2, BITS, 2)                                            \
     F16_KERNEL(f16_##BITS##_4, BITS, 4)                                            \
@@ -335,17 +245,17 @@ static size_t f16_shared(const IntegerArguments *a) { return (size_t)a->stages *
     WARPGROUPS_KERNEL(warpgroups_##BITS##_16, BITS, 16)                            \
     static int launch_f16_##BITS(void *stream, const IntegerArguments *a) {        \
         switch (a->tile.tokens) {                                                  \
-        case 2: return LAUNCH_F16(f16_##BITS##_2);                                 \
-        case 4: return LAUNCH_F16(f16_##BITS##_4);                                 \
-        default: return LAUNCH_F16(f16_##BITS##_8);                                \
+        case 2: return LAUNCH_SLABS(f16_##BITS##_2);                               \
+        case 4: return LAUNCH_SLABS(f16_##BITS##_4);                               \
+        default: return LAUNCH_SLABS(f16_##BITS##_8);                              \
         }                                                                          \
     }                                                                              \
     static int launch_warpgroups_##BITS(void *stream, const IntegerArguments *a) { \
         switch (a->tile.tokens) {                                                  \
-        case 2: return LAUNCH_F16(warpgroups_##BITS##_2);                          \
-        case 4: return LAUNCH_F16(warpgroups_##BITS##_4);                          \
-        case 8: return LAUNCH_F16(warpgroups_##BITS##_8);                          \
-        default: return LAUNCH_F16(warpgroups_##BITS##_16);                        \
+        case 2: return LAUNCH_SLABS(warpgroups_##BITS##_2);                        \
+        case 4: return LAUNCH_SLABS(warpgroups_##BITS##_4);                        \
+        case 8: return LAUNCH_SLABS(warpgroups_##BITS##_8);                        \
+        default: return LAUNCH_SLABS(warpgroups_##BITS##_16);                      \
         }                                                                          \
     }
 
@@ -381,11 +291,4 @@ static int launch_f16_activations(void *stream, const F16Arguments *a) {
 static int launch_row_powers(void *stream, const RowPowersArguments *a) {
     const Extent grid = extent((size_t)(a->layout.row_blocks * UNIT_ROWS + POWER_WARPS - 1) / POWER_WARPS, 1, 1);
     return LAUNCH(row_powers_kernel, grid, POWER_WARPS * WARP, 0, stream, a);
-}
-
-static void fill_f16_launches(CudaLaunches *l) {
-    l->f16_activations = launch_f16_activations;
-    l->row_powers = launch_row_powers;
-    l->f16_product = launch_f16_product;
-    l->f16_by_warpgroups = launch_f16_by_warpgroups;
 }

@@ -191,6 +191,30 @@ DEVICE void warpgroup_multiply(const int nb, float (*c)[4], const uint32_t *a, u
 #endif
 }
 
+// The same of bytes with their signs: c [64, 8 nb] += a [64, 32] · b [32, 8 nb], registers as in multiply_fragments.
+// adds false: what c was is forgotten.
+#define EIGHT_SUMS(C, B)                                                                              \
+    "+r"(C[B][0]), "+r"(C[B][1]), "+r"(C[B][2]), "+r"(C[B][3]), "+r"(C[B + 1][0]), "+r"(C[B + 1][1]), \
+        "+r"(C[B + 1][2]), "+r"(C[B + 1][3])
+#define WARPGROUP_INT8(SHAPE, SUMS, A0, A1, A2, A3, B, ADDS, ...)                                         \
+    asm volatile("{.reg .pred adds; setp.ne.b32 adds, %" #ADDS ", 0; wgmma.mma_async.sync.aligned." SHAPE \
+                 ".s32.s8.s8 {" SUMS "}, {%" #A0 ",%" #A1 ",%" #A2 ",%" #A3 "}, %" #B ", adds;}"          \
+                 : __VA_ARGS__                                                                            \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)adds))
+DEVICE void warpgroup_multiply_int8(const int nb, int32_t (*c)[4], const uint32_t *a, uint64_t b, bool adds) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    if (nb == 2)
+        WARPGROUP_INT8("m64n16k32", TOTALS_8, 8, 9, 10, 11, 12, 13, EIGHT_SUMS(c, 0));
+    else if (nb == 4)
+        WARPGROUP_INT8("m64n32k32", TOTALS_16, 16, 17, 18, 19, 20, 21, EIGHT_SUMS(c, 0), EIGHT_SUMS(c, 2));
+    else
+        WARPGROUP_INT8("m64n64k32", TOTALS_32, 32, 33, 34, 35, 36, 37, EIGHT_SUMS(c, 0), EIGHT_SUMS(c, 2),
+                       EIGHT_SUMS(c, 4), EIGHT_SUMS(c, 6));
+#else
+    (void)nb, (void)c, (void)a, (void)b, (void)adds;
+#endif
+}
+
 // ---- Memory ----
 
 // 16 bytes that are read once: they need not stay in the first-level cache.

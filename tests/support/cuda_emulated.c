@@ -20,8 +20,8 @@ char emulated_refusal[200];
 
 #include "base/array.h"
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda/kernels_f16.h"
 #include "kernels/cuda/kernels_integer_bits.h"
+#include "kernels/cuda/kernels_many.h"
 #include "kernels/cuda/kernels_table.h"
 
 typedef struct Kept { // a launch or a copy of a recorded step
@@ -321,7 +321,7 @@ bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
     fill_launches(&r->launches);
     r->launches.integer_few = launch_integer_few;
     r->launches.integer_tiled = launch_integer_tiled;
-    fill_f16_launches(&r->launches);
+    fill_many_launches(&r->launches);
     r->base = (CudaRuntime){.facts = {.name = "emulated device",
                                       .capability = device->capability,
                                       .warpgroups = device->capability == 90,

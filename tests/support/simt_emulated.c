@@ -29,6 +29,7 @@ typedef enum Operation {
     F16,
     MATRICES,
     GROUP_MULTIPLY,
+    GROUP_MULTIPLY_INT8,
     GROUP_FENCE,
     GROUP_COMMIT,
     GROUP_WAIT
@@ -44,14 +45,17 @@ typedef struct Deposit {
     const uint32_t *a, *b;
     const void *row;
     uint32_t *words;
+    bool adds;
 } Deposit;
 
 // What a warpgroup multiplies in the background, as one of its warps sees it: its 16 rows.
 typedef struct Pending {
-    float *f[LANES]; // [nb][4]
+    float *f[LANES];   // [nb][4]
+    int32_t *c[LANES]; // of bytes instead
     const uint32_t *a[LANES];
     const unsigned char *b;
     int nb, group;
+    bool bytes, adds;
 } Pending;
 
 typedef struct WarpQueue {
@@ -206,25 +210,31 @@ static int32_t byte_at(uint32_t word, int j) { return (int32_t)((word >> 8 * j &
 // PTX ISA, "Matrix fragments for mma.m16n8k32" with s8: A registers 0 … 3: (row lane / 4, columns 4 (lane % 4) …), row
 // + 8, column + 16, both; B registers 0, 1: (column as A, token lane / 4), column + 16; C: row lane / 4 and + 8, tokens
 // 2 (lane % 4) and the next.
+// The same of a warp's rows for wgmma.m64nNk32.
+static void byte_rows(int16_t (*rows)[32], int lane, const uint32_t *a) {
+    for (int j = 0; j < 4; j++)
+        for (int r = 0; r < 4; r++)
+            rows[lane / 4 + r % 2 * 8][lane % 4 * 4 + j + r / 2 * 16] = (int16_t)byte_at(a[r], j);
+}
+
+static void add_bytes(int32_t *c, int lane, int16_t (*a)[32], int16_t (*columns)[32]) {
+    for (int i = 0; i < 4; i++) {
+        const int16_t *row = a[lane / 4 + i / 2 * 8], *column = columns[lane % 4 * 2 + i % 2];
+        int32_t sum = 0;
+        for (int k = 0; k < 32; k++) sum += row[k] * column[k];
+        c[i] = (int32_t)((uint32_t)c[i] + (uint32_t)sum);
+    }
+}
+
 static void multiply_warp(unsigned first) {
     static int16_t a[16][32], b[8][32]; // [row][column], [token][column]: what compilers make few instructions of
     for (int lane = 0; lane < LANES; lane++) {
         const Deposit *d = deposit_of(first, lane);
-        for (int j = 0; j < 4; j++) {
-            int k = lane % 4 * 4 + j;
-            for (int r = 0; r < 4; r++) a[lane / 4 + r % 2 * 8][k + r / 2 * 16] = (int16_t)byte_at(d->a[r], j);
-            for (int r = 0; r < 2; r++) b[lane / 4][k + r * 16] = (int16_t)byte_at(d->b[r], j);
-        }
+        byte_rows(a, lane, d->a);
+        for (int j = 0; j < 4; j++)
+            for (int r = 0; r < 2; r++) b[lane / 4][lane % 4 * 4 + j + r * 16] = (int16_t)byte_at(d->b[r], j);
     }
-    for (int lane = 0; lane < LANES; lane++) {
-        for (int i = 0; i < 4; i++) {
-            int row = lane / 4 + i / 2 * 8, token = lane % 4 * 2 + i % 2;
-            int32_t sum = 0;
-            for (int k = 0; k < 32; k++) sum += a[row][k] * b[token][k];
-            int32_t *c = &run.deposits[first + (unsigned)lane].c[i];
-            *c = (int32_t)((uint32_t)*c + (uint32_t)sum);
-        }
-    }
+    for (int lane = 0; lane < LANES; lane++) add_bytes(run.deposits[first + (unsigned)lane].c, lane, a, b);
 }
 
 // As frexp and ldexp have it, of normal numbers, and without a call.
@@ -326,22 +336,39 @@ static void load_warp_matrices(unsigned first) {
 
 // PTX ISA, "Asynchronous warpgroup level matrix shared memory layout": K-major with a swizzle of 128 bytes. Eight rows,
 // one for each column of B, are 1,024 bytes; the 16 bytes n of row r stand at n ^ r, by the address itself.
-static double swizzled_f16(const unsigned char *b, int column, int k) {
-    size_t at = (size_t)(b - run.arena) + (size_t)column * 128 + (size_t)k * 2;
-    uint16_t half;
+static const unsigned char *swizzled(const unsigned char *b, int column, int byte) {
+    size_t at = (size_t)(b - run.arena) + (size_t)column * 128 + (size_t)byte;
     at ^= (at >> 7 & 7) << 4;
     if (at + 2 > run.arena_bytes) give_up("a matrix ends behind shared memory");
-    memcpy(&half, run.arena + at, sizeof half);
+    return run.arena + at;
+}
+
+static double swizzled_f16(const unsigned char *b, int column, int k) {
+    uint16_t half;
+    memcpy(&half, swizzled(b, column, k * 2), sizeof half);
     return (double)f16_to_float(half);
 }
 
-static void multiply_pending(const Pending *p) {
+static void multiply_pending_f16(const Pending *p) {
     static double a[16][16], b[8][16];
     for (int lane = 0; lane < LANES; lane++) f16_rows(a, lane, p->a[lane]);
     for (int n = 0; n < p->nb; n++) {
         for (int column = 0; column < 8; column++)
             for (int k = 0; k < 16; k++) b[column][k] = swizzled_f16(p->b, n * 8 + column, k);
         for (int lane = 0; lane < LANES; lane++) add_f16(p->f[lane] + n * 4, lane, a, b);
+    }
+}
+
+static void multiply_pending_bytes(const Pending *p) {
+    static int16_t a[16][32], b[8][32];
+    for (int lane = 0; lane < LANES; lane++) byte_rows(a, lane, p->a[lane]);
+    for (int n = 0; n < p->nb; n++) {
+        for (int column = 0; column < 8; column++)
+            for (int k = 0; k < 32; k++) b[column][k] = (int16_t)byte_at(*swizzled(p->b, n * 8 + column, k), 0);
+        for (int lane = 0; lane < LANES; lane++) {
+            if (!p->adds) memset(p->c[lane] + n * 4, 0, 4 * sizeof(int32_t));
+            add_bytes(p->c[lane] + n * 4, lane, a, b);
+        }
     }
 }
 
@@ -367,10 +394,13 @@ static void queue_multiply(unsigned first) {
     p->nb = one->mask;
     p->group = q->committed;
     p->b = described(one->value);
+    p->bytes = one->operation == GROUP_MULTIPLY_INT8;
+    p->adds = one->adds;
     for (int lane = 0; lane < LANES; lane++) {
         const Deposit *d = deposit_of(first, lane);
         if (d->value != one->value) give_up("lanes of a warp describe different matrices");
         p->f[lane] = d->f;
+        p->c[lane] = d->c;
         p->a[lane] = d->a;
     }
     q->said = (q->said * 31 + one->value) * 31 + (uint64_t)p->nb;
@@ -382,7 +412,7 @@ static void finish_groups(unsigned first, int under_way) {
     for (int i = 0; i < q->count; i++) {
         const Pending p = q->pending[i];
         if (p.group < q->committed - under_way)
-            multiply_pending(&p);
+            (p.bytes ? multiply_pending_bytes : multiply_pending_f16)(&p);
         else
             q->pending[kept++] = p;
     }
@@ -391,7 +421,7 @@ static void finish_groups(unsigned first, int under_way) {
 
 static void operate_in_background(unsigned first, const Deposit *one) {
     WarpQueue *q = &run.queues[first / LANES];
-    if (one->operation == GROUP_MULTIPLY) {
+    if (one->operation == GROUP_MULTIPLY || one->operation == GROUP_MULTIPLY_INT8) {
         queue_multiply(first);
     } else if (one->operation == GROUP_FENCE) {
         q->fenced = true;
@@ -484,6 +514,12 @@ void load_matrices(uint32_t *words, const void *row) {
 void warpgroup_multiply(int nb, float (*c)[4], const uint32_t *a, uint64_t b) {
     run.deposits[run.current_thread] =
         (Deposit){.operation = GROUP_MULTIPLY, .mask = nb, .value = b, .f = c[0], .a = a};
+    leave(AT_WARP);
+}
+
+void warpgroup_multiply_int8(int nb, int32_t (*c)[4], const uint32_t *a, uint64_t b, bool adds) {
+    run.deposits[run.current_thread] =
+        (Deposit){.operation = GROUP_MULTIPLY_INT8, .mask = nb, .value = b, .c = c[0], .a = a, .adds = adds};
     leave(AT_WARP);
 }
 

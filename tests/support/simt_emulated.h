@@ -119,6 +119,7 @@ void emulated_warpgroup_commit(void);
 void emulated_warpgroup_wait(int under_way);
 uint64_t matrix_descriptor(const void *b);
 void warpgroup_multiply(int nb, float (*c)[4], const uint32_t *a, uint64_t b);
+void warpgroup_multiply_int8(int nb, int32_t (*c)[4], const uint32_t *a, uint64_t b, bool adds);
 #define NEEDS_WARPGROUPS() ((void)0)
 #define COPIES_FENCE() emulated_copies_fence()
 #define WARPGROUP_FENCE() emulated_warpgroup_fence()
