@@ -284,7 +284,7 @@ static int launch_f16_by_warpgroups(void *stream, const IntegerArguments *a) {
 
 static int launch_f16_activations(void *stream, const F16Arguments *a) {
     const int wanted = a->layout.units * UNIT_COLUMNS / ACTIVATION_COLUMNS; // a multiple of 32
-    const unsigned threads = wanted < MOST_ROW_THREADS ? (unsigned)wanted : MOST_ROW_THREADS;
+    const unsigned threads = (unsigned)(wanted < (int)MOST_ROW_THREADS ? wanted : (int)MOST_ROW_THREADS);
     return LAUNCH(f16_activations_kernel, extent(a->tokens, 1, 1), threads, 0, stream, a);
 }
 
