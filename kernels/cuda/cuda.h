@@ -71,6 +71,7 @@ typedef struct CudaBackend {
     Step *recording;
     Region codes, scales, sums; // prepared activations
     Region parts;               // of products and attention that are split
+    Region quantizing;          // what quantizing a weight needs beside it
     Region floats, halves;      // rounded activations, and those for the library
     Region staging;             // rows on their way up
     Region routes, slots;       // of mixtures of experts

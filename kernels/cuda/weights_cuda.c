@@ -251,39 +251,54 @@ bool cuda_weight_quantized(Backend *backend, const QuantizedWeight *q, const Act
 
 // ---- From a dense weight on the device ----
 
+// What lies in the working memory of quantizing, one after the other: errors [out, 2], factors [in], divisors [out],
+// the row that is bad.
+typedef struct QuantizingMemory {
+    double *errors;
+    float *factors, *divisors;
+    int32_t *bad_row;
+} QuantizingMemory;
+
+static bool quantizing_memory(CudaBackend *c, const Weight *w, QuantizingMemory *m, Error *err) {
+    const size_t floats = w->in + w->out;
+    if (!cuda_reserve(c, &c->quantizing, 2 * w->out * sizeof(double) + floats * sizeof(float) + sizeof(int32_t), err))
+        return false;
+    m->errors = c->quantizing.data;
+    m->factors = (float *)(void *)(m->errors + 2 * w->out);
+    m->divisors = m->factors + w->in;
+    m->bad_row = (int32_t *)(void *)(m->divisors + w->out);
+    return true;
+}
+
+static int upload_if_there(CudaRuntime *r, void *to, const float *host, size_t n) {
+    return host ? r->upload(r, to, host, n * sizeof *host) : 0;
+}
+
 static bool quantize_on_device(CudaBackend *c, const Weight *dense, const WeightQuantizing *how, Weight *w,
                                double *errors, Error *err) {
-    float *factors = NULL, *divisors = NULL;
-    void *results = NULL;
-    const size_t error_bytes = 2 * w->out * sizeof *errors;
+    CudaRuntime *r = c->runtime;
+    QuantizingMemory m;
     int32_t bad = (int32_t)w->out;
-    bool ok = upload_floats(c, how->factors, w->in, &factors, err) &&
-              upload_floats(c, how->divisors, w->out, &divisors, err) &&
-              cuda_allocate(c, error_bytes + sizeof bad, "weights", &results, err);
-    if (ok) {
-        const QuantizeArguments a = {.layout = w->layout,
-                                     .w = dense->data,
-                                     .factors = factors,
-                                     .divisors = divisors,
-                                     .codes = w->codes,
-                                     .scales = w->scales,
-                                     .errors = results,
-                                     .bad_row = (int32_t *)(void *)((char *)results + error_bytes),
-                                     .dtype = (int)dense->dtype,
-                                     .stride = (int)dense->stride,
-                                     .scale_dtype = (int)w->scale_dtype};
-        CudaRuntime *r = c->runtime;
-        ok = (cuda_check(c, r->upload(r, a.bad_row, &bad, sizeof bad), "quantizing") &&
-              cuda_check(c, r->launches->quantize(r->stream, &a), "quantizing") &&
-              cuda_check(c, r->download(r, &bad, a.bad_row, sizeof bad), "quantizing") &&
-              (!errors || cuda_check(c, r->download(r, errors, results, error_bytes), "quantizing"))) ||
-             error_set(err, "%s", c->failure.message);
-    }
-    cuda_release(c, factors);
-    cuda_release(c, divisors);
-    cuda_release(c, results);
-    if (ok && bad < (int32_t)w->out) return quantized_not_finite((size_t)bad, how->factors || how->divisors, err);
-    return ok;
+    if (!quantizing_memory(c, w, &m, err)) return false;
+    const QuantizeArguments a = {.layout = w->layout,
+                                 .w = dense->data,
+                                 .factors = how->factors ? m.factors : NULL,
+                                 .divisors = how->divisors ? m.divisors : NULL,
+                                 .codes = w->codes,
+                                 .scales = w->scales,
+                                 .errors = errors ? m.errors : NULL,
+                                 .bad_row = m.bad_row,
+                                 .dtype = (int)dense->dtype,
+                                 .stride = (int)dense->stride,
+                                 .scale_dtype = (int)w->scale_dtype};
+    int code = upload_if_there(r, m.factors, how->factors, w->in);
+    if (code == 0) code = upload_if_there(r, m.divisors, how->divisors, w->out);
+    if (code == 0) code = r->upload(r, m.bad_row, &bad, sizeof bad);
+    if (code == 0) code = r->launches->quantize(r->stream, &a);
+    if (code == 0) code = r->download(r, &bad, m.bad_row, sizeof bad);
+    if (code == 0 && errors) code = r->download(r, errors, m.errors, 2 * w->out * sizeof *errors);
+    if (!cuda_check(c, code, "quantizing")) return error_set(err, "%s", c->failure.message);
+    return bad >= (int32_t)w->out || quantized_not_finite((size_t)bad, how->factors || how->divisors, err);
 }
 
 bool cuda_weight_from_dense(Backend *backend, const Weight *dense, const WeightQuantizing *how,
