@@ -283,7 +283,15 @@ static void integer_products(Run *r) {
     }
 }
 
-// Every number of bits and kind of scale, and every size of a block.
+// The first case at every number of tokens, which have kernels of their own, the others at the last.
+static void products_of_many(Run *r, const IntegerCase *cases, size_t count, const size_t *tokens, size_t sizes) {
+    for (size_t i = 0; i < count; i++) {
+        const int buffers = r->buffer_count;
+        for (size_t t = i == 0 ? 0 : sizes - 1; t < sizes; t++) integer_product(r, &cases[i], tokens[t]);
+        while (r->buffer_count > buffers) r->b->ops->memory_free(r->b, r->buffers[--r->buffer_count]);
+    }
+}
+
 static void int8_products(Run *r) {
     static const IntegerCase cases[] = {
         {4, 64, GRID_SYMMETRIC, ACTIVATION_TOKEN, PRECISION_NATIVE},
@@ -291,12 +299,7 @@ static void int8_products(Run *r) {
         {3, 32, GRID_ASYMMETRIC, ACTIVATION_TOKEN, PRECISION_NATIVE},
         {2, 128, GRID_TWO_LEVEL, ACTIVATION_TOKEN, PRECISION_NATIVE},
     };
-    static const size_t tokens[] = {9, 17, 33};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const int buffers = r->buffer_count;
-        for (size_t t = 0; t < 3; t++) integer_product(r, &cases[i], tokens[t]);
-        while (r->buffer_count > buffers) r->b->ops->memory_free(r->b, r->buffers[--r->buffer_count]);
-    }
+    products_of_many(r, cases, 4, (const size_t[]){9, 17, 33}, 3);
 }
 
 static void integer_products_of_16_bits(Run *r) {
@@ -304,7 +307,6 @@ static void integer_products_of_16_bits(Run *r) {
     integer_product(r, &planes_of_two, 33);
 }
 
-// Every number of bits, with zero points too, and every size of a block.
 static void f16_products(Run *r) {
     static const IntegerCase cases[] = {
         {4, 64, GRID_SYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
@@ -312,12 +314,7 @@ static void f16_products(Run *r) {
         {3, 0, GRID_ASYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
         {2, 128, GRID_ASYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
     };
-    static const size_t tokens[] = {9, 17, 33, 65};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const int buffers = r->buffer_count;
-        for (size_t t = 0; t < 4; t++) integer_product(r, &cases[i], tokens[t]);
-        while (r->buffer_count > buffers) r->b->ops->memory_free(r->b, r->buffers[--r->buffer_count]);
-    }
+    products_of_many(r, cases, 4, (const size_t[]){9, 17, 65, 33}, 4);
 }
 
 // ---- The other families ----

@@ -65,14 +65,12 @@ DEVICE void int8_slab(const int bits, const int units, const int nb, const Integ
     const uint8_t *weights = stage + (int)threadIdx.x / WARP * (int)slab_bytes(bits);
     const uint64_t x = matrix_descriptor(stage + a->stage.x);
     uint32_t fragments[SLAB_UNITS][4];
-    UNROLL for (int unit = 0; unit < SLAB_UNITS; unit++) unit_fragment(bits, weights, unit, fragments[unit]);
     UNROLL for (int slot = 0; slot < SLAB_UNITS / units; slot++) {
         if (units < SLAB_UNITS && slab * (SLAB_UNITS / units) + slot >= a->layout.groups) return; // padding
+        UNROLL for (int u = 0; u < units; u++) unit_fragment(bits, weights, slot * units + u, fragments[u]);
         WARPGROUP_FENCE();
-        UNROLL for (int u = 0; u < units; u++) {
-            const int unit = slot * units + u;
-            warpgroup_multiply_int8(nb, sums, fragments[unit], x + (uint64_t)(2 * unit), u > 0 || !begins);
-        }
+        UNROLL for (int u = 0; u < units; u++)
+            warpgroup_multiply_int8(nb, sums, fragments[u], x + (uint64_t)(2 * (slot * units + u)), u > 0 || !begins);
         WARPGROUP_COMMIT();
         WARPGROUP_WAIT(0);
         if (ends) add_group(bits, nb, a, stage, slot, sums, totals);
