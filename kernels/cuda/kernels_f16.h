@@ -220,10 +220,10 @@ DEVICE void f16_product(const int bits, const int nb, const bool warpgroups, con
 
 // ---- The kernels, by bits and tokens ----
 
-#define F16_KERNEL(NAME, BITS, NB)                             \
-    DYNAMIC_KERNEL(NAME, SLAB_WARPS *WARP, IntegerArguments) { \
-        SWIZZLED_SHARED(memory);                               \
-        f16_product(BITS, NB, false, &a, memory);              \
+#define F16_BODY(BITS, NB)                        \
+    {                                             \
+        SWIZZLED_SHARED(memory);                  \
+        f16_product(BITS, NB, false, &a, memory); \
     }
 #define WARPGROUPS_BODY(BITS, NB)                \
     {                                            \
@@ -231,18 +231,20 @@ DEVICE void f16_product(const int bits, const int nb, const bool warpgroups, con
         NEEDS_WARPGROUPS();                      \
         f16_product(BITS, NB, true, &a, memory); \
     }
-#define WARPGROUPS_KERNEL(NAME, BITS, NB) \
-    DYNAMIC_KERNEL(NAME, SLAB_WARPS *WARP, IntegerArguments) WARPGROUPS_BODY(BITS, NB)
-#define CROWDED_WARPGROUPS_KERNEL(NAME, BITS, NB) \
-    CROWDED_KERNEL(NAME, SLAB_WARPS *WARP, 2, IntegerArguments) WARPGROUPS_BODY(BITS, NB)
+// Those whose registers compilers would otherwise choose to be too many, or too few, for the blocks of a
+// multiprocessor.
+#define FREE_F16(KIND, NAME, BITS, NB) DYNAMIC_KERNEL(NAME, SLAB_WARPS *WARP, IntegerArguments) KIND##_BODY(BITS, NB)
+#define CROWDED_F16(KIND, NAME, BITS, NB, BLOCKS) \
+    CROWDED_KERNEL(NAME, SLAB_WARPS *WARP, BLOCKS, IntegerArguments) KIND##_BODY(BITS, NB)
+
 #define F16_KERNELS(BITS)                                                          \
-    F16_KERNEL(f16_##BITS##_2, BITS, 2)                                            \
-    F16_KERNEL(f16_##BITS##_4, BITS, 4)                                            \
-    F16_KERNEL(f16_##BITS##_8, BITS, 8)                                            \
-    WARPGROUPS_KERNEL(warpgroups_##BITS##_2, BITS, 2)                              \
-    WARPGROUPS_KERNEL(warpgroups_##BITS##_4, BITS, 4)                              \
-    CROWDED_WARPGROUPS_KERNEL(warpgroups_##BITS##_8, BITS, 8)                      \
-    WARPGROUPS_KERNEL(warpgroups_##BITS##_16, BITS, 16)                            \
+    CROWDED_F16(F16, f16_##BITS##_2, BITS, 2, 3)                                   \
+    FREE_F16(F16, f16_##BITS##_4, BITS, 4)                                         \
+    FREE_F16(F16, f16_##BITS##_8, BITS, 8)                                         \
+    FREE_F16(WARPGROUPS, warpgroups_##BITS##_2, BITS, 2)                           \
+    FREE_F16(WARPGROUPS, warpgroups_##BITS##_4, BITS, 4)                           \
+    CROWDED_F16(WARPGROUPS, warpgroups_##BITS##_8, BITS, 8, 2)                     \
+    FREE_F16(WARPGROUPS, warpgroups_##BITS##_16, BITS, 16)                         \
     static int launch_f16_##BITS(void *stream, const IntegerArguments *a) {        \
         switch (a->tile.tokens) {                                                  \
         case 2: return LAUNCH_SLABS(f16_##BITS##_2);                               \
