@@ -383,7 +383,7 @@ typedef struct CudaLaunches {
     int (*row_powers)(void *stream, const RowPowersArguments *);
     int (*f16_product)(void *stream, const IntegerArguments *); // x: 16-bit floats
     int (*f16_by_warpgroups)(void *stream, const IntegerArguments *);
-    int (*int8_by_warpgroups)(void *stream, const IntegerArguments *); // x in rows; splits 1
+    int (*int8_by_warpgroups)(void *stream, const IntegerArguments *); // x in rows
     int (*reduce)(void *stream, const ReduceArguments *);
     int (*reduce_whole)(void *stream, const ReduceWholeArguments *);
     int (*route)(void *stream, const RouteArguments *);
