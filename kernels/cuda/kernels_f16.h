@@ -5,8 +5,8 @@
 // Powers of two keep both within the range of F16. A row's weights are multiplied by one that takes its largest scale
 // to 2^−10 … 2^−9, a token by one that takes its largest value to 2^14 … 2^15. Outputs are divided by both, which is
 // exact. Values that are more than 2^28 times smaller than their token's largest lose bits, and so do weights of groups
-// whose scale is more than 2^5 (2 bits) … 2^11 (8 bits) times smaller than their row's largest: they are whole multiples
-// of 2^−14 (2 bits) … 2^−20 (8 bits) of its largest weight.
+// whose scale is more than 2^5 (2 bits) … 2^11 (8 bits) times smaller than their row's largest: they are whole
+// multiples of 2^−14 (2 bits) … 2^−20 (8 bits) of its largest weight.
 //
 // A block computes 128 rows, 16 a warp, of up to 64 tokens, or 128 by warpgroups (kernels_slabs.h).
 #pragma once
