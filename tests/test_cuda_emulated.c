@@ -943,7 +943,7 @@ static void test_failures(void **state) {
 
 int main(void) {
     thorough = many_cases();
-    enum { ROOM = 40 };
+    enum { ROOM = 64 };
     struct CMUnitTest tests[ROOM] = {
         cmocka_unit_test(every_operation_of_devices_has_cases),
         cmocka_unit_test(test_layout),
