@@ -48,6 +48,7 @@ static void adopt_accuracy_locked(Workbench *w, const TrialFigures *known) {
     free(f->by_position);
     f->by_position = copy;
     f->positions = copy ? known->positions : 0;
+    f->positions_version++;
     f->accuracy = known->accuracy;
     f->accuracy_turn = w->turn;
     f->accuracy_known = f->accuracy_finished = true;
