@@ -769,7 +769,7 @@ static void a_remedy_asks_before_it_takes_an_override_back(void **state) {
     expect_dial(s, DIAL_BITS, "8");
     key(s, "xfy");
     expect(s, "for vllm-cpu: ");
-    expect(s, "5 down_proj bits 8 → 4; u undoes it");
+    expect(s, "5 down_proj bits 8 → 4, ");
     key(s, "uq");
     expect_dial(s, DIAL_BITS, "8");
     quit(s);

@@ -101,6 +101,24 @@ static void whole_words_of_the_chosen_row_are_seen(void **state) {
     quit(s);
 }
 
+static bool part_on_one_line(Screen *s, const void *unused) {
+    (void)unused;
+    int row, other, col;
+    return screen_find(s, "waited for", &row, &col) && screen_find(s, "▸looked", &other, &col) && row == other;
+}
+
+// Also after a prompt that fills the pane.
+static void texts_begin_with_the_same_line(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(24, 120, NULL);
+    char line[700] = ":prompt";
+    for (int i = 0; i < 100; i++) strncat(line, " once", sizeof line - strlen(line) - 2);
+    key(s, line);
+    key(s, "\r");
+    if (!screen_wait(s, part_on_one_line, NULL)) fail_with_screen(s, "texts side by side");
+    quit(s);
+}
+
 static void tokens_say_how_sure_they_were(void **state) {
     (void)state;
     Screen *s = start_with_rows(36, 120, NULL);
@@ -215,8 +233,8 @@ static void small_and_plain_terminals_show_it_all(void **state) {
     expect_row(s, "  #1 start", " A  ");
     expect(s, "A  #1: start");
     expect(s, "B  #3: bits 4 -> 8");
-    expect(s, "> looked"); // where it parts
-    key(s, "\t");          // the base takes A's place
+    expect(s, ">looked"); // where it parts
+    key(s, "\t");         // the base takes A's place
     expect(s, "base");
     expect_gone_text(s, "A  #1: start");
     quit(s);
@@ -247,7 +265,7 @@ static void small_terminals_show_one_pane_at_a_time(void **state) {
     expect_gone_text(s, "what changed");
     expect(s, "─ Texts after the same prompt ─");
     int row = 0, col = 0, row_b = 0, col_b = 0;
-    assert_true(screen_find(s, "│ A  1: start", &row, &col) && screen_find(s, "│ B  3: bits 4 → 8", &row_b, &col_b));
+    assert_true(screen_find(s, "│ A  #1: start", &row, &col) && screen_find(s, "│ B  #3: bits 4 → 8", &row_b, &col_b));
     assert_true(row == row_b && col == 26 && col_b > col + 20);
     char *first = screen_row(s, row);
     assert_non_null(strstr(first, "│ base "));
@@ -339,6 +357,7 @@ int main(int argc, char **argv) {
         IN_HOME(every_state_is_a_row),
         IN_HOME(two_are_compared_with_their_texts),
         IN_HOME(whole_words_of_the_chosen_row_are_seen),
+        IN_HOME(texts_begin_with_the_same_line),
         IN_HOME(tokens_say_how_sure_they_were),
         IN_HOME(a_row_gives_its_recipe_back),
         IN_HOME(a_state_on_its_way_is_shown_as_such),
