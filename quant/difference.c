@@ -39,8 +39,9 @@ typedef struct Change {
 typedef struct Changes {
     Change *items;
     size_t count, capacity;
-    int considered;     // linears that both quantize
-    const Recipe *from; // only what its overrides had set; NULL: everything
+    int considered; // linears that both quantize
+    const Recipe *from;
+    bool overridden; // only what its overrides had set
     bool failed;
 } Changes;
 
@@ -68,11 +69,11 @@ static void compare_linear(const Resolved *from, const Resolved *to, const Model
                            Changes *changes) {
     const bool before = from->left[linear], after = to->left[linear];
     const double *old = from->settings[linear], *new = to->settings[linear];
-    if (before != after && !changes->from) change_add(changes, DIAL_LEFT, before, after, structure, linear);
+    if (before != after && !changes->overridden) change_add(changes, DIAL_LEFT, before, after, structure, linear);
     if (before || after) return;
     changes->considered++;
     for (int dial = 0; dial < DIAL_COUNT; dial++) {
-        const bool asked = !changes->from || old[dial] != changes->from->value[dial];
+        const bool asked = !changes->overridden || old[dial] != changes->from->value[dial];
         if (asked && dial_table[dial].per_linear && old[dial] != new[dial])
             change_add(changes, dial, old[dial], new[dial], structure, linear);
     }
@@ -221,7 +222,7 @@ static int add_all(const Recipe *from, const Recipe *to, const Changes *changes,
                    const char *between, Text *out) {
     int count = 0;
     for (int dial = 0; dial < DIAL_COUNT; dial++) { // dials of the whole model
-        if (changes->from || dial_table[dial].per_linear || from->value[dial] == to->value[dial]) continue;
+        if (changes->overridden || dial_table[dial].per_linear || from->value[dial] == to->value[dial]) continue;
         text_addf(out, "%s", count++ ? between : "");
         add_values(out, dial, from->value[dial], to->value[dial]);
     }
@@ -237,7 +238,7 @@ static int difference(const Recipe *from, const Recipe *to, bool overridden, con
                       const char *between, Text *out) {
     NameTable names;
     Resolved before = {0}, after = {0};
-    Changes changes = {.from = overridden ? from : NULL};
+    Changes changes = {.from = from, .overridden = overridden};
     int count = 0;
     bool ok = name_table_new(structure, &names) && resolve(from, &names, &before) && resolve(to, &names, &after);
     for (int i = 0; ok && i < structure->linear_count; i++) compare_linear(&before, &after, structure, i, &changes);
