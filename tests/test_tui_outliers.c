@@ -87,14 +87,16 @@ static void the_worst_is_under_the_cursor_with_its_outlier(void **state) {
     expect(&ui, "▸down");
     expect(&ui, "1286◂"); // with its figure, where cells are wide
     expect(&ui, "layers.5.mlp.down_proj  64 × 192");
-    expect(&ui, "The outlier is in the input, channel 17;");
-    expect(&ui, "75.0 % of the error is rounding of input.");
+    expect(&ui, "Input channel 17 stands out (62×)");
+    expect(&ui, "mends it: 8 bits 24.8 dB · 16-bit input");
+    expect(&ui, "|x|max 1286   output errs by 9.4 %, 20.6 dB");
     expect(&ui, "channel 17  61.5× median");
-    expect(&ui, ">6× its token's mean in 0.33 % of tokens");
-    expect(&ui, ">6× the median in 2 of 5 other down");
     resize(&ui, 40, 160);
     screen_draw(&ui);
-    expect(&ui, "75.0 % of the error is rounding of input, 25.0 % of weights.");
+    expect(&ui, ">6× its token's mean in 0.33 % of tokens");
+    expect(&ui, ">6× the median in 2 of 5 other down");
+    expect(&ui, "Error: 75 %");
+    expect(&ui, "input; 25 % weights, worst in column 7.");
     expect(&ui, "column 7  42.0 % of what weights err");
     end(&ui);
 }

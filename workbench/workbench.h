@@ -102,6 +102,7 @@ typedef struct Effect {
     uint64_t why_turn;
     int why_linear;
     const Why *why;
+    const Remedies *remedies; // of the same linear and turn; not known at first
     DecodeText base; // does not depend on the recipe
     uint64_t decode_turn;
     DecodeText quantized;
