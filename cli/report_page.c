@@ -192,7 +192,10 @@ static void add_why(const Report *r, const WorstLinear *worst, Text *page) {
     if (isnan(weights)) return;
     why_text(why, &engine_stats(r->engine)->weights[worst->linear], decision, text, sizeof text);
     remedies_text(&worst->remedies, mends, sizeof mends);
-    text_addf(page, "<p><strong>%s</strong></p>\n<p>%c%s.</p>\n", text, toupper((unsigned char)*mends), mends + 1);
+    mends[0] = (char)toupper((unsigned char)mends[0]);
+    add(page, "<p><strong>");
+    markup_text(page, text);
+    text_addf(page, "</strong></p>\n<p>%s.</p>\n", mends);
     add_share(page, "weights", weights);
     add_share(page, "input", 1 - weights);
     add_channel(why, decision, &engine_stats(r->engine)->inputs[linear_at(r, worst->linear)->input], page);

@@ -55,6 +55,17 @@ static Remedies remedies_of(const Recipe *recipe, int linear) {
     return remedies;
 }
 
+// Whatever it brings is enough.
+static Remedies tried(const Recipe *recipe, int linear, RemedyKind kind) {
+    Error err = {0};
+    Plan plan;
+    Remedies remedies = {.db = -1000};
+    must(plan_make(recipe, &s.model.structure, &s.stats.measured, &plan, &err), &err);
+    must(remedies_try(&s.model.structure, &s.stats, recipe, &plan, linear, kind, &remedies, &err), &err);
+    plan_free(&plan);
+    return remedies;
+}
+
 static const Remedy *find(const Remedies *remedies, RemedyKind kind) {
     for (int i = 0; i < remedies->count; i++) {
         if (remedies->list[i].kind == kind) return &remedies->list[i];
@@ -109,18 +120,17 @@ static void what_a_recipe_cannot_give_is_not_told(void **state) {
     recipe_free(&recipe);
     recipe_with("weight-bits=2 granularity=adaptive min-group=32 max-group=32 activations=token", &recipe);
     remedies = remedies_of(&recipe, down);
-    assert_null(find(&remedies, REMEDY_GROUP)); // the floor
-    assert_null(find(&remedies, REMEDY_TOKEN)); // it has that
+    assert_int_equal(tried(&recipe, down, REMEDY_GROUP).count, 0); // the floor
+    assert_int_equal(tried(&recipe, down, REMEDY_TOKEN).count, 0); // it has that
     const Remedy *bits = find(&remedies, REMEDY_BITS);
     assert_non_null(bits);
     assert_string_equal(bits->dials, "weight-bits=3");
     assert_true(bits->bits_per_weight > 0.9);
     recipe_free(&recipe);
-    recipe_with("weight-bits=2 granularity=adaptive min-group=16 max-group=32 activations=token", &recipe);
-    remedies = remedies_of(&recipe, down);
-    const Remedy *group = find(&remedies, REMEDY_GROUP);
-    assert_non_null(group);
-    assert_string_equal(group->dials, "max-group=16");
+    recipe_with("weight-bits=2 granularity=adaptive alpha=1 min-group=16 max-group=32 activations=token", &recipe);
+    remedies = tried(&recipe, down, REMEDY_GROUP);
+    assert_int_equal(remedies.count, 1);
+    assert_string_equal(remedies.list[0].dials, "max-group=16");
     recipe_free(&recipe);
 }
 
@@ -131,20 +141,13 @@ static void smoothquant_is_told_only_where_it_can_be_folded(void **state) {
     const int down = linear_of(ROLE_DOWN);
     Linear *linear = &s.model.structure.linears[down];
     const FoldKind fold = linear->fold;
-    Error err = {0};
-    Plan plan;
-    Why why;
     recipe_with("weight-bits=8 granularity=group group-size=16 activations=static", &recipe);
     for (int foldable = 0; foldable < 2; foldable++) {
         linear->fold = foldable ? fold : FOLD_NONE;
-        Remedies tried = {.db = -1000}; // whatever it brings is enough
-        must(plan_make(&recipe, &s.model.structure, &s.stats.measured, &plan, &err), &err);
-        must(remedies_try(&s.model.structure, &s.stats, &recipe, &plan, down, REMEDY_SMOOTH, &tried, &err), &err);
-        assert_int_equal(tried.count, foldable);
-        if (foldable) assert_string_equal(tried.list[0].dials, "activations=smoothquant fold=all");
-        plan_free(&plan);
+        const Remedies smooth = tried(&recipe, down, REMEDY_SMOOTH);
+        assert_int_equal(smooth.count, foldable);
+        if (foldable) assert_string_equal(smooth.list[0].dials, "activations=smoothquant fold=all");
     }
-    (void)why;
     recipe_free(&recipe);
 }
 
