@@ -113,8 +113,8 @@ static const char *cuda_describe(const Backend *backend) {
 
 static void cuda_destroy(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
-    Region *regions[] = {&c->codes,  &c->scales,  &c->sums,   &c->parts, &c->floats,
-                         &c->halves, &c->staging, &c->routes, &c->slots};
+    Region *regions[] = {&c->codes,  &c->scales,     &c->sums,    &c->parts,  &c->floats,
+                         &c->halves, &c->quantizing, &c->staging, &c->routes, &c->slots};
     cuda_synchronize(backend);
     for (size_t i = 0; i < sizeof regions / sizeof *regions; i++) cuda_release(c, regions[i]->data);
     c->runtime->close(c->runtime);
@@ -161,6 +161,7 @@ static const BackendOps cuda_ops = {
     .cache_new = cuda_cache_new,
     .cache_free = cuda_cache_free,
     .cache_write = cuda_cache_write,
+    .cache_follow = cuda_cache_follow,
     .attention = cuda_attention,
     .healthy = cuda_healthy,
     .has_room = has_room,

@@ -16,11 +16,12 @@ typedef struct Prepared {
     const float *x; // NULL: nothing is prepared
     size_t tokens;
     IntegerLayout layout; // `out` and `bits` do not matter
-    int planes;
-    float static_scale; // 0: of the token
+    int planes;           // IN_F16: 16-bit floats
+    float static_scale;   // 0: of the token
     const float *divisor;
     bool sums;
 } Prepared;
+enum { IN_F16 = 0 };
 
 // What was asked for and waits for the operation after it (deferred_cuda.c).
 typedef enum DeferredKind {
@@ -70,6 +71,7 @@ typedef struct CudaBackend {
     Step *recording;
     Region codes, scales, sums; // prepared activations
     Region parts;               // of products and attention that are split
+    Region quantizing;          // what quantizing a weight needs beside it
     Region floats, halves;      // rounded activations, and those for the library
     Region staging;             // rows on their way up
     Region routes, slots;       // of mixtures of experts
@@ -139,12 +141,15 @@ struct Weight {
     void *scales;
     DType scale_dtype;
     int8_t *zeros, *factors;
-    bool wide; // sums of a two-level grid need more than 32 bits
+    float *powers; // of products in 16-bit floats, else NULL
+    bool wide;     // sums of a two-level grid need more than 32 bits
     // Activations
     ActivationMode mode;
     float static_scale; // 0 unless that is the mode
     float *divisor;
 };
+// Whether products of many tokens are computed in 16-bit floats, as far as the format goes.
+bool cuda_may_be_f16(const CudaBackend *, const Weight *);
 // In how many planes an integer weight meets its activations (integer_layout.h).
 int cuda_planes(const Weight *);
 bool cuda_weight_dense(Backend *, DType, const void *data, size_t out, size_t in, const float *bias, Precision,
@@ -212,6 +217,7 @@ bool cuda_cache_new(Backend *, int layers, size_t sequences, int kv_heads, int h
                     Cache **, Error *);
 void cuda_cache_free(Backend *, Cache *);
 void cuda_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
+void cuda_cache_follow(Backend *, Cache *, const int32_t *from, size_t positions);
 void cuda_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                     size_t tokens, float *y);
 

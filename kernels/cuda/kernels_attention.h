@@ -50,6 +50,29 @@ KERNEL(cache_write_kernel, WRITE_WARPS *WARP, CacheWriteArguments) {
     if (item < write_items(&a)) write_item(&a, item);
 }
 
+// A thread takes one unit of a block, in all sequences.
+DEVICE void follow_unit(const CacheFollowArguments *a, unsigned char *first) {
+    unsigned int held[FOLLOWING_MOST];
+    for (int s = 0; s < a->sequences; s++) {
+        const unsigned char *from = first + (size_t)a->from[s] * a->stride;
+        held[s] = a->unit == 4 ? *(const unsigned int *)from : *from;
+    }
+    for (int s = 0; s < a->sequences; s++) {
+        unsigned char *to = first + (size_t)s * a->stride;
+        if (a->unit == 4)
+            *(unsigned int *)to = held[s];
+        else
+            *to = (unsigned char)held[s];
+    }
+}
+
+KERNEL(cache_follow_kernel, WRITE_WARPS *WARP, CacheFollowArguments) {
+    const size_t at = ((size_t)blockIdx.x * (WRITE_WARPS * WARP) + threadIdx.x) * a.unit;
+    const int layer = (int)blockIdx.y / a.heads, head = (int)blockIdx.y % a.heads;
+    if (at < a.block)
+        follow_unit(&a, (unsigned char *)a.data + (size_t)layer * a.sequences * a.stride + head * a.bytes + at);
+}
+
 DEVICE void rotate_head(const RopeArguments *a, int head) {
     const int first = position_of(&a->first);
     for (int i = threadIdx.x % WARP; i < a->half; i += WARP) rotate_pair(a, first, head, i);
@@ -86,6 +109,9 @@ DEVICE void eight_of_row(int dtype, const void *rows, size_t row, int head_dim, 
     }
 }
 
+// Where a token that stands at `own` finds the biases of positions, from its first on.
+DEVICE int bias_shift(const AttentionArguments *a, int own) { return a->bias_middle ? a->bias_middle - own : 0; }
+
 // Two softmaxes over different positions become one: the first takes in the other.
 DEVICE void merge_looks(const int width, float *most, float *sum, float *mixed, float other_most, float other_sum,
                         const float *other) {
@@ -102,13 +128,14 @@ DEVICE float whole_sum(const AttentionArguments *a, int head, float most, float 
     return a->sinks ? sum + expf(a->sinks[head] - most) : sum;
 }
 
-DEVICE float adjusted(const AttentionArguments *a, int head, int position, float score) {
+// bias: which of the head's.
+DEVICE float adjusted(const AttentionArguments *a, int head, int bias, float score) {
     if (a->softcap > 0) score = a->softcap * tanhf(score / a->softcap);
-    return a->bias ? score + a->bias[(size_t)head * a->bias_stride + position] : score;
+    return a->bias ? score + a->bias[(size_t)head * a->bias_stride + bias] : score;
 }
 
 // One position, whose row is `row`, for all heads. there: false for lanes that only help.
-DEVICE void look_at(const int chunks, const int nh, const AttentionArguments *a, int head, int count, int position,
+DEVICE void look_at(const int chunks, const int nh, const AttentionArguments *a, int head, int count, int bias,
                     size_t row, bool there, float (*q)[MOST_CHUNKS * 8], Looking *look) {
     const CacheView *c = &a->cache;
     const int part = threadIdx.x % 8;
@@ -124,7 +151,7 @@ DEVICE void look_at(const int chunks, const int nh, const AttentionArguments *a,
     if (!there) return;
     const float key = c->key_scales ? c->key_scales[row] : 1, value = c->value_scales ? c->value_scales[row] : 1;
     UNROLL for (int h = 0; h < nh; h++) {
-        float s = adjusted(a, head + (h < count ? h : 0), position, score[h] * key), most = fmaxf(look->most[h], s);
+        float s = adjusted(a, head + (h < count ? h : 0), bias, score[h] * key), most = fmaxf(look->most[h], s);
         float kept = look->most[h] == most ? 1 : expf(look->most[h] - most);
         score[h] = expf(s - most);
         look->sum[h] = look->sum[h] * kept + score[h];
@@ -187,8 +214,8 @@ DEVICE void attend(const int chunks, const int nh, const AttentionArguments *a, 
     const int per_kv = a->heads / c->kv_heads, pieces = (per_kv + nh - 1) / nh;
     const int kv = (int)blockIdx.y / pieces, own = (int)blockIdx.y % pieces * nh, head = kv * per_kv + own;
     const int count = per_kv - own < nh ? per_kv - own : nh;
-    const int end = position_of(&a->first) + row % a->tokens + 1,
-              begin = a->window > 0 && end > a->window ? end - a->window : 0;
+    const int place = position_of(&a->first) + row % a->tokens, shift = bias_shift(a, place);
+    const int end = a->whole ? a->whole : place + 1, begin = a->window > 0 && end > a->window ? end - a->window : 0;
     const int each = (end - begin + a->splits - 1) / a->splits, from = begin + each * split;
     const int to = from + each < end ? from + each : end;
     float q[MOST_HEADS][MOST_CHUNKS * 8];
@@ -205,7 +232,7 @@ DEVICE void attend(const int chunks, const int nh, const AttentionArguments *a, 
     const size_t rows = head_row(c, row / a->tokens, kv);
     for (int base = from; base < to; base += ATTENTION_SLOTS) {
         const int position = base + slot < to ? base + slot : from;
-        look_at(chunks, nh, a, head, count, position, rows + position, base + slot < to, q, &look);
+        look_at(chunks, nh, a, head, count, position + shift, rows + position, base + slot < to, q, &look);
     }
     merge_warp(chunks, nh, &look);
     keep_look(chunks, nh, &look, kept);
@@ -245,6 +272,12 @@ static int launch_cache_write(void *stream, const CacheWriteArguments *a) {
     const size_t items = 2 * (size_t)a->sequences * a->tokens * a->cache.kv_heads;
     return LAUNCH(cache_write_kernel, extent((items + WRITE_WARPS - 1) / WRITE_WARPS, 1, 1), WRITE_WARPS * WARP, 0,
                   stream, a);
+}
+
+static int launch_cache_follow(void *stream, const CacheFollowArguments *a) {
+    const size_t units = a->block / a->unit, threads = WRITE_WARPS * WARP;
+    return LAUNCH(cache_follow_kernel, extent((units + threads - 1) / threads, (size_t)a->layers * a->heads, 1),
+                  WRITE_WARPS * WARP, 0, stream, a);
 }
 
 static int launch_rope_write(void *stream, const RopeWriteArguments *a) {

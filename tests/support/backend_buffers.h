@@ -72,4 +72,5 @@ void step_cases(Checks *);
 void fused_cases(Checks *);
 void attention_cases(Checks *);
 void many_token_cases(Checks *);
+void following_cases(Checks *);
 void spoiled_cases(Checks *);

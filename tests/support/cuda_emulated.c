@@ -21,6 +21,7 @@ char emulated_refusal[200];
 #include "base/array.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/kernels_integer_bits.h"
+#include "kernels/cuda/kernels_many.h"
 #include "kernels/cuda/kernels_table.h"
 
 typedef struct Kept { // a launch or a copy of a recorded step
@@ -113,7 +114,7 @@ int emulated_launch(void *stream, const SimtKernel *kernel, Extent grid, unsigne
     if (r->device.launches_left < 0) return FAILED;
     if (!r->recording) {
         emulated_kernels++;
-        emulate(kernel, r->device.capability >= TENSOR_CORES, grid, threads, shared, arguments);
+        emulate(kernel, r->device.capability, grid, threads, shared, arguments);
         return 0;
     }
     void *copy = malloc(bytes);
@@ -284,8 +285,7 @@ static int run_recorded(CudaRuntime *runtime, void *recorded) {
         const int code = refused(of(runtime), k->kernel, k->grid, k->threads, k->shared);
         if (code != 0) return code;
         emulated_kernels++;
-        emulate(k->kernel, of(runtime)->device.capability >= TENSOR_CORES, k->grid, k->threads, k->shared,
-                k->arguments);
+        emulate(k->kernel, of(runtime)->device.capability, k->grid, k->threads, k->shared, k->arguments);
     }
     return failing(of(runtime));
 }
@@ -321,8 +321,10 @@ bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
     fill_launches(&r->launches);
     r->launches.integer_few = launch_integer_few;
     r->launches.integer_tiled = launch_integer_tiled;
+    fill_many_launches(&r->launches);
     r->base = (CudaRuntime){.facts = {.name = "emulated device",
                                       .capability = device->capability,
+                                      .warpgroups = device->capability == 90,
                                       .multiprocessors = device->multiprocessors,
                                       .shared_bytes = device->shared_bytes},
                             .launches = &r->launches,
