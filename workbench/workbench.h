@@ -103,7 +103,7 @@ typedef struct Effect {
     int why_linear;
     const Why *why;
     const Remedies *remedies; // of the same linear and turn; not known at first
-    DecodeText base; // does not depend on the recipe
+    DecodeText base;          // does not depend on the recipe
     uint64_t decode_turn;
     DecodeText quantized;
     // Of base and quantized model, timed in turn. Not finished: a first glimpse, or more pairs are to come.
