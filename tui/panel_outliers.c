@@ -352,7 +352,8 @@ static double kl_alone(const Sensitivity *s) { return s->alone_known ? s->kl : s
 // What it costs the model, and how many cost more, as far as that is known.
 static void draw_cost(Ui *ui, Rect *rest, int linear) {
     const SensitivityView *study = workbench_sensitivity(ui->workbench);
-    const double kl = study->linears && study->turn ? kl_alone(&study->linears[linear]) : (double)NAN;
+    if (!study->linears || !study->turn) return;
+    const double kl = kl_alone(&study->linears[linear]);
     const bool fresh = study->turn == workbench_turn(ui->workbench);
     int rank = 1;
     Rect line;
