@@ -307,7 +307,7 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, Error *err) {
         tuned_free(&s->tuned);
         s->tune_recipe = copy;
         s->goal = *goal;
-        s->tuned.best_bits = s->tuned.best_kl = (double)NAN;
+        s->tuned.best_bits = s->tuned.best_kl = s->tuned.first_kl = (double)NAN;
         s->tune_asked = true;
         s->tune_done = false;
         s->tune_change = w->changes;

@@ -129,8 +129,8 @@ static void take_speeds(void *context, const SpeedMap *so_far) {
 static bool speeds_run(Workbench *w, uint64_t turn, Error *err) {
     SpeedsContext context = {w, turn};
     pthread_mutex_lock(&w->lock);
-    SpeedMap map = w->studies.speeds.turn == turn ? w->studies.speeds.map
-                                                  : speed_map_usual(&engine_structure(w->engine)->config);
+    SpeedMap map =
+        w->studies.speeds.turn == turn ? w->studies.speeds.map : speed_map_usual(&engine_structure(w->engine)->config);
     pthread_mutex_unlock(&w->lock);
     take_speeds(&context, &map); // its axes are seen
     if (!engine_speed_map(w->engine, CELL_SECONDS, &map, take_speeds, &context, &w->jobs[JOB_SPEEDS].progress, err))
@@ -299,11 +299,25 @@ static bool sweep_run(Workbench *w, Error *err) {
 
 // ---- tune ---------------------------------------------------------------------------------------------------------
 
+// One that was interrupted begins again, and comes to what it had found before.
+static bool is_behind(const TuneGoal *goal, const Tuned *so_far, const Tuned *before) {
+    if (isnan(before->best_kl) || isnan(so_far->best_kl)) return !isnan(before->best_kl);
+    return goal->max_kl > 0 ? so_far->best_bits > before->best_bits : so_far->best_kl > before->best_kl;
+}
+
 static void take_tuned(void *context, const Tuned *so_far) {
     Workbench *w = context;
     pthread_mutex_lock(&w->lock);
-    w->studies.tuned = *so_far;
-    w->studies.tuned.recipe = (Recipe){0};
+    Tuned *shown = &w->studies.tuned;
+    const Tuned before = *shown;
+    *shown = *so_far;
+    shown->recipe = (Recipe){0};
+    if (!so_far->uniform.known) shown->uniform = before.uniform;
+    if (is_behind(&w->studies.goal, so_far, &before)) {
+        shown->best_kl = before.best_kl;
+        shown->best_bits = before.best_bits;
+        shown->first_kl = before.first_kl;
+    }
     pthread_mutex_unlock(&w->lock);
     signal_screen(w);
 }

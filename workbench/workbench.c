@@ -538,6 +538,7 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     snprintf(out->message, sizeof out->message, "%s", job->message);
     uint64_t done = atomic_load(&job->progress.done), total = atomic_load(&job->progress.total);
     uint64_t from = atomic_load(&job->progress.from);
+    out->what = atomic_load(&job->progress.what);
     pthread_mutex_unlock(&shared->lock);
     if (total) out->share = done >= total ? 1 : (double)done / (double)total;
     if (total && done > from && out->state == JOB_RUNNING)

@@ -161,6 +161,7 @@ typedef struct JobView {
     JobState state;
     double share;                 // 0…1, −1 when unknown
     double seconds, seconds_left; // left: −1 when unknown
+    const char *what;             // what it is at; NULL: nothing yet
     char message[1024];           // of a failure
 } JobView;
 
@@ -228,7 +229,7 @@ typedef struct TuneView {
     TuneGoal goal;
     uint64_t changes;     // of the recipe since it was asked for
     bool done;            // and verified; stopped or not
-    Tuned tuned;          // best_bits and best_kl, units and trials; everything of one that is done
+    Tuned tuned;          // best_bits, best_kl and first_kl, uniform, units, trials; everything of one that is done
     const Recipe *recipe; // of one that is done; NULL before
 } TuneView;
 // Searches on by the recipe as it is now, until it is done; the job ends with the best so far when it is stopped.

@@ -591,6 +591,11 @@ static void advance_tune(Workbench *w) {
     t->trials = (int)(w->tune.share * 40);
     t->best_bits = 4.3;
     t->best_kl = 0.0123 - 0.002 * w->tune.share;
+    t->first_kl = 0.0123;
+    t->units = 30;
+    t->uniform = (Point){.known = true, .bits_per_weight = 4.3, .accuracy = {.kl_mean = 0.0125}};
+    if (w->tune.share < 0.25) t->best_kl = t->first_kl = (double)NAN; // not found yet
+    if (w->tune.share <= 0) t->uniform.known = false;
     if (w->tune.share < 1 && !w->tune.stopped) return;
     const double bits = 8;
     w->tune.done = recipe_copy(history_now(&w->history), &t->recipe, NULL) &&
@@ -742,6 +747,7 @@ static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
                  : kind == JOB_TUNE   ? w->tune.share
                  : kind == JOB_SPEEDS ? w->speeds.share
                                       : w->sensitivity.share;
+    if (kind == JOB_TUNE) out->what = "3 of 5, measuring linears";
     if (!asked || out->share >= 1 || w->fails) return true;
     out->state = stopped ? JOB_STOPPED : has_figures(w) ? JOB_RUNNING : JOB_WAITING;
     out->seconds = out->share * STUDY_SECONDS;
@@ -800,8 +806,8 @@ bool workbench_busy(const Workbench *w) {
     if (w->stopped || w->fails) return false;
     if (studies_go_on(w)) return true;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
-           w->effect.decode_turn != w->turn || !w->effect.quantized.finished || !text_is_written(w, w->texts.numbers[0]) ||
-           !text_is_written(w, w->texts.numbers[1]);
+           w->effect.decode_turn != w->turn || !w->effect.quantized.finished ||
+           !text_is_written(w, w->texts.numbers[0]) || !text_is_written(w, w->texts.numbers[1]);
 }
 
 int workbench_fd(const Workbench *w) { return w->timer; }
