@@ -193,10 +193,17 @@ static void a_curve_of_the_chosen_dial(void **state) {
     expect(s, "alpha 0 ");
     key(s, "b");
     expect(s, "bits per weight →");
+    expect(s, "KL, logarithmic");
     key(s, "G");
-    expect(s, "alpha 0.2 "); // the last of three that are as large
+    expect(s, "alpha 0 "); // which stands for three that are the same
     key(s, LEFT);
-    expect(s, "alpha 0.1 ");
+    expect(s, "alpha 0.3 ");
+    expect(s, "● you are here");
+    key(s, "b" RIGHT);
+    expect(s, "= the same model as alpha 0.3");
+    key(s, "g" RIGHT);
+    expect(s, "= the same model as alpha 0 ");
+    assert_false(screen_has(s, "x stop"));
     key(s, ESCAPE);
     expect(s, "Dials");
     quit(s);

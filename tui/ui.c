@@ -149,6 +149,21 @@ static void tell_unkept(Ui *ui) {
     ui_fail(ui, "measurements are not kept: %s", why.message);
 }
 
+// Where a turn comes to the model of a row that is there, which makes no other one.
+static void tell_same(Ui *ui) {
+    const Trials *trials = workbench_trials(ui->workbench);
+    const uint64_t changes = workbench_changes(ui->workbench);
+    if (changes != ui->same.changes) {
+        ui->same.changes = changes;
+        ui->same.last = trials->last;
+        ui->same.pending = true;
+    }
+    if (!ui->same.pending || !trials->present) return;
+    ui->same.pending = false;
+    if (trials->present <= ui->same.last && !*ui->message.text)
+        ui_say(ui, "the same model as trial %u", trials->present);
+}
+
 void ui_unpin(Ui *ui) {
     ui->outliers.filled = false;
     pin_clear(&ui->pin, &ui->changes, &ui->rows);
@@ -162,6 +177,7 @@ void ui_update(Ui *ui) {
     target_refresh(&ui->target, &ui->rows);
     if (ui->screen == SCREEN_SENSITIVITY) sensitivity_update(ui);
     if (ui->screen == SCREEN_SWEEP) sweep_update(ui);
+    tell_same(ui);
     tell_failures(ui);
     tell_unkept(ui);
 }

@@ -313,6 +313,7 @@ static void take_findings(Workbench *w) {
     e->decode_turn = f->decode_turn;
     e->speed_turn = f->speed_turn;
     e->speed_finished = f->speed_finished;
+    e->speed_remembered = f->speed_remembered;
     e->speed = f->speed;
     memcpy(w->effect_output_sqnr, f->output_sqnr_db, bytes);
     memcpy(w->effect_input_sqnr, f->input_sqnr_db, bytes);

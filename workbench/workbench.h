@@ -108,6 +108,7 @@ typedef struct Effect {
     // Of base and quantized model, timed in turn. Not finished: a first glimpse, or more pairs are to come.
     uint64_t speed_turn;
     bool speed_finished;
+    bool speed_remembered;   // it was timed at another turn, and the base with it
     DecodeSpeed speed;       // no pairs: unknown
     size_t first_difference; // index of the first differing token, or the shorter count when none differs so far
 } Effect;
@@ -215,6 +216,7 @@ typedef struct SweepView {
     SweepDial dials[SWEEP_DIALS];
     int count, known;         // points, the last dial runs fastest (sweep_value)
     const SweepPoint *points; // of these the front is marked
+    int knee;                 // of the front (points_knee)
     uint64_t version;         // counts changes
 } SweepView;
 // Takes over the dials, also on failure. The nearest to the recipe come first. While it is looked at, it begins anew

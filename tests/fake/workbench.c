@@ -579,6 +579,7 @@ static void advance_sweep(Workbench *w) {
     for (int i = 0; i < v->count; i++) points[i] = w->sweep.points[i].point;
     points_mark_front(points, v->count);
     for (int i = 0; i < v->count; i++) w->sweep.points[i].point.pareto = points[i].pareto;
+    v->knee = points_knee(points, v->count);
     v->points = w->sweep.points;
     v->version++;
 }
@@ -650,7 +651,8 @@ bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err)
     if (ok) {
         for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&w->sweep.view.dials[d]);
         memset(w->sweep.points, 0, sizeof w->sweep.points);
-        w->sweep.view = (SweepView){.dial_count = dial_count, .count = sweep.count, .points = w->sweep.points};
+        w->sweep.view =
+            (SweepView){.dial_count = dial_count, .count = sweep.count, .points = w->sweep.points, .knee = -1};
         for (int d = 0; d < dial_count; d++) {
             w->sweep.view.dials[d] = sweep.dials[d];
             sweep.dials[d] = (SweepDial){0};
