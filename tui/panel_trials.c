@@ -335,7 +335,7 @@ static void draw_note(Ui *ui, Rect line) {
 
 static void draw_texts(Ui *ui, const TrialsLayout *l) {
     char title[96] = "Texts after the same prompt";
-    if (l->text_count < SIDE_COUNT)
+    if (l->text_count < SIDE_COUNT && ui->trials.pane) // from there it zooms them first
         snprintf(title, sizeof title, "Texts after the same prompt · %s shows base, A and B",
                  action_keys(&ui->settings, "view"));
     panel_title(ui, l->texts, title, PANE_COUNT);
