@@ -403,7 +403,7 @@ static void changes_since_the_pin_have_signs(void **state) {
     key(s, ":set weight-bits 8\r");
     expect(s, "since pin");
     expect(s, "kB ✗");    // larger
-    expect(s, "pp ✓");     // more tokens alike
+    expect(s, "pp ✓");    // more tokens alike
     expect(s, "−0.0");    // less divergence
     expect(s, "0.78× ✗"); // slower, and the ranges lie apart
     key(s, "u:set weight-bits 3\r");

@@ -203,7 +203,7 @@ static void small_and_plain_terminals_show_it_all(void **state) {
     expect(s, "A  1: start");
     expect(s, "B  3: bits 4 -> 8");
     expect(s, "> looked"); // where it parts
-    key(s, "\t"); // A and B stay
+    key(s, "\t");          // A and B stay
     expect(s, "v shows base, A and B");
     expect(s, "token 9 of 21: A");
     expect(s, "Tab next text");
