@@ -1,5 +1,6 @@
 #include "analysis/points.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -17,6 +18,35 @@ void points_mark_front(Point *points, int count) {
             p->pareto = other->bytes == p->bytes && other->accuracy.kl_mean == p->accuracy.kl_mean;
         }
     }
+}
+
+#define BENDS_BY 0.05 // of the range of logarithms, or it is a line
+#define LEAST_KL 1e-12
+
+static double height(const Point *p) { return log(fmax(p->accuracy.kl_mean, LEAST_KL)); }
+
+// Straight down: over one chord that is in proportion to the distance.
+static double below_chord(const Point *p, const Point *small, const Point *large) {
+    const double along = ((double)p->bytes - (double)small->bytes) / ((double)large->bytes - (double)small->bytes);
+    return height(small) + along * (height(large) - height(small)) - height(p);
+}
+
+int points_knee(const Point *points, int count) {
+    const Point *small = NULL, *large = NULL;
+    int knee = -1;
+    for (int i = 0; i < count; i++) {
+        if (!points[i].pareto) continue;
+        if (!small || points[i].bytes < small->bytes) small = &points[i];
+        if (!large || points[i].bytes > large->bytes) large = &points[i];
+    }
+    if (!small || small->bytes == large->bytes) return -1;
+    double furthest = BENDS_BY * fabs(height(small) - height(large));
+    for (int i = 0; i < count; i++) {
+        if (!points[i].pareto || below_chord(&points[i], small, large) <= furthest) continue;
+        furthest = below_chord(&points[i], small, large);
+        knee = i;
+    }
+    return knee;
 }
 
 // ---- Speed ----

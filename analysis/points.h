@@ -32,3 +32,8 @@ bool points_measure(Trial *trial, const Recipe *recipes, int count, const PointO
 
 // Marks the front of KL divergence against bytes among the known points.
 void points_mark_front(Point *points, int count);
+
+// The knee of a front that is marked: of the points below the chord between its smallest and its largest one, in
+// ln(KL divergence) over bytes, the furthest from it. −1: there is none, as of a front of less than three or one that
+// does not bend.
+int points_knee(const Point *points, int count);

@@ -1,5 +1,6 @@
 #include "analysis/tune.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,10 +59,10 @@ static bool make_recipe(const Tuning *t, const int *schemes, Recipe *out) {
 }
 
 // Through the recipe that will be written, not through the decisions that it was made from.
-static bool verify_choice(Tuning *t, const int *schemes, const char *what, Point *out, float *by_position) {
+static bool verify_choice(Tuning *t, const int *schemes, Point *out, float *by_position) {
     Recipe recipe;
     Plan plan = {0};
-    progress_begin(t->progress, what, trial_work(t->verify));
+    tuning_begin(t, trial_work(t->verify));
     bool ok = make_recipe(t, schemes, &recipe) &&
               plan_make(&recipe, t->structure, &t->stats->measured, &plan, t->err) &&
               verify(t, &plan, out, by_position);
@@ -105,7 +106,9 @@ static bool try_on_few(Tuning *t, Candidates *c) {
     const size_t n = (size_t)trial_work(&c->few), each = POSITION_FIGURES * n;
     c->by_position = array_new(KNAPSACK_CHOICES * each, sizeof *c->by_position);
     if (!c->by_position) return error_memory(t->err, "tuning");
-    progress_begin(t->progress, "comparing", (uint64_t)t->scheme_count * n);
+    int candidates = 0;
+    for (int s = 0; s < t->scheme_count; s++) candidates += is_candidate(t, s);
+    tuning_begin(t, (uint64_t)candidates * n);
     for (int s = 0; s < t->scheme_count; s++) {
         if (!is_candidate(t, s)) continue;
         Candidate *one = &c->list[c->count];
@@ -135,7 +138,9 @@ static bool try_in_full(Tuning *t, const Candidates *c) {
     const size_t each = POSITION_FIGURES * (size_t)trial_work(t->verify);
     float *by_position = array_new(each, sizeof *by_position);
     bool ok = by_position || error_memory(t->err, "tuning");
-    progress_begin(t->progress, "comparing", (uint64_t)c->count * trial_work(t->verify));
+    uint64_t left = 0;
+    for (int i = 0; i < c->count; i++) left += !is_rejected(t, c, &c->list[i]);
+    tuning_begin(t, left * trial_work(t->verify));
     for (int i = 0; ok && i < c->count && !(for_bound(t) && t->out->uniform.known); i++) {
         const Candidate *one = &c->list[i];
         Point point = {0};
@@ -173,7 +178,9 @@ static bool best_uniform(Tuning *t) {
     t->out->uniform_bits = t->schemes[t->anchor].bits;
     t->out->uniform_group = t->schemes[t->anchor].group;
     for (int u = 0; u < t->unit_count; u++) t->chosen[u] = t->anchor;
-    if (uniform->known) keep(t, t->chosen, uniform->accuracy.kl_mean);
+    // Within a budget others are compared with it on other tokens.
+    t->out->first_kl = for_bound(t) && uniform->known ? uniform->accuracy.kl_mean : (double)NAN;
+    if (uniform->known) keep(t, t->chosen, t->out->first_kl);
     return true;
 }
 
@@ -196,7 +203,7 @@ static bool try_finalists(Tuning *t, const Choices *choices) {
     for (int i = 0; i < FINALISTS && isfinite(choices->list[i].kl); i++) {
         const int *schemes = choices->list[i].schemes;
         double kl;
-        if (!tuning_whole(t, t->search, schemes, "comparing choices", &kl)) return false;
+        if (!tuning_whole(t, t->search, schemes, &kl)) return false;
         if (!t->best_known || kl < t->out->best_kl) keep(t, schemes, kl);
     }
     return true;
@@ -208,12 +215,14 @@ static bool search_within_budget(Tuning *t) {
     bool found;
     Choices choices = {0};
     if (t->best_known) {
-        if (!tuning_whole(t, t->search, t->best, "comparing", &kl)) return false;
+        if (!tuning_whole(t, t->search, t->best, &kl)) return false;
+        t->out->first_kl = kl;
         keep(t, t->best, kl);
     }
-    if (!tuning_measure(t, t->chosen, "measuring linears") ||
-        !tuning_choose(t, most_bytes, INFINITY, t->chosen, &found))
-        return false;
+    t->phase = TUNE_LINEARS;
+    if (!tuning_measure(t, t->chosen)) return false;
+    t->phase = TUNE_CHOICES;
+    if (!tuning_choose(t, most_bytes, INFINITY, t->chosen, &found)) return false;
     if (!found) return cannot_reach(t, "; see --bits and --min-group", least_bits(t));
     const bool ok = tuning_choices(t, most_bytes, &choices) && try_finalists(t, &choices);
     choices_free(&choices);
@@ -231,7 +240,7 @@ static bool choose_within(Tuning *t, double promise) {
 
 static bool try_chosen(Tuning *t, Point *best) {
     Point point;
-    if (!verify_choice(t, t->chosen, "comparing choices", &point, NULL)) return false;
+    if (!verify_choice(t, t->chosen, &point, NULL)) return false;
     const double kl = point.accuracy.kl_mean;
     if (kl <= t->goal->max_kl && (!best->known || point.bytes < best->bytes)) {
         *best = point;
@@ -288,14 +297,14 @@ static bool search_within_bound(Tuning *t) {
     const double most_bytes = tuning_bytes(t, t->chosen); // of the uniform recipe
     if (best.known && !begin_by_noise(t, &best)) return false;
     for (int u = 0; u < t->unit_count; u++) t->chosen[u] = t->anchor;
-    if (!tuning_measure(t, t->chosen, "measuring linears")) return false;
+    t->phase = TUNE_LINEARS;
+    if (!tuning_measure(t, t->chosen)) return false;
+    t->phase = TUNE_CHOICES;
     if (!approach_by(t, most_bytes, 1, &best) || !approach_by(t, tuning_bytes(t, t->best), BOUND_WAYS, &best))
         return false;
     if (best.known) return true;
     // The choice of least divergence, whatever its size: the last hope, and what can be told.
-    if (!tuning_choose(t, INFINITY, 0, t->chosen, &found) ||
-        !verify_choice(t, t->chosen, "comparing choices", &point, NULL))
-        return false;
+    if (!tuning_choose(t, INFINITY, 0, t->chosen, &found) || !verify_choice(t, t->chosen, &point, NULL)) return false;
     if (point.accuracy.kl_mean > t->goal->max_kl)
         return cannot_reach(t, " (activations are as the recipe has them)", point.accuracy.kl_mean);
     keep(t, t->chosen, point.accuracy.kl_mean);
@@ -326,6 +335,20 @@ static Trial *trial_for_units(Tuning *t) {
     return t->goal->seconds > 0 ? &t->few : t->search;
 }
 
+// What is expected, to tell how far the search is. It changes nothing else.
+static void plan_work(Tuning *t) {
+    const double few = (double)trial_work(&t->few), some = (double)trial_work(&t->some),
+                 whole = (double)trial_work(t->search), verified = (double)trial_work(t->verify),
+                 units = (double)trial_work(t->alone) * t->unit_count;
+    const double wholes = for_bound(t) ? 2 * WEIGHINGS * some + (1 + BOUND_WAYS) * BOUND_TRIES / 2.0 * verified
+                                       : WEIGHINGS * some + FINALISTS * whole;
+    const double planned[] = {t->scheme_count * few + 2 * verified,
+                              t->scheme_count * few + (for_bound(t) ? NOISE_TRIES * verified : whole), units,
+                              units / 2 + wholes, verified};
+    static_assert(sizeof planned == sizeof t->planned, "a phase has no work");
+    memcpy(t->planned, planned, sizeof planned);
+}
+
 static void set_deadline(Tuning *t, double deadline) {
     t->search->deadline = t->verify->deadline = t->few.deadline = t->some.deadline = deadline;
 }
@@ -333,6 +356,7 @@ static void set_deadline(Tuning *t, double deadline) {
 static bool search_units(Tuning *t) {
     // Verifying the result comes on top of the search.
     if (t->goal->seconds > 0) set_deadline(t, t->began + fmax(t->goal->seconds - t->verify_seconds, 0));
+    t->phase = TUNE_NOISE;
     const bool ok = tuning_noise(t) && (for_bound(t) ? search_within_bound(t) : search_within_budget(t));
     set_deadline(t, 0);
     return ok;
@@ -363,8 +387,8 @@ static double expected(Tuning *t) {
 static bool report(Tuning *t) {
     const size_t n = (size_t)trial_work(t->verify);
     float *by_position = array_new(POSITION_FIGURES * n, sizeof *by_position);
-    bool ok = by_position ? verify_choice(t, t->best, "verifying", &t->out->point, by_position)
-                          : error_memory(t->err, "tuning");
+    t->phase = TUNE_VERIFYING;
+    bool ok = by_position ? verify_choice(t, t->best, &t->out->point, by_position) : error_memory(t->err, "tuning");
     t->out->expected_kl = expected(t);
     if (ok && t->out->uniform.known) t->out->difference = paired_differences(by_position, t->uniform_by_position, n);
     free(by_position);
@@ -387,7 +411,7 @@ static void tuning_free(Tuning *t) {
 bool tune(Trial *search_on, Trial *verify_on, const ModelStats *stats, const Recipe *recipe, const TuneGoal *goal,
           void (*partial)(void *, const Tuned *), void *context, Tuned *out, Progress *progress, Error *err) {
     Error own = {0};
-    *out = (Tuned){.best_kl = NAN, .best_bits = NAN};
+    *out = (Tuned){.best_kl = NAN, .best_bits = NAN, .first_kl = NAN};
     Tuning t = {.search = search_on,
                 .verify = verify_on,
                 .structure = transformer_structure(search_on->base),
@@ -403,6 +427,7 @@ bool tune(Trial *search_on, Trial *verify_on, const ModelStats *stats, const Rec
                 .weighing = {1, 0}};
     bool ok = prepare(&t);
     t.alone = trial_for_units(&t);
+    if (ok) plan_work(&t);
     ok = ok && best_uniform(&t) && search(&t) && report(&t);
     tuning_free(&t);
     return ok;

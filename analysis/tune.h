@@ -37,9 +37,10 @@ typedef struct Tuned {
     uint64_t tokens;   // positions in these evaluations
     double seconds;    // since the beginning
     TuneCut cut;       // whether the search ended early
-    // Of the best so far, NAN before: bits per weight of its units, divergence on the tokens of `search` (at first, and
-    // for a bound, of `verify`).
+    // Of the best so far, NAN before: bits per weight of its units, and divergence on the tokens of `search` (for a
+    // bound, of `verify`). Within a budget best_kl only falls, within a bound best_bits.
     double best_bits, best_kl;
+    double first_kl; // what `uniform` has on the tokens of best_kl; NAN where there is none
 } Tuned;
 
 // search: for measuring units and choosing; verify: for what is reported, and for the bound. Both on the same model,

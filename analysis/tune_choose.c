@@ -128,7 +128,7 @@ bool tuning_choose(Tuning *t, double most_bytes, double most_share, int *schemes
         if (t->whole_count) apply_wholes(t);
         if (!solve(t, most_bytes, most_share, schemes, found)) return false;
         if (!*found || t->weighing.trust <= 0 || tuning_known(t, schemes)) break;
-        if (!tuning_measure(t, schemes, "measuring choices")) return false;
+        if (!tuning_measure(t, schemes)) return false;
     }
     return true;
 }
@@ -164,7 +164,7 @@ bool tuning_choices(Tuning *t, double most_bytes, Choices *out) {
         if (!solve(t, most_bytes, INFINITY, one->schemes, &found)) return false;
         one->sum = sum_of(t, one->schemes, false);
         if (!found || same_as_earlier(t, out, i)) continue;
-        if (!tuning_whole(t, &t->some, one->schemes, "comparing choices", &one->kl)) return false;
+        if (!tuning_whole(t, &t->some, one->schemes, &one->kl)) return false;
     }
     qsort(out->list, WEIGHINGS, sizeof *out->list, by_kl);
     return true;

@@ -35,6 +35,9 @@ typedef struct Whole {
 #define WHOLES 32
 #define LEAST_KL 1e-12 // where nothing is lost at all
 
+// A search is told as one piece of work: its bar only goes forward.
+typedef enum TunePhase { TUNE_SCHEMES, TUNE_NOISE, TUNE_LINEARS, TUNE_CHOICES, TUNE_VERIFYING, TUNE_PHASES } TunePhase;
+
 typedef struct Tuning {
     Trial *search, *verify;
     Trial few, some; // of search
@@ -48,6 +51,9 @@ typedef struct Tuning {
     void *context;
     Tuned *out;
     Progress *progress;
+    TunePhase phase;
+    double planned[TUNE_PHASES]; // tokens that each phase is expected to evaluate and has not yet
+    double reached;              // share of the whole that is told by the work begun so far
     Error *err;
     double began; // clock_seconds
     Scheme schemes[KNAPSACK_CHOICES];
@@ -70,17 +76,19 @@ typedef struct Tuning {
 
 // ---- tune_units.c ----
 
-bool tuning_units(Tuning *t); // schemes and units, and which may have which
-bool tuning_noise(Tuning *t);
+bool tuning_units(Tuning *t);                     // schemes and units, and which may have which
+bool tuning_noise(Tuning *t);                     // of each unit by each scheme
 bool scheme_for_all(const Tuning *t, int scheme); // all units may have it
 double tuning_bytes(const Tuning *t, const int *schemes);
 
 // The plan on the tokens of one of the trials; by_position as of trial_run_positions, or NULL.
 bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *by_position);
+// Begins the evaluation of so many tokens in the present phase.
+void tuning_begin(Tuning *t, uint64_t tokens);
 // All units by their schemes, and the recipe's cache.
-bool tuning_whole(Tuning *t, Trial *trial, const int *schemes, const char *what, double *kl);
+bool tuning_whole(Tuning *t, Trial *trial, const int *schemes, double *kl);
 // Measures each unit alone by its scheme, as far as that is not known.
-bool tuning_measure(Tuning *t, const int *schemes, const char *what);
+bool tuning_measure(Tuning *t, const int *schemes);
 // Whether all of them are.
 bool tuning_known(const Tuning *t, const int *schemes);
 bool tuning_begun(const Tuning *t); // each unit is measured by some scheme

@@ -1,4 +1,5 @@
 // Units of the tuner, and what each costs alone.
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,9 +139,10 @@ static bool linear_noise(const Tuning *t, int linear, double *noise) {
 
 bool tuning_noise(Tuning *t) {
     t->last = t->search;
-    progress_begin(t->progress, "measuring errors", (uint64_t)t->scheme_count);
+    const uint64_t each = trial_work(&t->few); // takes about as long
+    tuning_begin(t, (uint64_t)t->scheme_count * each);
     for (int s = 0; s < t->scheme_count; s++) {
-        if (!progress_add(t->progress, 1)) return error_stopped(t->err);
+        if (!progress_add(t->progress, each)) return error_stopped(t->err);
         if (!trial_follow(t->search, &t->uniform[s], NULL, t->err)) return false;
         for (int i = 0; i < t->structure->linear_count; i++) {
             double noise;
@@ -153,6 +155,20 @@ bool tuning_noise(Tuning *t) {
 }
 
 // ---- Measuring ----
+
+// A piece of work gets as much of what is left of the bar as it has of the tokens that are expected from here on.
+void tuning_begin(Tuning *t, uint64_t tokens) {
+    static const char *const names[] = {"1 of 5, comparing schemes", "2 of 5, measuring noise",
+                                        "3 of 5, measuring linears", "4 of 5, comparing choices", "5 of 5, verifying"};
+    static_assert(sizeof names / sizeof *names == TUNE_PHASES, "a phase has no name");
+    const double work = fmax((double)tokens, 1);
+    double rest = 0;
+    t->planned[t->phase] = fmax(t->planned[t->phase] - work, 0);
+    for (int p = (int)t->phase; p < TUNE_PHASES; p++) rest += t->planned[p];
+    const double share = (1 - t->reached) * work / (work + rest), total = work / share;
+    progress_begin_at(t->progress, names[t->phase], (uint64_t)total, (uint64_t)(total * t->reached));
+    t->reached += share;
+}
 
 // The model was left where another trial had it: this one does not know what changed since its last run.
 bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *by_position) {
@@ -178,9 +194,9 @@ static void assemble(Tuning *t, const int *schemes, int only) {
     }
 }
 
-bool tuning_whole(Tuning *t, Trial *trial, const int *schemes, const char *what, double *kl) {
+bool tuning_whole(Tuning *t, Trial *trial, const int *schemes, double *kl) {
     Accuracy accuracy;
-    progress_begin(t->progress, what, trial_work(trial));
+    tuning_begin(t, trial_work(trial));
     assemble(t, schemes, -1);
     if (!tuning_run(t, trial, &t->varied, &accuracy, NULL)) return false;
     *kl = accuracy.kl_mean;
@@ -205,8 +221,8 @@ bool tuning_begun(const Tuning *t) {
 }
 
 // From the last layer to the first, so that each evaluation starts where the one before left the model unchanged.
-bool tuning_measure(Tuning *t, const int *schemes, const char *what) {
-    progress_begin(t->progress, what, (uint64_t)count_unknown(t, schemes) * trial_work(t->alone));
+bool tuning_measure(Tuning *t, const int *schemes) {
+    tuning_begin(t, (uint64_t)count_unknown(t, schemes) * trial_work(t->alone));
     for (int u = t->unit_count - 1; u >= 0; u--) {
         double *measured = &t->units[u].measured[schemes[u]];
         Accuracy accuracy;

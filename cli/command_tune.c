@@ -27,6 +27,8 @@ static void tell(void *context, const Tuned *tuned) {
             (int)tuned->seconds % 60, tuned->trials);
     if (isfinite(tuned->best_kl))
         fprintf(stderr, "  best so far: KL %.5f at %.3f bits per weight", tuned->best_kl, tuned->best_bits);
+    if (isfinite(tuned->best_kl) && isfinite(tuned->first_kl))
+        fprintf(stderr, " (one scheme for all: KL %.5f)", tuned->first_kl);
     fprintf(stderr, "\n");
 }
 

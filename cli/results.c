@@ -240,7 +240,7 @@ void differences_json(cJSON *object, const char *key, const Differences *d) {
 }
 
 void differences_print(const Differences *d) {
-    printf("position by position: KL %+.5f +- %.5f, ln(ppl) %+.5f +- %.5f, top-1 %+.2f %% +- %.2f %%\n", d->kl.mean,
+    printf("position by position: KL %+.5f +- %.5f, ln(ppl) %+.5f +- %.5f, top-1 %+.2f +- %.2f pp\n", d->kl.mean,
            d->kl.se, d->nll.mean, d->nll.se, 100 * d->top1.mean, 100 * d->top1.se);
 }
 

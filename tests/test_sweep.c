@@ -140,6 +140,22 @@ static void the_front_is_what_nothing_beats(void **state) {
     assert_false(points[7].pareto);
 }
 
+static void the_knee_is_furthest_below_the_chord(void **state) {
+    (void)state;
+    const double bytes[] = {400, 100, 200, 300, 250}, kl[] = {0.001, 1, 0.01, 0.005, 0.5};
+    Point points[5] = {0};
+    for (int i = 0; i < 5; i++)
+        points[i] = (Point){.known = true, .bytes = (size_t)bytes[i], .accuracy = {.kl_mean = kl[i]}};
+    points_mark_front(points, 5);
+    assert_int_equal(points_knee(points, 5), 2);
+    points[2].accuracy.kl_mean = 0.1; // on the line from 1 to 0.001, as the other one now
+    points[3].accuracy.kl_mean = 0.01;
+    points_mark_front(points, 5);
+    assert_int_equal(points_knee(points, 5), -1);
+    assert_int_equal(points_knee(points, 2), -1); // two are no bend
+    assert_int_equal(points_knee(points, 0), -1);
+}
+
 static void methods_are_settings_that_exist(void **state) {
     (void)state;
     for (int i = 0; i < method_count; i++) {
@@ -190,6 +206,7 @@ int main(void) {
         cmocka_unit_test(the_same_dial_twice_is_refused),
         cmocka_unit_test(points_are_those_of_single_evaluations),
         cmocka_unit_test(the_front_is_what_nothing_beats),
+        cmocka_unit_test(the_knee_is_furthest_below_the_chord),
         cmocka_unit_test(methods_are_settings_that_exist),
         cmocka_unit_test(plots_are_whole),
     };

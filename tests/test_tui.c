@@ -261,7 +261,7 @@ static void one_linear_gets_values_of_its_own(void **state) {
     key(s, ":set weight-bits 8\r");
     expect_dial(s, DIAL_BITS, "8");
     key(s, "o");
-    expect(s, "─ Dials ↓ 2 more · 1 of 43 linears changed ─");
+    expect(s, "─ Dials ↓ 2 more · 1 of 43 linears changed by the last turn ─");
     expect_dial(s, DIAL_BITS, "4");
     expect(s, "*5 down_proj");
     key(s, "o");
@@ -427,7 +427,7 @@ static void changes_since_the_pin_have_signs(void **state) {
     key(s, ":set weight-bits 8\r");
     expect(s, "since pin");
     expect(s, "kB ✗");    // larger
-    expect(s, "% ✓");     // more tokens alike
+    expect(s, "pp ✓");    // more tokens alike
     expect(s, "−0.0");    // less divergence
     expect(s, "0.78× ✗"); // slower, and the ranges lie apart
     key(s, "u:set weight-bits 3\r");
@@ -458,7 +458,7 @@ static void small_changes_are_told_by_positions(void **state) {
     key(s, "i");
     expect(s, "−0.0002 ✓");
     expect(s, "−0.0005 ✓"); // of perplexity
-    expect(s, "+0.04 % ✓");
+    expect(s, "+0.04 pp ✓");
     quit(s);
 }
 

@@ -58,8 +58,10 @@ static void a_budget_moves_the_bits_and_is_taken_as_one_step(void **state) {
     Screen *s = on_sensitivity(36, 120);
     expect(s, "bits per weight at most");
     expect_gone_text(s, "4 → 8");
+    expect(s, "all 42 linears have these bits already");
     for (int i = 0; i < 4; i++) key(s, SHIFT_RIGHT);
     expect(s, "4 → 8");
+    expect(s, " up, 0 down, ");
     key(s, "=");
     expect(s, "bits per weight, or kl and a bound:");
     key(s, "\0251.5\r"); // Ctrl-U
@@ -117,6 +119,7 @@ static void tune_shows_its_best_and_enter_takes_it(void **state) {
     Screen *s = on_sensitivity(36, 120);
     key(s, "T");
     expect(s, "tuned: KL 0.0103 at 5.10 bits per weight");
+    expect(s, "tuned     5.10 bits per weight (now 4.31)   KL 0.0103");
     expect(s, "4 → 8");
     key(s, RIGHT);
     expect(s, "T shows it");
@@ -143,7 +146,9 @@ static void a_search_and_a_study_are_stopped(void **state) {
     key(s, "x");
     expect(s, "all 42 are measured");
     key(s, "T");
-    expect(s, "so far KL");
+    expect(s, "4.32 bits: 3 of 5, measuring linears; ");
+    expect(s, "so far KL ");
+    expect(s, "% below one scheme for all, at 4.30 bits");
     key(s, "x");
     expect(s, "tuned, cut short");
     key(s, "x");
@@ -188,10 +193,17 @@ static void a_curve_of_the_chosen_dial(void **state) {
     expect(s, "alpha 0 ");
     key(s, "b");
     expect(s, "bits per weight →");
+    expect(s, "KL, logarithmic");
     key(s, "G");
-    expect(s, "alpha 0.2 "); // the last of three that are as large
+    expect(s, "alpha 0 "); // which stands for three that are the same
     key(s, LEFT);
-    expect(s, "alpha 0.1 ");
+    expect(s, "alpha 0.3 ");
+    expect(s, "● you are here");
+    key(s, "b" RIGHT);
+    expect(s, "= the same model as alpha 0.3");
+    key(s, "g" RIGHT);
+    expect(s, "= the same model as alpha 0 ");
+    assert_false(screen_has(s, "x stop"));
     key(s, ESCAPE);
     expect(s, "Dials");
     quit(s);

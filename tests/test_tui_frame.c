@@ -111,6 +111,23 @@ static void the_bottom_line_names_the_keys_of_the_pane(void **state) {
 
 // ---- one pane on the whole frame ----------------------------------------------------------------------------------
 
+static void commands_refuse_what_they_do_not_take(void **state) {
+    (void)state;
+    Screen *s = start(24, 80);
+    key(s, ":speeds 64 128\r");
+    expect(s, "“speeds” takes nothing after it, and got “64 128”");
+    key(s, ":7 8\r");
+    expect(s, "a row is one number, not “7 8”");
+    key(s, ":help overrid\r");
+    expect(s, "── Help");
+    expect(s, " /overrid");
+    expect(s, "overrides");
+    key(s, ESCAPE ESCAPE);
+    key(s, ":help nonsense\r");
+    expect(s, "the help does not know “nonsense”");
+    quit(s);
+}
+
 static void every_pane_has_the_whole_frame_in_turn(void **state) {
     (void)state;
     Screen *s = start_plainly(24, 80);
@@ -527,7 +544,7 @@ static void the_scope_comes_back_with_its_marks(void **state) {
     s = start_again();
     expect(s, "Dials of 3 marked");
     key(s, ":set weight-bits 8\r");
-    expect(s, "3 of 43 changed");
+    expect(s, "3 of 43 linears");
     key(s, "o");
     expect(s, " only");
     quit(s);
@@ -843,6 +860,7 @@ int main(int argc, char **argv) {
         IN_HOME(help_shows_colours_as_they_are),
         IN_HOME(help_is_searched),
         IN_HOME(the_bottom_line_names_the_keys_of_the_pane),
+        IN_HOME(commands_refuse_what_they_do_not_take),
         IN_HOME(every_pane_has_the_whole_frame_in_turn),
         IN_HOME(zoom_follows_the_size),
         IN_HOME(texts_are_as_long_as_wanted_and_scroll),

@@ -101,7 +101,7 @@ static void the_second_half_of_the_down_projections_gets_eight_bits(void **state
     key(s, "p*role = down layer >= 3");
     expect(s, "3 of 43");
     key(s, "\ro:set weight-bits 8\r");
-    expect(s, "3 of 43 linears changed, 3 since the pin");
+    expect(s, "3 of 43 linears changed by the last turn, 3 since the pin");
     key(s, ":set alpha 0.5\r"); // which changes nothing more
     expect(s, " · 3 linears changed since the pin");
     assert_recipe(s, "model.layers.[3-5].mlp.down_proj bits=8; model.layers.[3-5].mlp.down_proj alpha=0.5; "

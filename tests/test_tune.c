@@ -104,17 +104,42 @@ static Recipe recipe_with_fused(double fused) {
     return recipe;
 }
 
+// What is told on the way only gets better, and the bar only goes forward.
+typedef struct Watcher {
+    Progress progress;
+    double share, best_kl, best_bits;
+    bool by_bits;
+    int told;
+} Watcher;
+
+static void watch(void *context, const Tuned *so_far) {
+    Watcher *w = context;
+    const double share = (double)w->progress.done / (double)w->progress.total;
+    assert_true(share >= w->share - 1e-6 && share <= 1 + 1e-6);
+    w->share = share;
+    if (isnan(so_far->best_kl)) {
+        assert_int_equal(w->told, 0);
+        return;
+    }
+    if (w->told++) assert_true(w->by_bits ? so_far->best_bits <= w->best_bits : so_far->best_kl <= w->best_kl);
+    if (!w->by_bits) assert_true(so_far->best_kl <= so_far->first_kl);
+    w->best_kl = so_far->best_kl;
+    w->best_bits = so_far->best_bits;
+}
+
 static void a_budget_is_kept_and_used_well(void **state) {
     (void)state;
     StudyFixture s;
     Tuned tuned;
     Plan plan;
+    Watcher watcher = {0};
     Error err = {0};
     study_open(NULL, &s);
     Recipe recipe = recipe_with_fused(0);
     TuneGoal goal = {.max_bits = 4.6, .bits = {2, 3, 4, 8}};
-    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, watch, &watcher, &tuned, &watcher.progress, &err))
         fail_msg("%s", err.message);
+    assert_true(watcher.told > 1 && watcher.share > 0.99);
     assert_true(tuned.point.bits_per_weight <= 4.6);
     assert_true(tuned.uniform.known && tuned.uniform.bits_per_weight <= 4.6);
     assert_true(tuned.point.accuracy.kl_mean < tuned.uniform.accuracy.kl_mean);
@@ -134,13 +159,15 @@ static void a_bound_is_kept_with_less_than_all_bits(void **state) {
     (void)state;
     StudyFixture s;
     Tuned tuned;
+    Watcher watcher = {.by_bits = true};
     Error err = {0};
     study_open(NULL, &s);
     Recipe recipe = recipe_with_fused(0);
     Plan four = study_plan(&s, "granularity=group group-size=32 activations=none");
     TuneGoal goal = {.max_kl = study_kl(&s, &four) * 1.2, .bits = {2, 3, 4, 8}};
-    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, watch, &watcher, &tuned, &watcher.progress, &err))
         fail_msg("%s", err.message);
+    assert_true(watcher.told > 1 && watcher.share > 0.99);
     assert_true(tuned.point.accuracy.kl_mean <= goal.max_kl);
     assert_true(tuned.uniform.known && tuned.point.bytes <= tuned.uniform.bytes);
     assert_in_range(tuned.trials, 20, 45); // bisection needed 50 to find the same

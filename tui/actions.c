@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/help.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
 #include "tui/screen.h"
@@ -509,6 +510,15 @@ void action_back(Ui *ui, int unused) {
 void action_help(Ui *ui, int unused) {
     (void)unused;
     ui->help = (Help){.shown = true};
+}
+
+void action_help_on(Ui *ui, const char *word) {
+    if (!help_knows(ui, word)) {
+        ui_fail(ui, "the help does not know “%.60s”; :help alone shows all of it", word);
+        return;
+    }
+    action_help(ui, 0);
+    line_editor_set(&ui->help.filter, word);
 }
 
 void action_theme(Ui *ui, const char *name) {

@@ -67,6 +67,7 @@ void action_stop_jobs(Ui *ui, int unused);
 void action_redraw(Ui *ui, int unused);
 void action_back(Ui *ui, int unused);
 void action_help(Ui *ui, int unused);
+void action_help_on(Ui *ui, const char *word); // what it says of that
 void action_theme(Ui *ui, const char *name);
 void action_quit(Ui *ui, int unused); // from the layers; from another screen back to these
 void action_leave(Ui *ui);            // asks only when the recipe is not saved

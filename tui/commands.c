@@ -25,13 +25,18 @@ void command_run(Ui *ui, const char *line) {
     const size_t length = strcspn(line, " ");
     if (length == 0) return;
     const Binding *command = command_named(line, length);
+    const char *rest = line + length + strspn(line + length, " ");
     const bool number = strspn(line, "0123456789") == length;
-    if (number)
+    if (number && *rest)
+        ui_fail(ui, "a row is one number, not “%.60s”", line);
+    else if (number)
         action_row(ui, length > 9 ? INT_MAX : atoi(line));
     else if (!command)
         ui_fail(ui, "there is no command “%.*s”; :help lists them", (int)length, line);
     else if (command->run_text)
-        command->run_text(ui, line + length + strspn(line + length, " "));
+        command->run_text(ui, rest);
+    else if (*rest)
+        ui_fail(ui, "“%s” takes nothing after it, and got “%.60s”", command->word, rest);
     else
         command->run(ui, command->argument);
 }

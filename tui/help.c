@@ -214,6 +214,12 @@ static const struct {
      MEANING_TAIL, ON(SCREEN_OUTLIERS)},
     {"6/13", "in 6 of the 13 inputs that a norm feeds the channel is beyond six times the median", MEANING_VALUE,
      ON(SCREEN_OUTLIERS)},
+    {"● ◆", "the recipe as it is; the Pareto front: no other point is as small and as close to the base",
+     MEANING_BETTER, ON(SCREEN_SWEEP)},
+    {"★",
+     "the knee: of the front the furthest below the line from its smallest to its largest point, in log KL over size",
+     MEANING_BETTER, ON(SCREEN_SWEEP)},
+    {"=", "the same model as another point, which stands for both", MEANING_FAINT, ON(SCREEN_SWEEP)},
     {"A B ●", "rows that are compared; the present state", MEANING_ACCENT, ON(SCREEN_TRIALS)},
     {"◆", "no other row has both fewer bits and less KL", MEANING_BETTER, ON(SCREEN_TRIALS)},
     {"e3", "a row of an earlier session", MEANING_FAINT, ON(SCREEN_TRIALS)},
@@ -238,8 +244,8 @@ static void add_legend(const Ui *ui, HelpText *text) {
 // ---- the whole ----------------------------------------------------------------------------------------------------
 
 // What holds here comes first. Lines are freed by the caller.
-static HelpText whole_text(const Ui *ui, int cols) {
-    HelpText text = {.canvas = &ui->canvas, .room = cols - SHOWN_COLS, .filter = ui->help.filter.text};
+static HelpText whole_text(const Ui *ui, int cols, const char *filter) {
+    HelpText text = {.canvas = &ui->canvas, .room = cols - SHOWN_COLS, .filter = filter};
     add_keys_here(ui, &text);
     add_legend(ui, &text);
     add_keys_elsewhere(ui, &text);
@@ -252,6 +258,12 @@ static HelpText whole_text(const Ui *ui, int cols) {
                                 .style = MEANING_ACCENT});
     add_commands(&text);
     return text;
+}
+
+bool help_knows(const Ui *ui, const char *word) {
+    HelpText text = whole_text(ui, 96, word);
+    free(text.lines);
+    return text.count > 0;
 }
 
 static void draw_line(Ui *ui, Rect line, const HelpLine *help) {
@@ -297,7 +309,7 @@ static void draw_edge(Ui *ui, Rect line, bool scrolls) {
 void help_draw(Ui *ui) {
     const Layout *l = &ui->layout;
     const int cols = l->frame.cols - 8 < 96 ? l->frame.cols - 8 : 96, most = l->frame.rows - 4;
-    const HelpText text = whole_text(ui, cols - 2);
+    const HelpText text = whole_text(ui, cols - 2, ui->help.filter.text);
     // It does not jump while one types.
     const int count = (int)text.count, rows = count < most && !ui->help.filter.length ? count : most;
     const Rect inside = {l->frame.row + (l->frame.rows - rows) / 2, l->frame.col + (l->frame.cols - cols) / 2, rows,

@@ -5,4 +5,5 @@
 #include "tui/ui.h"
 
 void help_draw(Ui *ui);
+bool help_knows(const Ui *ui, const char *word); // some line of it holds that
 void help_key(Ui *ui, const Key *key);

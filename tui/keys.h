@@ -41,6 +41,14 @@ typedef enum Completion {
     COMPLETE_SCHEME
 } Completion;
 
+// When the line at the bottom names a key.
+typedef enum BarWhen {
+    BAR_ALWAYS,
+    BAR_IN_TABLE, // of Trials, and
+    BAR_IN_TEXTS,
+    BAR_ON_STUDY, // there is one to stop, or to go on with
+} BarWhen;
+
 typedef struct Binding {
     int keys[3];       // 0: none; a row without keys is only a command
     const char *shown; // "↑ k"
@@ -50,6 +58,7 @@ typedef struct Binding {
     int argument;
     const char *help; // NULL: the line before says it too
     const char *bar;  // label in the line at the bottom; NULL: not there
+    BarWhen bar_when;
     int rank;         // the larger, the sooner it leaves that line when there is no room
     const char *word; // its command; NULL: only keys
     const char *text; // what the command takes, as the help shows it; NULL: nothing, it does what the key does

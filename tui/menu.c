@@ -1,6 +1,7 @@
 #include "tui/menu.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tui/actions.h"
@@ -137,6 +138,15 @@ static const char *title_of(const Ui *ui) {
 
 #define TITLE_COLS 12
 
+// As many whole words as fit.
+static void draw_words(Canvas *canvas, int row, int col, int room, const char *words) {
+    char text[300];
+    snprintf(text, sizeof text, "%s", words);
+    for (char *end; canvas_width(canvas, text) > room && (end = strrchr(text, ' '));)
+        snprintf(end, sizeof text - (size_t)(end - text), "…");
+    canvas_text(canvas, row, col, room, MEANING_FAINT, text);
+}
+
 static void draw_item(Ui *ui, Rect row, const MenuItem *item, bool at) {
     Canvas *canvas = &ui->canvas;
     const char key[2] = {item->key, '\0'};
@@ -145,7 +155,7 @@ static void draw_item(Ui *ui, Rect row, const MenuItem *item, bool at) {
     canvas_fit(canvas, row.row, col, TITLE_COLS - 1, *item->mark ? MEANING_TITLE | STYLE_BOLD : MEANING_TEXT,
                item->title);
     canvas_text(canvas, row.row, col + TITLE_COLS - 1, 1, MEANING_ACCENT, item->mark);
-    canvas_fit(canvas, row.row, help, row.col + row.cols - 1 - help, MEANING_FAINT, item->help);
+    draw_words(canvas, row.row, help, row.col + row.cols - 1 - help, item->help);
     if (at) canvas_restyle(canvas, row, STYLE_SELECTED);
 }
 

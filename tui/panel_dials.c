@@ -76,11 +76,11 @@ static void describe_target(const Ui *ui, char *out, size_t size) {
     }
 }
 
-// ", 1 of 43 linears changed, 6 since the pin": by the last turn, whatever the dials set now.
+// " · 1 of 43 linears changed by the last turn, 6 since the pin", whatever the dials set now.
 static void describe_changes(const Ui *ui, char *out, size_t size) {
     const Changes *c = &ui->changes;
     *out = '\0';
-    if (c->turned) snprintf(out, size, " · %d of %d linears changed", c->turned, ui->rows.total);
+    if (c->turned) snprintf(out, size, " · %d of %d linears changed by the last turn", c->turned, ui->rows.total);
     const size_t used = strlen(out);
     if (c->since_pin)
         snprintf(out + used, size - used, used ? ", %d since the pin" : " · %d linears changed since the pin",
@@ -110,9 +110,11 @@ static void draw_dials_title(Ui *ui) {
         canvas_fit(canvas, pane.row - 1, pane.col + 2, pane.cols - 3, MEANING_OVERRIDE | STYLE_BOLD, title);
     const int used = canvas_width(canvas, title) + 5, room = pane.cols - used - 3;
     char help[256], about[250];
+    const bool v0_wins =
+        (ui->dial == DIAL_V0 || ui->dial == DIAL_V1) && dials_value(ui, DIAL_V0) > dials_value(ui, DIAL_V1);
     dials_about(ui, ui->dial, false, about, sizeof about);
     if (canvas_width(canvas, about) > room) dials_about(ui, ui->dial, true, about, sizeof about);
-    snprintf(help, sizeof help, " %s ", about);
+    snprintf(help, sizeof help, " %s ", v0_wins ? "v0 wins over v1: no input is equalized" : about);
     if (room >= 16) canvas_right(canvas, pane.row - 1, pane.col + used, room + 2, MEANING_FAINT, help);
 }
 

@@ -174,8 +174,11 @@ static void draw_base_row(Ui *ui, Rect pane, int row) {
     draw_known(ui, metric_cell(pane, METRIC_KL, row), MEANING_FAINT, format_fixed(0, 0));
     draw_known(ui, metric_cell(pane, METRIC_TOP1, row), MEANING_FAINT, format_percent(1));
     const DecodeSpeed *speed = &effect->speed;
-    draw_known(ui, metric_cell(pane, METRIC_SPEED, row), style,
-               format_figure(speed->pairs ? speed->first.median : NAN, 3));
+    const Rect cell = metric_cell(pane, METRIC_SPEED, row);
+    if (speed->pairs && effect->speed_remembered) // at another moment, when the base was as fast as it was then
+        canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols, style, "1×");
+    else
+        draw_known(ui, cell, style, format_figure(speed->pairs ? speed->first.median : NAN, 3));
 }
 
 int kl_decimals(double se) {
@@ -229,7 +232,7 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
     if (speed == STALE)
         snprintf(text, sizeof text, "%s×", format_ratio(effect->speed.ratio.median).text);
     else
-        speed_text(&effect->speed, metrics_roomy(pane), text, sizeof text);
+        speed_text(&effect->speed, metrics_roomy(pane) && !effect->speed_remembered, text, sizeof text);
     draw_figure(ui, metric_cell(pane, METRIC_SPEED, row), speed, JOB_SPEED, text);
 }
 
@@ -302,7 +305,7 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
                 format_change(ppl, fabs(ppl) < 0.01 ? 4 : 3, "").text);
     draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, noise.kl, format_change(kl, 4, "").text);
     draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, noise.top1 * 100,
-                format_change(top1, 2, "%").text);
+                format_change(top1, fabs(top1) < 9.995 ? 2 : 1, "pp").text);
     if (!pin_is_known(&ui->pin)) { // in the place of both
         const Rect first = metric_cell(pane, METRIC_PPL, row), second = metric_cell(pane, METRIC_KL, row);
         canvas_fit(&ui->canvas, row + pane.row, first.col, second.col + second.cols - first.col, MEANING_FAINT,

@@ -10,6 +10,7 @@
 #include "tui/graph.h"
 #include "tui/key_names.h"
 #include "tui/panels.h"
+#include "tui/trials.h"
 #include "tui/view.h"
 #include "tui/wrap.h"
 
@@ -140,7 +141,33 @@ static bool running_job(const Ui *ui, JobView *out) {
 #define RANKS 10
 #define RANK_COUNTS 2 // keys up to this rank are seen whatever else wants to stand here
 
+static JobView studied(const Ui *ui) {
+    JobView job;
+    const bool sweeps = ui->screen == SCREEN_SWEEP;
+    workbench_job(ui->workbench, sweeps ? JOB_SWEEP : JOB_TUNE, &job);
+    if (!sweeps && !job_is_on(job.state) && job.state != JOB_STOPPED)
+        workbench_job(ui->workbench, JOB_SENSITIVITY, &job);
+    return job;
+}
+
+static bool bar_counts(const Ui *ui, const Binding *binding) {
+    if (!binding->bar || !binding_counts(ui, binding)) return false;
+    if (binding->run == view_zoom && !view_can_zoom(ui)) return false;
+    switch (binding->bar_when) {
+    case BAR_ALWAYS: break;
+    case BAR_IN_TABLE: return !ui->trials.pane;
+    case BAR_IN_TEXTS: return ui->trials.pane;
+    case BAR_ON_STUDY: {
+        const JobState state = studied(ui).state;
+        return job_is_on(state) || state == JOB_STOPPED;
+    }
+    }
+    return true;
+}
+
 static const char *bar_text(const Ui *ui, const Binding *binding) {
+    if (binding->bar_when == BAR_ON_STUDY && studied(ui).state == JOB_STOPPED) return "go on";
+    if (ui->screen == SCREEN_TRIALS && ui->trials.pane && binding->run == trials_next_pane) return "next text";
     return binding->run == action_quit && ui->screen != SCREEN_LAYERS ? "back" : binding->bar;
 }
 
@@ -157,9 +184,7 @@ static int choose_keys(const Ui *ui, int most_rank, int room, bool *shown) {
     for (int order = 0; order < 2 * (most_rank + 1); order++) { // of each rank those of the screen before the others
         for (int i = 0; i < binding_count; i++) {
             const bool general = bindings[i].where == EVERYWHERE;
-            if (!bindings[i].bar || 2 * bindings[i].rank + general != order || !binding_counts(ui, &bindings[i]) ||
-                (bindings[i].run == view_zoom && !view_can_zoom(ui)))
-                continue;
+            if (2 * bindings[i].rank + general != order || !bar_counts(ui, &bindings[i])) continue;
             const int width = bar_width(ui, &bindings[i]);
             if (used + width > room) continue;
             used += width;

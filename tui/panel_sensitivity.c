@@ -1,5 +1,6 @@
 // The Sensitivity screen: what each linear costs alone, and the budget below.
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "tui/format.h"
@@ -9,7 +10,7 @@
 #include "tui/sensitivity.h"
 #include "tui/wrap.h"
 
-#define BUDGET_ROWS 7
+#define BUDGET_ROWS 8
 
 // ---- rows ---------------------------------------------------------------------------------------------------------
 
@@ -200,23 +201,56 @@ static void draw_budget(Ui *ui, Rect line) {
     pen_text(&pen, MEANING_FAINT, "%s", high);
 }
 
-static void count_moves(const Ui *ui, int *more, int *fewer) {
+// Whether the bits in the list are those that were tuned.
+static bool shows_tuned(const Ui *ui) {
+    TuneView tuned;
+    workbench_tuned(ui->workbench, &tuned);
+    return ui->sensitivity.tuned && tuned.done;
+}
+
+static void count_moves(const Ui *ui, int *more, int *fewer, int *same) {
     const SensitivityScreen *s = &ui->sensitivity;
     const SensitivityView *v = workbench_sensitivity(ui->workbench);
-    *more = *fewer = 0;
+    *more = *fewer = *same = 0;
     for (int i = 0; i < workbench_structure(ui->workbench)->linear_count; i++) {
         if (v->choices[i].now < 0 || s->chosen[i] < 0) continue;
         *more += s->chosen[i] > v->choices[i].now;
         *fewer += s->chosen[i] < v->choices[i].now;
+        *same += s->chosen[i] == v->choices[i].now;
     }
+}
+
+// What Enter would do, before it does.
+static void draw_moves(Ui *ui, Rect line) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    int more, fewer, same;
+    Pen pen = pen_at(&ui->canvas, line);
+    if (!s->ready || !(s->choice.met || shows_tuned(ui))) return;
+    count_moves(ui, &more, &fewer, &same);
+    if (more + fewer)
+        pen_text(&pen, MEANING_TEXT, "%d up, %d down, %d as they are", more, fewer, same);
+    else
+        pen_text(&pen, MEANING_TEXT, "all %d linears have these bits already", same);
+}
+
+static void draw_figures_of(Ui *ui, Pen *pen, double bits, const char *about, double kl) {
+    pen_text(pen, MEANING_VALUE | STYLE_BOLD, "%.2f bits per weight", bits);
+    pen_text(pen, MEANING_FAINT, " (now %.2f)", workbench_plan(ui->workbench)->bits_per_weight);
+    pen_text(pen, MEANING_TEXT, "   KL %s", about);
+    pen_text(pen, MEANING_VALUE | STYLE_BOLD, "%s", format_figure(kl, 3).text);
+    pen_text(pen, MEANING_FAINT, " (now %s)", format_figure(sensitivity_whole(ui), 3).text);
 }
 
 static void draw_choice(Ui *ui, Rect line) {
     const SensitivityScreen *s = &ui->sensitivity;
-    const Plan *plan = workbench_plan(ui->workbench);
     Pen pen = pen_at(&ui->canvas, line);
-    int more, fewer;
     if (!s->ready) return;
+    if (shows_tuned(ui)) {
+        TuneView tuned;
+        workbench_tuned(ui->workbench, &tuned);
+        draw_figures_of(ui, &pen, tuned.tuned.point.bits_per_weight, "", tuned.tuned.point.accuracy.kl_mean);
+        return;
+    }
     if (!s->choice.met) {
         if (s->by_kl)
             pen_text(&pen, MEANING_ERROR, "cannot be met: the least expected is %s, with %.2f bits per weight",
@@ -226,14 +260,7 @@ static void draw_choice(Ui *ui, Rect line) {
                      ceil(s->choice.bits_per_weight * 100) / 100);
         return;
     }
-    count_moves(ui, &more, &fewer);
-    const double together = sensitivity_together(ui, s->choice.kl);
-    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%.2f bits per weight", s->choice.bits_per_weight);
-    pen_text(&pen, MEANING_FAINT, " (now %.2f)", plan->bits_per_weight);
-    pen_text(&pen, MEANING_TEXT, "   KL about ");
-    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", format_figure(together, 3).text);
-    pen_text(&pen, MEANING_FAINT, " (now %s)", format_figure(sensitivity_whole(ui), 3).text);
-    pen_text(&pen, MEANING_TEXT, "   %d more, %d fewer", more, fewer);
+    draw_figures_of(ui, &pen, s->choice.bits_per_weight, "about ", sensitivity_together(ui, s->choice.kl));
 }
 
 // Whether costs add up, in words.
@@ -293,7 +320,7 @@ static void draw_study(Ui *ui, Rect line) {
         pen_text(&pen, MEANING_TEXT, "%d of %d measured%s", v->measured, v->count, left);
     else if (job.state == JOB_RUNNING)
         pen_text(&pen, MEANING_TEXT, "estimating on a few tokens%s", left);
-    if (known && v->estimate_tokens && !v->finished)
+    if (known && v->estimate_tokens && v->measured < v->count)
         pen_text(&pen, MEANING_FAINT, "   the others estimated on %zu tokens", v->estimate_tokens);
 }
 
@@ -304,48 +331,72 @@ static void goal_text(const TuneGoal *goal, char *out, size_t size) {
         snprintf(out, size, "%.2f bits", goal->max_bits);
 }
 
-static void draw_tuned(Ui *ui, Pen *pen, const Tuned *t) {
+static void draw_tuned(Ui *ui, Rect lines, const Tuned *t) {
     const Point *p = &t->point;
-    pen_text(pen, MEANING_BETTER, "%s", t->cut == TUNE_WHOLE ? "tuned: " : "tuned, cut short: ");
-    pen_text(pen, MEANING_VALUE | STYLE_BOLD, "KL %s at %.2f bits per weight",
+    Pen pen = pen_at(&ui->canvas, lines), below = pen_at(&ui->canvas, (Rect){lines.row + 1, lines.col, 1, lines.cols});
+    pen_text(&pen, MEANING_BETTER, "%s", t->cut == TUNE_WHOLE ? "tuned: " : "tuned, cut short: ");
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "KL %s at %.2f bits per weight",
              format_figure(p->accuracy.kl_mean, 3).text, p->bits_per_weight);
-    pen_text(pen, MEANING_ACCENT, ui->sensitivity.tuned ? "   Enter takes it" : "   T shows it");
+    pen_text(&pen, MEANING_ACCENT, ui->sensitivity.tuned ? "   Enter takes it" : "   T shows it");
     if (t->uniform.known)
-        pen_text(pen, MEANING_FAINT, "   %s±%s to one scheme for all", format_change(t->difference.kl.mean, 5, "").text,
-                 format_fixed(t->difference.kl.se, 5).text);
+        pen_text(&below, MEANING_FAINT, "%s ±%s to one scheme for all",
+                 format_change(t->difference.kl.mean, 5, "").text, format_fixed(t->difference.kl.se, 5).text);
 }
 
-static void draw_tune(Ui *ui, Rect line) {
+// Recipes are compared on other tokens than those of the figures on the screen, so that only what they save of their
+// first one is told; for a bound, the size.
+static void draw_so_far(Ui *ui, Rect line, const TuneView *view) {
+    const Tuned *t = &view->tuned;
+    Pen pen = pen_at(&ui->canvas, line);
+    if (view->goal.max_kl > 0 && isfinite(t->best_kl))
+        pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "so far %.2f bits at KL %s", t->best_bits,
+                 format_figure(t->best_kl, 3).text);
+    else if (isfinite(t->best_kl) && isfinite(t->first_kl))
+        pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "so far KL %.0f %% below one scheme for all, at %.2f bits",
+                 100 * fmax(1 - t->best_kl / t->first_kl, 0), t->best_bits);
+    else if (isfinite(t->best_kl))
+        pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "so far %.2f bits; no one scheme for all reaches that",
+                 t->best_bits);
+    else if (t->uniform.known)
+        pen_text(&pen, MEANING_TEXT, "one scheme for all: KL %s at %.2f bits (now KL %s)",
+                 format_figure(t->uniform.accuracy.kl_mean, 3).text, t->uniform.bits_per_weight,
+                 format_figure(sensitivity_whole(ui), 3).text);
+    else if (t->units)
+        pen_text(&pen, MEANING_FAINT, "first schemes for all, then %d linears and fused sets alone", t->units);
+}
+
+static void draw_tune(Ui *ui, Rect lines) {
     TuneView tuned;
     JobView job;
     char goal[64], left[64];
-    Pen pen = pen_at(&ui->canvas, line);
+    Pen pen = pen_at(&ui->canvas, lines);
+    const Rect below = {lines.row + 1, lines.col, 1, lines.cols};
     workbench_tuned(ui->workbench, &tuned);
     workbench_job(ui->workbench, JOB_TUNE, &job);
     if (!tuned.asked) {
-        canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_FAINT,
-                   "T searches within this budget, groups too, and measures what it chooses");
+        const WrapPiece words = {"T searches within this budget, groups too, and measures what it chooses", SIZE_MAX,
+                                 MEANING_FAINT};
+        wrap_draw(&ui->canvas, lines, &words, 1, 0);
         return;
     }
     if (tuned.done) {
-        draw_tuned(ui, &pen, &tuned.tuned);
+        draw_tuned(ui, lines, &tuned.tuned);
         return;
     }
     if (job.state == JOB_FAILED) {
-        canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_ERROR, job.message);
+        const WrapPiece words = {job.message, SIZE_MAX, MEANING_ERROR};
+        wrap_draw(&ui->canvas, lines, &words, 1, 0);
         return;
     }
     goal_text(&tuned.goal, goal, sizeof goal);
     left_text(&job, left, sizeof left);
     pen_text(&pen, MEANING_ACCENT, "%s ", job.state == JOB_STOPPED ? "stopped, x goes on:" : ui_spinner(ui));
-    pen_text(&pen, MEANING_TEXT, "within %s: ", goal);
-    if (isfinite(tuned.tuned.best_kl) && tuned.tuned.best_bits > 0) {
-        pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "so far KL %s at %.2f bits",
-                 format_figure(tuned.tuned.best_kl, 3).text, tuned.tuned.best_bits);
-        pen_text(&pen, MEANING_FAINT, " (now %s)", format_figure(sensitivity_whole(ui), 3).text);
-    } else
-        pen_text(&pen, MEANING_TEXT, "nothing found yet");
-    pen_text(&pen, MEANING_FAINT, "   %d tried%s", tuned.tuned.trials, left);
+    pen_text(&pen, MEANING_TEXT, "%s: ", goal);
+    if (job.state == JOB_WAITING)
+        pen_text(&pen, MEANING_FAINT, "waits for the figures of the recipe");
+    else if (job.what && job.share >= 0)
+        pen_text(&pen, MEANING_TEXT, "%s; %.0f %% of all%s", job.what, job.share * 100, left);
+    draw_so_far(ui, below, &tuned);
 }
 
 // ---- the screen ---------------------------------------------------------------------------------------------------
@@ -361,9 +412,12 @@ void panel_sensitivity_draw(Ui *ui) {
     panel_title(ui, below, "Budget", PANE_COUNT);
     const Rect pane = rect_inset(below, 1);
     draw_steps(ui, (Rect){pane.row, pane.col, 1, pane.cols});
-    draw_budget(ui, labelled(ui, pane, 2, "budget"));
-    draw_choice(ui, labelled(ui, pane, 3, "chosen"));
+    draw_budget(ui, labelled(ui, pane, 1, "budget"));
+    draw_choice(ui, labelled(ui, pane, 2, shows_tuned(ui) ? "tuned" : "chosen"));
+    draw_moves(ui, labelled(ui, pane, 3, "Enter"));
     draw_additivity(ui, labelled(ui, pane, 4, "alone"));
     draw_study(ui, labelled(ui, pane, 5, "study"));
-    draw_tune(ui, labelled(ui, pane, 6, "tune"));
+    Rect tune = labelled(ui, pane, 6, "tune");
+    tune.rows = 2;
+    draw_tune(ui, tune);
 }

@@ -16,14 +16,24 @@
 #define TABLE_COLS 46
 #define ZOOMED_TABLE 2 // of Ui.zoomed; 1 is the curve or field
 
-static const char *mark_of(const SweepPoint *p, bool here) {
-    if (p->older) return "·";
-    return here ? "●" : p->point.pareto ? "◆" : "○";
+static bool is_knee(const Ui *ui, int point) {
+    const SweepView *v = workbench_swept(ui->workbench);
+    return v->knee >= 0 && sweep_stands_for(ui, v->knee) == sweep_stands_for(ui, point);
 }
 
-static Style mark_style(const SweepPoint *p, bool here) {
+static const char *mark_of(const Ui *ui, int point) {
+    const SweepPoint *p = &workbench_swept(ui->workbench)->points[point];
+    if (p->older) return "·";
+    if (sweep_is_here(ui, point)) return "●";
+    if (sweep_stands_for(ui, point) != point) return "=";
+    return is_knee(ui, point) ? "★" : p->point.pareto ? "◆" : "○";
+}
+
+static Style mark_style(const Ui *ui, int point) {
+    const SweepPoint *p = &workbench_swept(ui->workbench)->points[point];
     if (p->older) return MEANING_FAINT | STYLE_DIM;
-    if (here) return MEANING_ACCENT | STYLE_BOLD;
+    if (sweep_is_here(ui, point)) return MEANING_ACCENT | STYLE_BOLD;
+    if (sweep_stands_for(ui, point) != point) return MEANING_FAINT;
     return p->point.pareto ? MEANING_BETTER | STYLE_BOLD : MEANING_VALUE;
 }
 
@@ -94,22 +104,26 @@ static void draw_curve(Ui *ui, Rect pane, const SweepView *v) {
     if (points && line) {
         for (int i = 0; i < v->count; i++) {
             const SweepPoint *p = &v->points[i];
-            const bool here = sweep_is_here(ui, i);
+            const bool folded = ui->sweep.by_bits && sweep_stands_for(ui, i) != i;
             points[i] = (PlotPoint){.x = across(ui, v, i),
                                     .y = p->point.known ? p->point.accuracy.kl_mean : (double)NAN,
                                     .error = p->point.known ? p->point.accuracy.kl_se : 0,
-                                    .mark = mark_of(p, here),
-                                    .style = mark_style(p, here)};
+                                    .mark = folded ? NULL : mark_of(ui, i),
+                                    .style = mark_style(ui, i)};
         }
         snprintf(title, sizeof title, "%s", ui->sweep.by_bits ? "bits per weight" : dial_table[v->dials[0].dial].label);
         PlotAxis x = {.title = title}, y = {.title = "KL", .logarithmic = true};
         fit(&x, &y, points, v->count);
+        if (y.logarithmic) y.title = "KL, logarithmic";
         if (!ui->sweep.by_bits) dial_ticks(v, &x);
         memcpy(line, points, (size_t)v->count * sizeof *line);
         qsort(line, (size_t)v->count, sizeof *line, by_x);
         const Plot plot = plot_begin(&ui->canvas, pane, &x, &y);
         if (has_between(ui, v)) plot_line(&plot, line, v->count, MEANING_WEIGHT);
         plot_points(&plot, points, v->count);
+        if (ui->sweep.cursor >= 0 && points[ui->sweep.cursor].mark) plot_points(&plot, &points[ui->sweep.cursor], 1);
+        for (int i = 0; i < v->count; i++) // never below another one
+            if (sweep_is_here(ui, i)) plot_points(&plot, &points[i], 1);
         draw_cursor(ui, &plot, v);
         for (int i = 0; i < v->count; i++) {
             int row, col;
@@ -125,11 +139,10 @@ static void draw_curve(Ui *ui, Rect pane, const SweepView *v) {
 
 static void draw_table_row(Ui *ui, Rect line, const SweepView *v, int point) {
     const SweepPoint *p = &v->points[point];
-    const bool here = sweep_is_here(ui, point);
     char value[64], text[64];
     Canvas *canvas = &ui->canvas;
     value_text(v, point, 0, value, sizeof value);
-    canvas_text(canvas, line.row, line.col, 1, mark_style(p, here), p->point.known ? mark_of(p, here) : " ");
+    canvas_text(canvas, line.row, line.col, 1, mark_style(ui, point), p->point.known ? mark_of(ui, point) : " ");
     canvas_fit(canvas, line.row, line.col + 2, 14, MEANING_TEXT, value);
     if (p->planned)
         canvas_right(canvas, line.row, line.col + 16, 8, MEANING_VALUE, format_fixed(p->point.bits_per_weight, 2).text);
@@ -178,7 +191,7 @@ static const char *point_shade(const SweepPoint *p, double least, double most) {
 
 static void draw_cell(Ui *ui, Rect cell, const SweepView *v, int point, double least, double most) {
     const SweepPoint *p = &v->points[point];
-    const bool here = sweep_is_here(ui, point);
+    const bool here = sweep_is_here(ui, point), same = sweep_stands_for(ui, point) != point;
     Canvas *canvas = &ui->canvas;
     char text[64];
     const int shade = cell.cols >= 13 ? 2 : 1;
@@ -194,8 +207,8 @@ static void draw_cell(Ui *ui, Rect cell, const SweepView *v, int point, double l
                : here   ? MEANING_ACCENT | STYLE_BOLD
                         : MEANING_VALUE,
                text);
-    if (p->point.known && (here || p->point.pareto))
-        canvas_text(canvas, cell.row, cell.col + cell.cols - 2, 1, mark_style(p, here), mark_of(p, here));
+    if (p->point.known && (here || same || p->point.pareto))
+        canvas_text(canvas, cell.row, cell.col + cell.cols - 2, 1, mark_style(ui, point), mark_of(ui, point));
     if (point == ui->sweep.cursor)
         canvas_restyle(canvas, (Rect){cell.row, cell.col, 1, cell.cols - 1}, STYLE_SELECTED | STYLE_BOLD);
     ui_hit(ui, cell, HIT_POINT, point);
@@ -244,7 +257,13 @@ static void draw_values(Ui *ui, Rect line, const SweepView *v, int point) {
         pen_field(&pen, dial_table[v->dials[d].dial].label, MEANING_VALUE | STYLE_BOLD, "%s", value);
     }
     if (sweep_is_here(ui, point)) pen_text(&pen, MEANING_ACCENT, "● you are here   ");
-    if (v->points[point].point.pareto)
+    const int same = sweep_stands_for(ui, point);
+    if (same != point) {
+        value_text(v, same, 0, value, sizeof value);
+        pen_text(&pen, MEANING_FAINT, "= the same model as %s %s", dial_table[v->dials[0].dial].label, value);
+    } else if (is_knee(ui, point))
+        pen_text(&pen, MEANING_BETTER, "★ knee: larger ones gain less for their size");
+    else if (v->points[point].point.pareto)
         pen_text(&pen, MEANING_BETTER, "◆ no other is as small and as close to the base");
 }
 
@@ -289,6 +308,22 @@ static void draw_accuracy(Ui *ui, Rect line, const SweepPoint *p, JobState state
     pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", format_percent(a->top1).text);
 }
 
+// Where to look first, whatever the cursor is on.
+static void draw_knee(Ui *ui, Rect line, const SweepView *v) {
+    Pen pen = pen_at(&ui->canvas, line);
+    char value[64];
+    if (v->knee < 0 || is_knee(ui, ui->sweep.cursor)) return;
+    const int knee = sweep_stands_for(ui, v->knee);
+    const Point *p = &v->points[knee].point;
+    pen_text(&pen, MEANING_BETTER, "★ knee: ");
+    for (int d = 0; d < v->dial_count; d++) {
+        value_text(v, knee, d, value, sizeof value);
+        pen_text(&pen, MEANING_VALUE, "%s %s, ", dial_table[v->dials[d].dial].label, value);
+    }
+    pen_text(&pen, MEANING_TEXT, "KL %s at %.2f bits; larger ones gain less",
+             format_figure(p->accuracy.kl_mean, 3).text, p->bits_per_weight);
+}
+
 static void draw_state(Ui *ui, Rect line, const SweepView *v, const JobView *job) {
     Pen pen = pen_at(&ui->canvas, line);
     switch (job->state) {
@@ -301,7 +336,7 @@ static void draw_state(Ui *ui, Rect line, const SweepView *v, const JobView *job
     pen_text(&pen, MEANING_TEXT, "%d of %d points", v->known, v->count);
     if (job->state == JOB_RUNNING && job->seconds_left >= 0 && job->seconds > 0.5)
         pen_text(&pen, MEANING_TEXT, ", %s left", format_seconds(job->seconds_left).text);
-    pen_text(&pen, MEANING_FAINT, "   ● now  ◆ Pareto front  ○ others");
+    pen_text(&pen, MEANING_FAINT, "   ● now  ★ knee  ◆ Pareto front  ○ others  = the same");
 }
 
 static void draw_point(Ui *ui, Rect pane, const SweepView *v) {
@@ -313,6 +348,7 @@ static void draw_point(Ui *ui, Rect pane, const SweepView *v) {
     draw_values(ui, (Rect){pane.row, pane.col, 1, pane.cols}, v, at);
     draw_accuracy(ui, (Rect){pane.row + 1, pane.col, 1, pane.cols}, &v->points[at], job.state);
     draw_size(ui, (Rect){pane.row + 2, pane.col, 1, pane.cols}, &v->points[at]);
+    draw_knee(ui, (Rect){pane.row + 3, pane.col, 1, pane.cols}, v);
 }
 
 // ---- the screen ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "quant/difference.h"
 #include "tui/format.h"
+#include "tui/key_names.h"
 #include "tui/panels.h"
 #include "tui/plot.h"
 #include "tui/prompt.h"
@@ -381,7 +382,11 @@ static void draw_note(Ui *ui, Rect line) {
 }
 
 static void draw_texts(Ui *ui, const TrialsLayout *l) {
-    panel_title(ui, l->texts, "Texts after the same prompt", PANE_COUNT);
+    char title[96] = "Texts after the same prompt";
+    if (l->text_count < SIDE_COUNT && ui->trials.pane) // from there it zooms them first
+        snprintf(title, sizeof title, "Texts after the same prompt · %s shows base, A and B",
+                 action_keys(&ui->settings, "view"));
+    panel_title(ui, l->texts, title, PANE_COUNT);
     const int first = first_line(ui, l);
     for (int i = 0; i < l->text_count && i < SIDE_COUNT; i++) {
         draw_text(ui, l->text[i], trials_text_shown(ui, i), first);
@@ -466,6 +471,7 @@ static void draw_plot(Ui *ui, Rect pane) {
 // ---- the screen ---------------------------------------------------------------------------------------------------
 
 void panel_trials_draw(Ui *ui) {
+    trials_settle(ui);
     const TrialsLayout l = layout_trials(&ui->layout, ui->zoomed);
     const TrialRow *a = trials_compared(ui, SIDE_A), *b = trials_compared(ui, SIDE_B);
     const Rect focused = ui->trials.pane ? l.texts : l.table.rows ? l.table : l.plot;

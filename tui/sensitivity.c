@@ -291,7 +291,7 @@ void sensitivity_choose(Ui *ui, int row) {
 void sensitivity_move(Ui *ui, int rows) { sensitivity_choose(ui, sensitivity_index(ui) + rows); }
 
 void sensitivity_move_page(Ui *ui, int pages) {
-    const int page = ui->layout.frame.rows - 13;
+    const int page = ui->layout.frame.rows - 14;
     sensitivity_move(ui, pages * (page > 1 ? page : 1));
 }
 

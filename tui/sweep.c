@@ -90,6 +90,23 @@ bool sweep_is_here(const Ui *ui, int point) {
     return v->dial_count > 0;
 }
 
+static bool same_model(const SweepPoint *a, const SweepPoint *b) {
+    const Accuracy *x = &a->point.accuracy, *y = &b->point.accuracy;
+    return a->point.known && b->point.known && !a->older && !b->older && a->point.bytes == b->point.bytes &&
+           x->kl_mean == y->kl_mean && x->ppl == y->ppl;
+}
+
+int sweep_stands_for(const Ui *ui, int point) {
+    const SweepView *v = workbench_swept(ui->workbench);
+    int first = point;
+    for (int i = v->count - 1; i >= 0; i--) {
+        if (i != point && !same_model(&v->points[i], &v->points[point])) continue;
+        if (sweep_is_here(ui, i)) return i;
+        first = i;
+    }
+    return first;
+}
+
 void sweep_update(Ui *ui) {
     const SweepView *v = workbench_swept(ui->workbench);
     if (ui->sweep.cursor >= 0 && ui->sweep.cursor < v->count) return;
@@ -124,7 +141,7 @@ static void move(Ui *ui, int dial, int steps) {
     ui->sweep.cursor = at[0] * last + at[1];
 }
 
-// Over bits per weight a curve goes from one point to the next larger one.
+// Over bits per weight a curve goes from one point to the next larger one, and past those of the same model.
 static void move_by_bits(Ui *ui, int steps) {
     const SweepView *v = workbench_swept(ui->workbench);
     for (int i = 0; i < abs(steps) && i < v->count; i++) {
@@ -134,7 +151,7 @@ static void move_by_bits(Ui *ui, int steps) {
             const double bits = v->points[k].point.bits_per_weight, from = at->point.bits_per_weight;
             const bool beyond = steps > 0 ? bits > from || (bits == from && k > ui->sweep.cursor)
                                           : bits < from || (bits == from && k < ui->sweep.cursor);
-            if (!beyond || !v->points[k].planned) continue;
+            if (!beyond || !v->points[k].planned || sweep_stands_for(ui, k) != k) continue;
             const double best = next < 0 ? 0 : v->points[next].point.bits_per_weight;
             if (next < 0 || (steps > 0 ? bits < best : bits > best) || (bits == best && steps < 0)) next = k;
         }
@@ -185,6 +202,7 @@ void sweep_turn_axis(Ui *ui, int unused) {
         ui_say(ui, "a field of two dials has no other axis; D, none goes back to one");
     else
         ui->sweep.by_bits = !ui->sweep.by_bits;
+    if (ui->sweep.by_bits && ui->sweep.cursor >= 0) ui->sweep.cursor = sweep_stands_for(ui, ui->sweep.cursor);
 }
 
 void sweep_stop(Ui *ui, int unused) {

@@ -8,6 +8,8 @@ void sweep_open(Ui *ui);
 void sweep_close(Ui *ui);
 void sweep_update(Ui *ui); // the cursor stays among the points
 
+// The point that stands for those of the same model: the recipe's own, or the first of them.
+int sweep_stands_for(const Ui *ui, int point);
 bool sweep_is_here(const Ui *ui, int point); // the recipe is as at this point
 // KL of the point minus that of the recipe as it is, position by position; false where that cannot be told.
 bool sweep_above_now(const Ui *ui, const SweepPoint *point, Difference *out);

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,16 +191,41 @@ TrialSide trials_text_shown(const Ui *ui, int column) {
     const TrialsLayout l = layout_trials(&ui->layout, ui->zoomed);
     if (l.text_count == SIDE_COUNT) return (TrialSide)column;
     if (column) return SIDE_B;
-    // The base takes the place of A where it has the keys, and where A says nothing that B does not.
+    // The base takes the place of A where A says nothing that B does not.
     const TrialRow *a = trials_compared(ui, SIDE_A);
-    const bool says = a && a != trials_compared(ui, SIDE_B);
-    return ui->trials.pane == 1 + SIDE_BASE || (!says && ui->trials.pane != 1 + SIDE_A) ? SIDE_BASE : SIDE_A;
+    return a && a != trials_compared(ui, SIDE_B) ? SIDE_A : SIDE_BASE;
 }
 
 size_t trials_token(const Ui *ui) {
     const TrialText text = trials_text(ui, (TrialSide)(ui->trials.pane - 1));
     const size_t count = text.text ? text.text->count : 0;
     return ui->trials.token < count ? ui->trials.token : count ? count - 1 : 0;
+}
+
+static bool is_shown(const Ui *ui, TrialSide side) {
+    const TrialsLayout l = layout_trials(&ui->layout, ui->zoomed);
+    for (int i = 0; i < l.text_count; i++)
+        if (trials_text_shown(ui, i) == side) return true;
+    return false;
+}
+
+// Where one of the texts parts from another one; their beginning where none does.
+static size_t first_difference(const Ui *ui) {
+    const TrialText base = trials_text(ui, SIDE_BASE), a = trials_text(ui, SIDE_A), b = trials_text(ui, SIDE_B);
+    const size_t at[] = {trials_parting(&a, &base), trials_parting(&b, &base), trials_parting(&b, &a)};
+    size_t first = SIZE_MAX;
+    for (int i = 0; i < 3; i++) first = at[i] < first ? at[i] : first;
+    return first == SIZE_MAX ? 0 : first;
+}
+
+void trials_settle(Ui *ui) {
+    TrialsView *view = &ui->trials;
+    if (!view->pane) return;
+    if (!is_shown(ui, (TrialSide)(view->pane - 1))) view->pane = 1 + (int)trials_text_shown(ui, 0);
+    const TrialRow *rows[] = {trials_compared(ui, SIDE_A), trials_compared(ui, SIDE_B)};
+    const uint32_t pair[] = {rows[0] ? rows[0]->number : 0, rows[1] ? rows[1]->number : 0};
+    if (memcmp(pair, view->pair, sizeof pair) != 0) view->token = first_difference(ui);
+    memcpy(view->pair, pair, sizeof pair);
 }
 
 static void move_token(Ui *ui, long steps) {
@@ -210,7 +236,10 @@ static void move_token(Ui *ui, long steps) {
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
 
-void trials_open(Ui *ui) { ui->trials.selected = 0; }
+void trials_open(Ui *ui) {
+    ui->trials.selected = 0;
+    ui->trials.pane = 0;
+}
 
 void trials_leave(Ui *ui) { workbench_look_at_texts(ui->workbench, 0, 0); }
 
@@ -220,6 +249,7 @@ void trials_follow_zoom(Ui *ui) {
     TrialsView *view = &ui->trials;
     if (ui->zoomed == ZOOMED_TEXTS && !view->difference && !view->pane) view->pane = 1 + SIDE_BASE;
     if (ui->zoomed && ui->zoomed != ZOOMED_TEXTS) view->pane = 0;
+    trials_settle(ui);
 }
 
 void trials_scroll(Ui *ui, int columns) {
@@ -276,8 +306,11 @@ void trials_end(Ui *ui, int direction) {
 
 void trials_next_pane(Ui *ui, int steps) {
     ui->trials.difference = false;
-    ui->trials.pane = (ui->trials.pane + 1 + SIDE_COUNT + steps) % (1 + SIDE_COUNT);
+    const TrialsLayout l = layout_trials(&ui->layout, ui->zoomed);
+    do ui->trials.pane = (ui->trials.pane + 1 + SIDE_COUNT + steps) % (1 + SIDE_COUNT);
+    while (l.texts.rows && ui->trials.pane && !is_shown(ui, (TrialSide)(ui->trials.pane - 1)));
     if (ui->zoomed) ui->zoomed = ui->trials.pane ? ZOOMED_TEXTS : ZOOMED_TABLE;
+    trials_settle(ui);
 }
 
 void trials_take(Ui *ui, int unused) {

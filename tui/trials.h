@@ -52,6 +52,7 @@ size_t trials_token(const Ui *ui);                     // of the text that has t
 
 void trials_open(Ui *ui);
 void trials_leave(Ui *ui);
+void trials_settle(Ui *ui);              // the keys are in a text that is seen, of another pair at its first difference
 void trials_follow_zoom(Ui *ui);         // the keys go where something is seen
 void trials_scroll(Ui *ui, int columns); // of figures
 void trials_move(Ui *ui, int steps);     // the chosen row, or in a text the token

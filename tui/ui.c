@@ -149,6 +149,23 @@ static void tell_unkept(Ui *ui) {
     ui_fail(ui, "measurements are not kept: %s", why.message);
 }
 
+// Where a turn comes to the model of a row that is there, which makes no other one.
+static void tell_same(Ui *ui) {
+    const Trials *trials = workbench_trials(ui->workbench);
+    const uint64_t changes = workbench_changes(ui->workbench);
+    if (changes != ui->same.changes) {
+        ui->same.changes = changes;
+        ui->same.last = trials->last;
+        ui->same.pending = true;
+    }
+    if (!ui->same.pending || !trials->present) return;
+    ui->same.pending = false;
+    if (trials->present > ui->same.last || ui->message.failure) return;
+    char said[sizeof ui->message.text];
+    snprintf(said, sizeof said, "%s", ui->message.text);
+    ui_say(ui, "%s%sthe same model as #%u", said, *said ? " · " : "", trials->present);
+}
+
 void ui_unpin(Ui *ui) {
     ui->outliers.filled = false;
     pin_clear(&ui->pin, &ui->changes, &ui->rows);
@@ -162,6 +179,7 @@ void ui_update(Ui *ui) {
     target_refresh(&ui->target, &ui->rows);
     if (ui->screen == SCREEN_SENSITIVITY) sensitivity_update(ui);
     if (ui->screen == SCREEN_SWEEP) sweep_update(ui);
+    tell_same(ui);
     tell_failures(ui);
     tell_unkept(ui);
 }

@@ -77,6 +77,7 @@ typedef struct TrialsView {
     bool reversed;
     int pane;                  // what has the keys: 0 the table, 1 … the texts of base, A and B
     size_t token;              // that the cursor in a text is on
+    uint32_t pair[2];          // the rows whose texts it is in
     bool difference;           // of the recipes, in place of the texts
     uint64_t words_of;         // the change that these words are of
     char words[256];           // how the present state differs, while it is not measured
@@ -237,6 +238,11 @@ struct Ui {
     SensitivityScreen sensitivity;
     SweepScreen sweep;
     TrialsView trials;
+    struct {              // a turn whose model is still to be looked for among the rows
+        uint64_t changes; // of the recipe
+        uint32_t last;    // the newest row at that time
+        bool pending;
+    } same;
     Demo demo;
     char exported[8]; // the ending of the last table or figure that was written; empty: none
     PromptKind prompt;

@@ -109,7 +109,8 @@ void view_scroll_end(Ui *ui, int direction) { scroll_to(ui, direction < 0 ? 0 : 
 
 static void set_tokens(Ui *ui, size_t tokens) {
     if (tokens != workbench_tokens(ui->workbench)) workbench_set_tokens(ui->workbench, tokens);
-    ui_say(ui, "both models write up to %zu tokens", tokens);
+    ui_say(ui, "%s up to %zu tokens", ui->screen == SCREEN_TRIALS ? "base, A and B write" : "both models write",
+           tokens);
 }
 
 void view_length(Ui *ui, int direction) {

@@ -270,8 +270,8 @@ double sweep_view_value(const SweepView *view, int point, int dial) {
     return sweep_value(&sweep, point, dial);
 }
 
-// The front of those of one recipe. Without memory for it none is marked.
-static void mark_front(SweepPoint *points, int count) {
+// The front of those of one recipe, and its knee. Without memory for it none is marked.
+static int mark_front(SweepPoint *points, int count) {
     Point *present = array_new((size_t)count, sizeof *present);
     for (int i = 0; present && i < count; i++) {
         present[i] = points[i].point;
@@ -279,15 +279,17 @@ static void mark_front(SweepPoint *points, int count) {
     }
     if (present) points_mark_front(present, count);
     for (int i = 0; present && i < count; i++) points[i].point.pareto = present[i].pareto;
+    const int knee = present ? points_knee(present, count) : -1;
     free(present);
+    return knee;
 }
 
 static void take_sweep_locked(Workbench *w) {
     Studies *s = &w->studies;
-    s->sweep = (SweepView){.dial_count = s->dial_count, .count = s->points_count, .version = s->version};
+    s->sweep = (SweepView){.dial_count = s->dial_count, .count = s->points_count, .knee = -1, .version = s->version};
     if (!s->dial_count) return;
     memcpy(s->shown_points, s->points, (size_t)s->points_count * sizeof *s->points);
-    mark_front(s->shown_points, s->points_count);
+    s->sweep.knee = mark_front(s->shown_points, s->points_count);
     memcpy(s->sweep.dials, s->dials, sizeof s->dials); // the values stay those of the studies
     s->sweep.points = s->shown_points;
     for (int i = 0; i < s->points_count; i++) s->sweep.known += s->points[i].point.known && !s->points[i].older;
@@ -307,7 +309,7 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, Error *err) {
         tuned_free(&s->tuned);
         s->tune_recipe = copy;
         s->goal = *goal;
-        s->tuned.best_bits = s->tuned.best_kl = (double)NAN;
+        s->tuned.best_bits = s->tuned.best_kl = s->tuned.first_kl = (double)NAN;
         s->tune_asked = true;
         s->tune_done = false;
         s->tune_change = w->changes;

@@ -299,11 +299,25 @@ static bool sweep_run(Workbench *w, Error *err) {
 
 // ---- tune ---------------------------------------------------------------------------------------------------------
 
+// One that was interrupted begins again, and comes to what it had found before.
+static bool is_behind(const TuneGoal *goal, const Tuned *so_far, const Tuned *before) {
+    if (isnan(before->best_kl) || isnan(so_far->best_kl)) return !isnan(before->best_kl);
+    return goal->max_kl > 0 ? so_far->best_bits > before->best_bits : so_far->best_kl > before->best_kl;
+}
+
 static void take_tuned(void *context, const Tuned *so_far) {
     Workbench *w = context;
     pthread_mutex_lock(&w->lock);
-    w->studies.tuned = *so_far;
-    w->studies.tuned.recipe = (Recipe){0};
+    Tuned *shown = &w->studies.tuned;
+    const Tuned before = *shown;
+    *shown = *so_far;
+    shown->recipe = (Recipe){0};
+    if (!so_far->uniform.known) shown->uniform = before.uniform;
+    if (is_behind(&w->studies.goal, so_far, &before)) {
+        shown->best_kl = before.best_kl;
+        shown->best_bits = before.best_bits;
+        shown->first_kl = before.first_kl;
+    }
     pthread_mutex_unlock(&w->lock);
     signal_screen(w);
 }

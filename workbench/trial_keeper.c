@@ -66,7 +66,7 @@ static void adopt_speed_locked(Workbench *w, const TrialFigures *known) {
     if (!known->timed || known->timed_earlier) return;
     w->findings.speed = known->speed;
     w->findings.speed_turn = w->turn;
-    w->findings.speed_finished = true;
+    w->findings.speed_finished = w->findings.speed_remembered = true;
     w->known.speed = true;
     w->jobs[JOB_SPEED].state = JOB_DONE;
 }

@@ -333,6 +333,7 @@ static void take_findings(Workbench *w) {
     e->decode_turn = f->decode_turn;
     e->speed_turn = f->speed_turn;
     e->speed_finished = f->speed_finished;
+    e->speed_remembered = f->speed_remembered;
     e->speed = f->speed;
     memcpy(w->effect_output_sqnr, f->output_sqnr_db, bytes);
     memcpy(w->effect_input_sqnr, f->input_sqnr_db, bytes);
@@ -558,6 +559,7 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     snprintf(out->message, sizeof out->message, "%s", job->message);
     uint64_t done = atomic_load(&job->progress.done), total = atomic_load(&job->progress.total);
     uint64_t from = atomic_load(&job->progress.from);
+    out->what = atomic_load(&job->progress.what);
     pthread_mutex_unlock(&shared->lock);
     if (total) out->share = done >= total ? 1 : (double)done / (double)total;
     if (total && done > from && out->state == JOB_RUNNING)

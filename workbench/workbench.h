@@ -109,6 +109,7 @@ typedef struct Effect {
     // Of base and quantized model, timed in turn. Not finished: a first glimpse, or more pairs are to come.
     uint64_t speed_turn;
     bool speed_finished;
+    bool speed_remembered;   // it was timed at another turn, and the base with it
     DecodeSpeed speed;       // no pairs: unknown
     size_t first_difference; // index of the first differing token, or the shorter count when none differs so far
 } Effect;
@@ -162,6 +163,7 @@ typedef struct JobView {
     JobState state;
     double share;                 // 0…1, −1 when unknown
     double seconds, seconds_left; // left: −1 when unknown
+    const char *what;             // what it is at; NULL: nothing yet
     char message[1024];           // of a failure
 } JobView;
 
@@ -215,6 +217,7 @@ typedef struct SweepView {
     SweepDial dials[SWEEP_DIALS];
     int count, known;         // points, the last dial runs fastest (sweep_value)
     const SweepPoint *points; // of these the front is marked
+    int knee;                 // of the front (points_knee)
     uint64_t version;         // counts changes
 } SweepView;
 // Takes over the dials, also on failure. The nearest to the recipe come first. While it is looked at, it begins anew
@@ -229,7 +232,7 @@ typedef struct TuneView {
     TuneGoal goal;
     uint64_t changes;     // of the recipe since it was asked for
     bool done;            // and verified; stopped or not
-    Tuned tuned;          // best_bits and best_kl, units and trials; everything of one that is done
+    Tuned tuned;          // best_bits, best_kl and first_kl, uniform, units, trials; everything of one that is done
     const Recipe *recipe; // of one that is done; NULL before
 } TuneView;
 // Searches on by the recipe as it is now, until it is done; the job ends with the best so far when it is stopped.

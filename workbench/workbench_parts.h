@@ -46,7 +46,7 @@ typedef struct Findings {
     SharedChannels channels; // of them
     bool accuracy_known, accuracy_finished;
     uint64_t accuracy_turn, sqnr_turn, decode_turn, speed_turn;
-    bool speed_finished;
+    bool speed_finished, speed_remembered;
     DecodeSpeed speed;
     Accuracy accuracy;
     double *output_sqnr_db, *input_sqnr_db, *weight_sqnr_db; // [linear_count]

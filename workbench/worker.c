@@ -547,6 +547,7 @@ static void take_speed(Workbench *w, uint64_t turn, const DecodeSpeed *speed, bo
         w->findings.speed = *speed;
         w->findings.speed_turn = turn;
         w->findings.speed_finished = finished;
+        w->findings.speed_remembered = false;
     }
     pthread_mutex_unlock(&w->lock);
     signal_screen(w);

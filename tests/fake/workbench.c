@@ -587,6 +587,7 @@ static void advance_sweep(Workbench *w) {
     for (int i = 0; i < v->count; i++) points[i] = w->sweep.points[i].point;
     points_mark_front(points, v->count);
     for (int i = 0; i < v->count; i++) w->sweep.points[i].point.pareto = points[i].pareto;
+    v->knee = points_knee(points, v->count);
     v->points = w->sweep.points;
     v->version++;
 }
@@ -599,6 +600,11 @@ static void advance_tune(Workbench *w) {
     t->trials = (int)(w->tune.share * 40);
     t->best_bits = 4.3;
     t->best_kl = 0.0123 - 0.002 * w->tune.share;
+    t->first_kl = 0.0123;
+    t->units = 30;
+    t->uniform = (Point){.known = true, .bits_per_weight = 4.3, .accuracy = {.kl_mean = 0.0125}};
+    if (w->tune.share < 0.25) t->best_kl = t->first_kl = (double)NAN; // not found yet
+    if (w->tune.share <= 0) t->uniform.known = false;
     if (w->tune.share < 1 && !w->tune.stopped) return;
     const double bits = 8;
     w->tune.done = recipe_copy(history_now(&w->history), &t->recipe, NULL) &&
@@ -653,7 +659,8 @@ bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err)
     if (ok) {
         for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&w->sweep.view.dials[d]);
         memset(w->sweep.points, 0, sizeof w->sweep.points);
-        w->sweep.view = (SweepView){.dial_count = dial_count, .count = sweep.count, .points = w->sweep.points};
+        w->sweep.view =
+            (SweepView){.dial_count = dial_count, .count = sweep.count, .points = w->sweep.points, .knee = -1};
         for (int d = 0; d < dial_count; d++) {
             w->sweep.view.dials[d] = sweep.dials[d];
             sweep.dials[d] = (SweepDial){0};
@@ -750,6 +757,7 @@ static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
                  : kind == JOB_TUNE   ? w->tune.share
                  : kind == JOB_SPEEDS ? w->speeds.share
                                       : w->sensitivity.share;
+    if (kind == JOB_TUNE) out->what = "3 of 5, measuring linears";
     if (!asked || out->share >= 1 || w->fails) return true;
     out->state = stopped ? JOB_STOPPED : has_figures(w) ? JOB_RUNNING : JOB_WAITING;
     out->seconds = out->share * STUDY_SECONDS;
