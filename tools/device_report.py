@@ -114,7 +114,7 @@ def follow(code):
     for i, (_, text) in enumerate(code):
         what, on = operation(text), [i + 1] if i + 1 < len(code) else []
         sometimes = text.startswith("@") or re.search(r"BRA(\.\w+)* !?U?P\d", text)
-        if what == "BRA":
+        if what == "BRA" and ".DIV" not in text:  # that is for warps that have parted
             on = [at[target(text)]] + (on if sometimes else [])
         elif what in ("EXIT", "RET") and not sometimes:
             on = []
@@ -144,9 +144,9 @@ def instructions(code, counted, first=0, last=None):
     paths = {}
     for node in order:
         own = tuple(int(operation(code[node][1]) == what) for what in counted)
-        ends = node == last if last is not None else not after[node]
+        ends = node == last if last is not None else operation(code[node][1]) in ("EXIT", "RET") or not after[node]
         paths[node] = {own: 1} if ends else {}
-        for m in after[node] if not ends else []:
+        for m in after[node] if node != last else []:
             if (node, m) in back:
                 continue
             for key, length in paths.get(m, {}).items():

@@ -167,7 +167,9 @@ typedef struct ActivationArguments {
     int32_t *sums; // of codes, [segments, sum_planes, tokens padded to 8]; NULL: not wanted
     int tokens, planes;
     float static_scale; // of one plane; 0: of the token
-    Portions portions;  // then `tokens` is what a portion has room for, and all of the above is that of the first
+    int slot_bits; // of the layout, and whether the planes are paired: found when it is launched, for plain layouts
+    bool paired;
+    Portions portions; // then `tokens` is what a portion has room for, and all of the above is that of the first
     PortionStrides strides;
     const ExpertRounding *experts; // [experts], in place of divisor and static_scale
 } ActivationArguments;

@@ -18,16 +18,13 @@ enum { WRITE_WARPS = 4 };
 
 DEVICE void write_row(int dtype, const float *x, int n, void *rows, float *scales, size_t row) {
     const int lane = threadIdx.x % WARP;
-    float most = 0, probe = 0;
+    uint32_t most = 0;
     if (dtype != ELEMENT_I8) {
         for (int i = lane; i < n; i += WARP) store_element(dtype, rows, row * n + i, x[i]);
         return;
     }
-    for (int i = lane; i < n; i += WARP) {
-        most = fmaxf(most, fabsf(x[i]));
-        probe += x[i] * 0;
-    }
-    const Rounding r = rounding_of(warp_max(most), warp_sum(probe), 0);
+    for (int i = lane; i < n; i += WARP) most = larger_bits(most, size_bits(x[i]));
+    const Rounding r = rounding_of(warp_largest(most), 0);
     for (int i = lane; i < n; i += WARP) ((int8_t *)rows)[row * n + i] = (int8_t)rounded_code(&r, x[i]);
     if (lane == 0) scales[row] = r.scale;
 }

@@ -66,6 +66,19 @@ DEVICE int32_t shuffle_int(int32_t v, int mask) { return __shfl_xor_sync(ALL_LAN
 DEVICE uint64_t shuffle_wide(uint64_t v, int mask) { return __shfl_xor_sync(ALL_LANES, (unsigned long long)v, mask); }
 DEVICE double shuffle_double(double v, int mask) { return __shfl_xor_sync(ALL_LANES, v, mask); }
 
+// The largest of the lanes' numbers.
+DEVICE uint32_t warp_largest(uint32_t v) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+    return __reduce_max_sync(ALL_LANES, v);
+#else
+    for (int mask = 16; mask > 0; mask /= 2) {
+        const uint32_t other = __shfl_xor_sync(ALL_LANES, v, mask);
+        v = other > v ? other : v;
+    }
+    return v;
+#endif
+}
+
 // What the lanes wrote before is seen by all of them behind it.
 DEVICE void warp_barrier(void) { __syncwarp(); }
 

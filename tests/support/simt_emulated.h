@@ -115,6 +115,22 @@ static inline __attribute__((unused)) void copy_begin_shared(void *shared, const
 }
 static inline __attribute__((unused)) void warp_barrier(void) { shuffle_int(0, 0); }
 
+static inline __attribute__((unused)) uint32_t warp_largest(uint32_t v) {
+    for (int mask = 16; mask > 0; mask /= 2) {
+        const uint32_t other = (uint32_t)shuffle_int((int32_t)v, mask);
+        v = other > v ? other : v;
+    }
+    return v;
+}
+
+// Bytes of b (4 … 7) and a (0 … 3), one for each of the lower four nibbles of `which`.
+static inline __attribute__((unused)) uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t which) {
+    const uint64_t both = (uint64_t)b << 32 | a;
+    uint32_t bytes = 0;
+    for (int i = 0; i < 4; i++) bytes |= (uint32_t)(both >> (which >> 4 * i & 7) * 8 & 0xFF) << 8 * i;
+    return bytes;
+}
+
 static inline __attribute__((unused)) float __uint_as_float(uint32_t bits) {
     float value;
     memcpy(&value, &bits, sizeof value);
