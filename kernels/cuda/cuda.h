@@ -70,6 +70,7 @@ typedef struct CudaBackend {
     Step *recording;
     Region codes, scales, sums; // prepared activations
     Region parts;               // of products and attention that are split
+    Region arrived;             // of attention that is split: zeros between launches
     Region floats, halves;      // rounded activations, and those for the library
     Region staging;             // rows on their way up
     Region routes, slots;       // of mixtures of experts

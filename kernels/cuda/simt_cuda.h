@@ -20,6 +20,8 @@
 #define SHARED(TYPE, NAME, COUNT) __shared__ __align__(16) TYPE NAME[COUNT]
 #define DYNAMIC_SHARED(NAME) extern __shared__ __align__(16) unsigned char NAME[]
 #define UNROLL _Pragma("unroll")
+#define UNROLL_BY_PRAGMA(TEXT) _Pragma(#TEXT)
+#define UNROLL_BY(N) UNROLL_BY_PRAGMA(unroll N)
 
 typedef struct Extent {
     unsigned x, y, z;
@@ -110,6 +112,9 @@ DEVICE void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b) {
 }
 
 // ---- Memory ----
+
+// What this thread wrote before is seen by the whole device before what it writes behind; likewise what it reads.
+DEVICE void device_fence(void) { __threadfence(); }
 
 // 16 bytes that are read once: they need not stay in the first-level cache.
 DEVICE uint4 load_once(const void *p) {

@@ -87,6 +87,7 @@ extern bool emulated_backwards;
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     emulated_launch(STREAM, &KERNEL_NAME##_kernel, GRID, THREADS, SHARED_BYTES, ARGUMENTS, sizeof *(ARGUMENTS))
 #define UNROLL
+#define UNROLL_BY(N)
 
 // The same place for all threads of a block; the entry's address is what tells two of them apart.
 #define SHARED(TYPE, NAME, COUNT)                                                            \
@@ -113,6 +114,7 @@ static inline __attribute__((unused)) uint4 load_once(const void *p) { return *(
 static inline __attribute__((unused)) void copy_begin_shared(void *shared, const void *global) {
     copy_begin(shared, global);
 }
+static inline __attribute__((unused)) void device_fence(void) {} // blocks run one after the other
 static inline __attribute__((unused)) void warp_barrier(void) { shuffle_int(0, 0); }
 
 static inline __attribute__((unused)) uint32_t warp_largest(uint32_t v) {
