@@ -178,6 +178,7 @@ static void cuda_avoid(Backend *backend, unsigned families) {
     (void)cuda_ready(c);
     c->avoided = families;
     c->ops = cuda_ops;
+    c->runtime->early = c->runtime->facts.capability >= EARLY_KERNELS && !cuda_avoids(c, KERNELS_EARLY);
     if (cuda_avoids(c, KERNELS_MIXTURE)) {
         c->ops.mixture_new = NULL;
         c->ops.mixture = NULL;
@@ -203,6 +204,7 @@ bool backend_cuda_on(CudaRuntime *runtime, Backend **out, Error *err) {
     c->ops = cuda_ops;
     c->base.ops = &c->ops;
     c->runtime = runtime;
+    cuda_avoid(&c->base, 0);
     snprintf(c->description, sizeof c->description, "%s", runtime->facts.name);
     log_line("the device computes: %s", c->description);
     *out = &c->base;

@@ -237,10 +237,11 @@ typedef struct Side {
     int bytes;           // from one to the next
     int to;              // in the stage
     int slot, count;     // which one of a slab; how many there are, 0: nothing
-    bool of_group;
+    bool of_group, of_weights;
 } Side;
 
-DEVICE Side side_of(const void *from, int slot_bytes, int word, int to, int slot, int count, bool of_group) {
+DEVICE Side side_of(const void *from, int slot_bytes, int word, int to, int slot, int count, bool of_group,
+                    bool of_weights) {
     Side side;
     side.from = (const uint8_t *)from + (size_t)slot * slot_bytes + word * 16;
     side.bytes = slot_bytes;
@@ -248,6 +249,7 @@ DEVICE Side side_of(const void *from, int slot_bytes, int word, int to, int slot
     side.slot = slot;
     side.count = count;
     side.of_group = of_group;
+    side.of_weights = of_weights;
     return side;
 }
 
@@ -261,35 +263,71 @@ DEVICE Side few_side(const bool ordered, const IntegerArguments *a, const Weight
     int n = threadIdx.x % WARP;
     if (n < slots * words)
         return side_of((const uint8_t *)share->w.scales + row * words, words * 16, n % words, a->stage.scales + n * 16,
-                       n / words, l->groups, true);
+                       n / words, l->groups, true, true);
     n -= slots * words;
     if (a->levels != NO_LEVELS) {
-        if (n < slots) return side_of(share->w.levels + row, 16, 0, a->stage.levels + n * 16, n, l->groups, true);
+        if (n < slots) return side_of(share->w.levels + row, 16, 0, a->stage.levels + n * 16, n, l->groups, true, true);
         n -= slots;
     }
     if (!ordered) {
         if (n < slots)
-            return side_of(share->x_scales, token_bytes, 0, a->stage.x_scales + n * token_bytes, n, segments, false);
+            return side_of(share->x_scales, token_bytes, 0, a->stage.x_scales + n * token_bytes, n, segments, false,
+                           false);
         n -= slots;
     }
     if (a->levels == ZERO_POINTS && n < slots * sum_words)
         return side_of(share->x_sums, token_bytes, n % sum_words,
                        a->stage.x_sums + n / sum_words * token_bytes + n % sum_words * 16, n / sum_words, segments,
-                       ordered);
-    return side_of(share->w.codes, 0, 0, 0, 0, 0, false);
+                       ordered, false);
+    return side_of(share->w.codes, 0, 0, 0, 0, 0, false, false);
+}
+
+DEVICE void few_copy_weights(const int bits, const IntegerArguments *a, const WeightShare *share, int slab,
+                             uint8_t *stage) {
+    const int lane = threadIdx.x % WARP;
+    copy_codes(bits, share, (uint32_t)((share->row_block * a->layout.slabs + slab) * slab_words(bits) + lane), stage);
+}
+
+DEVICE void few_copy_x(const IntegerArguments *a, const WeightShare *share, int slab, uint8_t *stage) {
+    const int lane = threadIdx.x % WARP, columns = a->columns;
+    const uint8_t *x = word_at(share->x, (uint32_t)(slab * SLAB_UNITS * 16 + lane));
+    UNROLL for (int unit = 0; unit < SLAB_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
+        if (lane % 16 < columns * 2)
+            copy_begin_shared(stage + a->stage.x + ((unit + lane / 16) * columns * 2 + lane % 16) * 16, x + unit * 256);
+}
+
+DEVICE void few_copy_side(const IntegerArguments *a, const Side *side, int slab, uint8_t *stage) {
+    const int slot_bits = a->stage.slot_bits;
+    const int first =
+        side->of_group && slot_bits == 0 ? slab / (a->layout.group_columns / SLAB_COLUMNS) : slab << slot_bits;
+    if (first + side->slot < side->count) copy_begin(stage + side->to, side->from + (size_t)first * side->bytes);
 }
 
 DEVICE void few_copy(const int bits, const IntegerArguments *a, const WeightShare *share, const Side *side, int slab,
                      uint8_t *stage) {
-    const IntegerLayout *l = &a->layout;
-    const int lane = threadIdx.x % WARP, columns = a->columns, slot_bits = a->stage.slot_bits;
-    const uint8_t *x = word_at(share->x, (uint32_t)(slab * SLAB_UNITS * 16 + lane));
-    copy_codes(bits, share, (uint32_t)((share->row_block * l->slabs + slab) * slab_words(bits) + lane), stage);
-    UNROLL for (int unit = 0; unit < SLAB_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
-        if (lane % 16 < columns * 2)
-            copy_begin_shared(stage + a->stage.x + ((unit + lane / 16) * columns * 2 + lane % 16) * 16, x + unit * 256);
-    const int first = side->of_group && slot_bits == 0 ? slab / (l->group_columns / SLAB_COLUMNS) : slab << slot_bits;
-    if (first + side->slot < side->count) copy_begin(stage + side->to, side->from + (size_t)first * side->bytes);
+    few_copy_weights(bits, a, share, slab, stage);
+    few_copy_x(a, share, slab, stage);
+    few_copy_side(a, side, slab, stage);
+}
+
+// The first slabs, `step` apart: the weights before the activations are there.
+DEVICE void few_begin(const int bits, const bool early, const IntegerArguments *a, const WeightShare *share,
+                      const Side *side, int slab, int step, int end, uint8_t *stages) {
+    const int ahead = a->stages - 1;
+    for (int i = 0; early && i < ahead && slab + i * step < end; i++) {
+        few_copy_weights(bits, a, share, slab + i * step, stages + i * a->stage.bytes);
+        if (side->of_weights) few_copy_side(a, side, slab + i * step, stages + i * a->stage.bytes);
+    }
+    if (early) wait_for_previous();
+    for (int i = 0; i < ahead; i++) {
+        uint8_t *stage = stages + i * a->stage.bytes;
+        if (slab + i * step < end) {
+            if (!early) few_copy_weights(bits, a, share, slab + i * step, stage);
+            few_copy_x(a, share, slab + i * step, stage);
+            if (!early || !side->of_weights) few_copy_side(a, side, slab + i * step, stage);
+        }
+        COPY_COMMIT();
+    }
 }
 
 // Where a lane finds its part of x; lanes whose column is not there may read any other.
@@ -337,7 +375,8 @@ DEVICE void free_slab_as_laid_out(const int bits, const int levels, const Intege
     }
 }
 
-DEVICE void few_free(const int bits, const IntegerArguments *a, const WeightShare *share, uint8_t *memory) {
+DEVICE void few_free(const int bits, const bool early, const IntegerArguments *a, const WeightShare *share,
+                     uint8_t *memory) {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, stages = a->stages;
     const int worker = (int)blockIdx.y * FEW_WARPS + warp, workers = a->splits * FEW_WARPS, slabs = a->layout.slabs;
     const int from = (int)((long long)slabs * worker / workers), end = (int)((long long)slabs * (worker + 1) / workers);
@@ -345,10 +384,7 @@ DEVICE void few_free(const int bits, const IntegerArguments *a, const WeightShar
     float *shared = (float *)memory, totals[2]; // shared: [warps][2][lanes]
     totals[0] = totals[1] = 0;
     memory += few_piece_bytes(a) + (size_t)warp * stages * a->stage.bytes;
-    for (int i = 0; i < stages - 1; i++) {
-        if (from + i < end) few_copy(bits, a, share, &side, from + i, memory + i * a->stage.bytes);
-        COPY_COMMIT();
-    }
+    few_begin(bits, early, a, share, &side, from, 1, end, memory);
     for (int slab = from, here = 0, free = stages - 1; slab < end; slab++) {
         const uint8_t *stage = memory + here * a->stage.bytes;
         wait_for_stage(stages);
@@ -443,7 +479,8 @@ DEVICE void add_pieces(const IntegerArguments *a, const WeightShare *share, cons
     }
 }
 
-DEVICE void few_ordered(const int bits, const IntegerArguments *a, const WeightShare *share, uint8_t *memory) {
+DEVICE void few_ordered(const int bits, const bool early, const IntegerArguments *a, const WeightShare *share,
+                        uint8_t *memory) {
     const int warp = threadIdx.x / WARP, stages = a->stages, slabs = a->layout.slabs;
     const int row = threadIdx.x % UNIT_ROWS, token = threadIdx.x / UNIT_ROWS, slot_bits = a->stage.slot_bits;
     const int warp_pieces = PIECE_OUTPUTS << slot_bits;
@@ -454,11 +491,7 @@ DEVICE void few_ordered(const int bits, const IntegerArguments *a, const WeightS
     adder.sum = adder.group = 0;
     adder.left = a->layout.group_columns / SLAB_COLUMNS;
     memory += few_piece_bytes(a) + (size_t)warp * stages * a->stage.bytes;
-    for (int i = 0; i < stages - 1; i++) {
-        const int slab = i * FEW_WARPS + warp;
-        if (slab < slabs) few_copy(bits, a, share, &side, slab, memory + i * a->stage.bytes);
-        COPY_COMMIT();
-    }
+    few_begin(bits, early, a, share, &side, warp, FEW_WARPS, slabs, memory);
     for (int first = 0, here = 0, free = stages - 1, buffer = 0; first < slabs; first += FEW_WARPS) {
         const int ahead = first + (stages - 1) * FEW_WARPS + warp;
         int32_t *now = pieces + buffer * FEW_WARPS * warp_pieces, *own = now + warp * warp_pieces;
@@ -696,21 +729,23 @@ DEVICE void tiled_product(const int bits, const int planes, const int nr, const 
 #define LAUNCH_TILED(BITS, PLANES, NR, NB) \
     LAUNCH(tiled_##BITS##_##PLANES##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)
 
-// With portions a block may find that there is nothing for it to do.
-#define FEW_KERNELS(BITS, PORTIONS, NAME)                                   \
-    DYNAMIC_KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
-        DYNAMIC_SHARED(memory);                                             \
-        WeightShare share;                                                  \
-        share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
-        if (PORTIONS && !share_of_portion(&a, &share)) return;              \
-        few_free(BITS, &a, &share, memory);                                 \
-    }                                                                       \
-    DYNAMIC_KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
-        DYNAMIC_SHARED(memory);                                             \
-        WeightShare share;                                                  \
-        share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
-        if (PORTIONS && !share_of_portion(&a, &share)) return;              \
-        few_ordered(BITS, &a, &share, memory);                              \
+// With portions a block may find that there is nothing for it to do, and knows its weights only when it has waited.
+#define FEW_KERNELS(BITS, PORTIONS, NAME)                                         \
+    EARLY_DYNAMIC_KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
+        DYNAMIC_SHARED(memory);                                                   \
+        WeightShare share;                                                        \
+        share_of(&a, (int)blockIdx.x, 1, 1, &share);                              \
+        if (PORTIONS) wait_for_previous();                                        \
+        if (PORTIONS && !share_of_portion(&a, &share)) return;                    \
+        few_free(BITS, !(PORTIONS), &a, &share, memory);                          \
+    }                                                                             \
+    EARLY_DYNAMIC_KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
+        DYNAMIC_SHARED(memory);                                                   \
+        WeightShare share;                                                        \
+        share_of(&a, (int)blockIdx.x, 1, 1, &share);                              \
+        if (PORTIONS) wait_for_previous();                                        \
+        if (PORTIONS && !share_of_portion(&a, &share)) return;                    \
+        few_ordered(BITS, !(PORTIONS), &a, &share, memory);                       \
     }
 #define LAUNCH_FEW(NAME)                                                                    \
     (a->planes == 1 ? LAUNCH(few_ordered_##NAME, grid, FEW_WARPS * WARP, shared, stream, a) \

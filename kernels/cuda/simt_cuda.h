@@ -7,16 +7,27 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/lane.h"
+
 #define DEVICE static __device__ __forceinline__
-// Every device takes 4 KB of parameters.
-#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC)                                   \
-    static_assert(sizeof(ARGUMENTS) <= 4096, "too much for a kernel's parameters");       \
-    static __global__ void NAME(const __grid_constant__ ARGUMENTS a);                     \
-    static const KnownKernel NAME##_known(reinterpret_cast<const void *>(NAME), DYNAMIC); \
-    static __global__ void __launch_bounds__(THREADS) NAME(const __grid_constant__ ARGUMENTS a)
-#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false)
-// One with DYNAMIC_SHARED.
-#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true)
+// Kernels begin with what BEGINS says, and every thread of them waits for what was launched before (lane.h). Every
+// device takes 4 KB of parameters.
+#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC, BEGINS)                                   \
+    static_assert(sizeof(ARGUMENTS) <= 4096, "too much for a kernel's parameters");               \
+    DEVICE void NAME##_body(const ARGUMENTS &a);                                                  \
+    static __global__ void __launch_bounds__(THREADS) NAME(const __grid_constant__ ARGUMENTS a) { \
+        let_next_begin();                                                                         \
+        BEGINS;                                                                                   \
+        NAME##_body(a);                                                                           \
+    }                                                                                             \
+    static const KnownKernel NAME##_known(reinterpret_cast<const void *>(NAME), DYNAMIC);         \
+    DEVICE void NAME##_body(const ARGUMENTS &a)
+#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, wait_for_previous())
+// One that calls wait_for_previous itself, as soon as it needs or changes anything but weights.
+#define EARLY_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, (void)0)
+// Those with DYNAMIC_SHARED.
+#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, wait_for_previous())
+#define EARLY_DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, (void)0)
 #define SHARED(TYPE, NAME, COUNT) __shared__ __align__(16) TYPE NAME[COUNT]
 #define DYNAMIC_SHARED(NAME) extern __shared__ __align__(16) unsigned char NAME[]
 #define UNROLL _Pragma("unroll")
@@ -26,6 +37,19 @@
 typedef struct Extent {
     unsigned x, y, z;
 } Extent;
+
+// The next kernel may begin as soon as every block of this one has said so …
+DEVICE void let_next_begin(void) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+// … and goes on behind this when the one before has ended, and what it wrote is there.
+DEVICE void wait_for_previous(void) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
 
 // All kernels of the program, listed before main begins.
 struct KnownKernel {
@@ -53,9 +77,22 @@ static inline int prepare_kernels(size_t shared_bytes) {
 }
 
 template <typename A>
-static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t shared, void *stream, const A *a) {
-    kernel<<<dim3(grid.x, grid.y, grid.z), threads, shared, (cudaStream_t)stream>>>(*a);
-    return (int)cudaGetLastError();
+static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t shared, void *to, const A *a) {
+    Lane *lane = static_cast<Lane *>(to);
+    cudaLaunchAttribute begins;
+    begins.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    begins.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t how = {};
+    how.gridDim = dim3(grid.x, grid.y, grid.z);
+    how.blockDim = dim3(threads);
+    how.dynamicSmemBytes = shared;
+    how.stream = lane->stream;
+    how.attrs = &begins;
+    how.numAttrs = *lane->early && lane->after_kernel ? 1 : 0;
+    const cudaError_t error = cudaLaunchKernelEx(&how, kernel, *a);
+    lane->after_kernel = error == cudaSuccess;
+    if (error != cudaSuccess) (void)cudaGetLastError(); // told here
+    return (int)error;
 }
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     launch(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS)

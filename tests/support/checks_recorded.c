@@ -165,7 +165,7 @@ static float *fused_result(Checks *c, int way, Weight *const *w, const float *x,
 }
 
 // An addition and a norm, or an activation function, before a product: the same bits in fewer launches.
-static void check_fused(Checks *c, ActivationMode mode, size_t tokens, size_t in, size_t out) {
+static void check_fused(Checks *c, ActivationMode mode, Precision first, size_t tokens, size_t in, size_t out) {
     const QuantizedCase q = {.grid = between(c, 0, 1) ? GRID_SYMMETRIC : GRID_ASYMMETRIC,
                              .bits = 4,
                              .out = out,
@@ -181,7 +181,7 @@ static void check_fused(Checks *c, ActivationMode mode, size_t tokens, size_t in
     for (size_t i = 0; i < in; i++) divisor[i] = 0.1f + fabsf(divisor[i]);
     for (int i = 0; i < 2; i++) {
         const ActivationScheme scheme = {.mode = mode, .scale = 1 / 60.0f, .divisor = i ? NULL : divisor};
-        const Precision precision = i ? PRECISION_F32 : PRECISION_NATIVE;
+        const Precision precision = (i == 0) == (first == PRECISION_F32) ? PRECISION_F32 : PRECISION_NATIVE;
         assert_true(c->b->ops->weight_quantized(c->b, &codes, &scheme, NULL, precision, &w[i], NULL));
     }
     for (int way = 0; way < FUSED_WAYS; way++) {
@@ -249,11 +249,14 @@ void fused_cases(Checks *c) {
     const int cases = amount(c, (Amount){0, 0}, (Amount){8, 2}, (Amount){30, 3});
     for (int i = 0; i < cases; i++) {
         turn(c, i);
-        check_fused(c, modes[i % 3], between(c, 1, at(c, 4, 4, 20)), between(c, 3, at(c, 300, 300, 5000)),
-                    between(c, 1, at(c, 40, 40, 300)));
+        check_fused(c, modes[i % 3], (Precision)(i / 3 % 2), between(c, 1, at(c, 4, 4, 20)),
+                    between(c, 3, at(c, 300, 300, 5000)), between(c, 1, at(c, 40, 40, 300)));
         check_fused_ropes(c, i % 2 ? DTYPE_I8 : DTYPE_F16, between(c, 1, at(c, 3, 3, 9)), (int)at(c, 6, 6, 12),
                           1 + i % 3, 4 * (int)between(c, 1, at(c, 30, 30, 60)));
     }
-    check_fused(c, ACTIVATION_TOKEN, 2, 2100, 3); // rows of many threads
-    check_fused(c, ACTIVATION_NONE, 1, 2100, 3);
+    check_fused(c, ACTIVATION_TOKEN, PRECISION_NATIVE, 2, 2100, 3); // rows of many threads
+    check_fused(c, ACTIVATION_NONE, PRECISION_NATIVE, 1, 2100, 3);
+    for (int i = 0; c->thorough && i < 2 * 3; i++) // and of one, two and four quads for each thread
+        check_fused(c, modes[i % 3 == 0 ? 0 : 1], (Precision)(i % 3 == 2), 1, i / 3 ? 8200 : 4100, 1);
+    if (c->thorough) check_fused(c, ACTIVATION_NONE, PRECISION_F32, 1, 256, 20);
 }

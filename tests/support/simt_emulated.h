@@ -49,6 +49,7 @@ typedef struct SimtKernel {
     const char *name;
     unsigned most_threads; // launch bounds
     bool dynamic;          // it has DYNAMIC_SHARED
+    bool early;            // it does something before it waits for the kernel before it
     void (*entry)(const void *arguments);
 } SimtKernel;
 typedef struct SimtShared {
@@ -71,19 +72,29 @@ int emulated_allow_shared(void *stream, const SimtKernel *, size_t bytes);
 void emulate(const SimtKernel *, bool tensor_cores, Extent grid, unsigned threads, size_t shared,
              const void *arguments);
 
+// What blocks of a kernel do before they wait for the one before, which has not run yet: nothing but to read. And, when
+// that has run, whether all that was read, through load_once and copy_begin, is still the same.
+void emulate_beginning(const SimtKernel *, Extent grid, unsigned threads, size_t shared, const void *arguments);
+bool emulated_beginning_holds(void);
+
 // Turns the order of blocks, warps and lanes round: what depends on it is a race.
 extern bool emulated_backwards;
 
 #define DEVICE static inline __attribute__((unused))
 // Its alignment is said, so that entries stand beside each other.
 #define SIMT_ENTRY(SECTION) static const __attribute__((used, section(SECTION), aligned(sizeof(void *))))
-#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC)                                            \
-    static void NAME(ARGUMENTS a);                                                                 \
-    static void NAME##_entry(const void *arguments) { NAME(*(const ARGUMENTS *)arguments); }       \
-    SIMT_ENTRY("simt_kernels") SimtKernel NAME##_kernel = {#NAME, THREADS, DYNAMIC, NAME##_entry}; \
+#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC, EARLY)                                            \
+    static void NAME(ARGUMENTS a);                                                                        \
+    static void NAME##_entry(const void *arguments) {                                                     \
+        if (!EARLY) wait_for_previous();                                                                  \
+        NAME(*(const ARGUMENTS *)arguments);                                                              \
+    }                                                                                                     \
+    SIMT_ENTRY("simt_kernels") SimtKernel NAME##_kernel = {#NAME, THREADS, DYNAMIC, EARLY, NAME##_entry}; \
     static void NAME(const ARGUMENTS a)
-#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false)
-#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true)
+#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, false)
+#define EARLY_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, true)
+#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, false)
+#define EARLY_DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, true)
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     emulated_launch(STREAM, &KERNEL_NAME##_kernel, GRID, THREADS, SHARED_BYTES, ARGUMENTS, sizeof *(ARGUMENTS))
 #define UNROLL
@@ -97,6 +108,7 @@ extern bool emulated_backwards;
 void *emulated_shared(const SimtShared *);
 unsigned char *emulated_dynamic_shared(void);
 
+void wait_for_previous(void);
 void __syncthreads(void);
 float shuffle_float(float v, int mask);
 int32_t shuffle_int(int32_t v, int mask);
@@ -110,7 +122,7 @@ void emulated_copy_wait(int under_way);
 #define COPY_COMMIT() emulated_copy_commit()
 #define COPY_WAIT(N) emulated_copy_wait(N)
 
-static inline __attribute__((unused)) uint4 load_once(const void *p) { return *(const uint4 *)p; }
+uint4 load_once(const void *p);
 static inline __attribute__((unused)) void copy_begin_shared(void *shared, const void *global) {
     copy_begin(shared, global);
 }
