@@ -29,19 +29,19 @@ INT4 = 0.5 + 2 / 64  # bytes of a weight, with F16 scales of groups of 64
 QKV, OUT, UP, DOWN = 3 * HIDDEN * HIDDEN, HIDDEN * HIDDEN, 2 * HIDDEN * INNER, HIDDEN * INNER
 CACHE = 2 * HEADS * DIM * 2 * SEEN
 
-Launch = collections.namedtuple("Launch", "role kernel blocks threads bytes dynamic loop path around flight trips")
+Launch = collections.namedtuple("Launch", "role kernel blocks threads bytes dynamic loop path around flight first trips")
 
 
-def launch(role, kernel, blocks, threads, bytes=0, dynamic=0, loop="", path=None, around=0, flight=0, trips=0):
+def launch(role, kernel, blocks, threads, bytes=0, dynamic=0, loop="", path=None, around=0, flight=0, first=0, trips=0):
     """loop: the operations that it holds, else the whole kernel; path: how often operations occur on it; around: bytes
-    that a warp moves once around; flight: bytes of a warp under way; trips: loads of memory that wait for one another,
-    of a kernel that does not stream."""
-    return Launch(role, kernel, blocks, threads, bytes, dynamic, loop, path or {}, around, flight, trips)
+    that a warp moves once around; flight: bytes of a warp under way; first: those it asks for before it waits; trips:
+    loads of memory that wait for one another, of a kernel that does not stream."""
+    return Launch(role, kernel, blocks, threads, bytes, dynamic, loop, path or {}, around, flight, first, trips)
 
 
 FEW = dict(threads=256, dynamic=2048 + 8 * 4 * 1408, loop="LDGSTS IMMA",
-           path={"LDGSTS": 5, "IMMA": 4, "I2FP": 4, "I2F": 0, "LDS": 21}, around=1088, flight=3 * 1088)
-DENSE = dict(threads=128, loop="LDG FFMA", path={"LDG": 6}, around=4 * 512, flight=2 * 4 * 512)
+           path={"LDGSTS": 5, "IMMA": 4, "I2FP": 4, "I2F": 0, "LDS": 21}, around=1088, flight=3 * 1088, first=3 * 1088)
+DENSE = dict(threads=128, loop="LDG FFMA", path={"LDG": 6}, around=4 * 512, flight=2 * 4 * 512, first=4 * 512)
 
 
 def few(role, rows, weights):
@@ -52,31 +52,31 @@ def dense(role, rows, weights):
     return launch(role, "dense_few_BF16_1", rows // 16, bytes=weights * 2, **DENSE)
 
 
+def norm(role, kernel, path):
+    return launch(role, kernel, 1, 1024, path=path, trips=1)
+
+
+NORM = norm("add, norm", "rms_norm_1", {"LDG": 3, "STG": 2})
+NORM_CODES = norm("add, norm, codes", "rms_norm_codes_2_1", {"LDG": 3, "STG": 5, "SHFL": 14, "REDUX": 0})
 ROPE = launch("rotate, store keys and values", "rope_write_kernel", 24, 128, trips=3)
-ATTENTION = [launch("attention", "attention_2_4", 512, 128, bytes=CACHE, loop="LDG SHFL", path={"MUFU": 8, "I2F": 0, "LDG": 4},
-                    around=4 * 512, flight=4 * 256, trips=2),
-             launch("merge the parts", "attention_merge_kernel", 32, 64, trips=2)]
+ATTENTION = launch("attention", "attention_2_1_BF16", 512, 128, bytes=CACHE, loop="LDG SHFL FFMA",
+                   path={"LDG": 4, "SHFL": 3, "MUFU": 2}, around=4 * 512, flight=2 * 4 * 512, trips=4)
 DECODE = [
-    launch("add, norm, codes", "rms_norm_codes_kernel", 1, 1024, path={"SHFL": 20, "BAR": 3}, trips=4),
-    few("q, k, v", 3 * HIDDEN, QKV),
-    ROPE, *ATTENTION,
-    launch("codes", "planes_kernel", 8, 256, path={"SHFL": 10, "STG": 3}, trips=1),
-    few("o", HIDDEN, OUT),
-    launch("add, norm, codes", "rms_norm_codes_kernel", 1, 1024, path={"SHFL": 20, "BAR": 3}, trips=4),
-    few("gate, up", 2 * INNER, UP),
-    launch("activation, codes", "elementwise_codes_kernel", 1, 1024, path={"SHFL": 10, "BAR": 1}, trips=8),
+    NORM_CODES, few("q, k, v", 3 * HIDDEN, QKV), ROPE, ATTENTION,
+    launch("codes", "codes_2", 8, 128, path={"SHFL": 4, "STG": 3}, trips=1), few("o", HIDDEN, OUT),
+    NORM_CODES, few("gate, up", 2 * INNER, UP),
+    launch("activation, codes", "elementwise_codes_2", 22, 128, path={"LDG": 2, "SHFL": 4, "STG": 4}, trips=1),
     few("down", HIDDEN, DOWN),
 ]
 OWN16 = [
-    launch("add, norm", "rms_norm_kernel", 1, 1024, trips=3),
-    dense("q, k, v", 3 * HIDDEN, QKV), ROPE, *ATTENTION, dense("o", HIDDEN, OUT),
-    launch("add, norm", "rms_norm_kernel", 1, 1024, trips=3),
-    dense("gate, up", 2 * INNER, UP),
-    launch("activation", "elementwise_kernel", 43, 256, trips=1),
+    NORM, dense("q, k, v", 3 * HIDDEN, QKV), ROPE, ATTENTION, dense("o", HIDDEN, OUT),
+    NORM, dense("gate, up", 2 * INNER, UP), launch("activation", "elementwise_kernel", 43, 256, trips=1),
     dense("down", HIDDEN, DOWN),
 ]
 PREFILL = [
-    launch("512 tokens: add, norm, codes", "rms_norm_codes_kernel", 512, 1024, path={"SHFL": 20, "BAR": 3}),
+    launch("512 tokens: add, norm, codes", "rms_norm_codes_2_1", 512, 1024, path=NORM_CODES.path),
+    launch("512 tokens: activation, codes", "elementwise_codes_2", 512 * 22, 128,
+           path={"LDG": 2, "SHFL": 4, "STG": 4}),
     launch("512 tokens: products", "tiled_4_2_2_4", 96 * 8, 256, dynamic=2 * 42000, loop="LDGSTS IMMA"),
     launch("512 tokens: attention", "attention_tiles_128_exact", 256, 128, dynamic=(64 + 64) * 132 * 4 + 384,
            loop="HMMA"),
@@ -186,25 +186,37 @@ def resident(l, registers, shared):
     return min(by_registers, SHARED // (shared + l.dynamic + OWN_SHARED), 2048 // l.threads, 32)
 
 
-def predicted(l, count, early):
-    """seconds, the gap before it included"""
+def under_way(l, blocks, each):
+    """bytes on a multiprocessor when its warps have `each`"""
+    return min(blocks, -(-l.blocks // MULTIPROCESSORS)) * l.threads // 32 * each
+
+
+def predicted(l, count, use, early, before):
+    """seconds, the gap before it included; before: what the kernel before took, during which the first weights come"""
     warps, used = l.blocks * l.threads // 32, min(l.blocks, MULTIPROCESSORS)
     if l.around:
         issue = l.bytes / l.around * count / (ISSUE * used * CLOCK)
     else:
         issue = count * max(ALONE, warps / used / ISSUE) / CLOCK
-    return (EARLY_GAP if early else GAP) + l.trips * TRIP + max(issue, l.bytes / COPY_RATE)
+    first = min(MULTIPROCESSORS * under_way(l, resident(l, *use), l.first), before * COPY_RATE) if early else 0
+    return (EARLY_GAP if early else GAP) + l.trips * TRIP + max(issue, (l.bytes - first) / COPY_RATE)
 
 
-def row(l, count, use, early):
+def times(launches, counts, use, early):
+    found = []
+    for l, count in zip(launches, counts):
+        found.append(predicted(l, count, use[l.kernel], l.kernel in early, found[-1] if found else 0))
+    return found
+
+
+def row(l, count, use, time):
     registers, shared = use
     blocks = resident(l, registers, shared)
-    there = min(blocks, -(-l.blocks // MULTIPROCESSORS))
     per = f"{count / l.around * 1024:.0f}" if l.around else ""
-    flight = f"{there * l.threads // 32 * l.flight / 1024:.0f} KB" if l.flight else ""
-    time = f"{predicted(l, count, early) * 1e6:.1f}" if l.bytes or l.trips else ""
+    flight = f"{under_way(l, blocks, l.flight) / 1024:.0f} KB" if l.flight else ""
+    shown = f"{time * 1e6:.1f}" if l.bytes or l.trips else ""
     return (f"| {l.role} | `{l.kernel}` | {l.blocks} × {l.threads} | {registers} | {(shared + l.dynamic) / 1024:.0f} KB | "
-            f"{blocks * l.threads / 2048:.0%} | {count} | {per} | {flight} | {time} |")
+            f"{blocks * l.threads / 2048:.0%} | {count} | {per} | {flight} | {shown} |")
 
 
 def main():
@@ -212,15 +224,16 @@ def main():
     for cubin in sys.argv[2:]:
         for all_of, of_one in zip((code, use), read(sys.argv[1], cubin)):
             all_of.update(of_one)
-    early = {name for name, text in code.items() if any("ACQBULK" in t for _, t in text)}
+    early = {name for name, text in code.items() if any(operation(t) == "ACQBULK" for _, t in text)}
     totals = []
     for title, launches in (("Decode, int4", DECODE), ("Decode, own 16 bits", OWN16), ("Prefill, int4", PREFILL)):
         print(f"\n**{title}**\n\n| does | kernel | blocks | registers | shared | occupancy | instructions | for a KB | "
               "under way | µs |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         counts = [counted_instructions(code[l.kernel], l) for l in launches]
-        for l, count in zip(launches, counts):
-            print(row(l, count, use[l.kernel], l.kernel in early))
-        totals.append((len(launches), sum(predicted(l, n, l.kernel in early) for l, n in zip(launches, counts)) * 1e6))
+        took = times(launches, counts, use, early)
+        for l, count, time in zip(launches, counts, took):
+            print(row(l, count, use[l.kernel], time))
+        totals.append((len(launches), sum(took) * 1e6))
     (n4, t4), (n16, t16) = totals[:2]
     print(f"\nPredicted for a layer: {t4:.0f} µs in {n4} launches at 4 bits, {t16:.0f} µs in {n16} at 16: "
           f"{t16 / t4:.2f} times as fast.")

@@ -297,9 +297,8 @@ DEVICE void few_copy_x(const IntegerArguments *a, const WeightShare *share, int 
 }
 
 DEVICE void few_copy_side(const IntegerArguments *a, const Side *side, int slab, uint8_t *stage) {
-    const int slot_bits = a->stage.slot_bits;
-    const int first =
-        side->of_group && slot_bits == 0 ? slab / (a->layout.group_columns / SLAB_COLUMNS) : slab << slot_bits;
+    const int slot_bits = a->stage.slot_bits, slabs = a->layout.group_columns / SLAB_COLUMNS; // of a group
+    const int first = side->of_group && slot_bits == 0 && slabs > 1 ? slab / slabs : slab << slot_bits;
     if (first + side->slot < side->count) copy_begin(stage + side->to, side->from + (size_t)first * side->bytes);
 }
 
@@ -348,15 +347,77 @@ DEVICE void few_multiply(const int bits, const int units, const IntegerArguments
 
 // ---- Free order: paired planes; the splits share the columns, too ----
 
-// Adds a slab whose segments have so many units to the totals of rows lane / 4 and + 8 and token lane % 4.
+// What is copied next, slab by slab: by this lane its first word of the weights, one of x, and one beside them.
+typedef struct Feed {
+    const uint8_t *w, *x, *side;
+    int at, step, left, period; // the group or segment of the side; on by `step` when `period` slabs are through
+} Feed;
+
+DEVICE Feed feed_from(const int bits, const IntegerArguments *a, const WeightShare *share, const Side *side, int slab) {
+    const IntegerLayout *l = &a->layout;
+    const int lane = threadIdx.x % WARP, slabs = l->group_columns / SLAB_COLUMNS;
+    Feed f;
+    f.w = word_at(share->w.codes, (uint32_t)((share->row_block * l->slabs + slab) * slab_words(bits) + lane));
+    f.x = word_at(share->x, (uint32_t)(slab * SLAB_UNITS * 16 + lane));
+    f.step = 1 << a->stage.slot_bits;
+    f.period = side->of_group && slabs > 1 ? slabs : 1;
+    f.left = f.period - slab % f.period;
+    f.at = slab / f.period * f.step + side->slot;
+    f.side = side->from + (size_t)(slab / f.period * f.step) * side->bytes;
+    return f;
+}
+
+DEVICE void feed_weights(const int bits, Feed *f, uint8_t *stage) {
+    const int lane = threadIdx.x % WARP, words = slab_words(bits);
+    UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words)
+        copy_begin(stage + (n + lane) * 16, f->w + n * 16);
+    f->w += words * 16;
+}
+
+DEVICE void feed_x(const IntegerArguments *a, Feed *f, uint8_t *stage) {
+    const int lane = threadIdx.x % WARP, columns = a->columns;
+    uint8_t *to = stage + a->stage.x + (lane / 16 * columns * 2 + lane % 16) * 16;
+    if (lane % 16 < columns * 2) {
+        copy_begin_shared(to, f->x);
+        copy_begin_shared(to + columns * 64, f->x + 512);
+    }
+    f->x += SLAB_UNITS * 256;
+}
+
+DEVICE void feed_side(const Side *side, Feed *f, uint8_t *stage) {
+    if (f->at < side->count) copy_begin(stage + side->to, f->side);
+    if (--f->left > 0) return;
+    f->left = f->period;
+    f->at += f->step;
+    f->side += side->bytes * f->step;
+}
+
+// The first slabs: of weights, which need not wait for the activations, and then of these.
+DEVICE void feed_first(const int bits, const bool early, const IntegerArguments *a, const Side *side, Feed *f,
+                       int slabs, uint8_t *stages) {
+    const int ahead = a->stages - 1;
+    for (int i = 0; i < ahead && i < slabs; i++) {
+        feed_weights(bits, f, stages + i * a->stage.bytes);
+        if (side->of_weights) feed_side(side, f, stages + i * a->stage.bytes);
+    }
+    if (early) wait_for_previous();
+    for (int i = 0; i < ahead; i++) {
+        if (i < slabs) feed_x(a, f, stages + i * a->stage.bytes);
+        if (i < slabs && !side->of_weights) feed_side(side, f, stages + i * a->stage.bytes);
+        COPY_COMMIT();
+    }
+}
+
+// Adds a slab whose segments have so many units to the totals of rows lane / 4 and + 8 and token lane % 4. groups: that
+// are left from this slab on; what lies behind them is padding.
 DEVICE void free_slab(const int bits, const int levels, const int units, const IntegerArguments *a,
-                      const uint8_t *stage, int slab, float *totals) {
+                      const uint8_t *stage, int groups, float *totals) {
     const uint8_t *x = few_x(a, stage);
     UNROLL for (int slot = 0; slot < SLAB_UNITS / units; slot++) {
         const int at = slot * FEW_TOKENS + (int)threadIdx.x % 4;
         int32_t sums[4], level[2];
         float scale[2];
-        if (units < SLAB_UNITS && slab * (SLAB_UNITS / units) + slot >= a->layout.groups) return; // padding
+        if (units < SLAB_UNITS && slot >= groups) return;
         few_multiply(bits, units, a, stage, x, slot * units, sums);
         scale_pair(levels, a, stage, slot, scale, level);
         const float activation = ((const float *)(stage + a->stage.x_scales))[at] * (1.0f / (1 << (8 - bits)));
@@ -366,38 +427,53 @@ DEVICE void free_slab(const int bits, const int levels, const int units, const I
     }
 }
 
-DEVICE void free_slab_as_laid_out(const int bits, const int levels, const IntegerArguments *a, const uint8_t *stage,
-                                  int slab, float *totals) {
+// The slabs of one warp. levels and units are constant, so that the loop holds nothing else.
+DEVICE void free_slabs(const int bits, const int levels, const int units, const bool early, const IntegerArguments *a,
+                       const WeightShare *share, int from, int end, uint8_t *first, float *totals) {
+    const int bytes = a->stage.bytes, ahead = a->stages - 1;
+    const Side side = few_side(false, a, share);
+    const uint8_t *here = first, *last = first + ahead * bytes;
+    uint8_t *free = first + ahead * bytes;
+    Feed f = feed_from(bits, a, share, &side, from);
+    int groups = a->layout.groups - from * (SLAB_UNITS / units);
+    feed_first(bits, early, a, &side, &f, end - from, first);
+    for (int slab = from; slab < end; slab++) {
+        wait_for_stage(a->stages);
+        warp_barrier(); // all lanes' copies are there, and all have left the stage before
+        if (slab + ahead < end) {
+            feed_weights(bits, &f, free);
+            feed_x(a, &f, free);
+            feed_side(&side, &f, free);
+        }
+        COPY_COMMIT();
+        free_slab(bits, levels, units, a, here, groups, totals);
+        groups -= SLAB_UNITS / units;
+        free = free == last ? first : free + bytes;
+        here = here == last ? first : here + bytes;
+    }
+}
+
+DEVICE void free_slabs_as_laid_out(const int bits, const int levels, const bool early, const IntegerArguments *a,
+                                   const WeightShare *share, int from, int end, uint8_t *stages, float *totals) {
     switch (a->stage.slot_bits) {
-    case 0: free_slab(bits, levels, 4, a, stage, slab, totals); break;
-    case 1: free_slab(bits, levels, 2, a, stage, slab, totals); break;
-    default: free_slab(bits, levels, 1, a, stage, slab, totals); break;
+    case 0: free_slabs(bits, levels, 4, early, a, share, from, end, stages, totals); break;
+    case 1: free_slabs(bits, levels, 2, early, a, share, from, end, stages, totals); break;
+    default: free_slabs(bits, levels, 1, early, a, share, from, end, stages, totals); break;
     }
 }
 
 DEVICE void few_free(const int bits, const bool early, const IntegerArguments *a, const WeightShare *share,
                      uint8_t *memory) {
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, stages = a->stages;
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const int worker = (int)blockIdx.y * FEW_WARPS + warp, workers = a->splits * FEW_WARPS, slabs = a->layout.slabs;
     const int from = (int)((long long)slabs * worker / workers), end = (int)((long long)slabs * (worker + 1) / workers);
-    const Side side = few_side(false, a, share);
     float *shared = (float *)memory, totals[2]; // shared: [warps][2][lanes]
     totals[0] = totals[1] = 0;
-    memory += few_piece_bytes(a) + (size_t)warp * stages * a->stage.bytes;
-    few_begin(bits, early, a, share, &side, from, 1, end, memory);
-    for (int slab = from, here = 0, free = stages - 1; slab < end; slab++) {
-        const uint8_t *stage = memory + here * a->stage.bytes;
-        wait_for_stage(stages);
-        warp_barrier(); // all lanes' copies are there, and all have left the stage before
-        if (slab + stages - 1 < end) few_copy(bits, a, share, &side, slab + stages - 1, memory + free * a->stage.bytes);
-        COPY_COMMIT();
-        if (a->levels == ZERO_POINTS)
-            free_slab_as_laid_out(bits, ZERO_POINTS, a, stage, slab, totals);
-        else
-            free_slab_as_laid_out(bits, NO_LEVELS, a, stage, slab, totals);
-        free = here;
-        here = here + 1 < stages ? here + 1 : 0;
-    }
+    memory += few_piece_bytes(a) + (size_t)warp * a->stages * a->stage.bytes;
+    if (a->levels == ZERO_POINTS)
+        free_slabs_as_laid_out(bits, ZERO_POINTS, early, a, share, from, end, memory, totals);
+    else
+        free_slabs_as_laid_out(bits, NO_LEVELS, early, a, share, from, end, memory, totals);
     UNROLL for (int i = 0; i < 2; i++) shared[(warp * 2 + i) * WARP + lane] = totals[i];
     __syncthreads();
     if (warp >= 2) return;
