@@ -40,7 +40,7 @@ def launch(role, kernel, blocks, threads, bytes=0, dynamic=0, loop="", path=None
 
 
 FEW = dict(threads=256, dynamic=2048 + 8 * 4 * 1408, loop="LDGSTS IMMA",
-           path={"LDGSTS": 5, "IMMA": 4, "I2FP": 4, "I2F": 0, "LDS": 21}, around=1088, flight=3 * 1088, first=3 * 1088)
+           path={"LDGSTS": 5, "IMMA": 4, "I2FP": 4, "LDS": 16}, around=1088, flight=3 * 1088, first=3 * 1088)
 DENSE = dict(threads=128, loop="LDG FFMA", path={"LDG": 6}, around=4 * 512, flight=2 * 4 * 512, first=4 * 512)
 
 
@@ -58,7 +58,7 @@ def norm(role, kernel, path):
 
 NORM = norm("add, norm", "rms_norm_1", {"LDG": 3, "STG": 2})
 NORM_CODES = norm("add, norm, codes", "rms_norm_codes_2_1", {"LDG": 3, "STG": 5, "SHFL": 14, "REDUX": 0})
-ROPE = launch("rotate, store keys and values", "rope_write_kernel", 24, 128, trips=3)
+ROPE = launch("rotate, store keys and values", "rope_write_pairs", 24, 128, path={"LDG": 9, "STG": 8, "REDUX": 0}, trips=2)
 ATTENTION = launch("attention", "attention_2_1_BF16", 512, 128, bytes=CACHE, loop="LDG SHFL FFMA",
                    path={"LDG": 4, "SHFL": 3, "MUFU": 2}, around=4 * 512, flight=2 * 4 * 512, trips=4)
 DECODE = [
@@ -162,18 +162,15 @@ def loops(code):
 
 
 def counted_instructions(code, l):
-    place = (0, None)
+    places, wanted, found = [(0, None)], tuple(l.path.values()), {}
     if l.loop:
-        holds = [(a, b) for a, b in loops(code)
-                 if set(l.loop.split()) <= {operation(text) for _, text in code[a:b + 1]}]
-        if not holds:
-            sys.exit(f"{l.kernel} has no loop of {l.loop}")
-        place = min(holds, key=lambda loop: loop[1] - loop[0])
-    found = instructions(code, list(l.path), *place)
-    wanted = tuple(l.path.values())
-    if wanted not in found:
-        sys.exit(f"{l.kernel} has no path of {l.path}; there are {sorted(found)}")
-    return found[wanted]
+        places = [(a, b) for a, b in loops(code)
+                  if set(l.loop.split()) <= {operation(text) for _, text in code[a:b + 1]}]
+    for place in sorted(places, key=lambda p: (p[1] or 0) - p[0]):
+        found = instructions(code, list(l.path), *place)
+        if wanted in found:
+            return found[wanted]
+    sys.exit(f"{l.kernel} has no path of {l.path}; there are {sorted(found)}")
 
 
 # ---- What it comes to ----

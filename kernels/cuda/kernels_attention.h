@@ -31,11 +31,17 @@ DEVICE void write_row(int dtype, const float *x, int n, void *rows, float *scale
 
 DEVICE int write_items(const CacheWriteArguments *a) { return 2 * a->sequences * a->tokens * a->cache.kv_heads; }
 
+// The row of a head and token.
+DEVICE size_t write_place(const CacheWriteArguments *a, int n, int first) {
+    const int token = n / a->cache.kv_heads, head = n % a->cache.kv_heads;
+    return head_row(&a->cache, token / a->tokens, head) + first + token % a->tokens;
+}
+
 // The key or the value of one head and token, by a warp: first all keys, then all values.
 DEVICE void write_item(const CacheWriteArguments *a, int item) {
     const CacheView *c = &a->cache;
-    const int rows = write_items(a) / 2, n = item % rows, token = n / c->kv_heads, head = n % c->kv_heads;
-    const size_t row = head_row(c, token / a->tokens, head) + position_of(&a->first) + token % a->tokens;
+    const int rows = write_items(a) / 2, n = item % rows;
+    const size_t row = write_place(a, n, position_of(&a->first));
     if (item < rows)
         write_row(c->dtype, a->k + (size_t)n * c->head_dim, c->head_dim, c->keys, c->key_scales, row);
     else
@@ -63,6 +69,84 @@ KERNEL(rope_write_kernel, WRITE_WARPS *WARP, RopeWriteArguments) {
     if (item < items / 2) rotate_head(&a.k, item);
     warp_barrier();
     write_item(&a.write, item);
+}
+
+// ---- Heads that rotate as a whole, of up to 128 dimensions: a lane has two pairs, from memory to memory ----
+
+enum { LANE_PAIRS = 2 };
+typedef struct Pairs {
+    float low[LANE_PAIRS], high[LANE_PAIRS];
+} Pairs;
+
+LAYOUT bool rotates_by_pairs(const RopeArguments *a) {
+    return a->head_dim == 2 * a->half && a->half <= LANE_PAIRS * WARP;
+}
+
+// Where pair i lies in its head.
+DEVICE int pair_low(const RopeArguments *a, int i) { return a->adjacent ? 2 * i : i; }
+DEVICE int pair_high(const RopeArguments *a, int i) { return pair_low(a, i) + (a->adjacent ? 1 : a->half); }
+
+// All that is read is asked for together, but for what depends on the position.
+DEVICE Pairs rotate_pairs(const RopeArguments *a, int head, int *first) {
+    float *x = a->x + (size_t)head * a->head_dim;
+    Pairs p;
+    UNROLL for (int k = 0; k < LANE_PAIRS; k++) {
+        const int i = (int)threadIdx.x % WARP + k * WARP;
+        p.low[k] = p.high[k] = 0;
+        if (i < a->half) p.low[k] = x[pair_low(a, i)], p.high[k] = x[pair_high(a, i)];
+    }
+    *first = position_of(&a->first);
+    const size_t turns = (size_t)(*first + head / a->heads) * a->half;
+    UNROLL for (int k = 0; k < LANE_PAIRS; k++) {
+        const int i = (int)threadIdx.x % WARP + k * WARP;
+        if (i >= a->half) continue;
+        const float c = a->cosine[turns + i], s = a->sine[turns + i], low = p.low[k], high = p.high[k];
+        x[pair_low(a, i)] = p.low[k] = low * c - high * s;
+        x[pair_high(a, i)] = p.high[k] = high * c + low * s;
+    }
+    return p;
+}
+
+DEVICE void store_code(int8_t *row, const Rounding *r, int i, float value) { row[i] = (int8_t)rounded_code(r, value); }
+
+// As write_row.
+DEVICE void write_pairs(const RopeWriteArguments *a, const Pairs *p, size_t row) {
+    const CacheView *c = &a->write.cache;
+    const size_t begin = row * c->head_dim;
+    uint32_t most = 0;
+    Rounding r;
+    UNROLL for (int k = 0; k < LANE_PAIRS; k++) most =
+        larger_bits(most, larger_bits(size_bits(p->low[k]), size_bits(p->high[k])));
+    if (c->dtype == ELEMENT_I8) {
+        r = rounding_of(warp_largest(most), 0);
+        if (threadIdx.x % WARP == 0) c->key_scales[row] = r.scale;
+    }
+    UNROLL for (int k = 0; k < LANE_PAIRS; k++) {
+        const int i = (int)threadIdx.x % WARP + k * WARP;
+        if (i >= a->k.half) continue;
+        if (c->dtype == ELEMENT_I8) {
+            store_code((int8_t *)c->keys + begin, &r, pair_low(&a->k, i), p->low[k]);
+            store_code((int8_t *)c->keys + begin, &r, pair_high(&a->k, i), p->high[k]);
+        } else {
+            store_element(c->dtype, c->keys, begin + pair_low(&a->k, i), p->low[k]);
+            store_element(c->dtype, c->keys, begin + pair_high(&a->k, i), p->high[k]);
+        }
+    }
+}
+
+// As rope_write_kernel.
+KERNEL(rope_write_pairs, WRITE_WARPS *WARP, RopeWriteArguments) {
+    const int item = (int)blockIdx.x * WRITE_WARPS + (int)threadIdx.x / WARP;
+    const int items = write_items(&a.write), query = item - items;
+    int first;
+    if (query >= 0) {
+        if (query < a.q.tokens * a.q.heads) rotate_pairs(&a.q, query, &first);
+    } else if (item < items / 2) {
+        const Pairs p = rotate_pairs(&a.k, item, &first);
+        write_pairs(&a, &p, write_place(&a.write, item, first));
+    } else {
+        write_item(&a.write, item);
+    }
 }
 
 // ---- Looking back ----
@@ -398,8 +482,10 @@ static int launch_cache_write(void *stream, const CacheWriteArguments *a) {
 static int launch_rope_write(void *stream, const RopeWriteArguments *a) {
     const size_t items =
         2 * (size_t)a->write.sequences * a->write.tokens * a->write.cache.kv_heads + (size_t)a->q.tokens * a->q.heads;
-    return LAUNCH(rope_write_kernel, extent((items + WRITE_WARPS - 1) / WRITE_WARPS, 1, 1), WRITE_WARPS * WARP, 0,
-                  stream, a);
+    const Extent grid = extent((items + WRITE_WARPS - 1) / WRITE_WARPS, 1, 1);
+    if (rotates_by_pairs(&a->k) && (a->q.heads == 0 || rotates_by_pairs(&a->q)))
+        return LAUNCH(rope_write_pairs, grid, WRITE_WARPS * WARP, 0, stream, a);
+    return LAUNCH(rope_write_kernel, grid, WRITE_WARPS * WARP, 0, stream, a);
 }
 
 #define LAUNCH_ATTENTION(CHUNKS, HEADS, TYPE) \

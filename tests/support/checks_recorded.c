@@ -206,16 +206,18 @@ static float *ropes_result(Checks *c, const AttentionShape *shape, DType dtype, 
     enum { FIRST = 2, TOKENS = 1, POSITIONS = 4 };
     Backend *b = c->b;
     const size_t heads = sequences * (size_t)shape->heads, kv_heads = sequences * (size_t)shape->kv_heads;
-    const size_t dim = (size_t)shape->head_dim, half = dim / 4, q = heads * dim, kv = kv_heads * dim;
+    const size_t dim = (size_t)shape->head_dim, q = heads * dim, kv = kv_heads * dim;
+    const size_t half = dim % 8 == 0 ? dim / 2 : dim / 4; // whole heads, or parts of them
+    const bool adjacent = shape->kv_heads == 2;
     const size_t n = q + 2 * kv, turns_count = 2 * POSITIONS * half;
     float *x = put(c, qkv, n), *turns = put(c, table, turns_count);
     float *y = put_nothing(c, 2 * q + kv), *parts[2] = {y, y + q};
     Cache *cache;
     assert_true(b->ops->cache_new(b, 1, sequences, shape->kv_heads, shape->head_dim, POSITIONS, dtype, &cache, NULL));
     b->ops->cache_write(b, cache, 0, 0, FIRST, x, x); // anything: 2 tokens of zeros would hide mistakes
-    b->ops->rope(b, x, TOKENS, (int)heads, (int)dim, (int)(2 * half), false, turns, turns + POSITIONS * half, FIRST);
+    b->ops->rope(b, x, TOKENS, (int)heads, (int)dim, (int)(2 * half), adjacent, turns, turns + POSITIONS * half, FIRST);
     part(b, apart);
-    b->ops->rope(b, x + q, TOKENS, (int)kv_heads, (int)dim, (int)(2 * half), false, turns, turns + POSITIONS * half,
+    b->ops->rope(b, x + q, TOKENS, (int)kv_heads, (int)dim, (int)(2 * half), adjacent, turns, turns + POSITIONS * half,
                  FIRST);
     part(b, apart);
     b->ops->cache_write(b, cache, 0, FIRST, TOKENS, x + q, x + q + kv);
@@ -230,7 +232,7 @@ static float *ropes_result(Checks *c, const AttentionShape *shape, DType dtype, 
 static void check_fused_ropes(Checks *c, DType dtype, size_t sequences, int heads, int kv_heads, int head_dim) {
     const AttentionShape shape = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = 0.3f};
     const size_t dim = (size_t)head_dim, q = sequences * (size_t)heads * dim, kv = sequences * (size_t)kv_heads * dim;
-    float *qkv = random_floats(c, q + 4 * kv, 1), *table = random_floats(c, 2 * dim, 1);
+    float *qkv = random_floats(c, q + 4 * kv, 1), *table = random_floats(c, 4 * dim, 1);
     const size_t begin = launched(c, 0);
     float *together = ropes_result(c, &shape, dtype, sequences, qkv, table, false);
     const size_t middle = launched(c, 0);
