@@ -15,7 +15,7 @@ import sys
 # ---- The device (H200) and the model ----
 
 MULTIPROCESSORS, CLOCK = 132, 1.755e9  # Hz
-COPY_RATE = 4.3e12  # B/s: nine tenths of the 4.8 TB/s that the data sheet gives
+COPY_RATES = 4.3e12, 4.8e12  # B/s: nine tenths of what the data sheet gives, by which the table goes, and all of it
 ISSUE = 4  # instructions a cycle on a multiprocessor
 ALONE = 4  # cycles from one instruction of a warp to the next that needs it
 TRIP = 0.6e-6  # s: from a load of global memory to its use
@@ -188,21 +188,21 @@ def under_way(l, blocks, each):
     return min(blocks, -(-l.blocks // MULTIPROCESSORS)) * l.threads // 32 * each
 
 
-def predicted(l, count, use, early, before):
+def predicted(l, count, use, early, before, rate):
     """seconds, the gap before it included; before: what the kernel before took, during which the first weights come"""
     warps, used = l.blocks * l.threads // 32, min(l.blocks, MULTIPROCESSORS)
     if l.around:
         issue = l.bytes / l.around * count / (ISSUE * used * CLOCK)
     else:
         issue = count * max(ALONE, warps / used / ISSUE) / CLOCK
-    first = min(MULTIPROCESSORS * under_way(l, resident(l, *use), l.first), before * COPY_RATE) if early else 0
-    return (EARLY_GAP if early else GAP) + l.trips * TRIP + max(issue, (l.bytes - first) / COPY_RATE)
+    first = min(MULTIPROCESSORS * under_way(l, resident(l, *use), l.first), before * rate) if early else 0
+    return (EARLY_GAP if early else GAP) + l.trips * TRIP + max(issue, (l.bytes - first) / rate)
 
 
-def times(launches, counts, use, early):
+def times(launches, counts, use, early, rate):
     found = []
     for l, count in zip(launches, counts):
-        found.append(predicted(l, count, use[l.kernel], l.kernel in early, found[-1] if found else 0))
+        found.append(predicted(l, count, use[l.kernel], l.kernel in early, found[-1] if found else 0, rate))
     return found
 
 
@@ -222,18 +222,19 @@ def main():
         for all_of, of_one in zip((code, use), read(sys.argv[1], cubin)):
             all_of.update(of_one)
     early = {name for name, text in code.items() if any(operation(t) == "ACQBULK" for _, t in text)}
-    totals = []
+    counts = {}
     for title, launches in (("Decode, int4", DECODE), ("Decode, own 16 bits", OWN16), ("Prefill, int4", PREFILL)):
         print(f"\n**{title}**\n\n| does | kernel | blocks | registers | shared | occupancy | instructions | for a KB | "
               "under way | µs |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-        counts = [counted_instructions(code[l.kernel], l) for l in launches]
-        took = times(launches, counts, use, early)
-        for l, count, time in zip(launches, counts, took):
+        counts[title] = [counted_instructions(code[l.kernel], l) for l in launches]
+        for l, count, time in zip(launches, counts[title], times(launches, counts[title], use, early, COPY_RATES[0])):
             print(row(l, count, use[l.kernel], time))
-        totals.append((len(launches), sum(took) * 1e6))
-    (n4, t4), (n16, t16) = totals[:2]
-    print(f"\nPredicted for a layer: {t4:.0f} µs in {n4} launches at 4 bits, {t16:.0f} µs in {n16} at 16: "
-          f"{t16 / t4:.2f} times as fast.")
+    print()
+    for rate in COPY_RATES:
+        t4, t16 = (sum(times(launches, counts[title], use, early, rate)) * 1e6
+                   for title, launches in (("Decode, int4", DECODE), ("Decode, own 16 bits", OWN16)))
+        print(f"Predicted for a layer at {rate / 1e12:.1f} TB/s: {t4:.0f} µs in {len(DECODE)} launches at 4 bits, {t16:.0f} µs "
+              f"in {len(OWN16)} at 16: {t16 / t4:.2f} times as fast.")
 
 
 if __name__ == "__main__":

@@ -76,22 +76,28 @@ static inline int prepare_kernels(size_t shared_bytes) {
     return 0;
 }
 
+// Recorded steps of such launches need CUDA 12.3.
 template <typename A>
 static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t shared, void *to, const A *a) {
     Lane *lane = static_cast<Lane *>(to);
+    const dim3 blocks(grid.x, grid.y, grid.z);
+#if CUDART_VERSION >= 12030
     cudaLaunchAttribute begins;
     begins.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     begins.val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t how = {};
-    how.gridDim = dim3(grid.x, grid.y, grid.z);
+    how.gridDim = blocks;
     how.blockDim = dim3(threads);
     how.dynamicSmemBytes = shared;
     how.stream = lane->stream;
     how.attrs = &begins;
     how.numAttrs = *lane->early && lane->after_kernel ? 1 : 0;
-    const cudaError_t error = cudaLaunchKernelEx(&how, kernel, *a);
+    (void)cudaLaunchKernelEx(&how, kernel, *a);
+#else
+    kernel<<<blocks, threads, shared, lane->stream>>>(*a);
+#endif
+    const cudaError_t error = cudaGetLastError();
     lane->after_kernel = error == cudaSuccess;
-    if (error != cudaSuccess) (void)cudaGetLastError(); // told here
     return (int)error;
 }
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
