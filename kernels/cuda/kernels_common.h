@@ -15,7 +15,7 @@ enum { ROW_QUADS = 4 };
 typedef float RowQuads[ROW_QUADS][4];
 static inline unsigned quad_threads(int width) { // whole warps
     const unsigned threads = (unsigned)(width + 4 * WARP - 1) / (4 * WARP) * WARP;
-    return threads < MOST_ROW_THREADS ? threads : MOST_ROW_THREADS;
+    return threads < (unsigned)MOST_ROW_THREADS ? threads : (unsigned)MOST_ROW_THREADS;
 }
 static inline int quads_of_thread(int width) { return (width / 4 + MOST_ROW_THREADS - 1) / MOST_ROW_THREADS; }
 LAYOUT bool is_row_of_quads(int width) { return width % 4 == 0 && width / 4 <= ROW_QUADS * MOST_ROW_THREADS; }
