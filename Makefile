@@ -271,6 +271,10 @@ $(TEST_PROGRAMS): $(if $(CMOCKA_LIBS),,no-cmocka)
 no-cmocka:
 	@echo "cmocka is missing (Debian and Ubuntu: libcmocka-dev); ./bootstrap test installs it" >&2; exit 1
 
+.PHONY: golden
+golden: build $(OUT)/tests/test_tui_golden ## records anew how every screen is meant to look (tests/fixtures/screens)
+	@mkdir -p tests/fixtures/screens && $(OUT)/tests/test_tui_golden --record
+
 test-optimized: test-programs
 	@QUANTDIAL_PROGRAM=$(PROGRAM) tests/run optimized $(TEST_PROGRAMS)
 

@@ -47,7 +47,6 @@ static void add_item(Allocation *a, const AllocationItem *item, int index) {
     a->least_bytes += item->bytes[order[0]];
     a->most_cost += item->cost[order[0]];
     a->most_bytes += item->bytes[order[count - 1]];
-    a->least_cost += item->cost[order[count - 1]];
     for (int i = 1; i < count; i++) {
         const int from = order[i - 1], to = order[i];
         a->steps[a->step_count++] = (AllocationStep){.item = index,

@@ -25,7 +25,7 @@ typedef struct Allocation {
     AllocationStep *steps; // [step_count], the one that gains most for its bytes first
     int step_count;
     double least_bytes, most_cost; // of the smallest choices
-    double most_bytes, least_cost; // of all steps taken
+    double most_bytes;             // of all steps taken
 } Allocation;
 
 // Items [count]. Free with allocation_free in any case.

@@ -21,14 +21,14 @@
 #define KEPT_TOTAL ((size_t)1 << 30)
 
 // The linear that stands for an input: the first that reads it. NULL when none does.
-const Linear *input_reader(const ModelStructure *structure, int input) {
+static const Linear *input_reader(const ModelStructure *structure, int input) {
     for (int i = 0; i < structure->linear_count; i++) {
         if (structure->linears[i].input == input) return &structure->linears[i];
     }
     return NULL;
 }
 
-InputPlan input_plan(const ModelStructure *structure, int input, const Share *share) {
+static InputPlan input_plan(const ModelStructure *structure, int input, const Share *share) {
     const Linear *reader = input_reader(structure, input);
     return (InputPlan){.planned = (uint64_t)share->all * share->length,
                        .before = (uint64_t)share->first * share->length,

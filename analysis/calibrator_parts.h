@@ -39,8 +39,6 @@ struct Calibrator {
     size_t grown; // sequences of the next batch
 };
 
-const Linear *input_reader(const ModelStructure *structure, int input);
-InputPlan input_plan(const ModelStructure *structure, int input, const Share *share);
 // The statistics of one input, published. An expert that no token was sent to is known to have seen none.
 bool input_look(const ModelStructure *structure, int input, const InputGatherer *gatherer, bool final, InputSet *out,
                 Error *err);

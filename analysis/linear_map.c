@@ -47,18 +47,31 @@ bool linear_map_new(const ModelStructure *structure, LinearMap *out, Error *err)
     int line_of[LINE_KINDS], outside = 0;
     *out = (LinearMap){.linear_count = structure->linear_count};
     number_lines(structure, out, line_of);
+    out->cell_count = out->line_count * out->columns;
     out->cell_of = array_new((size_t)structure->linear_count, sizeof *out->cell_of);
-    if (!out->cell_of) return error_memory(err, "the map of linears");
+    out->values = array_new((size_t)structure->linear_count, sizeof *out->values);
+    out->cells = array_new((size_t)out->cell_count, sizeof *out->cells);
+    out->scratch = array_new((size_t)out->cell_count, sizeof *out->scratch);
+    if (!out->cell_of || !out->values || !out->cells || !out->scratch) {
+        linear_map_free(out);
+        return error_memory(err, "the map of linears");
+    }
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
         const int column = linear->layer < 0 ? outside++ : linear->layer;
         out->cell_of[i] = line_of[kind_of(linear)] * out->columns + column;
+        MapCell *cell = &out->cells[out->cell_of[i]];
+        if (!cell->linears++) cell->first = cell->worst = i;
+        cell->value = NAN;
     }
     return true;
 }
 
 void linear_map_free(LinearMap *map) {
     free(map->cell_of);
+    free(map->values);
+    free(map->cells);
+    free(map->scratch);
     *map = (LinearMap){0};
 }
 
@@ -99,4 +112,27 @@ int shade_of(const ShadeScale *scale, double value) {
     if (isnan(value)) return -1;
     while (shade < SHADES - 1 && (scale->falling ? value < scale->edges[shade] : value > scale->edges[shade])) shade++;
     return shade;
+}
+
+// ---- figures ------------------------------------------------------------------------------------------------------
+
+bool map_worse(const LinearMap *map, double a, double b) {
+    if (isnan(a) || isnan(b)) return isnan(b) && !isnan(a);
+    return map->scale.falling ? a < b : a > b;
+}
+
+void linear_map_fill(LinearMap *map, bool falling, bool logarithmic) {
+    map->scale.falling = falling;
+    map->known = 0;
+    for (int i = 0; i < map->cell_count; i++) map->cells[i].value = NAN;
+    for (int i = 0; i < map->linear_count; i++) {
+        MapCell *cell = &map->cells[map->cell_of[i]];
+        if (i == cell->first) cell->worst = i;
+        if (!map_worse(map, map->values[i], cell->value)) continue;
+        map->known += isnan(cell->value) != 0;
+        cell->value = map->values[i];
+        cell->worst = i;
+    }
+    for (int i = 0; i < map->cell_count; i++) map->scratch[i] = map->cells[i].value;
+    map->scale = shade_scale(map->scratch, (size_t)map->cell_count, falling, logarithmic);
 }

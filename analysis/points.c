@@ -21,11 +21,9 @@ void points_mark_front(Point *points, int count) {
 
 // ---- Speed ----
 
-// Progress counts scored positions here: the pairs only learn when to stop.
 static bool time_point(Trial *t, Point *out, Progress *progress, Error *err) {
-    Progress inner = {.also_stop = progress ? &progress->stop : NULL};
-    return decode_speed(t->base, quantized_model_transformer(t->model), SPEED_SECONDS, NULL, NULL, &out->speed, &inner,
-                        err);
+    return decode_speed(t->base, quantized_model_transformer(t->model), &(SpeedCase){.batch = 1}, SPEED_SECONDS, NULL,
+                        NULL, &out->speed, progress, err);
 }
 
 // From nothing quantized to everything, so that linears packed for the point before do not shorten the time.

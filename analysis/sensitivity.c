@@ -54,13 +54,14 @@ static bool study_correlate(Study *s) {
     size_t count = (size_t)s->out->count, n = 0;
     double *estimates = array_new(count, sizeof *estimates), *truths = array_new(count, sizeof *truths);
     bool ok = estimates && truths;
+    s->out->measured = 0;
     for (size_t i = 0; ok && i < count; i++) {
         const Sensitivity *linear = &s->out->linears[i];
+        s->out->measured += linear->alone_known;
         if (!linear->alone_known || !isfinite(linear->estimate)) continue;
         estimates[n] = linear->estimate;
         truths[n++] = linear->kl;
     }
-    s->out->measured = (int)n;
     ok = ok ? rank_correlation(estimates, truths, n, &s->out->rank_correlation, s->err)
             : error_memory(s->err, "sensitivities");
     free(estimates);
@@ -89,6 +90,7 @@ static bool take_known(Study *s) {
     for (int i = 0; i < s->out->count; i++) {
         Sensitivity *linear = &s->out->linears[i];
         Accuracy accuracy;
+        if (progress_should_stop(s->progress)) return error_stopped(s->err);
         s->varied.decisions[linear->linear] = s->plan->decisions[linear->linear];
         linear->alone_known = trial_known(s->trial, &s->varied, &accuracy, NULL);
         if (linear->alone_known) {
@@ -183,8 +185,9 @@ bool sensitivity_measure(Trial *trial, const Plan *plan, SensitivityDepth depth,
                .context = context,
                .progress = progress,
                .err = err};
-    const bool only = depth == SENSITIVITY_ESTIMATES;
-    const bool ok = study_begin(&s) && study_estimate(&s) && (only ? take_known(&s) : measure_all(&s, depth));
+    const bool only = depth <= SENSITIVITY_ESTIMATES;
+    const bool ok = study_begin(&s) && (depth == SENSITIVITY_KEPT || study_estimate(&s)) &&
+                    (only ? take_known(&s) : measure_all(&s, depth));
     if (ok) qsort(out->linears, (size_t)out->count, sizeof *out->linears, only ? by_estimate : by_kl);
     plan_free(&s.varied);
     return ok;

@@ -30,6 +30,7 @@ bool sensitivity_estimate(Trial *trial, const Plan *plan, Sensitivity *linears, 
                           Progress *progress, Error *err);
 
 typedef enum SensitivityDepth {
+    SENSITIVITY_KEPT,      // only what was measured before and kept; nothing is evaluated, and estimates are NAN
     SENSITIVITY_ESTIMATES, // and what was measured before and kept; sorted by estimates
     SENSITIVITY_ALONE,
     SENSITIVITY_BOTH_WAYS, // also all but one

@@ -170,11 +170,11 @@ static Spread spread_of(const double *values, int count) {
     return spread_sorting(copy, count);
 }
 
-// The median over all runs of a · factor / b.
-static double median_ratio(const double *a, double factor, const double *b, int count) {
+// Over all runs, of a · factor / b.
+static Spread spread_of_ratios(const double *a, double factor, const double *b, int count) {
     double ratios[SPEED_RUNS_MOST];
     for (int r = 0; r < count; r++) ratios[r] = a[r] * factor / b[r];
-    return spread_sorting(ratios, count).median;
+    return spread_sorting(ratios, count);
 }
 
 // limit [runs]: of this case.
@@ -183,15 +183,15 @@ static Speed speed_of(const Bench *b, const SpeedCase *c, int model, const doubl
     const double *rates = b->rates + (size_t)model * SPEED_RUNS_MOST;
     Speed speed = {.tokens_per_second = spread_of(rates, b->runs),
                    .limit = spread_of(limit, b->runs),
-                   .against_first = median_ratio(rates, 1, b->rates, b->runs),
+                   .against_first = spread_of_ratios(rates, 1, b->rates, b->runs),
                    .flops_per_token = flops_per_token(t)};
     if (c->prefill) {
-        speed.share = median_ratio(rates, speed.flops_per_token, limit, b->runs);
+        speed.share = spread_of_ratios(rates, speed.flops_per_token, limit, b->runs).median;
         return speed;
     }
     double cache = (double)c->context * cache_bytes_per_position(&transformer_structure(t)->config);
     speed.bytes_per_token = (double)transformer_bytes_per_token(t) / (double)c->batch + cache;
-    speed.share = median_ratio(rates, speed.bytes_per_token, limit, b->runs);
+    speed.share = spread_of_ratios(rates, speed.bytes_per_token, limit, b->runs).median;
     return speed;
 }
 
@@ -211,6 +211,12 @@ bool speed_cases_fit(const SpeedCase *cases, int count, const ModelConfig *confi
     return true;
 }
 
+static bool case_sequences(const Bench *b, const SpeedCase *c, const Transformer *t, Sequences **out) {
+    if (!sequences_new_many(t, c->context + (c->prefill ? 0 : b->most_steps), c->batch, out, b->err)) return false;
+    if (!c->prefill) sequences_advance(*out, c->context); // what is cached does not change the time
+    return true;
+}
+
 static bool case_new(Bench *b, const SpeedCase *c) {
     const ModelConfig *config = &transformer_structure(b->models[0])->config;
     size_t tokens = c->prefill ? c->context : c->batch, rows = c->prefill ? 1 : c->batch;
@@ -220,10 +226,7 @@ static bool case_new(Bench *b, const SpeedCase *c) {
     b->probabilities = array_new(rows, sizeof *b->probabilities);
     if (!b->ids || !b->logits || !b->next || !b->probabilities) return error_memory(b->err, "measuring speed");
     for (size_t i = 0; i < tokens; i++) b->ids[i] = (int32_t)(i * 7919 % (size_t)config->vocab);
-    if (!sequences_new_many(b->models[0], c->context + (c->prefill ? 0 : b->most_steps), c->batch, &b->running, b->err))
-        return false;
-    if (!c->prefill) sequences_advance(b->running, c->context); // what is cached does not change the time
-    return true;
+    return case_sequences(b, c, b->models[0], &b->running);
 }
 
 static void case_free(Bench *b) {
@@ -340,7 +343,7 @@ static bool run_pairs(Bench *b, const SpeedCase *c, Sequences *const *both, doub
         if (!run_pair(b, c, both, rates, pair)) return false;
         *out = speed_of_pairs(rates, pair + 1);
         if (partial) partial(context, out);
-        if (!progress_add(b->progress, 1)) return error_stopped(b->err);
+        if (progress_should_stop(b->progress)) return error_stopped(b->err);
         if (warm) pair++;
         if (!warm) start = clock_seconds();
         warm = true;
@@ -348,25 +351,26 @@ static bool run_pairs(Bench *b, const SpeedCase *c, Sequences *const *both, doub
     return true;
 }
 
-bool decode_speed(Transformer *first, Transformer *second, double seconds, void (*partial)(void *, const DecodeSpeed *),
-                  void *context, DecodeSpeed *out, Progress *progress, Error *err) {
+bool decode_speed(Transformer *first, Transformer *second, const SpeedCase *c, double seconds,
+                  void (*partial)(void *, const DecodeSpeed *), void *context, DecodeSpeed *out, Progress *progress,
+                  Error *err) {
     Transformer *models[2] = {first, second};
     const size_t positions = (size_t)transformer_structure(first)->config.max_positions;
-    const SpeedCase c = {.batch = 1};
+    *out = (DecodeSpeed){0};
+    if (c->context >= positions)
+        return error_set(err, "decoding after %zu tokens needs more positions, but the model has %zu; choose less",
+                         c->context, positions);
     Bench b = {.models = models,
                .count = 2,
                .seconds = SEGMENT_SECONDS,
                .least_steps = SEGMENT_STEPS,
-               .most_steps = positions < MOST_STEPS ? positions : MOST_STEPS,
+               .most_steps = positions - c->context < MOST_STEPS ? positions - c->context : MOST_STEPS,
                .progress = progress,
                .err = err};
     Sequences *both[2] = {0};
-    *out = (DecodeSpeed){0};
-    progress_begin(progress, "timing", 0);
-    bool ok = case_new(&b, &c);
+    bool ok = case_new(&b, c);
     both[0] = b.running;
-    ok = ok && sequences_new(second, b.most_steps, &both[1], err) &&
-         run_pairs(&b, &c, both, seconds, partial, context, out);
+    ok = ok && case_sequences(&b, c, second, &both[1]) && run_pairs(&b, c, both, seconds, partial, context, out);
     b.running = both[0];
     case_free(&b);
     sequences_free(both[1]);

@@ -19,7 +19,7 @@ typedef struct Speed {
     Spread tokens_per_second;
     Spread limit;           // in the runs of this case: bytes read per second (decode), flops per second (prefill)
     double share;           // median of: rate / limit of the same run
-    double against_first;   // median of: rate / rate of the first model in the same run
+    Spread against_first;   // rate / rate of the first model in the same run
     double bytes_per_token; // decode: weights and cache that a step reads, by its tokens; prefill: 0
     double flops_per_token; // of products with weights, 2 for each multiplication and addition
 } Speed;
@@ -34,9 +34,8 @@ typedef struct SpeedLimits {      // over the runs of all cases
 
 // Whether the model has as many positions as every case needs: asked before work whose result would be lost.
 bool speed_cases_fit(const SpeedCase *cases, int count, const ModelConfig *config, Error *err);
-// Two variants while they decode one sequence, segment by segment in turn. Whatever else the machine does affects both
-// alike, so their ratio is the figure to trust. It is given as a range: a difference means something only when 1 lies
-// outside.
+// Two variants while they decode, segment by segment in turn. Whatever else the machine does affects both alike, so
+// their ratio is the figure to trust. It is given as a range: a difference means something only when 1 lies outside.
 typedef struct DecodeSpeed {
     Spread first, second; // tokens per second
     Spread ratio;         // second / first, of the two segments of a pair
@@ -51,9 +50,10 @@ bool speed_measure(Transformer *const *models, int count, const SpeedCase *cases
                    SpeedLimits *limits, Speed *out, void (*partial)(void *context, int case_index), void *context,
                    Progress *progress, Error *err);
 
-// Times pairs of segments until the ratio's range is narrow or `seconds` are spent, at least three pairs. Each variant
-// has a cache of its own. partial (may be NULL) is called after each pair. When it is stopped, out holds the pairs so
-// far.
-bool decode_speed(Transformer *first, Transformer *second, double seconds,
+// Times a case of decoding, whose context leaves positions to decode. Pairs of segments are timed until the ratio's
+// range is narrow or `seconds` are spent, at least three pairs. Each variant has a cache of its own. partial (may be
+// NULL) is called after each pair. When it is stopped, out holds the pairs so far. Of progress only the request to stop
+// is used.
+bool decode_speed(Transformer *first, Transformer *second, const SpeedCase *c, double seconds,
                   void (*partial)(void *context, const DecodeSpeed *so_far), void *context, DecodeSpeed *out,
                   Progress *progress, Error *err);

@@ -41,8 +41,6 @@ void value_counts_free(ValueCounts *counts);
 
 // Counts in `bins` equal bins over [low, high]; values outside go to the end bins.
 void value_counts_bins(const ValueCounts *counts, double low, double high, int bins, uint64_t *out);
-// The smallest |value| such that at least share of all elements are ≤ it; 0 when there are none.
-double value_counts_percentile(const ValueCounts *counts, double share);
 
 // |x| in log-spaced bins: MAGNITUDE_PER_OCTAVE per factor of two from 2^MAGNITUDE_LOW; bin 0 also takes what is below
 // (zeros too), the last what is above.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "analysis/points.h"
+#include "base/array.h"
 
 #define SWEEP_DIALS 2
 #define SWEEP_POINTS 1000
@@ -31,3 +32,7 @@ bool sweep_new(const Recipe *recipe, SweepDial *dials, int dial_count, Sweep *ou
 void sweep_free(Sweep *sweep);
 
 double sweep_value(const Sweep *sweep, int point, int dial); // the setting of one of its dials at a point
+
+// The points that are known as SVG, a file of its own: over bits per weight, or over the last dial where the size stays
+// the same. Nothing while none is known.
+void sweep_svg(const Sweep *sweep, Text *out);

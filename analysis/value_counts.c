@@ -60,23 +60,3 @@ void value_counts_bins(const ValueCounts *counts, double low, double high, int b
         out[bin] += counts->counts[i];
     }
 }
-
-double value_counts_percentile(const ValueCounts *counts, double share) {
-    uint64_t total = 0;
-    for (size_t i = 0; i < counts->length; i++) total += counts->counts[i];
-    if (!total) return 0;
-    // Outwards from zero: `right` is the next value ≥ 0, `left` is one behind the next value < 0.
-    size_t left = 0;
-    while (left < counts->length && counts->values[left] < 0) left++;
-    size_t right = left;
-    double need = share * (double)total, magnitude = 0;
-    for (uint64_t have = 0; left > 0 || right < counts->length;) {
-        bool negative = right == counts->length || (left > 0 && -counts->values[left - 1] < counts->values[right]);
-        size_t i = negative ? --left : right++;
-        // Of two values of equal magnitude the first one may be enough; the answer is the same.
-        magnitude = fabs((double)counts->values[i]);
-        have += counts->counts[i];
-        if ((double)have >= need) break;
-    }
-    return magnitude;
-}

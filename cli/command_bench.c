@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/speed.h"
+#include "analysis/speed_map.h"
 #include "base/array.h"
 #include "base/number.h"
 #include "cli/bench_schemes.h"
@@ -131,7 +131,9 @@ static cJSON *speed_json(const BenchCommand *b, int i, int m) {
     json_add_number(object, "tokens_per_second_most", speed->tokens_per_second.most);
     add_limit(object, c->prefill ? "limit_tflops" : "limit_gb_per_s", &speed->limit, c->prefill ? 1e-12 : 1e-9);
     json_add_number(object, "share_of_limit", speed->share);
-    json_add_number(object, "against_base", speed->against_first);
+    json_add_number(object, "against_base", speed->against_first.median);
+    json_add_number(object, "against_base_least", speed->against_first.least);
+    json_add_number(object, "against_base_most", speed->against_first.most);
     if (c->prefill)
         json_add_number(object, "flops_per_token", speed->flops_per_token);
     else
@@ -172,7 +174,8 @@ static void print_case(const BenchCommand *b, int i) {
         snprintf(spread, sizeof spread, "%.2f %s %.2f", s->tokens_per_second.least, ellipsis(),
                  s->tokens_per_second.most);
         printf("  %-27s %9.2f %21s %7.1f %% %8.2fx %16.2f\n", b->chosen[m]->name, s->tokens_per_second.median, spread,
-               100 * s->share, s->against_first, c->prefill ? s->flops_per_token * 1e-9 : s->bytes_per_token * 1e-6);
+               100 * s->share, s->against_first.median,
+               c->prefill ? s->flops_per_token * 1e-9 : s->bytes_per_token * 1e-6);
     }
     const Spread *limit = &b->speeds[i * b->count].limit;
     double unit = c->prefill ? 1e-12 : 1e-9;
@@ -181,11 +184,56 @@ static void print_case(const BenchCommand *b, int i) {
            limit->median * unit, limit->least * unit, ellipsis(), limit->most * unit);
 }
 
+// ---- Over batch and context ----
+
+static SpeedMap scheme_map(const BenchCommand *b, int m) {
+    size_t batches[BENCH_LIST * BENCH_LIST], contexts[BENCH_LIST * BENCH_LIST];
+    int count = 0;
+    for (int i = 0; i < b->case_count; i++) {
+        if (b->cases[i].prefill) continue;
+        batches[count] = b->cases[i].batch;
+        contexts[count++] = b->cases[i].context;
+    }
+    SpeedMap map = speed_map_of(batches, count, contexts, count);
+    for (int i = 0; i < b->case_count; i++) {
+        if (b->cases[i].prefill) continue;
+        *speed_map_at(&map, b->cases[i].batch, b->cases[i].context) = b->speeds[i * b->count + m].against_first;
+    }
+    return map;
+}
+
+#define CELL_COLS 16
+static void print_map(const char *scheme, const SpeedMap *map) {
+    char words[512];
+    printf("\n%s, times base\n%-12s", scheme, "");
+    for (int k = 0; k < map->context_count; k++)
+        printf("%*s%-7zu", CELL_COLS - 7, k ? "" : "context ", map->contexts[k]);
+    printf("\n");
+    for (int i = 0; i < map->batch_count; i++) {
+        printf("  batch %-4zu", map->batches[i]);
+        for (int k = 0; k < map->context_count; k++) {
+            const Spread *ratio = &map->ratio[i][k];
+            printf("%6.2f %s %-6.2f", ratio->least, ellipsis(), ratio->most);
+        }
+        printf("\n");
+    }
+    speed_map_words(map, words, sizeof words);
+    printf("  faster than base: %s\n", words);
+}
+
+static void print_maps(const BenchCommand *b) {
+    for (int m = 1; m < b->count; m++) {
+        const SpeedMap map = scheme_map(b, m);
+        if (map.batch_count * map.context_count > 1) print_map(b->chosen[m]->name, &map);
+    }
+}
+
 static void print_text(const BenchCommand *b) {
     print_name(b->device, 0);
     printf("\nmedians of %d alternating runs; limits (memory read, BF16 product) measured in the same runs\n",
            b->limits.runs);
     for (int i = 0; i < b->case_count; i++) print_case(b, i);
+    print_maps(b);
 }
 
 bool command_bench(const Options *options, Error *err) {

@@ -1,11 +1,9 @@
 // One dial or two over lists of values.
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/number.h"
-#include "cli/plot.h"
 #include "cli/results.h"
 
 static const char *option_of(const Sweep *sweep, int dial) { return dial_table[sweep->dials[dial].dial].option; }
@@ -79,55 +77,11 @@ static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
     return ok;
 }
 
-// ---- Plot ----
-
-// Dials that do not change the size (thresholds of activations) are plotted against their own value.
-static bool size_differs(const Sweep *sweep) {
-    for (int i = 1; i < sweep->count; i++) {
-        if (fabs(sweep->points[i].bits_per_weight - sweep->points[0].bits_per_weight) > 1e-9) return true;
-    }
-    return false;
-}
-
-static PlotPoint plot_point(const Sweep *sweep, int i, bool by_size) {
-    const Point *p = &sweep->points[i];
-    int last = sweep->dial_count - 1;
-    PlotPoint point = {.x = by_size ? p->bits_per_weight : sweep_value(sweep, i, last),
-                       .y = p->accuracy.kl_mean,
-                       .error = p->accuracy.kl_se,
-                       .family = last > 0 ? i / sweep->dials[last].count : 0,
-                       .front = by_size && p->pareto};
-    if (by_size) value_text(sweep, i, last, point.label, sizeof point.label);
-    return point;
-}
-
-static void name_family(const Sweep *sweep, int family, char *out, size_t size) {
-    char value[32];
-    value_text(sweep, family * sweep->dials[1].count, 0, value, sizeof value);
-    snprintf(out, size, "%s %s", option_of(sweep, 0), value);
-}
-
 static bool write_svg(const Sweep *sweep, const char *path, Error *err) {
-    bool by_size = size_differs(sweep);
-    int family_count = sweep->dial_count > 1 ? sweep->dials[0].count : 1;
-    PlotPoint *points = array_new((size_t)sweep->count, sizeof *points);
-    char(*families)[48] = array_new((size_t)family_count, sizeof *families), title[160];
-    bool ok = points && families;
-    for (int i = 0; ok && i < sweep->count; i++) points[i] = plot_point(sweep, i, by_size);
-    for (int f = 0; ok && sweep->dial_count > 1 && f < family_count; f++)
-        name_family(sweep, f, families[f], sizeof families[f]);
-    const char *last = option_of(sweep, sweep->dial_count - 1);
-    snprintf(title, sizeof title, by_size ? "Accuracy against size; at each point: %s" : "Accuracy against %s", last);
-    Plot plot = {.title = title,
-                 .x_label = by_size ? "bits per weight" : last,
-                 .y_label = "KL divergence from the base, nats",
-                 .points = points,
-                 .count = sweep->count,
-                 .families = (const char(*)[48])families,
-                 .family_count = family_count};
-    ok = ok ? plot_write(&plot, path, err) : error_memory(err, path);
-    free(points);
-    free(families);
+    Text svg = {0};
+    sweep_svg(sweep, &svg);
+    const bool ok = svg.failed ? error_memory(err, path) : file_write(path, svg.data, svg.length, err);
+    text_free(&svg);
     return ok;
 }
 

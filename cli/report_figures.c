@@ -36,113 +36,31 @@ double report_value(const Report *report, ReportMeasure measure, int linear) {
 
 // ---- the map ------------------------------------------------------------------------------------------------------
 
-enum { LABEL = 76, ROW = 20, TOP = 18, WIDTH = 860, CELL_MOST = 64, CELL_WITH_FIGURE = 40 };
-
-typedef struct MapCell {
-    double value;
-    int worst, linears;
-} MapCell;
-
 static const struct {
     const char *title;
     bool falling, logarithmic;
 } measures[] = {
-    [REPORT_RANGE] = {"Largest input", false, true},
-    [REPORT_WEIGHT_MAX] = {"Largest weight", false, true},
-    [REPORT_ERROR] = {"Signal to noise of the output in dB", true, false},
+    [REPORT_RANGE] = {"Largest input, by layer", false, true},
+    [REPORT_WEIGHT_MAX] = {"Largest weight, by layer", false, true},
+    [REPORT_ERROR] = {"Signal to noise of the output in dB, by layer", true, false},
 };
-
-// Each cell has the value of the worst of its linears.
-static MapCell *cells_of(const Report *report, ReportMeasure measure, const LinearMap *map) {
-    MapCell *cells = array_new((size_t)map->line_count * (size_t)map->columns, sizeof *cells);
-    for (int i = 0; cells && i < map->linear_count; i++) {
-        MapCell *cell = &cells[map->cell_of[i]];
-        const double value = report_value(report, measure, i);
-        const bool worse = measures[measure].falling ? value < cell->value : value > cell->value;
-        if (!cell->linears++ || (isnan(cell->value) && !isnan(value)) || worse) {
-            cell->value = value;
-            cell->worst = i;
-        }
-    }
-    return cells;
-}
-
-static bool scale_of_cells(const MapCell *cells, size_t count, ReportMeasure measure, ShadeScale *out) {
-    double *values = array_new(count, sizeof *values);
-    for (size_t i = 0; values && i < count; i++) values[i] = cells[i].linears ? cells[i].value : NAN;
-    if (values) *out = shade_scale(values, count, measures[measure].falling, measures[measure].logarithmic);
-    free(values);
-    return values != NULL;
-}
-
-static void add_cell(const Report *report, const ShadeScale *scale, const MapCell *cell, double x, double y,
-                     double width, Text *page) {
-    const int shade = shade_of(scale, cell->value);
-    char value[32] = "not quantized";
-    if (!isnan(cell->value)) report_figure(cell->value, value, sizeof value);
-    text_addf(page, "<rect class=\"s%d\" x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%d\"><title>", shade, x, y,
-              width - (width > 8 ? 1 : 0), ROW - 1);
-    markup_text(page, engine_structure(report->engine)->linears[cell->worst].name);
-    text_addf(page, ": %s", value);
-    if (cell->linears > 1) text_addf(page, ", the worst of %d", cell->linears);
-    text_addf(page, "</title></rect>");
-    if (width >= CELL_WITH_FIGURE && shade >= 0)
-        text_addf(page, "<text class=\"t%d\" x=\"%.1f\" y=\"%.0f\">%s</text>", shade, x + width / 2, y + 14, value);
-    text_addf(page, "\n");
-}
-
-// Numbers of layers, as far as they find room.
-static void add_layers(const LinearMap *map, double width, Text *page) {
-    int step = 1;
-    while (step * width < 26) step = step == 1 ? 2 : step == 2 ? 5 : step * 2;
-    for (int i = 0; i < map->columns; i += step)
-        text_addf(page, "<text class=\"axis\" x=\"%.1f\" y=\"12\">%d</text>\n", LABEL + (i + 0.5) * width, i);
-}
-
-static void add_legend(const ShadeScale *scale, Text *page) {
-    text_addf(page, "<p class=\"legend\">");
-    for (int i = 0; i < SHADES; i++)
-        text_addf(page, "<span class=\"key s%d\"></span>%s %.3g ", i,
-                  i < SHADES - 1   ? scale->falling ? "from" : "to"
-                  : scale->falling ? "below"
-                                   : "above",
-                  scale->edges[i < SHADES - 1 ? i : i - 1]);
-    text_addf(page, "</p>\n");
-}
-
-static void add_map(const Report *report, ReportMeasure measure, const LinearMap *map, const MapCell *cells,
-                    const ShadeScale *scale, Text *page) {
-    double width = (WIDTH - LABEL) / (double)map->columns;
-    if (width > CELL_MOST) width = CELL_MOST;
-    text_addf(page, "<figure><figcaption>%s, by layer</figcaption>\n", measures[measure].title);
-    text_addf(page, "<svg role=\"img\" viewBox=\"0 0 %.0f %d\" style=\"max-width:%.0fpx\" aria-label=\"%s\">\n",
-              LABEL + map->columns * width, TOP + map->line_count * ROW, LABEL + map->columns * width,
-              measures[measure].title);
-    add_layers(map, width, page);
-    for (int line = 0; line < map->line_count; line++) {
-        const int y = TOP + line * ROW;
-        text_addf(page, "<text class=\"line\" x=\"0\" y=\"%d\">%s</text>\n", y + 14, map->lines[line].title);
-        for (int column = 0; column < map->columns; column++) {
-            const MapCell *cell = &cells[line * map->columns + column];
-            if (cell->linears) add_cell(report, scale, cell, LABEL + column * width, y, width, page);
-        }
-    }
-    text_addf(page, "</svg>\n");
-    add_legend(scale, page);
-    text_addf(page, "</figure>\n");
-}
 
 bool report_map(const Report *report, ReportMeasure measure, Text *page, Error *err) {
     LinearMap map;
-    ShadeScale scale = {0};
-    if (!linear_map_new(engine_structure(report->engine), &map, err)) return false;
-    MapCell *cells = cells_of(report, measure, &map);
-    const size_t count = (size_t)map.line_count * (size_t)map.columns;
-    const bool ok = (cells && scale_of_cells(cells, count, measure, &scale)) || error_memory(err, "the map of linears");
-    if (ok) add_map(report, measure, &map, cells, &scale, page);
-    free(cells);
+    const ModelStructure *structure = engine_structure(report->engine);
+    if (!linear_map_new(structure, &map, err)) return false;
+    for (int i = 0; i < map.linear_count; i++) map.values[i] = report_value(report, measure, i);
+    linear_map_fill(&map, measures[measure].falling, measures[measure].logarithmic);
+    text_addf(page, "<figure><figcaption>%s</figcaption>\n", measures[measure].title);
+    map_figure_svg(&(MapFigure){.map = &map,
+                                .structure = structure,
+                                .title = measures[measure].title,
+                                .unknown = "not quantized",
+                                .format = report_figure},
+                   page);
+    text_addf(page, "</figure>\n");
     linear_map_free(&map);
-    return ok;
+    return true;
 }
 
 // ---- histograms ---------------------------------------------------------------------------------------------------

@@ -151,7 +151,8 @@ void spread_json(cJSON *object, const char *key, const Spread *spread) {
     cJSON_AddItemToObject(object, range, cJSON_CreateDoubleArray((double[]){spread->least, spread->most}, 2));
 }
 
-const char *spread_text(const Spread *ratio, char *out, size_t size) {
+// "1.52-1.64x"
+static const char *spread_text(const Spread *ratio, char *out, size_t size) {
     snprintf(out, size, "%.2f-%.2fx", ratio->least, ratio->most);
     return out;
 }

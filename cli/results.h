@@ -36,8 +36,7 @@ cJSON *accuracy_json(const Accuracy *accuracy, const ModelSize *size, const Engi
 
 // "tokens_per_second" of either: the middle of what was timed, and its range.
 void spread_json(cJSON *object, const char *key, const Spread *spread);
-const char *rate_text(double rate, char *out, size_t size);           // "1394", "17.2", "1.05"
-const char *spread_text(const Spread *ratio, char *out, size_t size); // "1.52-1.64x"
+const char *rate_text(double rate, char *out, size_t size); // "1394", "17.2", "1.05"
 
 // One point of a sweep or row of a comparison: keys added to an object; a table row to which the caller puts what tells
 // the points apart.

@@ -19,7 +19,7 @@
 #include "analysis/outliers.h"
 #include "analysis/points.h"
 #include "analysis/sensitivity.h"
-#include "analysis/speed.h"
+#include "analysis/speed_map.h"
 #include "analysis/stats.h"
 #include "analysis/tune.h"
 #include "analysis/why.h"
@@ -241,3 +241,7 @@ void random_calibration_free(RandomCalibration *random);
 // Base and quantized model, decoding in turn (analysis/speed.h).
 bool engine_speed(Engine *engine, double seconds, void (*partial)(void *context, const DecodeSpeed *so_far),
                   void *context, DecodeSpeed *out, Progress *progress, Error *err);
+// The same over batch and context (analysis/speed_map.h).
+bool engine_speed_map(Engine *engine, double seconds, SpeedMap *map,
+                      void (*partial)(void *context, const SpeedMap *so_far), void *context, Progress *progress,
+                      Error *err);

@@ -166,6 +166,15 @@ bool engine_speed(Engine *engine, double seconds, void (*partial)(void *, const 
     *out = (DecodeSpeed){0};
     if (!engine_can_run(engine, err)) return false;
     assert(engine->quantized);
-    return decode_speed(engine->base, quantized_model_transformer(engine->quantized), seconds, partial, context, out,
-                        progress, err);
+    progress_begin(progress, "timing", 0);
+    return decode_speed(engine->base, quantized_model_transformer(engine->quantized), &(SpeedCase){.batch = 1}, seconds,
+                        partial, context, out, progress, err);
+}
+
+bool engine_speed_map(Engine *engine, double seconds, SpeedMap *map, void (*partial)(void *, const SpeedMap *),
+                      void *context, Progress *progress, Error *err) {
+    if (!engine_can_run(engine, err)) return false;
+    assert(engine->quantized);
+    return speed_map_measure(engine->base, quantized_model_transformer(engine->quantized), seconds, map, partial,
+                             context, progress, err);
 }

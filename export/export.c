@@ -87,6 +87,7 @@ bool export_run(const ExportModel *model, const ExportOptions *options, ExportRe
     const bool ok = single_file_begin(model->structure->checkpoint, options, formats[options->format], &single, err) &&
                     begin(model, &single.options, &x, err) && run_single(&x, &single, &journal, out, progress, err);
     snprintf(out->warning, sizeof out->warning, "%s", x.warning);
+    out->occupied = single.occupied || journal.occupied;
     journal_free(&journal);
     units_free(&x);
     single_file_free(&single);
@@ -162,6 +163,7 @@ bool export_forecast(const ExportModel *model, const ExportOptions *options, Exp
         out->memory = memory_of(&x);
         snprintf(out->warning, sizeof out->warning, "%s", x.warning);
     }
+    out->occupied = single.occupied || journal.occupied;
     journal_free(&journal);
     units_free(&x);
     single_file_free(&single);

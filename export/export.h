@@ -58,6 +58,7 @@ typedef struct ExportResult {
     uint64_t written;  // by this call; less where it went on
     uint64_t verified; // bytes of weights that were read back, as tensors; 0: none
     bool was_complete; // nothing was left to do
+    bool occupied;     // refused for what the folder holds, which `overwrite` would replace
     char warning[512]; // what a user should know; "" nothing
 } ExportResult;
 
@@ -72,6 +73,7 @@ typedef struct ExportForecast {
     uint64_t memory; // the most that is held beside the page cache
     double room;     // bytes that the disk has left; infinite where it does not say
     double seconds;  // of computing, as measured on some of the matrices; reading and writing may take longer
+    bool occupied;   // as in ExportResult
     char warning[512];
 } ExportForecast;
 

@@ -200,10 +200,7 @@ size_t piece_bytes(const Unit *unit, size_t first, size_t rows);
 uint64_t piece_memory(const Unit *unit); // to make one, codes and bytes
 bool piece_make(const UnitWork *work, size_t first, size_t rows, char *room, Error *err);
 
-// For put: row `row` of a piece of numbers as floats [columns], divided as it has to be; and the whole piece as it is.
-void piece_floats(const Export *x, const Unit *unit, const Piece *piece, size_t row, float *out);
-void piece_copy(const Unit *unit, const Piece *piece, void *out);
-// All of them, as a checkpoint in safetensors files has them.
+// For put: a piece of numbers as a checkpoint in safetensors files has them, divided as it has to be.
 void piece_numbers(const Export *x, const Unit *unit, const Piece *piece);
 
 // ---- packing.c ----
@@ -246,11 +243,11 @@ bool verify_files(const Export *x, const char *path, uint64_t *bytes, Progress *
 #define PART_JOURNALS "quantdial-export.part-*"
 
 struct Journal {
-    char *path;       // FOLDER/quantdial-export.json; that of a part: FOLDER/quantdial-export.part-2-of-4.json
-    FileState *files; // [x->file_count]
-    int first, end;   // files that it is about: all, or those of a part
-    bool complete;
-    int lock;                      // the folder, so that one program writes there, or several parts; −1 none
+    char *path;              // FOLDER/quantdial-export.json; that of a part: FOLDER/quantdial-export.part-2-of-4.json
+    FileState *files;        // [x->file_count]
+    int first, end;          // files that it is about: all, or those of a part
+    bool complete, occupied; // occupied: refused for what the folder holds
+    int lock;                // the folder, so that one program writes there, or several parts; −1 none
     uint64_t source, plan, layout; // hashes of what the work is
 };
 
@@ -278,8 +275,6 @@ bool journal_remove_config(const char *folder, Error *err);
 
 // ---- parts.c ----
 
-// The files of a part, as even as whole files allow.
-void part_files(int part, int parts, int file_count, int *first, int *end);
 bool parts_check(const ExportOptions *options, const FormatRow *format, Error *err); // what does not go together
 char *part_path(const char *folder, int part, int parts);                            // of its journal; NULL: memory
 bool parts_are_there(const char *folder);                                            // any
@@ -310,7 +305,8 @@ bool place_check(const Export *x, const char *shown, Error *err);
 typedef struct SingleFile {
     ExportOptions options; // with the folder that the file is made in
     const char *path;
-    char *folder; // NULL: a folder is meant
+    char *folder;  // NULL: a folder is meant
+    bool occupied; // refused for the file that is there
 } SingleFile;
 
 // Refuses a file of the model itself. Free with single_file_free in any case.
@@ -318,7 +314,7 @@ bool single_file_begin(const Checkpoint *source, const ExportOptions *options, c
                        Error *err);
 // Whether the file is there already, as this work would write it: its head says from what and by which plan it was
 // made. Another file is refused, unless the options say overwrite.
-bool single_file_is_whole(const SingleFile *file, const Export *x, bool *whole, Error *err);
+bool single_file_is_whole(SingleFile *file, const Export *x, bool *whole, Error *err);
 bool single_file_end(SingleFile *file, const char *name, Error *err); // moves it to its place
 void single_file_free(SingleFile *file);                              // in any case
 

@@ -338,10 +338,14 @@ static bool begin(const Export *x, bool write, Journal *out, Error *err) {
         if (write && !for_each_of(folder, is_left_over, remove_one, NULL, err)) return false;
         if (journal_read(x, out->path, 0, 0, x->file_count, out, err) && !(out->complete && x->options->overwrite))
             return !write || out->complete || journal_remove_config(folder, err);
-        if (!x->options->overwrite) return false;
+        if (!x->options->overwrite) {
+            out->occupied = true;
+            return false;
+        }
         for (int f = 0; f < x->file_count; f++) out->files[f] = (FileState){.hash = HASH_START};
         out->complete = false;
     } else if (used && !x->options->overwrite) {
+        out->occupied = true;
         return error_set(err,
                          "%s: is not empty%s; name another folder with -o, or replace what it holds with --overwrite",
                          folder, parts_are_there(folder) ? ", but was begun in parts, which go on with --part" : "");

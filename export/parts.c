@@ -16,7 +16,8 @@
 
 // ---- Shares and names ----
 
-void part_files(int part, int parts, int file_count, int *first, int *end) {
+// The files of a part, as even as whole files allow.
+static void part_files(int part, int parts, int file_count, int *first, int *end) {
     *first = (int)((int64_t)file_count * (part - 1) / parts);
     *end = (int)((int64_t)file_count * part / parts);
 }

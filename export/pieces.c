@@ -143,16 +143,17 @@ bool piece_make(const UnitWork *work, size_t first, size_t rows, char *room, Err
 
 // ---- Numbers ----
 
-void piece_floats(const Export *x, const Unit *unit, const Piece *piece, size_t row, float *out) {
+// A vector: they alone are divided.
+static void piece_floats(const Export *x, const Unit *unit, const Piece *piece, float *out) {
     const DType type = unit->tensor->dtype;
     const bool one_less = unit->norm >= 0 && !unit->is_bias && norm_adds_one(x->model->structure->config.norm);
-    floats_from(type, (const char *)piece->numbers + row * unit->columns * dtype_bytes(type), unit->columns, out);
+    floats_from(type, piece->numbers, unit->columns, out);
     for (size_t i = 0; piece->divisors && i < unit->columns; i++)
         out[i] = one_less ? (out[i] + 1) / piece->divisors[i] - 1 : out[i] / piece->divisors[i];
 }
 
 // The cores share a copy: much of its time goes into pages of the file that are not yet mapped.
-void piece_copy(const Unit *unit, const Piece *piece, void *out) {
+static void piece_copy(const Unit *unit, const Piece *piece, void *out) {
     const size_t bytes = unit->columns * dtype_bytes(unit->tensor->dtype);
 #pragma omp parallel for schedule(static) if (piece->rows * bytes > 1 << 20)
     for (size_t r = 0; r < piece->rows; r++)
@@ -161,7 +162,7 @@ void piece_copy(const Unit *unit, const Piece *piece, void *out) {
 
 void piece_numbers(const Export *x, const Unit *unit, const Piece *piece) {
     if (piece->divisors)
-        piece_floats(x, unit, piece, 0, piece->out[0]); // vectors alone are divided
+        piece_floats(x, unit, piece, piece->out[0]);
     else
         piece_copy(unit, piece, piece->out[0]);
 }

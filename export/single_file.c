@@ -47,14 +47,17 @@ static bool has_head(const char *path, const OutFile *file, bool *same, Error *e
     return true;
 }
 
-bool single_file_is_whole(const SingleFile *file, const Export *x, bool *whole, Error *err) {
+bool single_file_is_whole(SingleFile *file, const Export *x, bool *whole, Error *err) {
     *whole = false;
     if (!file->folder || file->options.overwrite || !file_exists(file->path)) return true;
-    return has_head(file->path, &x->files[0], whole, err) &&
-           (*whole || error_set(err,
-                                "%s: is there already, and is not what this recipe makes of this model; name another "
-                                "file with -o, or replace it with --overwrite",
-                                file->path));
+    const bool ok =
+        has_head(file->path, &x->files[0], whole, err) &&
+        (*whole || error_set(err,
+                             "%s: is there already, and is not what this recipe makes of this model; name another "
+                             "file with -o, or replace it with --overwrite",
+                             file->path));
+    file->occupied = !ok;
+    return ok;
 }
 
 // What else stands in the folder is of no use without the file.

@@ -16,7 +16,8 @@ typedef struct Making {
     Case c;
     Verdict *out;
     size_t capacity;
-    int *found; // [linear_count]: linears that a rule means
+    int *found;            // [linear_count]: linears that a rule means
+    bool told[RULE_COUNT]; // by the facts of a target
 } Making;
 
 // ---- Targets ----
@@ -158,6 +159,7 @@ static bool apply_rule(Making *m, const Rule *rule, Target target) {
     if (meant && rule->model && rule->model(&m->c)) return add_finding(m, rule, target, 0);
     const RuleId id = (RuleId)(rule - verdict_rules);
     int count = 0;
+    if (!m->told[id] && !(meant && rule->linear)) return true;
     for (int i = 0; i < m->c.plan->linear_count; i++) {
         if (!m->c.facts[i]) continue;
         if (m->c.facts[i]->rule == id || (meant && rule->linear && rule->linear(&m->c, i))) m->found[count++] = i;
@@ -204,8 +206,12 @@ static void list_uses(const Making *m, VerdictRow *row) {
 static bool judge_target(Making *m, Target target) {
     VerdictRow *row = &m->out->rows[m->out->row_count++];
     *row = (VerdictRow){.target = target, .loads = true, .worst = -1};
-    for (int i = 0; i < m->c.plan->linear_count; i++)
-        m->c.facts[i] = m->c.plan->decisions[i].quantized ? fact_of(&m->c, target, i) : NULL;
+    memset(m->told, 0, sizeof m->told);
+    for (int i = 0; i < m->c.plan->linear_count; i++) {
+        const Fact *fact = m->c.plan->decisions[i].quantized ? fact_of(&m->c, target, i) : NULL;
+        m->c.facts[i] = fact;
+        if (fact) m->told[fact->rule] = true;
+    }
     list_uses(m, row);
     for (int r = RULE_NONE + 1; r < RULE_COUNT; r++)
         if (!apply_rule(m, &verdict_rules[r], target)) return false;

@@ -146,11 +146,10 @@ static const Fact *fact_with(const Case *c, Target target, int linear, Activatio
     const unsigned group = group_bit(d, c->format), place = l->expert < 0 ? PLACE_LINEAR : PLACE_EXPERT;
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
         const Fact *f = &facts[i];
-        const bool meant = f->targets >> target & 1 && f->formats >> c->format & 1 && f->places & place;
+        if (!(f->targets >> target & 1) || !(f->formats >> c->format & 1) || !(f->places & place)) continue;
         const bool scheme =
             f->bits >> d->bits & 1 && f->grids >> d->grid & 1 && f->groups & group && f->inputs >> inputs & 1;
-        if (meant && scheme && is_multiple(l->in, f->in_step) && is_multiple(c->fused_out[linear], f->out_step))
-            return f;
+        if (scheme && is_multiple(l->in, f->in_step) && is_multiple(c->fused_out[linear], f->out_step)) return f;
     }
     static const Fact unknown = {.kernel = NULL, .rule = RULE_NONE};
     return &unknown;

@@ -29,7 +29,8 @@ static size_t names_find(const Names *names, const char *name) {
     return i;
 }
 
-bool index_refuse(const char *path, const char *what, const char *name, const char *reason, Error *err) {
+// `path: what "name": reason`, with the name made fit to be shown; returns false.
+static bool refuse(const char *path, const char *what, const char *name, const char *reason, Error *err) {
     char *shown = text_printable(name, strlen(name), false);
     error_set(err, "%s: %s \"%.200s\": %s", path, what, shown ? shown : "?", reason);
     free(shown);
@@ -39,19 +40,19 @@ bool index_refuse(const char *path, const char *what, const char *name, const ch
 // A shard lies in the folder of its index, or in one below it.
 static bool check_shard_name(const char *index, const char *name, Error *err) {
     for (const char *p = name; *p; p++) {
-        if (*p == '\\') return index_refuse(index, "file", name, "path separators are not allowed", err);
+        if (*p == '\\') return refuse(index, "file", name, "path separators are not allowed", err);
         if ((unsigned char)*p < 0x20 || *p == 0x7F)
-            return index_refuse(index, "file", name, "control characters are not allowed", err);
+            return refuse(index, "file", name, "control characters are not allowed", err);
     }
-    if (*name == '/') return index_refuse(index, "file", name, "leads out of the folder of the index", err);
+    if (*name == '/') return refuse(index, "file", name, "leads out of the folder of the index", err);
     const char *part = name, *end;
     do {
         size_t length = strcspn(part, "/");
         end = part + length;
         if (length == 2 && strncmp(part, "..", 2) == 0)
-            return index_refuse(index, "file", name, "leads out of the folder of the index", err);
+            return refuse(index, "file", name, "leads out of the folder of the index", err);
         if (length == 0 || (!*end && length == 1 && *part == '.'))
-            return index_refuse(index, "file", name, "is not a file name", err);
+            return refuse(index, "file", name, "is not a file name", err);
         part = end + 1;
     } while (*end);
     return true;
@@ -62,7 +63,7 @@ static bool read_weight_map(const char *index, const cJSON *map, Names *shards, 
     size_t last = 0; // neighbours usually share a shard
     for (const cJSON *item = map->child; item; item = item->next) {
         const char *file = cJSON_GetStringValue(item);
-        if (!file) return index_refuse(index, "tensor", item->string, "its file must be a string", err);
+        if (!file) return refuse(index, "tensor", item->string, "its file must be a string", err);
         if (last < shards->count && strcmp(shards->items[last], file) == 0) continue;
         last = names_find(shards, file);
         if (last < shards->count) continue;

@@ -17,6 +17,3 @@ bool names_add(Names *names, const char *name); // false: memory is short
 bool index_read(const char *path, cJSON **document, Names *files, Error *err);
 // The same from memory; `path` is for messages.
 bool index_parse(const char *path, const char *text, size_t length, cJSON **document, Names *files, Error *err);
-
-// `path: what "name": reason`, with the name made fit to be shown; returns false.
-bool index_refuse(const char *path, const char *what, const char *name, const char *reason, Error *err);

@@ -113,22 +113,16 @@ static int named_by(const Assignment *a, const Override *override) {
 }
 
 static void clear_earlier(Assignment *a) {
-    for (int i = a->recipe->override_count - 1; i >= 0; i--) {
+    for (int i = 0; i < a->recipe->override_count; i++) {
         Override *override = &a->recipe->overrides[i];
         if (!override->set[a->dial]) continue;
         const int named = named_by(a, override);
-        if (named >= 0) {
-            if (!isnan(a->values[named])) override->value[a->dial] = a->values[named];
-            continue;
-        }
-        // By its index: an override of the same match may stand further on.
-        override->set[a->dial] = false;
-        bool any = false;
-        for (int d = 0; d < DIAL_COUNT; d++) any = any || override->set[d];
-        if (any) continue;
-        free(override->match);
-        memmove(override, override + 1, (size_t)(--a->recipe->override_count - i) * sizeof *override);
+        if (named < 0)
+            override->set[a->dial] = false;
+        else if (!isnan(a->values[named]))
+            override->value[a->dial] = a->values[named];
     }
+    recipe_drop_empty(a->recipe);
 }
 
 // ---- rules --------------------------------------------------------------------------------------------------------

@@ -4,107 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quant/recipe_set.h"
+
 // ---- what a recipe does to each linear ----------------------------------------------------------------------------
 
-// A rule by its name. Rules for one linear each, of which there may be thousands, are found by bisection; those with
-// wildcards, of which there are few, are tried one by one.
-typedef struct Rule {
-    const char *match;
-    int index; // in the recipe
-} Rule;
+typedef struct Resolved {
+    double (*settings)[DIAL_COUNT]; // [linear_count]
+    bool *left;                     // [linear_count]: in its own precision
+} Resolved;
 
-typedef struct Rules {
-    Rule *exact, *globs; // [exact_count] by name and then by index; [glob_count] by index
-    int exact_count, glob_count;
-} Rules;
-
-typedef struct Resolver {
-    const Recipe *recipe;
-    Rules overrides, ignored;
-} Resolver;
-
-static int rule_order(const void *a, const void *b) {
-    const Rule *x = a, *y = b;
-    const int order = strcmp(x->match, y->match);
-    return order ? order : x->index - y->index;
+static bool resolve(const Recipe *recipe, const NameTable *names, Resolved *out) {
+    const size_t count = (size_t)names->structure->linear_count;
+    *out = (Resolved){array_new(count, sizeof *out->settings), array_new(count, sizeof *out->left)};
+    return out->settings && out->left && recipe_settings(recipe, names, out->settings, NULL) &&
+           recipe_left_alone(recipe, names, out->left, NULL);
 }
 
-static const char *override_match(const Recipe *recipe, int i) { return recipe->overrides[i].match; }
-static const char *ignore_match(const Recipe *recipe, int i) { return recipe->ignore[i]; }
-
-static bool rules_sort(const Recipe *recipe, int count, const char *(*match_of)(const Recipe *, int), Rules *out) {
-    *out = (Rules){.exact = array_new((size_t)count + 1, sizeof(Rule)),
-                   .globs = array_new((size_t)count + 1, sizeof(Rule))};
-    if (!out->exact || !out->globs) return false;
-    for (int i = 0; i < count; i++) {
-        const Rule rule = {match_of(recipe, i), i};
-        if (strpbrk(rule.match, "*?["))
-            out->globs[out->glob_count++] = rule;
-        else
-            out->exact[out->exact_count++] = rule;
-    }
-    qsort(out->exact, (size_t)out->exact_count, sizeof *out->exact, rule_order);
-    return true;
-}
-
-static void rules_free(Rules *rules) {
-    free(rules->exact);
-    free(rules->globs);
-}
-
-static bool resolver_make(const Recipe *recipe, Resolver *out) {
-    *out = (Resolver){.recipe = recipe};
-    return rules_sort(recipe, recipe->override_count, override_match, &out->overrides) &&
-           rules_sort(recipe, recipe->ignore_count, ignore_match, &out->ignored);
-}
-
-static void resolver_free(Resolver *resolver) {
-    rules_free(&resolver->overrides);
-    rules_free(&resolver->ignored);
-}
-
-// The first of those with this name, or where it would stand.
-static int rules_find(const Rules *rules, const char *name) {
-    int low = 0, high = rules->exact_count;
-    while (low < high) {
-        const int middle = (low + high) / 2;
-        if (strcmp(rules->exact[middle].match, name) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-// The next rule for this linear in the order of the recipe; −1: no more. at and glob: where the two lists stand.
-static int rules_next(const Rules *rules, const char *name, int *at, int *glob) {
-    while (*glob < rules->glob_count && !glob_matches(rules->globs[*glob].match, name)) (*glob)++;
-    const bool exact = *at < rules->exact_count && strcmp(rules->exact[*at].match, name) == 0;
-    const bool wild = *glob < rules->glob_count;
-    if (exact && (!wild || rules->exact[*at].index < rules->globs[*glob].index)) return rules->exact[(*at)++].index;
-    return wild ? rules->globs[(*glob)++].index : -1;
-}
-
-static void resolve(const Resolver *resolver, const char *name, double *value) {
-    memcpy(value, resolver->recipe->value, sizeof resolver->recipe->value);
-    int at = rules_find(&resolver->overrides, name), glob = 0;
-    for (int i; (i = rules_next(&resolver->overrides, name, &at, &glob)) >= 0;) {
-        const Override *override = &resolver->recipe->overrides[i];
-        for (int dial = 0; dial < DIAL_COUNT; dial++)
-            if (override->set[dial]) value[dial] = override->value[dial];
-    }
-}
-
-static bool has_exact(const Rules *rules, const char *name) {
-    const int at = rules_find(rules, name);
-    return at < rules->exact_count && strcmp(rules->exact[at].match, name) == 0;
-}
-
-// In its own precision: by a rule, or as a head or router that no override names.
-static bool is_left_alone(const Resolver *resolver, const Linear *linear) {
-    int at = rules_find(&resolver->ignored, linear->name), glob = 0;
-    return rules_next(&resolver->ignored, linear->name, &at, &glob) >= 0 ||
-           (!linear->quantizable && !has_exact(&resolver->overrides, linear->name));
+static void resolved_free(Resolved *resolved) {
+    free(resolved->settings);
+    free(resolved->left);
 }
 
 // ---- changes, and the linears that they are of --------------------------------------------------------------------
@@ -145,17 +63,13 @@ static void change_add(Changes *changes, int dial, double from, double to, const
     changes->items[i].count++;
 }
 
-static void compare_linear(const Resolver *from, const Resolver *to, const ModelStructure *structure, int linear,
+static void compare_linear(const Resolved *from, const Resolved *to, const ModelStructure *structure, int linear,
                            Changes *changes) {
-    const char *name = structure->linears[linear].name;
-    const bool before = is_left_alone(from, &structure->linears[linear]),
-               after = is_left_alone(to, &structure->linears[linear]);
-    double old[DIAL_COUNT], new[DIAL_COUNT];
+    const bool before = from->left[linear], after = to->left[linear];
+    const double *old = from->settings[linear], *new = to->settings[linear];
     if (before != after) change_add(changes, DIAL_LEFT, before, after, structure, linear);
     if (before || after) return;
     changes->considered++;
-    resolve(from, name, old);
-    resolve(to, name, new);
     for (int dial = 0; dial < DIAL_COUNT; dial++) {
         if (dial_table[dial].per_linear && old[dial] != new[dial])
             change_add(changes, dial, old[dial], new[dial], structure, linear);
@@ -319,11 +233,11 @@ static int add_all(const Recipe *from, const Recipe *to, const Changes *changes,
 
 int recipe_difference(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
                       Text *out) {
-    Resolver before, after;
+    NameTable names;
+    Resolved before = {0}, after = {0};
     Changes changes = {0};
     int count = 0;
-    bool ok = resolver_make(from, &before);
-    ok = resolver_make(to, &after) && ok;
+    bool ok = name_table_new(structure, &names) && resolve(from, &names, &before) && resolve(to, &names, &after);
     for (int i = 0; ok && i < structure->linear_count; i++) compare_linear(&before, &after, structure, i, &changes);
     ok = ok && !changes.failed;
     changes_sort(&changes, from, to);
@@ -333,7 +247,8 @@ int recipe_difference(const Recipe *from, const Recipe *to, const ModelStructure
     else
         out->failed = true;
     changes_free(&changes);
-    resolver_free(&before);
-    resolver_free(&after);
+    resolved_free(&before);
+    resolved_free(&after);
+    name_table_free(&names);
     return count;
 }

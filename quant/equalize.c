@@ -26,9 +26,10 @@ bool fold_has_rows(const ModelStructure *structure, const Linear *linear) {
     return source->out == linear->in || has_heads(&structure->config, linear, source);
 }
 
-// Attention mixes tokens, not channels: channel d of a query head is channel d of the kv head that it shares. Fused
-// linears have the rows of q, k and v one after the other, or for each kv head its queries, key and value.
-size_t fold_row(const ModelStructure *structure, const Linear *linear, size_t column) {
+// The row of the linear before it that a column reads. Attention mixes tokens, not channels: channel d of a query head
+// is channel d of the kv head that it shares. Fused linears have the rows of q, k and v one after the other, or for
+// each kv head its queries, key and value.
+static size_t fold_row(const ModelStructure *structure, const Linear *linear, size_t column) {
     const ModelConfig *c = &structure->config;
     const Linear *source = &structure->linears[linear->fold_index];
     if (source->role == ROLE_GATE_UP) return linear->in + column;

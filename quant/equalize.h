@@ -13,8 +13,6 @@ bool decision_equalizes(const Decision *decision);
 // is one of those rows (which may be a part of a fused linear), or, behind grouped-query attention, several of them are
 // the same row.
 bool fold_has_rows(const ModelStructure *structure, const Linear *linear);
-// The row of that linear which column `column` of `linear` reads.
-size_t fold_row(const ModelStructure *structure, const Linear *linear, size_t column);
 
 // columns [in] = max(columns, |w|) over the columns of all linears that read the input of linear `index`, which are in
 // its layer; false where one is not measured.

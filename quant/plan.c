@@ -13,6 +13,7 @@
 #include "quant/lae.h"
 #include "quant/linear_index.h"
 #include "quant/noise.h"
+#include "quant/recipe_set.h"
 #include "quant/vote_counts.h"
 
 typedef double Settings[DIAL_COUNT]; // what every dial says for one linear
@@ -35,9 +36,9 @@ typedef struct Planning {
     const ModelStructure *structure;
     const Measured *measured; // NULL: nothing yet
     Settings *settings;       // [linear_count]
-    bool *named;       // [linear_count]: an override that names the linear exactly sets how its weight is quantized
-    InputUse *inputs;  // [input_count]
-    size_t *set_group; // [linear_count], by fused set: smallest group size among its members, 0 = none seen
+    bool *left;               // [linear_count]: by the recipe, or as a head or router that it does not name
+    InputUse *inputs;         // [input_count]
+    size_t *set_group;        // [linear_count], by fused set: smallest group size among its members, 0 = none seen
     float *columns, *factors; // [widest input]: made when an input is smoothed
     Plan *plan;
     bool failed; // memory was short
@@ -100,40 +101,11 @@ static const WeightMeasure *weight_measure(const Planning *p, int linear) {
 
 // ---- What the recipe says for each linear ----
 
-static bool sets_weights(const Override *override) {
-    for (int i = 0; i < DIAL_COUNT; i++) {
-        if (override->set[i] && dial_table[i].section && strcmp(dial_table[i].section, "weights") == 0) return true;
-    }
-    return false;
-}
-
-static void apply_override(Planning *p, const Override *override, bool weights, int linear) {
-    for (int i = 0; i < DIAL_COUNT; i++) {
-        if (override->set[i]) p->settings[linear][i] = override->value[i];
-    }
-    p->named[linear] |= weights && strcmp(override->match, p->structure->linears[linear].name) == 0;
-}
-
-// A tuned recipe has an override per linear.
-static void apply_overrides(Planning *p, const NameTable *names, int *matched) {
-    for (int o = 0; o < p->recipe->override_count; o++) {
-        const Override *override = &p->recipe->overrides[o];
-        const bool weights = sets_weights(override);
-        const int count = name_table_match(names, override->match, matched);
-        for (int i = 0; i < count; i++) apply_override(p, override, weights, matched[i]);
-    }
-}
-
 static bool resolve_settings(Planning *p) {
-    size_t count = (size_t)p->structure->linear_count;
-    for (size_t i = 0; i < count; i++) memcpy(p->settings[i], p->recipe->value, sizeof p->settings[i]);
-    if (p->recipe->override_count == 0) return true;
     NameTable names;
-    int *matched = array_new(count, sizeof *matched);
-    const bool ok = name_table_new(p->structure, &names) && matched;
-    if (ok) apply_overrides(p, &names, matched);
+    const bool ok = name_table_new(p->structure, &names) && recipe_settings(p->recipe, &names, p->settings, NULL) &&
+                    recipe_left_alone(p->recipe, &names, p->left, NULL);
     name_table_free(&names);
-    free(matched);
     return ok;
 }
 
@@ -152,8 +124,7 @@ static DType scale_dtype(ScaleType scale, DType weight) {
 
 static const char *why_not_quantized(const Planning *p, int i) {
     const Linear *linear = &p->structure->linears[i];
-    if (recipe_ignores(p->recipe, linear->name)) return note_ignored;
-    if (!linear->quantizable && !p->named[i]) return note_not_quantizable;
+    if (p->left[i]) return recipe_ignores(p->recipe, linear->name) ? note_ignored : note_not_quantizable;
     if (!dtype_is_float16_or_32(linear->weight->dtype)) return note_stored_type;
     if (weight_measure(p, i)->nonfinite) return note_weights_not_finite; // no scale fits, and zeros would hide it
     return NULL;
@@ -558,19 +529,19 @@ bool plan_make(const Recipe *recipe, const ModelStructure *structure, const Meas
         .structure = structure,
         .measured = measured,
         .settings = array_new(linears, sizeof(Settings)),
-        .named = array_new(linears, sizeof(bool)),
+        .left = array_new(linears, sizeof(bool)),
         .inputs = array_new(inputs, sizeof(InputUse)),
         .set_group = array_new(linears, sizeof(size_t)),
         .plan = out,
     };
-    bool ok = out->decisions && p.settings && p.named && p.inputs && p.set_group && resolve_settings(&p);
+    bool ok = out->decisions && p.settings && p.left && p.inputs && p.set_group && resolve_settings(&p);
     if (ok) decide_all(&p);
     ok = ok && !p.failed;
     if (!ok) error_memory(err, "the plan");
     free(p.columns);
     free(p.factors);
     free(p.settings);
-    free(p.named);
+    free(p.left);
     free(p.inputs);
     free(p.set_group);
     if (!ok) plan_free(out);

@@ -117,14 +117,22 @@ static void take_out(Recipe *recipe, int index) {
     memmove(&recipe->overrides[index], &recipe->overrides[index + 1], behind * sizeof *recipe->overrides);
 }
 
-static void clear_dial(Recipe *recipe, int index, Dial dial) {
-    Override *override = &recipe->overrides[index];
-    override->set[dial] = false;
+static bool sets_nothing(const Override *override) {
     for (int i = 0; i < DIAL_COUNT; i++) {
-        if (override->set[i]) return;
+        if (override->set[i]) return false;
     }
-    free(override->match);
-    take_out(recipe, index);
+    return true;
+}
+
+void recipe_drop_empty(Recipe *recipe) {
+    int kept = 0;
+    for (int i = 0; i < recipe->override_count; i++) {
+        if (sets_nothing(&recipe->overrides[i]))
+            free(recipe->overrides[i].match);
+        else
+            recipe->overrides[kept++] = recipe->overrides[i];
+    }
+    recipe->override_count = kept;
 }
 
 static bool set_again_later(const Recipe *recipe, int index, Dial dial) {
@@ -137,7 +145,8 @@ static bool set_again_later(const Recipe *recipe, int index, Dial dial) {
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err) {
     int index = find_override(recipe, match);
     if (!value) {
-        if (index >= 0) clear_dial(recipe, index, dial);
+        if (index >= 0) recipe->overrides[index].set[dial] = false;
+        recipe_drop_empty(recipe);
         return true;
     }
     if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].option);

@@ -107,6 +107,8 @@ bool recipe_equal(const Recipe *a, const Recipe *b);
 // One more rule at the end; `match` is copied. The new override sets nothing yet; NULL when memory is short.
 bool recipe_ignore(Recipe *recipe, const char *match, Error *err);
 Override *recipe_add_override(Recipe *recipe, const char *match, Error *err);
+// Takes out the overrides that set nothing.
+void recipe_drop_empty(Recipe *recipe);
 
 // Files. Unknown keys are refused with their path, values out of range with what is allowed.
 bool recipe_parse(const char *json, size_t length, Recipe *out, Error *err);

@@ -57,24 +57,6 @@ static void scratch_free(Scratch *s) {
 
 // ---- overrides ----
 
-static bool sets_nothing(const Override *override) {
-    for (int i = 0; i < DIAL_COUNT; i++) {
-        if (override->set[i]) return false;
-    }
-    return true;
-}
-
-static void drop_empty(Recipe *recipe) {
-    int kept = 0;
-    for (int i = 0; i < recipe->override_count; i++) {
-        if (sets_nothing(&recipe->overrides[i]))
-            free(recipe->overrides[i].match);
-        else
-            recipe->overrides[kept++] = recipe->overrides[i];
-    }
-    recipe->override_count = kept;
-}
-
 // Rules that say of the rest what rule `at` says of a dial, in its place; returns how many, −1 when memory is short.
 static int split(Recipe *recipe, int at, Dial dial, const Globs *rest, Error *err) {
     const int first = recipe->override_count;
@@ -123,7 +105,7 @@ bool recipe_override_set(Recipe *recipe, const LinearSet *set, Dial dial, const 
     bool ok = take_dial(recipe, set, dial, !value, err);
     for (size_t i = 0; ok && value && i < set->globs.count; i++)
         ok = recipe_override(recipe, set->globs.texts[i], dial, value, err);
-    drop_empty(recipe);
+    recipe_drop_empty(recipe);
     return ok;
 }
 
@@ -154,7 +136,7 @@ bool recipe_ignore_set(Recipe *recipe, const LinearSet *set, bool ignore, Error 
     return ok;
 }
 
-// ---- settings ----
+// ---- what the rules come to ----
 
 bool recipe_settings(const Recipe *recipe, const NameTable *names, double (*settings)[DIAL_COUNT], Error *err) {
     const size_t total = (size_t)names->structure->linear_count;
@@ -167,6 +149,32 @@ bool recipe_settings(const Recipe *recipe, const NameTable *names, double (*sett
         for (int dial = 0; dial < DIAL_COUNT; dial++) {
             for (int i = 0; override->set[dial] && i < count; i++) settings[matched[i]][dial] = override->value[dial];
         }
+    }
+    free(matched);
+    return true;
+}
+
+static bool sets_weights(const Override *override) {
+    for (int i = 0; i < DIAL_COUNT; i++) {
+        if (override->set[i] && dial_table[i].section && strcmp(dial_table[i].section, "weights") == 0) return true;
+    }
+    return false;
+}
+
+bool recipe_left_alone(const Recipe *recipe, const NameTable *names, bool *left, Error *err) {
+    const ModelStructure *structure = names->structure;
+    int *matched = array_new((size_t)structure->linear_count, sizeof *matched);
+    if (!matched) return error_memory(err, "the settings");
+    for (int i = 0; i < structure->linear_count; i++) left[i] = !structure->linears[i].quantizable;
+    for (int o = 0; o < recipe->override_count; o++) {
+        const char *match = recipe->overrides[o].match;
+        const int count = sets_weights(&recipe->overrides[o]) ? name_table_match(names, match, matched) : 0;
+        for (int i = 0; i < count; i++)
+            if (strcmp(match, structure->linears[matched[i]].name) == 0) left[matched[i]] = false;
+    }
+    for (int r = 0; r < recipe->ignore_count; r++) {
+        const int count = name_table_match(names, recipe->ignore[r], matched);
+        for (int i = 0; i < count; i++) left[matched[i]] = true;
     }
     free(matched);
     return true;

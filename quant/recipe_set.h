@@ -20,5 +20,7 @@ void linear_set_free(LinearSet *set);
 bool recipe_override_set(Recipe *recipe, const LinearSet *set, Dial dial, const double *value, Error *err);
 bool recipe_ignore_set(Recipe *recipe, const LinearSet *set, bool ignore, Error *err);
 
-// The settings of all linears: [linear_count][DIAL_COUNT].
+// What the rules come to for all linears: what every dial says, [linear_count][DIAL_COUNT], and which of them stay in
+// their own precision by a rule, or as a head or router that no override names, [linear_count].
 bool recipe_settings(const Recipe *recipe, const NameTable *names, double (*settings)[DIAL_COUNT], Error *err);
+bool recipe_left_alone(const Recipe *recipe, const NameTable *names, bool *left, Error *err);

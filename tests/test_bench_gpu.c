@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "tests/support/folder.h"
 #include "tests/support/program.h"
+#include "tests/support/slow_checks.h"
 
 static char *text_of(const char *folder, const char *name) {
     char path[4096];
@@ -50,6 +51,7 @@ static cJSON *results_of(const char *folder) {
 
 static void it_measures_all_that_goals_name(void **state) {
     (void)state;
+    if (!many_cases()) skip(); // the next one does less of the same
     char *folder = folder_temporary();
     Ran ran = program_run((const char *const[]){"--emulated", folder, NULL}, NULL, NULL);
 #ifdef __GLIBC__

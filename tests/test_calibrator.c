@@ -161,7 +161,7 @@ static void what_is_seen_early_is_provisional(void **state) {
     (void)state;
     FixtureModel model;
     Error err = {0};
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     open_counting(models[0], &model);
     InputSet *whole = uninterrupted(&model);
     Calibrator *c = started(&model);

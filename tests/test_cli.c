@@ -20,15 +20,11 @@
 #include "tests/support/in_folder.h"
 #include "tests/support/program.h"
 #include "tests/support/small_sample.h"
+#include "tests/support/texts.h"
 
-#define RUN(...) program_run((const char *const[]){__VA_ARGS__, NULL}, NULL, NULL)
 #define QUICK "--quiet", "--calibration-tokens", "512"
 // Timing lasts a while, whatever it runs on: one thread of two takes half the work.
 #define TIMED QUICK, "--threads", "1"
-
-static void assert_contains(const char *text, const char *part) {
-    if (!strstr(text, part)) fail_msg("\"%s\" is missing in: %s", part, text);
-}
 
 // ---- docs/json.md ----
 
@@ -270,6 +266,23 @@ static void assert_within(double value, double least, double most) {
     if (!(value >= least && value <= most)) fail_msg("%.9g is not from %.9g to %.9g", value, least, most);
 }
 
+static void several_cases_of_decoding_end_with_a_map(void **state) {
+    (void)state;
+    Ran ran = RUN("bench", "--quiet", "--threads", "1", "--runs", "1", "--schemes", "w4", "--batch", "2,1", "--context",
+                  "8,4", "--prefill", "0");
+    assert_int_equal(ran.status, 0);
+    const char *map = strstr(ran.out, "w4, times base");
+    assert_non_null(map);
+    assert_true(strstr(map, "context 4") < strstr(map, "batch 1") && strstr(map, "batch 1") < strstr(map, "batch 2"));
+    assert_contains(map, "faster than base: ");
+    ran_free(&ran);
+    ran = RUN("bench", "--quiet", "--threads", "1", "--runs", "1", "--schemes", "w4", "--context", "4", "--prefill",
+              "0");
+    assert_int_equal(ran.status, 0);
+    assert_null(strstr(ran.out, "times base"));
+    ran_free(&ran);
+}
+
 static void bench_measures_every_case(void **state) {
     (void)state;
     Ran ran = RUN("bench", "--quiet", "--json", "--threads", "1", "--runs", "2", "--schemes", "w4,w4a8", "--batch",
@@ -288,7 +301,7 @@ static void bench_measures_every_case(void **state) {
     const cJSON *base = cJSON_GetArrayItem(at(bench, "decode"), 0), *w4 = cJSON_GetArrayItem(at(bench, "decode"), 1);
     assert_string_equal(at(base, "scheme")->valuestring, "base");
     assert_string_equal(at(w4, "scheme")->valuestring, "w4");
-    assert_true(at(base, "against_base")->valuedouble == 1);
+    assert_true(at(base, "against_base")->valuedouble == 1 && at(base, "against_base_most")->valuedouble == 1);
     // 2.1 M weights in BF16; groups of 64 take 4.25 bits of all but the head, which is a quarter of them.
     assert_true(fabs(at(base, "bytes_per_token")->valuedouble - 4.2e6) < 0.1e6);
     assert_true(at(w4, "bytes_per_token")->valuedouble < 0.46 * at(base, "bytes_per_token")->valuedouble);
@@ -917,6 +930,7 @@ int main(void) {
         cmocka_unit_test(man_page_names_every_command_and_option),
         cmocka_unit_test(completions_offer_commands_options_and_choices),
         cmocka_unit_test(bench_measures_every_case),
+        cmocka_unit_test(several_cases_of_decoding_end_with_a_map),
         cmocka_unit_test(wrong_usage_is_status_2_and_says_what_is_allowed),
         IN_FOLDER(failures_are_status_1_and_name_the_file),
         cmocka_unit_test(a_full_disk_is_reported),

@@ -130,7 +130,7 @@ static void backend_test(void **state) {
 static void every_operation_of_devices_has_cases(void **state) {
     (void)state;
     Checks c;
-    if (!thorough) return;
+    if (!thorough) skip();
     begin(&emulated_hopper, &c);
     c.thorough = false;
     operations_are_covered(&c, c.reference->ops);
@@ -293,7 +293,7 @@ static void what_is_wrong_is_avoided(void **state) {
         assert_int_equal(avoid, family < KERNEL_FAMILIES ? 1U << family : 0);
         if (!right) assert_string_equal(err.message, "the device computes wrong numbers: norms");
         end(&c);
-        if (!thorough) family += 2;
+        if (!thorough && family < KERNEL_FAMILIES) family = KERNEL_FAMILIES - 1; // the first and none
     }
 }
 
@@ -799,10 +799,7 @@ static void every_kernel_has_run(void **state) {
 }
 
 int main(void) {
-    thorough = slow_checks();
-#ifdef __SANITIZE_ADDRESS__
-    thorough = false;
-#endif
+    thorough = many_cases();
     enum { ROOM = 40 };
     struct CMUnitTest tests[ROOM] = {
         cmocka_unit_test(every_operation_of_devices_has_cases),

@@ -110,6 +110,8 @@ static void the_head_counts_once_it_is_named(void **state) {
     says(f, 1, "bits 4 → 8");
     free(f->to.ignore[--f->to.ignore_count]);
     says(f, 1, "bits 4 → 8"); // nothing names it
+    set(&f->to, "lm_head", DIAL_V0, 3);
+    says(f, 1, "bits 4 → 8"); // nothing says how its weight is to be quantized
     set(&f->to, "lm_head", DIAL_BITS, 8);
     says(f, 2, "bits 4 → 8, head quantized");
 }

@@ -30,13 +30,6 @@ static ExportOptions options_for(const char *path) {
     return (ExportOptions){.format = EXPORT_COMPRESSED_TENSORS, .folder = path, .verify = true};
 }
 
-static bool is_there(const char *path, const char *name) {
-    char *file = path_join(path, name);
-    const bool there = file_exists(file);
-    free(file);
-    return there;
-}
-
 static void assert_same_file(const char *a, const char *b, const char *name) {
     size_t size, other;
     char *first = export_file(a, name, &size), *second = export_file(b, name, &other);
@@ -382,7 +375,7 @@ static void it_goes_on_after_every_stop(void **state) {
         Error err = {0};
         if (engine_export(engine, &options, NULL, &result, &stop, &err)) break;
         assert_true(err.stopped);
-        assert_false(is_there(often, "config.json"));
+        assert_false(folder_has(often, "config.json"));
         Checkpoint checkpoint;
         Error why = {0};
         assert_false(checkpoint_open(often, &checkpoint, &why));
@@ -416,7 +409,7 @@ static void a_full_disk_loses_nothing(void **state) {
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     export_refused(engine, &options, "run the same command again");
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-    assert_false(is_there(out, "config.json"));
+    assert_false(folder_has(out, "config.json"));
     export_written(engine, &options);
     assert_same_exports(once, out, files);
     engine_close(engine);
@@ -482,7 +475,7 @@ static void nothing_is_replaced_unasked(void **state) {
 
     options.overwrite = true;
     export_written(engine, &options);
-    assert_true(is_there(out, "notes.txt"));
+    assert_true(folder_has(out, "notes.txt"));
     options.overwrite = false;
     export_refused(other, &options, "by another recipe");
     assert_true(export_written(engine, &options).was_complete);
@@ -594,7 +587,7 @@ static void files_behind_links_stay(void **state) {
     char *text = export_file(folder, "victim", &size);
     assert_string_equal(text, "mine");
     free(text);
-    assert_true(is_there(out, "README.md") && !is_there(out, "chat_template.jinja"));
+    assert_true(folder_has(out, "README.md") && !folder_has(out, "chat_template.jinja"));
     engine_close(engine);
     free(model), free(out), free(link), free(victim);
 }

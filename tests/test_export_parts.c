@@ -41,13 +41,6 @@ static ExportOptions options_for(const char *path, int part, int parts) {
                            .parts = parts};
 }
 
-static bool is_there(const char *path, const char *name) {
-    char *file = path_join(path, name);
-    const bool there = file_exists(file);
-    free(file);
-    return there;
-}
-
 // ---- Processes ----
 
 // A process without the threads of this one, as those of OpenMP do not live through fork.
@@ -125,7 +118,7 @@ static void assert_same_folders(const char *a, const char *b, int files) {
         assert_same_file(a, b, name);
     }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (is_there(a, names[i])) assert_same_file(a, b, names[i]);
+        if (folder_has(a, names[i])) assert_same_file(a, b, names[i]);
 }
 
 static void processes_together_write_what_one_writes(void **state) {
@@ -141,7 +134,7 @@ static void processes_together_write_what_one_writes(void **state) {
         else
             assert_int_equal(status, 0);
     }
-    assert_false(is_there(out, "config.json"));
+    assert_false(folder_has(out, "config.json"));
     assert_int_equal(status_of(started(run_part, 3)), 0);
 
     Engine *engine = export_engine(model, W4);
@@ -153,7 +146,7 @@ static void processes_together_write_what_one_writes(void **state) {
     const ExportOptions whole = options_for(once, 0, 0);
     assert_int_equal(export_written(engine, &whole).files, result.files);
     assert_same_folders(once, out, result.files);
-    assert_false(is_there(out, "quantdial-export.part-1-of-4.json"));
+    assert_false(folder_has(out, "quantdial-export.part-1-of-4.json"));
 
     // Nothing is left to do, neither for a part nor for the end nor for one process.
     const ExportOptions again = options_for(out, 2, PARTS), one = options_for(out, 0, 0);
@@ -205,7 +198,7 @@ static void the_end_names_what_is_missing(void **state) {
                    "1/3");
     export_written(engine, &first);
     export_written(engine, &finish);
-    assert_true(is_there(out, "config.json"));
+    assert_true(folder_has(out, "config.json"));
     engine_close(engine);
     free(gone);
 }
@@ -219,7 +212,7 @@ static void parts_of_different_work_refuse_each_other(void **state) {
     const ExportOptions first = options_for(out, 1, 2), second = options_for(out, 2, 2), third = options_for(out, 3, 3);
     export_written(engine, &first);
     export_refused(other, &second, "by another recipe");
-    assert_false(is_there(out, "quantdial-export.part-2-of-2.json"));
+    assert_false(folder_has(out, "quantdial-export.part-2-of-2.json"));
     export_refused(engine, &third, "was begun in 2 parts, not in 3");
     ExportOptions dense = second, shards = second, single = options_for(out, 0, 0);
     dense.format = EXPORT_DENSE;
@@ -239,7 +232,7 @@ static void parts_of_different_work_refuse_each_other(void **state) {
 
     single.overwrite = true; // what parts left is removed
     export_written(other, &single);
-    assert_false(is_there(out, "quantdial-export.part-1-of-2.json"));
+    assert_false(folder_has(out, "quantdial-export.part-1-of-2.json"));
     export_refused(engine, &first, "by another recipe");
     engine_close(engine), engine_close(other);
 }

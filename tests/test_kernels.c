@@ -37,7 +37,7 @@ static void backend_test(void **state) {
 
 static void every_operation_has_cases(void **state) {
     (void)state;
-    if (!thorough) return; // not a second time under valgrind
+    if (!thorough) skip(); // not a second time under valgrind
     Backend *b = scalar_backend(), *reference = scalar_backend();
     operations_are_covered(&(Checks){.b = b, .reference = reference, .place = ON_HOST}, NULL);
     b->ops->destroy(b);
@@ -46,7 +46,7 @@ static void every_operation_has_cases(void **state) {
 
 static void test_library_gives_up_old_shapes(void **state) {
     (void)state;
-    if (!thorough) return;
+    if (!slow_checks()) skip();
     Checks c = {.b = backend_of("avx512", 2), .place = ON_HOST, .random = random_seeded(7)};
     if (!c.b) return;
     for (size_t tokens = 9; tokens < 150; tokens++) check_dense(&c, DTYPE_BF16, PRECISION_NATIVE, 9, 11, tokens);

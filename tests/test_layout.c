@@ -71,7 +71,7 @@ static void check_convert(const Layout *l, int engines, int loading) {
 }
 
 static void check_trials(const Layout *l) {
-    const TrialsLayout t = layout_trials(l);
+    const TrialsLayout t = layout_trials(l, 0);
     const Rect whole = {2, 1, l->frame.rows - 2, l->frame.cols - 2}, panes[] = {t.table, t.texts, t.plot};
     check_apart(panes, t.plot.rows ? 3 : 2, whole);
     assert_true(t.table.rows >= 6 && t.table.cols >= 78 && (t.text_count == 2 || t.text_count == 3));
@@ -83,6 +83,30 @@ static void check_trials(const Layout *l) {
         if (i) assert_int_equal(t.text[i - 1].col + t.text[i - 1].cols + 1, t.text[i].col);
     }
     check_apart(parts, (size_t)t.text_count + 1, t.texts);
+}
+
+// The same on Trials and Outliers; three texts have room side by side.
+static void check_alone(const Layout *l) {
+    for (int zoomed = 1; zoomed <= 3; zoomed++) {
+        const TrialsLayout t = layout_trials(l, zoomed);
+        const OutliersLayout o = layout_outliers(l, 8, zoomed);
+        const Rect panes[2][3] = {{t.table, t.texts, t.plot}, {o.map, o.cell, o.channels}};
+        for (int i = 0; i < 6; i++) {
+            assert_int_equal(panes[i / 3][i % 3].rows, i % 3 == zoomed - 1 ? l->frame.rows - 2 : 0);
+            assert_int_equal(panes[i / 3][i % 3].cols, i % 3 == zoomed - 1 ? l->frame.cols - 2 : 0);
+        }
+        assert_true(o.lines == 8 && o.lines * o.height + 3 <= l->frame.rows - 2);
+        for (int i = 0; zoomed == 2 && i < 3; i++) assert_true(t.text[i].cols >= 25 && inside(t.text[i], t.texts));
+    }
+}
+
+static void a_cursor_stays_in_sight(void **state) {
+    (void)state;
+    assert_int_equal(layout_scroll(0, 4, 5, 9), 0);
+    assert_int_equal(layout_scroll(0, 5, 5, 9), 1);
+    assert_int_equal(layout_scroll(4, 2, 5, 9), 2);
+    assert_int_equal(layout_scroll(7, 8, 5, 9), 4); // nothing lies below the last
+    assert_int_equal(layout_scroll(3, 1, 5, 3), 0); // all are seen
 }
 
 // One pane has everything between header and bottom, and the others nothing.
@@ -121,6 +145,7 @@ static void panes_stay_apart_at_every_size(void **state) {
             check_dials(&l);
             check_trials(&l);
             check_zoomed(&l);
+            check_alone(&l);
             for (int engines = 0; engines <= 7; engines++)
                 for (int loading = 0; loading <= 3; loading++) check_convert(&l, engines, loading);
         }
@@ -424,6 +449,7 @@ static void earlier_lines_come_back(void **state) {
 int main(void) {
     setlocale(LC_CTYPE, "");
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cursor_stays_in_sight),
         cmocka_unit_test(panes_stay_apart_at_every_size),
         cmocka_unit_test(too_small_is_said),
         cmocka_unit_test(every_dial_with_a_choice_has_its_place),

@@ -16,13 +16,9 @@
 #include "tests/support/edited_model.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/program.h"
+#include "tests/support/texts.h"
 
 #define MODEL "tests/fixtures/llama-mha-linear-f32"
-#define RUN(...) program_run((const char *const[]){__VA_ARGS__, NULL}, NULL, NULL)
-
-static void assert_contains(const char *text, const char *part) {
-    if (!strstr(text, part)) fail_msg("\"%s\" is missing in: %s", part, text);
-}
 
 static void expect(Ran ran, int status, const char *in_out, const char *in_err) {
     if (ran.status != status) fail_msg("exit status %d, expected %d: %s", ran.status, status, ran.err);

@@ -16,20 +16,9 @@
 #include "tests/support/in_folder.h"
 #include "tests/support/program.h"
 #include "tests/support/small_sample.h"
-
-#define RUN(...) program_run((const char *const[]){__VA_ARGS__, NULL}, NULL, NULL)
+#include "tests/support/texts.h"
 
 enum { LINEARS = 15 }; // of the small sample
-
-static void assert_contains(const char *text, const char *part) {
-    if (!strstr(text, part)) fail_msg("\"%s\" is missing in: %s", part, text);
-}
-
-static int count_of(const char *text, const char *part) {
-    int count = 0;
-    for (const char *at = text; (at = strstr(at, part)) != NULL; at += strlen(part)) count++;
-    return count;
-}
 
 // ---- well-formed --------------------------------------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ static void keys_may_change_places(void **state) {
     (void)state;
     static const char *const right[] = {
         "{\"keys\": {\"undo\": \"w\", \"w\": \"u\"}}",
-        "{\"keys\": {\"stop-writing\": \"v\"}}", // v zooms on Layers alone
+        "{\"keys\": {\"stop-writing\": \"z\"}}", // z folds on Layers alone
         "{\"keys\": {\"up\": [\"up\", \"e\"], \"down\": [\"down\", \"E\"]}}",
     };
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) {

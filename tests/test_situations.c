@@ -26,7 +26,6 @@
 #include "tests/support/program.h"
 #include "tests/support/small_sample.h"
 
-#define RUN(...) program_run((const char *const[]){__VA_ARGS__, NULL}, "", NULL)
 #define QUICK "--quiet", "--calibration-tokens", "512"
 
 static void expect_says(const Ran *ran, int status, const char *part) {

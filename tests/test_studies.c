@@ -80,6 +80,43 @@ static bool has_all(Workbench *w) {
     return v->turn == workbench_turn(w) && v->finished;
 }
 
+static bool has_looked(Workbench *w) { return !job_is_on(state_of(w, JOB_SENSITIVITY)); }
+
+// What one session measured of linears, another has as soon as it looks, without an evaluation.
+static void what_was_measured_of_linears_is_there_at_once(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    workbench_look_at_kept_sensitivity(w, true);
+    wait_until(w, has_looked);
+    assert_int_equal(workbench_sensitivity(w)->turn, 0); // nothing is kept yet
+    workbench_look_at_sensitivity(w, true);
+    wait_until(w, has_all);
+    const int linears = workbench_structure(w)->linear_count;
+    double *kl = calloc((size_t)linears, sizeof *kl);
+    assert_non_null(kl);
+    for (int i = 0; i < linears; i++) kl[i] = workbench_sensitivity(w)->linears[i].kl;
+    workbench_close(w);
+
+    const double written = trials_written();
+    w = opened();
+    workbench_look_at_kept_sensitivity(w, true);
+    wait_until(w, has_all);
+    const SensitivityView *v = workbench_sensitivity(w);
+    assert_int_equal(v->measured, workbench_plan(w)->quantized_count);
+    for (int i = 0; i < linears; i++) assert_true(v->linears[i].kl == kl[i]);
+    assert_true(v->estimate_tokens == 0 && trials_written() == written);
+    workbench_stop_job(w, JOB_SPEED);
+    set(w, DIAL_BITS, 3); // of which nothing is kept
+    wait_until(w, has_looked);
+    assert_true(workbench_sensitivity(w)->turn != workbench_turn(w));
+    assert_true(workbench_undo(w));
+    workbench_stop_job(w, JOB_SPEED);
+    wait_until(w, has_looked);
+    assert_true(has_all(w));
+    free(kl);
+    workbench_close(w);
+}
+
 static void what_each_linear_costs_comes_last_and_goes_on_after_a_turn(void **state) {
     (void)state;
     Workbench *w = opened();
@@ -139,7 +176,7 @@ static bool is_stopped(Workbench *w) { return state_of(w, JOB_SENSITIVITY) != JO
 
 static void a_study_can_be_stopped_and_is_not_begun_where_nobody_looks(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     workbench_look_at_sensitivity(w, true);
     wait_until(w, measures);
@@ -175,7 +212,7 @@ static bool has_points(Workbench *w) {
 
 static void points_come_from_the_nearest_on_and_stay(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     assert_int_equal(workbench_swept(w)->dial_count, 0);
     workbench_look_at_sweep(w, true);
@@ -221,7 +258,7 @@ static void points_come_from_the_nearest_on_and_stay(void **state) {
 
 static void a_sweep_of_two_dials_goes_on_after_a_turn(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Error err = {0};
     Workbench *w = opened();
     SweepDial twice[] = {{DIAL_BITS, calloc(1, sizeof(double)), 1}, {DIAL_BITS, calloc(1, sizeof(double)), 1}};
@@ -251,7 +288,7 @@ static bool has_best(Workbench *w) { return tuned(w).done || tuned(w).tuned.tria
 
 static void a_search_goes_on_after_a_turn_and_is_taken_as_one_step(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Error err = {0};
     Workbench *w = opened();
     const TuneGoal goal = {.max_bits = 5.5, .bits = {4, 8}};
@@ -286,7 +323,7 @@ static bool search_ended(Workbench *w) { return state_of(w, JOB_TUNE) != JOB_RUN
 
 static void a_search_that_is_stopped_ends_with_the_best_so_far(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Error err = {0};
     Workbench *w = opened();
     assert_true(workbench_tune(w, &(TuneGoal){.max_bits = 5.5, .bits = {2, 3, 4, 8}}, &err));
@@ -295,6 +332,43 @@ static void a_search_that_is_stopped_ends_with_the_best_so_far(void **state) {
     wait_until(w, search_ended);
     const TuneView view = tuned(w);
     assert_true(view.done ? view.tuned.point.known && view.recipe : state_of(w, JOB_TUNE) == JOB_STOPPED);
+    workbench_close(w);
+}
+
+// ---- speeds -------------------------------------------------------------------------------------------------------
+
+static bool has_a_cell(Workbench *w) { return workbench_speeds(w)->map.ratio[0][0].median > 0; }
+static bool has_speeds(Workbench *w) {
+    return workbench_speeds(w)->finished && workbench_speeds(w)->turn == workbench_turn(w);
+}
+static bool speeds_stopped(Workbench *w) { return state_of(w, JOB_SPEEDS) != JOB_RUNNING; }
+
+static void speeds_are_timed_while_they_are_looked_at(void **state) {
+    (void)state;
+    if (!slow_checks()) skip();
+    Workbench *w = opened();
+    wait_until(w, is_idle);
+    assert_int_equal(workbench_speeds(w)->turn, 0);
+    workbench_look_at_speeds(w, true);
+    wait_until(w, has_a_cell);
+    workbench_stop_job(w, JOB_SPEEDS);
+    wait_until(w, speeds_stopped);
+    const SpeedsView stopped = *workbench_speeds(w);
+    workbench_resume_study(w, JOB_SPEEDS);
+    wait_until(w, has_speeds);
+    const SpeedMap *map = &workbench_speeds(w)->map;
+    assert_true(map->batch_count == 3 && map->context_count >= 1);
+    assert_true(map->ratio[2][map->context_count - 1].median > 0);
+    assert_true(map->ratio[0][0].median == stopped.map.ratio[0][0].median); // was not timed again
+
+    // Another turn begins anew; where nobody looks, none does.
+    set(w, DIAL_BITS, 3);
+    wait_until(w, has_speeds);
+    assert_true(has_accuracy(w));
+    workbench_look_at_speeds(w, false);
+    set(w, DIAL_BITS, 8);
+    wait_until(w, is_idle);
+    assert_false(has_speeds(w));
     workbench_close(w);
 }
 
@@ -308,12 +382,14 @@ static int in_cache(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        WITH_CACHE(what_was_measured_of_linears_is_there_at_once),
         WITH_CACHE(what_each_linear_costs_comes_last_and_goes_on_after_a_turn),
         WITH_CACHE(a_study_can_be_stopped_and_is_not_begun_where_nobody_looks),
         WITH_CACHE(points_come_from_the_nearest_on_and_stay),
         WITH_CACHE(a_sweep_of_two_dials_goes_on_after_a_turn),
         WITH_CACHE(a_search_goes_on_after_a_turn_and_is_taken_as_one_step),
         WITH_CACHE(a_search_that_is_stopped_ends_with_the_best_so_far),
+        WITH_CACHE(speeds_are_timed_while_they_are_looked_at),
     };
     return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);
 }

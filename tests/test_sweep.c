@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 #include "analysis/methods.h"
+#include "analysis/point_plot.h"
 #include "analysis/sweep.h"
 #include "base/file.h"
-#include "cli/plot.h"
 #include "tests/support/folder.h"
 #include "tests/support/study.h"
 
@@ -151,35 +151,28 @@ static void methods_are_settings_that_exist(void **state) {
     }
 }
 
-static void plots_are_written_whole(void **state) {
+static void plots_are_whole(void **state) {
     (void)state;
-    char *folder = folder_temporary(), *path = path_join(folder, "plot.svg"), *svg = NULL;
-    size_t size;
-    Error err = {0};
-    PlotPoint points[] = {{3, 0.5, 0.1, 0, true, "a<b"}, {4, 0.01, 0.001, 0, true, ""}, {4, 0.02, 0.03, 1, false, "c"}};
+    PlottedPoint points[] = {
+        {3, 0.5, 0.1, 0, true, "a<b"}, {4, 0.01, 0.001, 0, true, ""}, {4, 0.02, 0.03, 1, false, "c"}};
     const char families[2][48] = {"one & two", "three"};
-    Plot plot = {"title", "x", "y", points, 3, families, 2};
+    PointPlot plot = {"title", "x", "y", points, 3, families, 2, false};
     for (plot.count = 1; plot.count <= 3; plot.count++) {
-        if (!plot_write(&plot, path, &err)) fail_msg("%s", err.message);
-        assert_true(file_read(path, 1 << 20, &svg, &size, &err));
-        assert_null(strstr(svg, "nan"));
-        assert_null(strstr(svg, "inf"));
-        assert_non_null(strstr(svg, "a&lt;b"));
-        assert_non_null(strstr(svg, "one &amp; two"));
-        assert_non_null(strstr(svg, "</svg>"));
-        free(svg);
-        svg = NULL;
+        Text svg = {0};
+        point_plot_svg(&plot, &svg);
+        assert_null(strstr(svg.data, "nan"));
+        assert_null(strstr(svg.data, "inf"));
+        assert_non_null(strstr(svg.data, "a&lt;b"));
+        assert_non_null(strstr(svg.data, "one &amp; two"));
+        assert_non_null(strstr(svg.data, "</svg>"));
+        text_free(&svg);
     }
     points[0].y = points[1].y = points[0].error = points[1].error = 0; // all equal, all zero
     plot.count = 2;
-    assert_true(plot_write(&plot, path, &err) && file_read(path, 1 << 20, &svg, &size, &err));
-    assert_null(strstr(svg, "nan"));
-    free(svg);
-    free(path);
-    path = path_join(folder, "no-such-folder/plot.svg");
-    assert_false(plot_write(&plot, path, &err));
-    free(path);
-    folder_remove(folder);
+    Text svg = {0};
+    point_plot_svg(&plot, &svg);
+    assert_null(strstr(svg.data, "nan"));
+    text_free(&svg);
 }
 
 int main(void) {
@@ -190,7 +183,7 @@ int main(void) {
         cmocka_unit_test(points_are_those_of_single_evaluations),
         cmocka_unit_test(the_front_is_what_nothing_beats),
         cmocka_unit_test(methods_are_settings_that_exist),
-        cmocka_unit_test(plots_are_written_whole),
+        cmocka_unit_test(plots_are_whole),
     };
     return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
 }

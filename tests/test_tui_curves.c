@@ -108,7 +108,7 @@ static void rows_are_marked_and_folded(void **state) {
     key(s, "f");
     expect(s, "+3 down_proj");
     key(s, "k ");
-    expect(s, " 5 down_proj");
+    expect(s, "│  5 down_proj"); // in the list, where it is no longer marked
     quit(s);
 }
 
@@ -235,10 +235,21 @@ static void a_field_of_two_dials(void **state) {
     expect(s, "swept twice");
     expect(s, "alpha and bits");
     key(s, "d");
-    expect_gone_text(s, "alpha and bits");
-    expect(s, " and bits");
+    expect(s, "Sweep this dial");
+    key(s, "c");
+    expect(s, "▸ cache");
+    key(s, "c");
+    expect(s, "▸ clip");
+    key(s, "\r");
+    expect(s, "clip and bits");
     key(s, "D");
-    expect_gone_text(s, " and bits");
+    expect(s, "and this one");
+    key(s, "n\r"); // none
+    expect_gone_text(s, "clip and bits");
+    expect(s, "clip →");
+    key(s, "d" ESCAPE);
+    expect_gone_text(s, "Sweep this dial");
+    expect(s, "clip →");
     quit(s);
 }
 

@@ -137,7 +137,7 @@ static void every_pane_has_the_whole_frame_in_turn(void **state) {
     expect(s, "─ Effect on mixed");
     key(s, ESCAPE);
     expect(s, "─ Dials ↓");
-    key(s, "v\033[17~"); // other screens are never zoomed
+    key(s, "v\033[17~"); // another screen begins with all of its panes
     expect(s, "by the recipe as it is now");
     assert_false(screen_has(s, "v next pane"));
     key(s, "q");
@@ -299,6 +299,99 @@ static void the_figure_becomes_a_file(void **state) {
     quit(s);
 }
 
+static void assert_in_file(const char *name, const char *part) {
+    char *data;
+    size_t size;
+    Error err = {0};
+    if (!file_read(path_in_folder(name), 1 << 20, &data, &size, &err)) fail_msg("%s", err.message);
+    if (!strstr(data, part)) fail_msg("%s has no %s: %s", name, part, data);
+    free(data);
+}
+
+static bool is_there(Screen *s, const void *name) {
+    (void)s;
+    return file_exists(path_in_folder(name));
+}
+
+// The message of the file before looks the same.
+static void write_to(Screen *s, const char *name, const char *said) {
+    export_to(s, "export", name);
+    if (!screen_wait(s, is_there, name)) fail_with_screen(s, name);
+    expect(s, said);
+}
+
+static void outliers_are_handed_out(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "2y");
+    expect_copied(s, "model.layers.5.mlp.down_proj  |x|max 1286  |w|max 2.97  out dB ",
+                  "copied the figures of model.layers.5.mlp.down_proj, ");
+    write_to(s, "map.csv", "43 rows written to ");
+    expect_file("map.csv", "linear,layer,role,|x|max\r\nmodel.layers.0.self_attn.q_proj,0,q,");
+    assert_in_file("map.csv", "\r\nmodel.layers.5.mlp.down_proj,5,down,1286.5\r\nlm_head,,head,");
+    key(s, "m");
+    expect(s, "[|w|max]");
+    write_to(s, "map.md", "43 rows written to ");
+    expect_file("map.md", "| linear | layer | role | \\|w\\|max |\n");
+    write_to(s, "map.svg", "figure written to ");
+    expect_file("map.svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"");
+    assert_in_file("map.svg", "<title>model.layers.5.mlp.down_proj: 2.97</title>");
+    quit(s);
+}
+
+static void trials_are_handed_out(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "3:set bits 3\r");
+    expect(s, "B  2: bits 4 → 3");
+    key(s, "y");
+    expect_copied(s, "2: bits 4 → 3", "copied row 2, ");
+    write_to(s, "trials.csv", "2 rows written to ");
+    expect_file("trials.csv", "number,what,note,compared,bits_per_weight,bytes,kl,kl_se,kl_against_a,");
+    assert_in_file("trials.csv", "\r\n1,start,,A,4.");
+    write_to(s, "trials.md", "2 rows written to ");
+    expect_file("trials.md", "| # | what changed | note | A/B | bits/w | size | KL |");
+    write_to(s, "trials.svg", "figure written to ");
+    assert_in_file("trials.svg", ">2</text>");
+    key(s, "d");
+    expect(s, "From A to B");
+    key(s, "y");
+    expect_copied(s, "bits", "copied what A and B do differently, ");
+    key(s, "\ty");
+    expect_copied(s, "prompt: Once upon a time\nbase:  Mira", "copied the texts of base, A and B, ");
+    quit(s);
+}
+
+static void a_sweep_is_handed_out(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, ":sweep weight-bits=3,4,8\r");
+    expect(s, "3 of 3 points");
+    key(s, "y");
+    expect_copied(s, "weight-bits 4  bits/w 4.", "copied the point, ");
+    write_to(s, "sweep.csv", "3 rows written to ");
+    expect_file("sweep.csv", "weight-bits,bits_per_weight,bytes,kl,kl_se,top1,state\r\n3,3.");
+    assert_in_file("sweep.csv", ",now\r\n8,");
+    write_to(s, "sweep.svg", "figure written to ");
+    assert_in_file("sweep.svg", "Accuracy against size; at each point: weight-bits");
+    quit(s);
+}
+
+static void costs_are_handed_out(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "5");
+    expect(s, "all 42 are measured");
+    key(s, "y");
+    expect_copied(s, "model.layers.", "copied the row of ");
+    write_to(s, "costs.csv", "42 rows written to ");
+    expect_file("costs.csv", "linear,linears,kl,kl_se,known,bits,chosen_bits,more_kl,more_bytes,fewer_kl,fewer_bytes");
+    assert_in_file("costs.csv", ",measured,4,");
+    write_to(s, "costs.svg", "figure written to ");
+    assert_in_file("costs.svg", "5 down_proj</text>");
+    quit(s);
+}
+
 static void no_file_is_replaced_unasked(void **state) {
     (void)state;
     Screen *s = start(36, 120);
@@ -435,7 +528,7 @@ static void a_pin_of_another_day_is_compared_with(void **state) {
     key(s, "u:set weight-bits 8\r");
     expect(s, "+4.00 ✗");
     settle(s);
-    expect(s, " ✓"); // the accuracy
+    expect(s, "−0.025 ✓"); // the accuracy
     quit(s);
 }
 
@@ -601,14 +694,37 @@ static void each_job_is_stopped_and_goes_on(void **state) {
     quit(s);
 }
 
+static void batches_are_timed_while_that_is_looked_at(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "B");
+    expect(s, "times the base's speed");
+    expect(s, "1 sequence      ");
+    expect(s, "8 side by side ");
+    expect(s, "Faster than the base: up to batch 8, not at 32, at context ");
+    key(s, ESCAPE);
+    expect_gone_text(s, "times the base's speed");
+    key(s, ":speeds\r");
+    expect(s, "times the base's speed");
+    key(s, "q");
+    expect_gone_text(s, "times the base's speed");
+    quit(s);
+}
+
+static bool is_sent(Screen *s, const void *sequence) { return screen_sent(s, sequence); }
+
+static void expect_sent(Screen *s, const char *sequence) {
+    if (!screen_wait(s, is_sent, sequence)) fail_with_screen(s, sequence);
+}
+
 static void the_title_says_what_is_computed(void **state) {
     (void)state;
-    Screen *s = start_with(36, 120, NULL, NULL);
-    settle(s);
-    expect(s, "▸looked");
-    assert_true(screen_sent(s, "\033[22;2t")); // what it was
-    assert_true(screen_sent(s, "% calibrating - storyteller - quantdial\033\\"));
-    assert_true(screen_sent(s, "\033]2;storyteller - quantdial\033\\"));
+    Screen *s = start_with(36, 120, NULL, "FAKE_PACE=0.1"); // so that it is seen while it calibrates
+    expect_sent(s, "\033[22;2t");                           // what it was
+    expect_sent(s, "% calibrating - storyteller - quantdial\033\\");
+    quit(s);
+    s = start_with(36, 120, NULL, "FAKE_PACE=8");
+    expect_sent(s, "\033]2;storyteller - quantdial\033\\");
     key(s, ":q!\r");
     assert_true(screen_wait_gone(s));
     assert_true(screen_sent(s, "\033[23;2t"));
@@ -709,6 +825,10 @@ int main(int argc, char **argv) {
         IN_HOME(a_terminal_without_a_clipboard_says_so),
         IN_HOME(tables_become_files),
         IN_HOME(the_figure_becomes_a_file),
+        IN_HOME(outliers_are_handed_out),
+        IN_HOME(trials_are_handed_out),
+        IN_HOME(a_sweep_is_handed_out),
+        IN_HOME(costs_are_handed_out),
         IN_HOME(no_file_is_replaced_unasked),
         IN_HOME(settings_hold_from_the_start),
         IN_HOME(changed_keys_hold_and_are_shown),
@@ -723,6 +843,7 @@ int main(int argc, char **argv) {
         IN_HOME(a_pin_gets_its_figures_when_they_are_measured),
         IN_HOME(what_was_kept_and_is_damaged_does_no_harm),
         IN_HOME(each_job_is_stopped_and_goes_on),
+        IN_HOME(batches_are_timed_while_that_is_looked_at),
         IN_HOME(the_title_says_what_is_computed),
         IN_HOME(what_took_long_is_told),
         IN_HOME(a_newcomer_is_led_to_a_recipe),

@@ -36,17 +36,18 @@ static void expect_row(Screen *s, const char *row, const char *text) {
 }
 
 // Three states: the start, fewer bits, and from the start again more. A row has all that it will have once it has a
-// speed.
+// speed, to which narrow tables scroll.
 static Screen *start_with_rows(int rows, int cols, const char *option) {
     Screen *s = start_with(rows, cols, option, "FAKE_PACE=8");
-    const bool narrow = cols < 100; // without speeds
+    const char *times = option ? "x" : "×"; // of --ascii
     expect(s, "p99.9");
-    key(s, "3");
-    expect_row(s, "   1 start", narrow ? "97.9" : "×");
+    key(s, "3>>>>");
+    expect_row(s, "   1 start", times);
     key(s, ":set weight-bits 3\r");
-    expect_row(s, "   2 bits 4", narrow ? "91.6" : "×");
+    expect_row(s, "   2 bits 4", times);
     key(s, "u:set weight-bits 8\r");
-    expect_row(s, "from 1: bits 4", narrow ? "100 %" : "×");
+    expect_row(s, "from 1: bits 4", times);
+    key(s, "<<<<");
     return s;
 }
 
@@ -164,7 +165,9 @@ static void rows_are_sorted_by_any_column(void **state) {
     Screen *s = start_with_rows(36, 120, NULL);
     expect_first(s, "bits 4 → 8");
     key(s, "s");
-    expect(s, "by bits/w");
+    expect(s, "Sort by");
+    key(s, "b");
+    expect(s, "by bits (bits per");
     expect_first(s, "bits 4 → 3");
     key(s, "S");
     expect(s, "largest first");
@@ -181,7 +184,21 @@ static void rows_are_sorted_by_any_column(void **state) {
 static void small_and_plain_terminals_show_it_all(void **state) {
     (void)state;
     Screen *s = start_with_rows(24, 80, "--ascii");
-    expect_row(s, "1: bits 4 -> 8", "o@");
+    expect_row(s, "from 1: bits", "o@");
+    expect_row(s, "   1 start", "189 kB  0.0105"); // size, KL
+    expect_row(s, "   1 start", "2.437");          // perplexity
+    assert_true(screen_has(s, "ppl>"));
+    assert_false(screen_has(s, "tok/s"));
+    key(s, ">");
+    expect(s, "<    size");
+    assert_false(screen_has(s, "4.31")); // bits
+    expect_row(s, "   1 start", "97.9 %");
+    expect_row(s, "from 1: bits", "-0.0104+-0.0001 *");
+    key(s, ">");
+    expect(s, "tok/s");
+    assert_false(screen_has(s, "size"));
+    key(s, "<<");
+    expect(s, "4.31");
     expect_row(s, "   1 start", " A  ");
     expect(s, "A  1: start");
     expect(s, "B  3: bits 4 -> 8");
@@ -197,11 +214,94 @@ static void the_base_stands_in_for_what_is_not_there(void **state) {
     Screen *s = start_with(24, 80, NULL, "FAKE_PACE=8");
     expect(s, "p99.9");
     key(s, "3");
-    expect_row(s, "   1 start", "97.9");
+    expect_row(s, "   1 start", "2.437");
     expect(s, "base");
     expect(s, "B  1: start");
     key(s, "\t\t");
     expect(s, "A  1: start");
+    quit(s);
+}
+
+// Each pane has the frame in turn, and the texts stand there side by side, all three of them.
+static void small_terminals_show_one_pane_at_a_time(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(24, 80, NULL);
+    key(s, "v");
+    expect_gone_text(s, "Texts after");
+    expect(s, "v next pane");
+    expect(s, "   1 start");
+    key(s, "v");
+    expect_gone_text(s, "what changed");
+    expect(s, "─ Texts after the same prompt ─");
+    int row = 0, col = 0, row_b = 0, col_b = 0;
+    assert_true(screen_find(s, "│ A  1: start", &row, &col) && screen_find(s, "│ B  3: bits 4 → 8", &row_b, &col_b));
+    assert_true(row == row_b && col == 26 && col_b > col + 20);
+    char *first = screen_row(s, row);
+    assert_non_null(strstr(first, "│ base "));
+    free(first);
+    key(s, "v");
+    expect(s, "KL against bits per weight");
+    expect(s, "standard error of KL");
+    key(s, "v");
+    expect(s, "what changed");
+    expect(s, "Texts after");
+    key(s, "v\t"); // the texts take the place of the table
+    expect(s, "token 1 of 21");
+    expect_gone_text(s, "what changed");
+    key(s, ESCAPE);
+    expect(s, "what changed");
+    expect(s, "token 1 of 21"); // which Esc closes then
+    quit(s);
+}
+
+// Of the row that is compared, too, though it is not the present one.
+static void texts_go_on_when_more_tokens_are_asked_for(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(36, 120, NULL);
+    key(s, "\t\tG"); // A
+    expect(s, "token 21 of 21: A");
+    key(s, "+");
+    expect(s, "both models write up to 128 tokens");
+    expect(s, "token 21 of 42: A");
+    key(s, "G");
+    expect(s, "token 42 of 42: A");
+    key(s, "-");
+    expect(s, "up to 64 tokens");
+    key(s, ESCAPE);
+    expect(s, "underlined: less");
+    key(s, "r");
+    expect(s, "continue ");
+    key(s, "\x15Later\r");
+    expect(s, "Later Mira put the lantern on");
+    expect_gone_text(s, "Once upon a time");
+    quit(s);
+}
+
+static void a_turn_without_effect_is_no_row(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(36, 120, NULL);
+    key(s, ":set quorum 0.5\r"); // the rule noise does not ask for it
+    settle(s);
+    expect_row(s, "from 1: bits 4 → 8", "B●◆    3 ");
+    assert_false(screen_has(s, "   4 "));
+    quit(s);
+}
+
+static bool bottom_has_keys_and_job(Screen *s, const void *unused) {
+    (void)unused;
+    char *bottom = screen_row(s, 23);
+    const bool has = bottom && strstr(bottom, "Enter take  a A  b B  d difference  Tab texts") &&
+                     strstr(bottom, "q back") && strstr(bottom, " % ");
+    free(bottom);
+    return has;
+}
+
+static void a_job_takes_no_room_from_the_keys(void **state) {
+    (void)state;
+    Screen *s = start_with(24, 80, NULL, NULL); // at the pace of people
+    settle(s);
+    key(s, "3:set weight-bits 2\r");
+    if (!screen_wait(s, bottom_has_keys_and_job, NULL)) fail_with_screen(s, "keys beside a job");
     quit(s);
 }
 
@@ -232,6 +332,10 @@ int main(int argc, char **argv) {
         IN_HOME(rows_are_sorted_by_any_column),
         IN_HOME(small_and_plain_terminals_show_it_all),
         IN_HOME(the_base_stands_in_for_what_is_not_there),
+        IN_HOME(small_terminals_show_one_pane_at_a_time),
+        IN_HOME(texts_go_on_when_more_tokens_are_asked_for),
+        IN_HOME(a_turn_without_effect_is_no_row),
+        IN_HOME(a_job_takes_no_room_from_the_keys),
         IN_HOME(a_large_terminal_has_a_plot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

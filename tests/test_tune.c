@@ -53,7 +53,7 @@ static void try_all(const KnapsackItem *items, double most_weight, double most_c
 static void knapsack_finds_what_trying_all_finds(void **state) {
     (void)state;
     Random random = random_seeded(5);
-    const int trials = slow_checks() ? 200 : 20;
+    const int trials = many_cases() ? 200 : 20;
     for (int trial = 0; trial < trials; trial++) {
         KnapsackItem items[ITEMS];
         int chosen[ITEMS];

@@ -97,7 +97,7 @@ static bool has_settled(Workbench *w) {
 // After a thousand tokens there is a plan, and figures of it; more tokens make better ones.
 static void ranges_are_provisional_first_and_settle(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     Workbench *w = opened_for_long(NULL);
     wait_until(w, has_provisional_figure);
     assert_int_equal(workbench_calibration_tokens(w), 1024);
@@ -116,7 +116,7 @@ static bool has_input(Workbench *w) { return calibrated(w); }
 // It still comes, between other jobs, because inputs are shown; and it changes nothing about the figures.
 static void weights_alone_do_not_wait_for_calibration(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     char *made = folder_temporary(), *path = path_join(made, "recipe.json");
     Recipe recipe;
     Error err = {0};
@@ -175,6 +175,7 @@ static void a_failed_quantization_fails_what_is_behind_it(void **state) {
 
 static void a_turn_changes_the_plan_at_once_and_the_accuracy_soon(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     wait_until(w, has_accuracy);
     double coarse_bits = workbench_plan(w)->bits_per_weight, kl4 = workbench_effect(w)->accuracy.kl_mean;
@@ -191,6 +192,7 @@ static void a_turn_changes_the_plan_at_once_and_the_accuracy_soon(void **state) 
 // Quorum has no part in the rule noise: nothing is measured again.
 static void a_change_that_makes_the_same_model_keeps_all_figures(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     wait_until(w, has_everything);
     wait_until(w, is_idle);
@@ -256,6 +258,7 @@ static double mean_of(const float *values, size_t n) {
 // Those of the accuracy that is shown, for comparing one turn with another.
 static void positions_are_those_of_the_accuracy(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     wait_until(w, has_accuracy);
     const Effect *e = workbench_effect(w);
@@ -305,6 +308,7 @@ static void of_many_turns_the_newest_wins(void **state) {
 
 static void the_same_recipe_gives_the_same_figures_however_it_was_reached(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     wait_until(w, has_accuracy);
     Accuracy first = workbench_effect(w)->accuracy;
@@ -408,6 +412,7 @@ static bool new_prompt_is_there(Workbench *w) {
 // Whatever is just ending does not depend on the prompt: it must not wait for ever to be done again.
 static void a_prompt_that_meets_the_end_of_a_job_leaves_nothing_waiting(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Workbench *w = opened();
     for (int i = 0; i < (slow_checks() ? 4 : 1); i++) {
         set(w, -1, DIAL_BITS, i % 2 ? 4 : 8);
@@ -581,7 +586,7 @@ static void what_an_export_needs_is_estimated(void **state) {
     ForecastView view = estimated(w);
     if (view.refused) fail_msg("%s", view.message);
     const uint64_t four = view.forecast.bytes;
-    assert_true(four > 0 && view.forecast.left == four && view.room > 0);
+    assert_true(four > 0 && view.forecast.left == four && view.forecast.room > 0);
     set(w, -1, DIAL_BITS, 8);
     assert_false(is_estimated(w)); // it was that of 4 bits
     assert_true(estimated(w).forecast.bytes > four);
@@ -592,11 +597,11 @@ static void what_an_export_needs_is_estimated(void **state) {
     workbench_look_at_export(w, EXPORT_COMPRESSED_TENSORS, out);
     workbench_look_at_export(w, EXPORT_COMPRESSED_TENSORS, made);
     view = estimated(w);
-    assert_true(view.refused && view.replaces);
+    assert_true(view.refused && view.forecast.occupied);
     assert_non_null(strstr(view.message, "is not empty"));
     assert_true(workbench_export(w, EXPORT_COMPRESSED_TENSORS, made, false, &err));
     wait_until(w, export_ended);
-    assert_true(viewed(w).job.state == JOB_FAILED && viewed(w).replaces);
+    assert_true(viewed(w).job.state == JOB_FAILED && viewed(w).result.occupied);
     assert_non_null(strstr(viewed(w).job.message, "is not empty"));
     assert_true(workbench_export(w, EXPORT_COMPRESSED_TENSORS, made, true, &err));
     wait_until(w, export_ended);
@@ -636,7 +641,7 @@ static bool export_writes(Workbench *w) { return viewed(w).done > 0 || export_en
 // Figures and export share the cores: both come to an end. The model card has the accuracy that came on the way.
 static void figures_and_an_export_do_not_starve_each_other(void **state) {
     (void)state;
-    if (!slow_checks()) return;
+    if (!slow_checks()) skip();
     char *made = folder_temporary(), *out = path_join(made, "out"), *card = path_join(out, "README.md"), *text;
     size_t size;
     Error err = {0};

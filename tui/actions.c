@@ -180,6 +180,8 @@ void action_reverse(Ui *ui, int unused) {
 
 void action_move_dial(Ui *ui, int steps) { ui->dial = dials_next(ui->dial, steps); }
 
+void action_move_column(Ui *ui, int columns) { ui->dial = dials_beside(ui->dial, columns); }
+
 void action_turn(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, false); }
 
 void action_turn_coarse(Ui *ui, int steps) { dials_turn(ui, ui->dial, steps, true); }
@@ -409,47 +411,6 @@ void action_continue(Ui *ui, const char *text) {
 
 void action_screen(Ui *ui, int kind) { screen_go(ui, (ScreenKind)kind); }
 
-// ---- trials -------------------------------------------------------------------------------------------------------
-
-void action_trial_move(Ui *ui, int steps) { trials_move(ui, steps); }
-
-void action_trial_sideways(Ui *ui, int steps) { trials_move_sideways(ui, steps); }
-
-void action_trial_page(Ui *ui, int pages) { trials_page(ui, pages); }
-
-void action_trial_end(Ui *ui, int direction) { trials_end(ui, direction); }
-
-void action_trial_take(Ui *ui, int unused) {
-    (void)unused;
-    trials_take(ui);
-}
-
-void action_trial_side(Ui *ui, int side) { trials_compare_with(ui, side); }
-
-void action_trial_difference(Ui *ui, int unused) {
-    (void)unused;
-    trials_toggle_difference(ui);
-}
-
-void action_trial_pane(Ui *ui, int steps) { trials_next_pane(ui, steps); }
-
-void action_trial_note(Ui *ui, int unused) {
-    (void)unused;
-    trials_ask_note(ui);
-}
-
-void action_trial_forget(Ui *ui, int unused) {
-    (void)unused;
-    trials_drop(ui);
-}
-
-void action_trial_sort(Ui *ui, int steps) { trials_sort(ui, steps); }
-
-void action_trial_reverse(Ui *ui, int unused) {
-    (void)unused;
-    trials_sort_by(ui, (int)ui->trials.sort);
-}
-
 // ---- convert ------------------------------------------------------------------------------------------------------
 
 void action_engine(Ui *ui, int rows) { convert_move(ui, rows); }
@@ -520,6 +481,10 @@ void action_redraw(Ui *ui, int unused) {
 
 void action_back(Ui *ui, int unused) {
     (void)unused;
+    if (ui->zoomed) {
+        ui->zoomed = 0;
+        return;
+    }
     if (ui->screen == SCREEN_TRIALS && trials_close_view(ui)) return;
     if (ui->screen != SCREEN_LAYERS)
         screen_go(ui, SCREEN_LAYERS);

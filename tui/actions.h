@@ -25,6 +25,7 @@ void action_scroll_columns(Ui *ui, int columns);
 void action_row(Ui *ui, int number); // counted from 1
 
 void action_move_dial(Ui *ui, int steps);
+void action_move_column(Ui *ui, int columns);
 void action_turn(Ui *ui, int steps);
 void action_turn_coarse(Ui *ui, int steps);
 void action_edit_dial(Ui *ui, int unused);
@@ -51,19 +52,6 @@ void action_load_named(Ui *ui, const char *path);
 void action_continue(Ui *ui, const char *text); // "": a prompt asks for the beginning that both models continue
 
 void action_screen(Ui *ui, int kind);
-
-void action_trial_move(Ui *ui, int steps);
-void action_trial_sideways(Ui *ui, int steps);
-void action_trial_page(Ui *ui, int pages);
-void action_trial_end(Ui *ui, int direction);
-void action_trial_take(Ui *ui, int unused);
-void action_trial_side(Ui *ui, int side); // 1: A, 2: B
-void action_trial_difference(Ui *ui, int unused);
-void action_trial_pane(Ui *ui, int steps);
-void action_trial_note(Ui *ui, int unused);
-void action_trial_forget(Ui *ui, int unused);
-void action_trial_sort(Ui *ui, int steps);
-void action_trial_reverse(Ui *ui, int unused);
 
 void action_engine(Ui *ui, int rows);
 void action_finding(Ui *ui, int findings);

@@ -21,10 +21,28 @@ static void add_base64(Text *out, const unsigned char *bytes, size_t length) {
     }
 }
 
+// screen passes on what stands between ESC P and ESC \, of which it takes 768 bytes at a time.
+#define SCREEN_PIECE 700
+
+static void add_for_screen(Text *out, const char *bytes, size_t length) {
+    for (size_t at = 0; at < length; at += SCREEN_PIECE) {
+        text_addf(out, "\033P");
+        text_add(out, bytes + at, length - at < SCREEN_PIECE ? length - at : SCREEN_PIECE);
+        text_addf(out, "\033\\");
+    }
+}
+
 void clipboard_sequence(const char *text, size_t length, Text *out) {
-    text_addf(out, "\033]52;c;");
-    add_base64(out, (const unsigned char *)text, length);
-    text_add(out, "\a", 1);
+    Text sequence = {0};
+    text_addf(&sequence, "\033]52;c;");
+    add_base64(&sequence, (const unsigned char *)text, length);
+    text_add(&sequence, "\a", 1);
+    if (getenv("STY"))
+        add_for_screen(out, sequence.data, sequence.length);
+    else
+        text_add(out, sequence.data, sequence.length);
+    out->failed = out->failed || sequence.failed;
+    text_free(&sequence);
 }
 
 // ---- tmux ---------------------------------------------------------------------------------------------------------

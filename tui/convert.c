@@ -176,7 +176,8 @@ static bool is_here(const Ui *ui, const ExportView *view) {
 
 // One that ended early and holds a part of this folder.
 static bool can_go_on(const Ui *ui, const ExportView *view) {
-    return is_here(ui, view) && (view->job.state == JOB_STOPPED || view->job.state == JOB_FAILED) && !view->replaces;
+    return is_here(ui, view) && (view->job.state == JOB_STOPPED || view->job.state == JOB_FAILED) &&
+           !view->result.occupied;
 }
 
 static void start(Ui *ui, bool over) {
@@ -201,7 +202,8 @@ void convert_start(Ui *ui, bool over) {
     const bool rest = can_go_on(ui, &view);
     if (rest && view.changes == 0 && !over)
         convert_go_on(ui);
-    else if (over || rest || (forecast.known && forecast.replaces) || (is_here(ui, &view) && view.replaces)) {
+    else if (over || rest || (forecast.known && forecast.forecast.occupied) ||
+             (is_here(ui, &view) && view.result.occupied)) {
         ui->convert.can_go_on = rest;
         ui_ask(ui, PROMPT_REPLACE, "");
     } else

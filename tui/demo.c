@@ -26,7 +26,7 @@ static const DemoStep script[] = {
     {"3", "every state that was measured is a row, with its error against A", 4},
     {"⇥⇥⇥→→→→→→", "token by token: how sure it was, and what the others say there", 3.5},
     {"⎋d", "d: what the two recipes do differently, and what that buys", 3.5},
-    {"⎋s", "sorted by bits: ◆ is best at its size", 2.5},
+    {"⎋sb", "sorted by bits: ◆ is best at its size", 2.5},
     {"6", "what engines will do with this recipe, before anything is written", 3.5},
     {"→", "another format, another verdict", 3},
     {"1", "back to the layers: turn a dial yourself", 2},

@@ -86,6 +86,14 @@ Dial dials_next(Dial from, int steps) {
     return (Dial)dial_places[place / DIAL_ROWS][place % DIAL_ROWS];
 }
 
+Dial dials_beside(Dial from, int columns) {
+    int column, row;
+    find_place(from, &column, &row);
+    column = (column + columns + DIAL_COLUMNS) % DIAL_COLUMNS;
+    while (dial_places[column][row] == NO_DIAL) row--;
+    return (Dial)dial_places[column][row];
+}
+
 // ---- turning ------------------------------------------------------------------------------------------------------
 
 // value NULL: without an override.

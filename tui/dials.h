@@ -11,6 +11,7 @@ bool dials_mixed(const Ui *ui, Dial dial);        // they have several
 bool dials_overridden(const Ui *ui, Dial dial);   // the target has a value of its own
 bool dials_matter(const Ui *ui, Dial dial);       // turning it changes something as the other dials stand
 Dial dials_next(Dial from, int steps);            // in reading order, column by column
+Dial dials_beside(Dial from, int columns);        // in another column, in the same row or the nearest above
 int dials_named(const char *name, size_t length); // by option, recipe key or label; NO_DIAL when there is none
 int dials_row(Dial dial);                         // of dial_places
 

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/markup.h"
 #include "tui/format.h"
 #include "tui/graph.h"
 #include "tui/histogram.h"
+#include "tui/sensitivity.h"
 
 #define WIDTH 720
 #define LEFT 20
@@ -20,19 +22,6 @@ typedef struct Figure {
     int y; // where the next part begins
 } Figure;
 
-static void add_escaped(Text *out, const char *text) {
-    for (; *text; text++) {
-        if (*text == '<')
-            text_addf(out, "&lt;");
-        else if (*text == '>')
-            text_addf(out, "&gt;");
-        else if (*text == '&')
-            text_addf(out, "&amp;");
-        else
-            text_add(out, text, 1);
-    }
-}
-
 static int color(const Figure *f, Style style) {
     const int rgb = theme_color(f->scheme, (Meaning)(style & STYLE_MEANING), true);
     return rgb < 0 ? 0x1F2328 : rgb;
@@ -41,7 +30,7 @@ static int color(const Figure *f, Style style) {
 // anchor: "start", "middle" or "end".
 static void add_label(const Figure *f, double x, int y, const char *anchor, Style style, const char *text) {
     text_addf(f->out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\" fill=\"#%06x\">", x, y, anchor, color(f, style));
-    add_escaped(f->out, text);
+    markup_text(f->out, text);
     text_addf(f->out, "</text>\n");
 }
 
@@ -149,7 +138,22 @@ static void add_channels(Figure *f, const InputStats *input, double v0, double v
 
 // ---- the whole ----------------------------------------------------------------------------------------------------
 
-// Its height is known at the end, so the head is put before the body then.
+ColorScheme figure_scheme(const Ui *ui) { return ui->colors == COLORS_COLORBLIND ? COLORS_COLORBLIND : COLORS_LIGHT; }
+
+// The height is known at the end, so the head is put before the body then.
+static void finish(const Figure *f, const char *note, Text *out) {
+    add_label(f, WIDTH - LEFT, f->y + 12, "end", MEANING_FAINT, note);
+    text_addf(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
+        "font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
+        WIDTH, f->y + 24, WIDTH, f->y + 24);
+    if (f->out->length) text_add(out, f->out->data, f->out->length);
+    text_addf(out, "</svg>\n");
+    out->failed = out->failed || f->out->failed;
+    text_free(f->out);
+}
+
 void figure_svg(const Ui *ui, int linear, ColorScheme scheme, Text *out) {
     const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
     const WeightStats *weights = workbench_weight_stats(ui->workbench, linear);
@@ -164,14 +168,32 @@ void figure_svg(const Ui *ui, int linear, ColorScheme scheme, Text *out) {
     if (weights) add_weights(&f, weights);
     if (input) add_input(&f, input, &workbench_plan(ui->workbench)->decisions[linear], v0, v1);
     if (input) add_channels(&f, input, v0, v1);
-    add_label(&f, WIDTH - LEFT, f.y + 12, "end", MEANING_FAINT, "counts on a logarithmic scale · quantdial");
-    text_addf(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
-        "font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
-        WIDTH, f.y + 24, WIDTH, f.y + 24);
-    if (body.length) text_add(out, body.data, body.length);
-    text_addf(out, "</svg>\n");
-    out->failed = out->failed || body.failed;
-    text_free(&body);
+    finish(&f, "counts on a logarithmic scale · quantdial", out);
+}
+
+// ---- what linears cost --------------------------------------------------------------------------------------------
+
+enum { COST_ROW = 18, COST_NAME = 190, COST_FIGURE = 90 };
+
+static void add_cost(Figure *f, const Ui *ui, const CostRow *row) {
+    const double room = WIDTH - 2 * LEFT - COST_NAME - COST_FIGURE, largest = ui->sensitivity.largest;
+    const bool measured = row->source == COST_MEASURED;
+    const Style style = measured ? MEANING_WEIGHT : MEANING_TRACK;
+    char text[160];
+    f->y += COST_ROW;
+    sensitivity_row_name(ui, row, text, sizeof text);
+    add_label(f, LEFT, f->y, "start", MEANING_TEXT, text);
+    text_addf(f->out, "<rect x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"#%06x\"/>\n", LEFT + COST_NAME,
+              f->y - 11, largest > 0 && row->kl > 0 ? row->kl / largest * room : 0, COST_ROW - 5, color(f, style));
+    snprintf(text, sizeof text, measured ? "%s" : "~%s", format_fixed(row->kl, 5).text);
+    add_label(f, WIDTH - LEFT, f->y, "end", measured ? MEANING_TEXT : MEANING_FAINT, text);
+}
+
+void figure_costs(const Ui *ui, ColorScheme scheme, Text *out) {
+    Text body = {0};
+    Figure f = {.out = &body, .scheme = scheme, .y = 10};
+    add_heading(&f, "KL divergence from the base with each quantized alone");
+    for (int i = 0; i < ui->sensitivity.row_count; i++) add_cost(&f, ui, &ui->sensitivity.rows[i]);
+    f.y += COST_ROW / 2;
+    finish(&f, "~ estimated · quantdial", out);
 }

@@ -1,6 +1,5 @@
 #include "tui/handout.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,133 +7,8 @@
 
 #include "base/expand.h"
 #include "base/file.h"
-#include "tui/convert.h"
-#include "tui/figure.h"
-#include "tui/panels.h"
+#include "tui/handouts.h"
 #include "tui/screen.h"
-#include "tui/sheet.h"
-
-// ---- Layers -------------------------------------------------------------------------------------------------------
-
-// For programs the figures themselves, for people as they are shown.
-static void add_linear(const Ui *ui, Sheet *sheet, int linear) {
-    const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
-    sheet_cell(sheet, workbench_structure(ui->workbench)->linears[linear].name);
-    for (int column = COLUMN_LINEAR + 1; column < COLUMN_COUNT; column++) {
-        const double figure = rows_figure(ui->workbench, linear, (Column)column);
-        if (column == COLUMN_CLASS)
-            sheet_cell(sheet, decision->quantized ? decision_input_text(decision) : "");
-        else if (sheet->format == SHEET_CSV)
-            sheet_number(sheet, isinf(figure) && column != COLUMN_WEIGHT_MAX && column != COLUMN_SQNR ? NAN : figure);
-        else
-            sheet_cell(sheet, panel_layers_cell(ui, linear, (Column)column).text);
-    }
-    sheet_end_row(sheet);
-}
-
-static void layers_sheet(Ui *ui, Sheet *sheet) {
-    for (int column = 0; column < COLUMN_COUNT; column++)
-        sheet_cell(sheet, sheet->format == SHEET_CSV ? column_table[column].name : column_table[column].title);
-    sheet_end_row(sheet);
-    for (int i = 0; i < ui->rows.count; i++) { // folded ones, too
-        const int *members = rows_members(&ui->rows, i);
-        for (int m = 0; m < rows_size(&ui->rows, i); m++) add_linear(ui, sheet, members[m]);
-    }
-}
-
-static void copy_row(Ui *ui, Text *out, Text *what) {
-    const int linear = ui_linear(ui);
-    if (linear < 0) return;
-    const char *name = workbench_structure(ui->workbench)->linears[linear].name;
-    text_addf(out, "%s", name);
-    for (int column = COLUMN_LINEAR + 1; column < COLUMN_COUNT; column++)
-        text_addf(out, "  %s %s", column_table[column].title, panel_layers_cell(ui, linear, (Column)column).text);
-    text_addf(what, "the row of %s", name);
-}
-
-static void copy_recipe(Ui *ui, Text *out, Text *what) {
-    char *recipe = recipe_print(workbench_recipe(ui->workbench));
-    if (recipe) text_addf(out, "%s", recipe);
-    free(recipe);
-    text_addf(what, "the recipe");
-}
-
-static void copy_texts(Ui *ui, Text *out, Text *what) {
-    const Effect *effect = workbench_effect(ui->workbench);
-    const bool stale = effect->decode_turn != workbench_turn(ui->workbench);
-    text_addf(out, "prompt: %s\n", workbench_prompt(ui->workbench));
-    if (effect->base.known && effect->base.text) text_addf(out, "base: %s\n", effect->base.text);
-    if (effect->quantized.known && effect->quantized.text && !stale)
-        text_addf(out, "quantized: %s\n", effect->quantized.text);
-    text_addf(what, "%s", stale || !effect->quantized.known ? "the base's text" : "both texts");
-}
-
-static void layers_copy(Ui *ui, Text *out, Text *what) {
-    switch (ui->focus) {
-    case PANE_LAYERS: copy_row(ui, out, what); break;
-    case PANE_DIALS: copy_recipe(ui, out, what); break;
-    case PANE_TEXTS: copy_texts(ui, out, what); break;
-    case PANE_COUNT: break;
-    }
-}
-
-static void layers_figure(Ui *ui, Text *out) {
-    if (ui_linear(ui) >= 0)
-        figure_svg(ui, ui_linear(ui), ui->colors == COLORS_COLORBLIND ? COLORS_COLORBLIND : COLORS_LIGHT, out);
-}
-
-// ---- Convert ------------------------------------------------------------------------------------------------------
-
-static void add_findings(const Verdict *verdict, const VerdictRow *row, Sheet *sheet) {
-    const TargetInfo *target = &target_table[row->target];
-    if (!convert_findings(verdict, row)) {
-        sheet_cell(sheet, target->title);
-        sheet_cell(sheet, target->version);
-        sheet_cell(sheet, row->loads ? "loads" : "does not load");
-        sheet_end_row(sheet);
-    }
-    for (int i = 0; i < verdict->finding_count; i++) {
-        const Finding *finding = &verdict->findings[i];
-        if (!(finding->targets >> row->target & 1)) continue;
-        sheet_cell(sheet, target->title);
-        sheet_cell(sheet, target->version);
-        sheet_cell(sheet, severity_names[finding->severity]);
-        sheet_cell(sheet, finding->what);
-        sheet_cell(sheet, finding->remedy ? finding->remedy : "");
-        sheet_end_row(sheet);
-    }
-}
-
-static void convert_sheet(Ui *ui, Sheet *sheet) {
-    static const char *const headings[] = {"engine", "version", "verdict", "finding", "remedy"};
-    const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
-    for (size_t i = 0; i < sizeof headings / sizeof *headings; i++) sheet_cell(sheet, headings[i]);
-    sheet_end_row(sheet);
-    for (int i = 0; verdict && i < verdict->row_count; i++) add_findings(verdict, &verdict->rows[i], sheet);
-}
-
-static void convert_copy(Ui *ui, Text *out, Text *what) {
-    const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
-    const VerdictRow *row = verdict ? convert_row(ui, verdict) : NULL;
-    if (!row) return;
-    const char *title = target_table[row->target].title;
-    text_addf(out, "%s: %s\n", title, row->loads ? "loads" : "does not load");
-    for (int i = 0; i < verdict->finding_count; i++) {
-        if (verdict->findings[i].targets >> row->target & 1) text_addf(out, "%s\n", verdict->findings[i].what);
-    }
-    text_addf(what, "the verdict for %s", title);
-}
-
-// ---- which screen has what ----------------------------------------------------------------------------------------
-
-static const struct {
-    void (*copy)(Ui *ui, Text *out, Text *what); // nothing in `out`: there is nothing to copy
-    void (*sheet)(Ui *ui, Sheet *sheet);
-    void (*figure)(Ui *ui, Text *out); // SVG
-} handouts[SCREEN_COUNT] = {
-    [SCREEN_LAYERS] = {layers_copy, layers_sheet, layers_figure},
-    [SCREEN_CONVERT] = {convert_copy, convert_sheet, NULL},
-};
 
 // ---- copying ------------------------------------------------------------------------------------------------------
 

@@ -18,29 +18,12 @@ const HeatInfo heat_table[] = {
 };
 static_assert(sizeof heat_table / sizeof *heat_table == HEAT_MEASURES, "a measure has no row");
 
-// ---- the shape ----------------------------------------------------------------------------------------------------
-
 bool heat_init(const ModelStructure *structure, HeatMap *out, Error *err) {
     *out = (HeatMap){0};
-    if (!linear_map_new(structure, &out->map, err)) return false;
-    out->cell_count = out->map.line_count * out->map.columns;
-    out->cells = array_new((size_t)out->cell_count, sizeof *out->cells);
-    out->scratch = array_new((size_t)out->cell_count, sizeof *out->scratch);
-    if (!out->cells || !out->scratch) return error_memory(err, "the map of linears");
-    for (int i = 0; i < structure->linear_count; i++) {
-        HeatCell *cell = &out->cells[out->map.cell_of[i]];
-        if (!cell->linears++) cell->first = cell->worst = i;
-        cell->value = NAN;
-    }
-    return true;
+    return linear_map_new(structure, &out->map, err);
 }
 
-void heat_free(HeatMap *heat) {
-    linear_map_free(&heat->map);
-    free(heat->cells);
-    free(heat->scratch);
-    *heat = (HeatMap){0};
-}
+void heat_free(HeatMap *heat) { linear_map_free(&heat->map); }
 
 // ---- its figures --------------------------------------------------------------------------------------------------
 
@@ -51,9 +34,9 @@ static double divergence_of(const Workbench *workbench, int linear) {
     return known->alone_known ? known->kl : known->estimate;
 }
 
-double heat_value(const HeatMap *heat, const Workbench *workbench, int linear) {
+double heat_measured(const HeatMap *heat, const Workbench *workbench, HeatMeasure measure, int linear) {
     const double *before = heat->before;
-    switch (heat->measure) {
+    switch (measure) {
     case HEAT_RANGE: return rows_figure(workbench, linear, COLUMN_RANGE);
     case HEAT_WEIGHT_MAX: return rows_figure(workbench, linear, COLUMN_WEIGHT_MAX);
     case HEAT_ERROR: return rows_figure(workbench, linear, COLUMN_SQNR);
@@ -64,49 +47,46 @@ double heat_value(const HeatMap *heat, const Workbench *workbench, int linear) {
     return NAN;
 }
 
-static bool is_worse(HeatMeasure measure, double a, double b) {
-    if (isnan(a) || isnan(b)) return isnan(b) && !isnan(a);
-    return heat_table[measure].falling ? a < b : a > b;
+double heat_value(const HeatMap *heat, const Workbench *workbench, int linear) {
+    return heat_measured(heat, workbench, heat->measure, linear);
 }
 
-static ShadeScale heat_scale(HeatMap *heat) {
-    const HeatInfo *info = &heat_table[heat->measure];
-    if (heat->measure == HEAT_CHANGE) // better, as it was, and three times worse
-        return (ShadeScale){.falling = true, .edges = {0.5, -0.5, -2, -6}};
-    for (int i = 0; i < heat->cell_count; i++) heat->scratch[i] = heat->cells[i].value;
-    return shade_scale(heat->scratch, (size_t)heat->cell_count, info->falling, info->logarithmic);
+static Short divergence_text(double value) {
+    Short out;
+    snprintf(out.text, sizeof out.text, value > 0 && value < 5e-5 ? "%.0e" : "%.4f", value);
+    return out;
+}
+
+Short heat_text(HeatMeasure measure, double value) {
+    if (isinf(value) && measure == HEAT_WEIGHT_MAX) return (Short){"nonfin"};
+    if (measure == HEAT_ERROR) return format_decibel(value);
+    if (measure == HEAT_KL) return divergence_text(value);
+    if (measure == HEAT_CHANGE) return format_change(value, 1, "");
+    return format_figure(value, 3);
 }
 
 void heat_fill(HeatMap *heat, const Workbench *workbench, HeatMeasure measure, const double *before) {
+    const HeatInfo *info = &heat_table[measure];
     heat->measure = measure;
     heat->before = before;
-    heat->known = 0;
-    for (int i = 0; i < heat->cell_count; i++) heat->cells[i].value = NAN;
-    for (int i = 0; i < heat->map.linear_count; i++) {
-        HeatCell *cell = &heat->cells[heat->map.cell_of[i]];
-        const double value = heat_value(heat, workbench, i);
-        if (i == cell->first) cell->worst = i;
-        if (isnan(value)) continue;
-        heat->known += isnan(cell->value) != 0;
-        if (!is_worse(measure, value, cell->value)) continue;
-        cell->value = value;
-        cell->worst = i;
-    }
-    heat->scale = heat_scale(heat);
+    for (int i = 0; i < heat->map.linear_count; i++) heat->map.values[i] = heat_value(heat, workbench, i);
+    linear_map_fill(&heat->map, info->falling, info->logarithmic);
+    if (measure == HEAT_CHANGE) // better, as it was, and three times worse
+        heat->map.scale = (ShadeScale){.falling = true, .edges = {0.5, -0.5, -2, -6}};
 }
 
 // ---- order --------------------------------------------------------------------------------------------------------
 
 // Equal ones in the order of the map.
 static bool stands_before(const HeatMap *heat, int a, int b) {
-    const double x = heat->cells[a].value, y = heat->cells[b].value;
-    return x == y || (isnan(x) && isnan(y)) ? a < b : is_worse(heat->measure, x, y);
+    const double x = heat->map.cells[a].value, y = heat->map.cells[b].value;
+    return x == y || (isnan(x) && isnan(y)) ? a < b : map_worse(&heat->map, x, y);
 }
 
 int heat_worst(const HeatMap *heat) {
     int worst = heat->map.cell_of[0];
-    for (int i = 0; i < heat->cell_count; i++) {
-        if (heat->cells[i].linears && stands_before(heat, i, worst)) worst = i;
+    for (int i = 0; i < heat->map.cell_count; i++) {
+        if (heat->map.cells[i].linears && stands_before(heat, i, worst)) worst = i;
     }
     return worst;
 }
@@ -114,8 +94,8 @@ int heat_worst(const HeatMap *heat) {
 // −1: none.
 static int neighbour(const HeatMap *heat, int cell, bool after) {
     int found = -1;
-    for (int i = 0; i < heat->cell_count; i++) {
-        if (i == cell || !heat->cells[i].linears || isnan(heat->cells[i].value)) continue;
+    for (int i = 0; i < heat->map.cell_count; i++) {
+        if (i == cell || !heat->map.cells[i].linears || isnan(heat->map.cells[i].value)) continue;
         if (stands_before(heat, cell, i) != after) continue;
         if (found < 0 || stands_before(heat, i, found) == after) found = i;
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "analysis/linear_map.h"
+#include "tui/format.h"
 #include "workbench/workbench.h"
 
 typedef enum HeatMeasure {
@@ -22,22 +23,10 @@ typedef struct HeatInfo {
 
 extern const HeatInfo heat_table[HEAT_MEASURES];
 
-typedef struct HeatCell {
-    int linears;  // 0: the model has none here
-    int first;    // the first of them
-    int worst;    // the one whose value is shown
-    double value; // NAN while unknown
-} HeatCell;
-
 typedef struct HeatMap {
     LinearMap map;
-    HeatCell *cells; // [lines, columns]
-    int cell_count;
-    double *scratch; // [cell_count]
     HeatMeasure measure;
     const double *before; // to compare with, as heat_fill got it
-    int known;            // cells with a value
-    ShadeScale scale;
 } HeatMap;
 
 bool heat_init(const ModelStructure *structure, HeatMap *out, Error *err); // the shape; free with heat_free
@@ -47,7 +36,9 @@ void heat_free(HeatMap *heat);
 void heat_fill(HeatMap *heat, const Workbench *workbench, HeatMeasure measure, const double *before);
 
 double heat_value(const HeatMap *heat, const Workbench *workbench, int linear); // NAN while unknown
-int heat_worst(const HeatMap *heat); // cell; one of those with linears while nothing is known
+double heat_measured(const HeatMap *heat, const Workbench *workbench, HeatMeasure measure, int linear); // by any
+Short heat_text(HeatMeasure measure, double value); // as cells show it
+int heat_worst(const HeatMap *heat);                // cell; one of those with linears while nothing is known
 // The cell that comes `steps` places after this one, worst first; the same when there is none. Cells without a value do
 // not count.
 int heat_next(const HeatMap *heat, int cell, int steps);

@@ -15,13 +15,13 @@
 
 // ---- the list -----------------------------------------------------------------------------------------------------
 
-// An export that nobody asked for, and an estimate that nobody looks at, are no jobs.
+// An export that nobody asked for, and what is made only while it is looked at, are no jobs.
 static bool is_listed(const Ui *ui, JobKind kind) {
     ExportView view;
     JobView job;
     workbench_export_view(ui->workbench, &view);
     workbench_job(ui->workbench, kind, &job);
-    return kind == JOB_EXPORT ? view.asked : kind != JOB_FORECAST || job.state != JOB_DONE;
+    return kind == JOB_EXPORT ? view.asked : (kind != JOB_FORECAST && kind != JOB_SPEEDS) || job.state != JOB_DONE;
 }
 
 static int listed(const Ui *ui, JobKind *kinds) {

@@ -8,9 +8,11 @@
 
 #include "base/array.h"
 #include "tui/actions.h"
+#include "tui/menu.h"
 #include "tui/outliers.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
+#include "tui/trials.h"
 #include "tui/view.h"
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -97,6 +99,10 @@ static const struct {
     {ON_LAYERS, action_reverse, 0, "reverse"},
     {ON_LAYERS, action_move_dial, 1, "next-dial"},
     {ON_LAYERS, action_move_dial, -1, "previous-dial"},
+    {IN_DIALS, action_move_column, -1, "page-up"},
+    {IN_DIALS, action_move_column, 1, "page-down"},
+    {ON_LAYERS, action_move_column, -1, "dials-left"},
+    {ON_LAYERS, action_move_column, 1, "dials-right"},
     {IN_DIALS, action_turn, -1, "turn-down"},
     {IN_DIALS, action_turn, 1, "turn-up"},
     {IN_DIALS, action_turn_coarse, -1, "turn-far-down"},
@@ -124,25 +130,29 @@ static const struct {
     {ON_OUTLIERS, outliers_study, 0, "study"},
     {ON_OUTLIERS, outliers_mark, 0, "mark"},
     {ON_OUTLIERS, outliers_enter, 0, "open"},
-    {ON_TRIALS, action_trial_move, -1, "up"},
-    {ON_TRIALS, action_trial_move, 1, "down"},
-    {ON_TRIALS, action_trial_page, -1, "page-up"},
-    {ON_TRIALS, action_trial_page, 1, "page-down"},
-    {ON_TRIALS, action_trial_take, 0, "take"},
-    {ON_TRIALS, action_trial_side, 1, "side-a"},
-    {ON_TRIALS, action_trial_side, 2, "side-b"},
-    {ON_TRIALS, action_trial_difference, 0, "difference"},
-    {ON_TRIALS, action_trial_note, 0, "note"},
-    {ON_TRIALS, action_trial_forget, 0, "forget"},
-    {ON_TRIALS, action_trial_sort, 1, "sort-next"},
-    {ON_TRIALS, action_trial_reverse, 0, "reverse"},
+    {ON_TRIALS, trials_move, -1, "up"},
+    {ON_TRIALS, trials_move, 1, "down"},
+    {ON_TRIALS, trials_page, -1, "page-up"},
+    {ON_TRIALS, trials_page, 1, "page-down"},
+    {ON_TRIALS, trials_take, 0, "take"},
+    {ON_TRIALS, trials_compare_with, 1, "side-a"},
+    {ON_TRIALS, trials_compare_with, 2, "side-b"},
+    {ON_TRIALS, trials_toggle_difference, 0, "difference"},
+    {ON_TRIALS, trials_ask_note, 0, "note"},
+    {ON_TRIALS, trials_drop, 0, "forget"},
+    {ON_TRIALS, menu_open, PROMPT_SORT, "sort-list"},
+    {ON_TRIALS, trials_reverse, 0, "reverse"},
+    {ON_TRIALS, trials_scroll, 1, "columns-right"},
+    {ON_TRIALS, trials_scroll, -1, "columns-left"},
+    {ON_TRIALS, view_length, 1, "longer"},
+    {ON_TRIALS, view_length, -1, "shorter"},
     {ON_SWEEP, sweep_move_across, -1, "left"},
     {ON_SWEEP, sweep_move_across, 1, "right"},
     {ON_SWEEP, sweep_move_up, 1, "up"},
     {ON_SWEEP, sweep_move_up, -1, "down"},
     {ON_SWEEP, sweep_take, 0, "take"},
-    {ON_SWEEP, sweep_next_dial, 1, "sweep-dial"},
-    {ON_SWEEP, sweep_next_second, 1, "second-dial"},
+    {ON_SWEEP, menu_open, PROMPT_SWEEP, "sweep-dial"},
+    {ON_SWEEP, menu_open, PROMPT_SWEEP_SECOND, "second-dial"},
     {ON_SWEEP, sweep_turn_axis, 0, "axis"},
     {ON_SWEEP, sweep_stop, 0, "stop-study"},
     {ON_SENSITIVITY, sensitivity_move, -1, "up"},

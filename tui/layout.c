@@ -2,6 +2,12 @@
 
 static int layout_clamp(int value, int least, int most) { return value < least ? least : value > most ? most : value; }
 
+int layout_scroll(int first, int at, int seen, int count) {
+    if (first > at) first = at;
+    if (first < at - seen + 1) first = at - seen + 1;
+    return layout_clamp(first, 0, count > seen ? count - seen : 0);
+}
+
 bool rect_contains(Rect rect, int row, int col) {
     return row >= rect.row && row < rect.row + rect.rows && col >= rect.col && col < rect.col + rect.cols;
 }
@@ -82,10 +88,17 @@ ConvertLayout layout_convert(const Layout *layout, int engines, int loading) {
 }
 
 // The map has three lines beside its own: what it shows, the layers, and what shades mean.
-OutliersLayout layout_outliers(const Layout *layout, int lines) {
+OutliersLayout layout_outliers(const Layout *layout, int lines, int zoomed) {
     Rect rest = {layout->frame.row + 1, 1, layout->frame.rows - 2, layout->frame.cols - 2};
-    OutliersLayout l;
+    OutliersLayout l = {.height = 1};
     const int least = 8, roomy = 12, around = 3;
+    if (zoomed) {
+        Rect *const panes[] = {&l.map, &l.cell, &l.channels};
+        *panes[zoomed - 1] = rest;
+        l.lines = layout_clamp(lines, 1, rest.rows - around);
+        l.height = layout_clamp((rest.rows - around) / l.lines, 1, 2);
+        return l;
+    }
     l.lines = layout_clamp(lines, 1, rest.rows - 1 - least - around);
     l.height = rest.rows >= 2 * l.lines + around + 1 + roomy ? 2 : 1;
     l.map = layout_take(&rest, l.height * l.lines + around);
@@ -97,10 +110,11 @@ OutliersLayout layout_outliers(const Layout *layout, int lines) {
     return l;
 }
 
-static void split_texts(TrialsLayout *l) {
+// On the whole frame there are three in any case.
+static void split_texts(TrialsLayout *l, bool whole) {
     Rect rest = l->texts;
     l->note = (Rect){rest.row + rest.rows - 1, rest.col, 1, rest.cols};
-    l->text_count = rest.cols >= 90 ? 3 : 2;
+    l->text_count = whole || rest.cols >= 90 ? 3 : 2;
     int col = rest.col;
     for (int i = 0; i < l->text_count; i++) { // one column lies between two
         const int left = rest.col + rest.cols - col, cols = (left - (l->text_count - 1 - i)) / (l->text_count - i);
@@ -109,10 +123,13 @@ static void split_texts(TrialsLayout *l) {
     }
 }
 
-TrialsLayout layout_trials(const Layout *layout) {
+TrialsLayout layout_trials(const Layout *layout, int zoomed) {
     Rect rest = {layout->frame.row + 1, 1, layout->frame.rows - 2, layout->frame.cols - 2};
     TrialsLayout l = {.text_count = 0};
-    if (rest.cols >= 158) {
+    if (zoomed) {
+        Rect *const panes[] = {&l.table, &l.texts, &l.plot};
+        *panes[zoomed - 1] = rest;
+    } else if (rest.cols >= 158) {
         const int left = 82 + (rest.cols - 158) / 2;
         l.texts = (Rect){rest.row, rest.col + left + 1, rest.rows, rest.cols - left - 1};
         l.table = (Rect){rest.row, rest.col, rest.rows, left};
@@ -126,7 +143,7 @@ TrialsLayout layout_trials(const Layout *layout) {
         layout_take(&rest, 1);
         l.texts = rest;
     }
-    split_texts(&l);
+    if (l.texts.rows) split_texts(&l, zoomed != 0);
     return l;
 }
 

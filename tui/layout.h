@@ -62,10 +62,15 @@ Layout layout_make(int rows, int cols);
 Layout layout_zoom(const Layout *layout, Zoom zoom); // the other panes have no rows
 // engines: rows of the verdict; loading: lines that say how to load what was written.
 ConvertLayout layout_convert(const Layout *layout, int engines, int loading);
-OutliersLayout layout_outliers(const Layout *layout, int lines); // lines of the map
-TrialsLayout layout_trials(const Layout *layout);
-DetailLayout layout_detail(Rect pane, int note_rows);        // at most NOTE_ROWS_MOST
-Rect layout_dial(const Layout *layout, int column, int row); // row: 0 … dial_rows − 1, as shown
+// lines of the map; zoomed: 1 the map, 2 the cell, 3 the channels alone; 0: all
+OutliersLayout layout_outliers(const Layout *layout, int lines, int zoomed);
+TrialsLayout layout_trials(const Layout *layout, int zoomed); // 1 the table, 2 the texts, 3 the plot alone; 0: all
+DetailLayout layout_detail(Rect pane, int note_rows);         // at most NOTE_ROWS_MOST
+Rect layout_dial(const Layout *layout, int column, int row);  // row: 0 … dial_rows − 1, as shown
+
+// The first of `seen` of `count` that are shown, so that `at` is among them: the first so far, or as near to it as can
+// be.
+int layout_scroll(int first, int at, int seen, int count);
 
 bool rect_contains(Rect rect, int row, int col);
 Rect rect_inset(Rect rect, int cols); // without `cols` columns at the left and right

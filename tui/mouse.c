@@ -48,6 +48,7 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_TRIAL: trials_choose(ui, (uint32_t)hit->value); break;
     case HIT_TRIAL_COLUMN: trials_sort_by(ui, hit->value); break;
     case HIT_TRIAL_TEXT: ui->trials.pane = 1 + hit->value; break;
+    case HIT_ITEM: break; // only while the list is open
     case HIT_JOB: break;  // the list takes its clicks itself
     case HIT_RULE: break; // only in the list of them, which lies over the screen
     case HIT_ROW:

@@ -16,7 +16,7 @@ const HeatMap *outliers_map(Ui *ui) {
     return &h->heat;
 }
 
-const HeatCell *outliers_cell(const Ui *ui) { return &ui->outliers.heat.cells[ui->outliers.cell]; }
+const MapCell *outliers_cell(const Ui *ui) { return &ui->outliers.heat.map.cells[ui->outliers.cell]; }
 
 int outliers_column(const Ui *ui, int *line) {
     *line = ui->outliers.cell / ui->outliers.heat.map.columns;
@@ -24,10 +24,13 @@ int outliers_column(const Ui *ui, int *line) {
 }
 
 void outliers_open(Ui *ui) {
+    workbench_look_at_kept_sensitivity(ui->workbench, true);
     ui->outliers.filled = false;
     ui->outliers.moved = ui->rows.moved && ui_linear(ui) >= 0;
     if (ui->outliers.moved) ui->outliers.cell = ui->outliers.heat.map.cell_of[ui_linear(ui)];
 }
+
+void outliers_close(Ui *ui) { workbench_look_at_kept_sensitivity(ui->workbench, false); }
 
 // ---- the cursor ---------------------------------------------------------------------------------------------------
 
@@ -35,7 +38,7 @@ static bool stands_on(Ui *ui, int line, int column) {
     const HeatMap *heat = &ui->outliers.heat;
     if (line < 0 || line >= heat->map.line_count || column < 0 || column >= heat->map.columns) return false;
     const int cell = line * heat->map.columns + column;
-    if (!heat->cells[cell].linears) return false;
+    if (!heat->map.cells[cell].linears) return false;
     ui->outliers.cell = cell;
     ui->outliers.moved = true;
     return true;
@@ -76,7 +79,7 @@ void outliers_point(Ui *ui, int line, int column) {
 void outliers_next(Ui *ui, int steps) {
     const HeatMap *heat = outliers_map(ui);
     const int next = heat_next(heat, ui->outliers.cell, steps);
-    if (!heat->known)
+    if (!heat->map.known)
         ui_say(ui, "nothing is known yet");
     else if (next == ui->outliers.cell)
         ui_say(ui, steps > 0 ? "this is the least of all" : "this is the worst of all");
@@ -88,7 +91,7 @@ void outliers_worst(Ui *ui, int unused) {
     (void)unused;
     ui->outliers.moved = false;
     ui->outliers.filled = false;
-    if (!outliers_map(ui)->known) ui_say(ui, "nothing is known yet");
+    if (!outliers_map(ui)->map.known) ui_say(ui, "nothing is known yet");
 }
 
 // ---- what is shown ------------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 
 #include "tui/ui.h"
 
-void outliers_open(Ui *ui);                   // the cursor goes to the linear that was chosen, or to the worst
+void outliers_open(Ui *ui); // the cursor goes to the linear that was chosen, or to the worst
+void outliers_close(Ui *ui);
 const HeatMap *outliers_map(Ui *ui);          // with the figures of now
-const HeatCell *outliers_cell(const Ui *ui);  // under the cursor
+const MapCell *outliers_cell(const Ui *ui);   // under the cursor
 int outliers_column(const Ui *ui, int *line); // where the cursor is
 
 void outliers_move_column(Ui *ui, int steps); // to the next cell with linears in that direction

@@ -95,7 +95,7 @@ static void draw_needs(Ui *ui, Rect place) {
         pen_text(&pen, MEANING_BETTER, "all of it is there   ");
     else if (f->left < f->bytes)
         pen_field(&pen, "still", MEANING_VALUE, "%s", format_bytes((double)f->left).text);
-    pen_field(&pen, "disk has", MEANING_VALUE, "%s", isinf(view.room) ? "?" : format_bytes(view.room).text);
+    pen_field(&pen, "disk has", MEANING_VALUE, "%s", isinf(f->room) ? "?" : format_bytes(f->room).text);
     pen_field(&pen, "computing", MEANING_VALUE, "%s", format_seconds(f->seconds).text);
     pen_field(&pen, "memory", MEANING_VALUE, "%s", format_bytes((double)f->memory).text);
     if (!f->warning[0] || place.rows < 2) return;

@@ -86,12 +86,21 @@ static void describe_changes(const Ui *ui, char *out, size_t size) {
         snprintf(out + used, size - used, used ? ", %d since the pin" : " · %d changed since the pin", c->since_pin);
 }
 
+static int dials_between(int first, int end) {
+    int count = 0;
+    for (int column = 0; column < DIAL_COLUMNS; column++)
+        for (int row = first; row < end; row++) count += dial_places[column][row] != NO_DIAL;
+    return count;
+}
+
 static void draw_dials_title(Ui *ui) {
     const Rect pane = ui->layout.dials;
     Canvas *canvas = &ui->canvas;
-    const bool above = ui->dial_first > 0, below = ui->dial_first + ui->layout.dial_rows < DIAL_ROWS;
-    const char *more = above && below ? " ↑↓" : above ? " ↑" : below ? " ↓" : "";
-    char title[300], target[120], changes[100];
+    const int above = dials_between(0, ui->dial_first),
+              below = dials_between(ui->dial_first + ui->layout.dial_rows, DIAL_ROWS);
+    char title[340], target[120], changes[100], more[48] = "";
+    if (above) snprintf(more, sizeof more, " ↑ %d", above);
+    if (below) snprintf(more + strlen(more), sizeof more - strlen(more), " ↓ %d more", below);
     describe_target(ui, target, sizeof target);
     describe_changes(ui, changes, sizeof changes);
     snprintf(title, sizeof title, "%s%s%s", target, more, changes);
@@ -106,10 +115,7 @@ static void draw_dials_title(Ui *ui) {
 
 // The row of the current dial is always in sight.
 static void scroll(Ui *ui) {
-    const int row = dials_row(ui->dial), rows = ui->layout.dial_rows;
-    if (row < ui->dial_first) ui->dial_first = row;
-    if (row >= ui->dial_first + rows) ui->dial_first = row - rows + 1;
-    if (ui->dial_first > DIAL_ROWS - rows) ui->dial_first = DIAL_ROWS - rows;
+    ui->dial_first = layout_scroll(ui->dial_first, dials_row(ui->dial), ui->layout.dial_rows, DIAL_ROWS);
 }
 
 #define ABOUT_COLS 12

@@ -183,13 +183,18 @@ int kl_decimals(double se) {
     return decimals < 3 ? 3 : decimals > 6 ? 6 : decimals;
 }
 
-void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
-    const bool narrow = speed->ratio.most < speed->ratio.least * 1.1;
-    const Short least = narrow ? format_ratio(speed->ratio.least) : format_figure(speed->ratio.least, 2);
-    const Short most = narrow ? format_ratio(speed->ratio.most) : format_figure(speed->ratio.most, 2);
+void ratio_text(const Spread *ratio, char *out, size_t size) {
+    const bool narrow = ratio->most < ratio->least * 1.1;
+    const Short least = narrow ? format_ratio(ratio->least) : format_figure(ratio->least, 2);
+    const Short most = narrow ? format_ratio(ratio->most) : format_figure(ratio->most, 2);
     const bool same = strcmp(least.text, most.text) == 0;
-    snprintf(out, size, "%s%s%s%s%s×", roomy ? format_figure(speed->second.median, 3).text : "", roomy ? " " : "",
-             least.text, same ? "" : "–", same ? "" : most.text);
+    snprintf(out, size, "%s%s%s×", least.text, same ? "" : "–", same ? "" : most.text);
+}
+
+void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
+    char ratio[24];
+    ratio_text(&speed->ratio, ratio, sizeof ratio);
+    snprintf(out, size, "%s%s%s", roomy ? format_figure(speed->second.median, 3).text : "", roomy ? " " : "", ratio);
 }
 
 // "0.0080 ±0.0002", and on a wide screen the other direction: "0.0080 ±0.0002 ← 0.0079".

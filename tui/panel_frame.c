@@ -10,6 +10,7 @@
 #include "tui/graph.h"
 #include "tui/key_names.h"
 #include "tui/panels.h"
+#include "tui/view.h"
 #include "tui/wrap.h"
 
 // ---- header -------------------------------------------------------------------------------------------------------
@@ -116,6 +117,7 @@ const char *job_doing(JobKind kind) {
     case JOB_ERRORS: return "measuring errors";
     case JOB_SPEED: return "timing";
     case JOB_FORECAST: return "estimating";
+    case JOB_SPEEDS: return "timing batches";
     case JOB_CHOICES: return "weighing bits";
     case JOB_SWEEP: return "sweeping";
     case JOB_TUNE: return "tuning";
@@ -135,31 +137,8 @@ static bool running_job(const Ui *ui, JobView *out) {
     return false;
 }
 
-// " scoring ━━━━──── 43 %  2 s ", against the right end; returns the columns used.
-static int draw_job(Ui *ui, Rect line) {
-    JobView job;
-    if (!running_job(ui, &job)) return 0;
-    char text[96], left[64] = "";
-    const int bar = line.cols >= 100 ? 12 : 6;
-    const bool known = job.share >= 0;
-    if (known && job.seconds_left >= 0 && job.seconds > 0.5)
-        snprintf(left, sizeof left, "  %s left", format_seconds(job.seconds_left).text);
-    if (known)
-        snprintf(text, sizeof text, " %3.0f %%%s ", job.share * 100, left);
-    else
-        snprintf(text, sizeof text, " ");
-    char label[64];
-    snprintf(label, sizeof label, " %s %s ", ui_spinner(ui), job_doing(job.kind));
-    const int width = canvas_width(&ui->canvas, label) + (known ? bar : 0) + canvas_width(&ui->canvas, text);
-    int col = line.col + line.cols - width;
-    col += canvas_text(&ui->canvas, line.row, col, width, MEANING_TITLE, label);
-    const int filled = known ? (int)lround(job.share * bar) : 0;
-    for (int i = 0; known && i < bar; i++)
-        canvas_text(&ui->canvas, line.row, col + i, 1, i < filled ? MEANING_ACCENT : MEANING_TRACK,
-                    i < filled ? "━" : "─");
-    canvas_text(&ui->canvas, line.row, col + (known ? bar : 0), width, MEANING_TITLE, text);
-    return width + 1;
-}
+#define RANKS 10
+#define RANK_COUNTS 2 // keys up to this rank are seen whatever else wants to stand here
 
 static const char *bar_text(const Ui *ui, const Binding *binding) {
     return binding->run == action_quit && ui->screen != SCREEN_LAYERS ? "back" : binding->bar;
@@ -172,27 +151,70 @@ static int bar_width(const Ui *ui, const Binding *binding) {
     return canvas_width(&ui->canvas, text);
 }
 
-// The highest rank that still fits when all of lower rank are there.
-static int rank_that_fits(const Ui *ui, int room) {
-    int used = 0;
-    for (int rank = 0; rank < 10; rank++) {
+// Columns of the keys that find room, those of low rank first; shown [binding_count], or NULL.
+static int choose_keys(const Ui *ui, int most_rank, int room, bool *shown) {
+    int used = 1;
+    for (int order = 0; order < 2 * (most_rank + 1); order++) { // of each rank those of the screen before the others
         for (int i = 0; i < binding_count; i++) {
-            if (bindings[i].bar && bindings[i].rank == rank && binding_counts(ui, &bindings[i]))
-                used += bar_width(ui, &bindings[i]);
+            const bool general = bindings[i].where == EVERYWHERE;
+            if (!bindings[i].bar || 2 * bindings[i].rank + general != order || !binding_counts(ui, &bindings[i]) ||
+                (bindings[i].run == view_zoom && !view_can_zoom(ui)))
+                continue;
+            const int width = bar_width(ui, &bindings[i]);
+            if (used + width > room) continue;
+            used += width;
+            if (shown) shown[i] = true;
         }
-        if (used > room) return rank - 1;
     }
-    return 10;
+    return used;
+}
+
+#define JOB_FORMS 4
+
+// " scoring ━━━━──── 43 %  2 s left ", and as form rises without the bar, the time left, the name.
+static int job_text(const Ui *ui, const JobView *job, int form, char *before, char *after, size_t size) {
+    const bool known = job->share >= 0, left = form < 2 && known && job->seconds_left >= 0 && job->seconds > 0.5;
+    snprintf(before, size, " %s %s%s", ui_spinner(ui), form < 3 ? job_doing(job->kind) : "", form < 3 ? " " : "");
+    *after = '\0';
+    if (left)
+        snprintf(after, size, " %3.0f %%  %s left ", job->share * 100, format_seconds(job->seconds_left).text);
+    else if (known)
+        snprintf(after, size, " %3.0f %% ", job->share * 100);
+    return known && form == 0 ? (ui->canvas.cols >= 100 ? 12 : 6) : 0;
+}
+
+// Against the right end, as long as the message or the keys that count leave room for; returns the columns used.
+static int draw_job(Ui *ui, Rect line) {
+    JobView job;
+    char before[96], after[96];
+    if (!running_job(ui, &job)) return 0;
+    const int others = *ui->message.text ? canvas_width(&ui->canvas, ui->message.text) + 2
+                                         : choose_keys(ui, RANK_COUNTS, line.cols, NULL),
+              room = line.cols - 1 - others;
+    int form = 0, bar, width;
+    do {
+        bar = job_text(ui, &job, form, before, after, sizeof before);
+        width = canvas_width(&ui->canvas, before) + bar + canvas_width(&ui->canvas, after);
+    } while (width > room && ++form < JOB_FORMS);
+    int col = line.col + line.cols - width;
+    col += canvas_text(&ui->canvas, line.row, col, width, MEANING_TITLE, before);
+    const int filled = (int)lround(job.share * bar);
+    for (int i = 0; i < bar; i++)
+        canvas_text(&ui->canvas, line.row, col + i, 1, i < filled ? MEANING_ACCENT : MEANING_TRACK,
+                    i < filled ? "━" : "─");
+    canvas_text(&ui->canvas, line.row, col + bar, width, MEANING_TITLE, after);
+    return width + 1;
 }
 
 static void draw_keys(Ui *ui, Rect line) {
-    const int most = rank_that_fits(ui, line.cols - 1);
+    bool *shown = array_new((size_t)binding_count, sizeof *shown);
+    if (shown) choose_keys(ui, RANKS, line.cols, shown);
     int col = line.col + canvas_text(&ui->canvas, line.row, line.col, 1, MEANING_TEXT, " ");
-    for (int i = 0; i < binding_count; i++) {
+    for (int i = 0; shown && i < binding_count; i++) {
         const Binding *b = &bindings[i];
-        if (!b->bar || b->rank > most || !binding_counts(ui, b)) continue;
         bool changed;
         const int from = col;
+        if (!shown[i]) continue;
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_ACCENT,
                            binding_shown(&ui->settings, b, &changed));
         col += canvas_text(&ui->canvas, line.row, col, line.cols, MEANING_TEXT, " ");
@@ -201,6 +223,7 @@ static void draw_keys(Ui *ui, Rect line) {
         col += canvas_text(&ui->canvas, line.row, col, 2, MEANING_TEXT, "  ");
     }
     canvas_text(&ui->canvas, line.row, col - 1, 1, MEANING_TEXT, " ");
+    free(shown);
 }
 
 #define MESSAGE_ROWS_MOST 5
@@ -227,8 +250,8 @@ static void draw_message(Ui *ui, Rect line) {
 // How one leaves a pane that has the whole frame; returns the columns used.
 static int draw_zoom(Ui *ui, Rect line) {
     char text[96];
-    if (ui->zoom == ZOOM_NONE || ui->screen != SCREEN_LAYERS) return 0;
-    snprintf(text, sizeof text, " %s next pane  %s all panes ", action_keys(&ui->settings, "view"),
+    if (!(ui->screen == SCREEN_LAYERS ? ui->zoom != ZOOM_NONE : ui->zoomed)) return 0;
+    snprintf(text, sizeof text, " %s next pane  %s all ", action_keys(&ui->settings, "view"),
              action_keys(&ui->settings, "back"));
     const int width = canvas_width(&ui->canvas, text);
     canvas_right(&ui->canvas, line.row, line.col, line.cols, MEANING_FOCUS, text);
@@ -237,8 +260,8 @@ static int draw_zoom(Ui *ui, Rect line) {
 
 void panel_bottom_draw(Ui *ui) {
     Rect line = rect_inset(ui->layout.bottom, 2);
-    if (!*ui->message.text || !ui->message.failure) line.cols -= draw_job(ui, line);
     if (!*ui->message.text) line.cols -= draw_zoom(ui, line);
+    if (!*ui->message.text || !ui->message.failure) line.cols -= draw_job(ui, line);
     if (*ui->message.text)
         draw_message(ui, line);
     else

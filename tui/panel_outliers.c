@@ -32,20 +32,6 @@ static bool is_stale(const Ui *ui) {
     return false;
 }
 
-static Short divergence_text(double value) {
-    Short out;
-    snprintf(out.text, sizeof out.text, value > 0 && value < 5e-5 ? "%.0e" : "%.4f", value);
-    return out;
-}
-
-static Short value_text(HeatMeasure measure, double value) {
-    if (isinf(value) && measure == HEAT_WEIGHT_MAX) return (Short){"nonfin"};
-    if (measure == HEAT_ERROR) return format_decibel(value);
-    if (measure == HEAT_KL) return divergence_text(value);
-    if (measure == HEAT_CHANGE) return format_change(value, 1, "");
-    return format_figure(value, 3);
-}
-
 // ---- the map ------------------------------------------------------------------------------------------------------
 
 // Where cells stand.
@@ -77,17 +63,12 @@ static CellGrid grid_of(const Ui *ui, const OutliersLayout *l) {
     return g;
 }
 
-static int scrolled(int first, int cursor, int seen, int count) {
-    if (cursor < first) first = cursor;
-    if (cursor >= first + seen) first = cursor - seen + 1;
-    return first > count - seen ? count - seen : first;
-}
-
 static void scroll(Ui *ui, const CellGrid *g) {
     int line;
     const int column = outliers_column(ui, &line);
-    ui->outliers.first_column = scrolled(ui->outliers.first_column, column, g->columns, ui->outliers.heat.map.columns);
-    ui->outliers.first_line = scrolled(ui->outliers.first_line, line, g->lines, ui->outliers.heat.map.line_count);
+    ui->outliers.first_column =
+        layout_scroll(ui->outliers.first_column, column, g->columns, ui->outliers.heat.map.columns);
+    ui->outliers.first_line = layout_scroll(ui->outliers.first_line, line, g->lines, ui->outliers.heat.map.line_count);
 }
 
 static bool is_on_its_way(const Ui *ui, JobKind kind) {
@@ -148,8 +129,8 @@ static bool is_left_alone(const Ui *ui, int linear) {
 
 // "·", "▒▒•", "█ 1286◂": shades, and where there is room the figure; the last column says marked, or cursor.
 static void draw_cell(Ui *ui, const CellGrid *g, Rect place, int index, int marked) {
-    const HeatCell *cell = &ui->outliers.heat.cells[index];
-    const int level = shade_of(&ui->outliers.heat.scale, cell->value);
+    const MapCell *cell = &ui->outliers.heat.map.cells[index];
+    const int level = shade_of(&ui->outliers.heat.map.scale, cell->value);
     const bool cursor = index == ui->outliers.cell;
     if (!cell->linears) return;
     const bool alone = ui->outliers.measure >= HEAT_ERROR && is_left_alone(ui, cell->worst);
@@ -167,7 +148,7 @@ static void draw_cell(Ui *ui, const CellGrid *g, Rect place, int index, int mark
     for (int i = 0; i < wide * place.rows; i++)
         canvas_text(&ui->canvas, place.row + i / wide, place.col + i % wide, 1, style, text);
     if (figure && level >= 0) {
-        const Short value = value_text(ui->outliers.measure, cell->value);
+        const Short value = heat_text(ui->outliers.measure, cell->value);
         canvas_right(&ui->canvas, place.row, place.col + tail - 6, 6, style, value.text);
     }
     if (cursor)
@@ -178,7 +159,7 @@ static void draw_cell(Ui *ui, const CellGrid *g, Rect place, int index, int mark
 
 static int marked_in(const Ui *ui, int index) {
     const HeatMap *heat = &ui->outliers.heat;
-    const HeatCell *cell = &heat->cells[index];
+    const MapCell *cell = &heat->map.cells[index];
     if (cell->linears == 1) return ui->rows.marked[cell->first];
     int marked = 0, left = ui->rows.marked_count ? cell->linears : 0;
     for (int i = cell->first; left > 0; i++) {
@@ -218,9 +199,9 @@ static void draw_lines(Ui *ui, const CellGrid *g) {
 }
 
 static Short edge_text(const HeatMap *heat, int edge) {
-    if (heat->measure == HEAT_CHANGE) return format_change(heat->scale.edges[edge], 1, "");
+    if (heat->measure == HEAT_CHANGE) return format_change(heat->map.scale.edges[edge], 1, "");
     Short out;
-    snprintf(out.text, sizeof out.text, "%.3g", heat->scale.edges[edge]);
+    snprintf(out.text, sizeof out.text, "%.3g", heat->map.scale.edges[edge]);
     return out;
 }
 
@@ -235,7 +216,7 @@ static void draw_unknown(Ui *ui, Rect line) {
     const char *key = NULL;
     if (measure == HEAT_CHANGE && !ui->pin.set) key = "nothing to compare with: p pins this state, then turn a dial";
     if (measure == HEAT_KL && !is_on_its_way(ui, JOB_SENSITIVITY))
-        key = "s shows what was measured before, and quantizes each linear alone; estimates come first";
+        key = "s quantizes each linear alone; estimates come first";
     if (key)
         canvas_fit(&ui->canvas, line.row, line.col + 1, line.cols - 2, MEANING_CHANGED, key);
     else
@@ -246,14 +227,17 @@ static void draw_unknown(Ui *ui, Rect line) {
 static void pen_study(const Ui *ui, Pen *pen) {
     const SensitivityView *study = workbench_sensitivity(ui->workbench);
     if (study->measured < study->count)
-        pen_text(pen, MEANING_CHANGED, "%d of %d measured, else estimates   ", study->measured, study->count);
+        pen_text(pen, MEANING_CHANGED,
+                 study->estimate_tokens ? "%d of %d measured, else estimates   "
+                                        : "%d of %d measured; s studies all   ",
+                 study->measured, study->count);
 }
 
 // "· ≤2.4  ░ ≤8  …  █ >110".
 static void draw_scale(Ui *ui, Rect line) {
     const HeatMap *heat = &ui->outliers.heat;
     Pen pen = pen_at(&ui->canvas, rect_inset(line, 1));
-    if (!heat->known) {
+    if (!heat->map.known) {
         draw_unknown(ui, line);
         return;
     }
@@ -271,7 +255,6 @@ static void draw_scale(Ui *ui, Rect line) {
 }
 
 static void draw_map(Ui *ui, const OutliersLayout *l) {
-    outliers_map(ui);
     const CellGrid g = grid_of(ui, l);
     ui->outliers.height = g.height;
     scroll(ui, &g);
@@ -319,28 +302,36 @@ static void draw_share(Ui *ui, Rect line, const char *label, double share, Style
     canvas_right(&ui->canvas, line.row, line.col + 9 + width, SHARE_COLS, MEANING_VALUE, format_percent(share).text);
 }
 
-// The figures of all measures.
+// How far its input and its weights reach.
 static void draw_figures(Ui *ui, Rect line, int linear) {
     const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
-    const Effect *effect = workbench_effect(ui->workbench);
-    const double db = effect->output_sqnr_db ? effect->output_sqnr_db[linear] : NAN;
-    const bool fresh = effect->sqnr_turn == workbench_turn(ui->workbench);
     Pen pen = pen_at(&ui->canvas, line);
     pen_field(&pen, "|x|max", class_style(decision->input_class), "%s%s", calibration_provisional(ui) ? "~" : "",
-              value_text(HEAT_RANGE, rows_figure(ui->workbench, linear, COLUMN_RANGE)).text);
+              heat_text(HEAT_RANGE, rows_figure(ui->workbench, linear, COLUMN_RANGE)).text);
     pen_field(&pen, "|w|max", MEANING_VALUE, "%s",
-              value_text(HEAT_WEIGHT_MAX, rows_figure(ui->workbench, linear, COLUMN_WEIGHT_MAX)).text);
+              heat_text(HEAT_WEIGHT_MAX, rows_figure(ui->workbench, linear, COLUMN_WEIGHT_MAX)).text);
+}
+
+static void pen_kl(const Ui *ui, Pen *pen, int linear) {
     const SensitivityView *study = workbench_sensitivity(ui->workbench);
-    if (ui->outliers.measure == HEAT_KL && study->turn == workbench_turn(ui->workbench)) {
-        const Sensitivity *s = &study->linears[linear];
-        pen_field(&pen, "KL", MEANING_VALUE, s->alone_known ? "%.5f ±%.5f" : "~%.5f ±%.5f",
-                  s->alone_known ? s->kl : s->estimate, s->alone_known ? s->kl_se : s->estimate_se);
-        return;
-    }
-    if (isnan(db)) return;
-    pen_field(&pen, "out", fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, fresh ? "%s dB" : "(%s dB)",
-              format_decibel(db).text);
-    if (fresh && isfinite(db)) pen_text(&pen, MEANING_FAINT, "errs by %s", format_percent(pow(10, -db / 20)).text);
+    if (study->turn != workbench_turn(ui->workbench)) return;
+    const Sensitivity *s = &study->linears[linear];
+    const double kl = s->alone_known ? s->kl : s->estimate, se = s->alone_known ? s->kl_se : s->estimate_se;
+    if (isnan(kl)) return;
+    pen_field(pen, "KL", MEANING_VALUE, s->alone_known ? "%.5f ±%.5f" : "~%.5f ±%.5f", kl, se);
+}
+
+// What the errors come to. What is on the map comes first, since it may be all that finds room.
+static void draw_error(Ui *ui, Rect line, int linear) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const double db = effect->output_sqnr_db ? effect->output_sqnr_db[linear] : (double)NAN;
+    const bool fresh = effect->sqnr_turn == workbench_turn(ui->workbench), kl = ui->outliers.measure == HEAT_KL;
+    Pen pen = pen_at(&ui->canvas, line);
+    if (kl) pen_kl(ui, &pen, linear);
+    if (isfinite(db))
+        pen_field(&pen, "output errs by", fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM,
+                  fresh ? "%s, %s dB" : "(%s, %s dB)", format_percent(pow(10, -db / 20)).text, format_decibel(db).text);
+    if (!kl) pen_kl(ui, &pen, linear);
 }
 
 static void draw_channel(Ui *ui, Rect line, const Why *why, const Decision *decision, Style style) {
@@ -385,10 +376,11 @@ static void draw_column(Ui *ui, Rect line, const Why *why, Style style) {
 
 // What usually mends it, in terms of the dials. Two thirds of the error are most of it.
 static const char *remedy(const Decision *decision, double weights) {
+    const bool token = decision->activations == POLICY_TOKEN;
     if (weights > 2.0 / 3) return "mends it: more bits, smaller groups";
-    const char *const input = decision->activations == POLICY_TOKEN ? "mends it: smooth, or activations none"
-                                                                    : "mends it: activations token, a smaller v1";
-    return weights < 1.0 / 3 ? input : "mends it: more bits, and finer activations";
+    if (weights < 1.0 / 3)
+        return token ? "mends it: policy smoothquant, or none" : "mends it: policy token, a smaller v1";
+    return token ? "mends it: more bits; policy smoothquant" : "mends it: more bits; policy token";
 }
 
 #define BARS_ROWS_LEAST 11 // lower panes have no room for bars, whose figures the sentences have
@@ -400,8 +392,8 @@ static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
         const bool calibrated = workbench_input_stats(ui->workbench, linear) != NULL;
         take_line(rest, &line);
         panel_waiting_draw(ui, line, calibrated ? JOB_ERRORS : JOB_CALIBRATE);
-        take_line(rest, &line);
-        draw_figures(ui, line, linear);
+        if (take_line(rest, &line)) draw_error(ui, line, linear);
+        if (take_line(rest, &line)) draw_figures(ui, line, linear);
         return;
     }
     const Why *why = effect->why;
@@ -411,6 +403,9 @@ static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
     const Style faint = dim ? dim : MEANING_FAINT, value = dim ? dim : MEANING_VALUE;
     draw_verdict(ui, rest, why, decision, linear, dim);
     if (isnan(weights)) return;
+    if (take_line(rest, &line))
+        canvas_fit(&ui->canvas, line.row, line.col, line.cols, dim ? dim : MEANING_ACCENT, remedy(decision, weights));
+    if (take_line(rest, &line)) draw_error(ui, line, linear);
     if (bars && take_line(rest, &line)) draw_share(ui, line, "weights", weights, dim ? dim : MEANING_WEIGHT);
     if (bars && take_line(rest, &line)) draw_share(ui, line, "input", 1 - weights, dim ? dim : MEANING_TAIL);
     if (take_line(rest, &line)) draw_channel(ui, line, why, decision, value);
@@ -418,22 +413,20 @@ static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
     if (take_line(rest, &line)) draw_others(ui, line, why, linear, faint);
     if (take_line(rest, &line)) draw_column(ui, line, why, value);
     if (take_line(rest, &line)) draw_figures(ui, line, linear);
-    if (take_line(rest, &line))
-        canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_FAINT, remedy(decision, weights));
 }
 
 #define CELL_STRIP_MOST 256
 
 // The linears of a cell, mostly experts, in a strip, as many as share a column folded to the worst of them.
-static void draw_experts(Ui *ui, Rect line, const HeatCell *cell) {
+static void draw_experts(Ui *ui, Rect line, const MapCell *cell) {
     const HeatMap *heat = &ui->outliers.heat;
     const int width = cell->linears < line.cols - 9 ? cell->linears : line.cols - 9;
     int worst[CELL_STRIP_MOST], nth = 0;
     if (width < 1 || width > CELL_STRIP_MOST) return;
     for (int i = 0; i < width; i++) worst[i] = -1;
     for (int i = cell->first; i < heat->map.linear_count && nth < cell->linears; i++) {
-        if (&heat->cells[heat->map.cell_of[i]] != cell) continue;
-        const int level = shade_of(&heat->scale, heat_value(heat, ui->workbench, i));
+        if (&heat->map.cells[heat->map.cell_of[i]] != cell) continue;
+        const int level = shade_of(&heat->map.scale, heat_value(heat, ui->workbench, i));
         int *at = &worst[nth++ * width / cell->linears];
         if (level > *at) *at = level;
     }
@@ -444,7 +437,7 @@ static void draw_experts(Ui *ui, Rect line, const HeatCell *cell) {
                     worst[i] < 0 ? "?" : shade(ui, worst[i]));
 }
 
-static void draw_cell_title(Ui *ui, Rect pane, const HeatCell *cell) {
+static void draw_cell_title(Ui *ui, Rect pane, const MapCell *cell) {
     const Linear *l = &workbench_structure(ui->workbench)->linears[cell->worst];
     char title[256], folded[32] = "", name[128];
     if (cell->linears > 1) snprintf(folded, sizeof folded, "worst of %d: ", cell->linears);
@@ -459,7 +452,7 @@ static void draw_cell_title(Ui *ui, Rect pane, const HeatCell *cell) {
 #define GRAPH_ROWS_LEAST 10
 
 static void draw_cell_pane(Ui *ui, Rect pane) {
-    const HeatCell *cell = outliers_cell(ui);
+    const MapCell *cell = outliers_cell(ui);
     const int linear = cell->worst;
     const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
     Rect rest = rect_inset(pane, 1), line;
@@ -629,12 +622,14 @@ static void draw_channels_pane(Ui *ui, Rect pane) {
 }
 
 void panel_outliers_draw(Ui *ui) {
-    const OutliersLayout l = layout_outliers(&ui->layout, ui->outliers.heat.map.line_count);
-    canvas_box(&ui->canvas, l.map, MEANING_RULE);
-    canvas_box(&ui->canvas, l.cell, MEANING_RULE);
-    canvas_box(&ui->canvas, l.channels, MEANING_RULE);
-    screen_tabs_draw(ui, (Rect){l.map.row - 1, l.map.col, 1, l.map.cols});
-    draw_map(ui, &l);
-    draw_cell_pane(ui, l.cell);
-    draw_channels_pane(ui, l.channels);
+    const OutliersLayout l = layout_outliers(&ui->layout, ui->outliers.heat.map.line_count, ui->zoomed);
+    const Rect panes[] = {l.map, l.cell, l.channels};
+    for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) {
+        if (panes[i].rows) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
+    }
+    outliers_map(ui);
+    if (l.map.rows) screen_tabs_draw(ui, (Rect){l.map.row - 1, l.map.col, 1, l.map.cols});
+    if (l.map.rows) draw_map(ui, &l);
+    if (l.cell.rows) draw_cell_pane(ui, l.cell);
+    if (l.channels.rows) draw_channels_pane(ui, l.channels);
 }

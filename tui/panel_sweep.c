@@ -14,6 +14,7 @@
 
 #define POINT_ROWS 5
 #define TABLE_COLS 46
+#define ZOOMED_TABLE 2 // of Ui.zoomed; 1 is the curve or field
 
 static const char *mark_of(const SweepPoint *p, bool here) {
     if (p->older) return "·";
@@ -330,13 +331,13 @@ static void draw_title(Ui *ui, Rect pane, const SweepView *v) {
 void panel_sweep_draw(Ui *ui) {
     const Rect frame = ui->layout.frame;
     const SweepView *v = workbench_swept(ui->workbench);
-    const int rows = frame.rows - 3 - POINT_ROWS;
+    const int rows = ui->zoomed ? frame.rows - 2 : frame.rows - 3 - POINT_ROWS;
     Rect upper = {frame.row + 1, 1, rows, frame.cols - 2};
     const Rect below = {upper.row + rows + 1, 1, POINT_ROWS, frame.cols - 2};
     canvas_box(&ui->canvas, upper, MEANING_RULE);
-    canvas_box(&ui->canvas, below, MEANING_RULE);
+    if (!ui->zoomed) canvas_box(&ui->canvas, below, MEANING_RULE);
     draw_title(ui, upper, v);
-    panel_title(ui, below, "This point", PANE_COUNT);
+    if (!ui->zoomed) panel_title(ui, below, "This point", PANE_COUNT);
     if (!v->dial_count) {
         canvas_fit(&ui->canvas, upper.row, upper.col + 2, upper.cols - 3, MEANING_FAINT,
                    "the model cannot be run, so that points cannot be measured");
@@ -344,6 +345,8 @@ void panel_sweep_draw(Ui *ui) {
     }
     if (v->dial_count == 2)
         draw_field(ui, upper, v);
+    else if (ui->zoomed == ZOOMED_TABLE)
+        draw_table(ui, upper, v);
     else {
         if (upper.cols >= 2 * TABLE_COLS + 10) {
             upper.cols -= TABLE_COLS;
@@ -351,5 +354,5 @@ void panel_sweep_draw(Ui *ui) {
         }
         draw_curve(ui, upper, v);
     }
-    draw_point(ui, rect_inset(below, 1), v);
+    if (!ui->zoomed) draw_point(ui, rect_inset(below, 1), v);
 }

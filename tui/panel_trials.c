@@ -17,45 +17,43 @@
 
 // ---- the table ----------------------------------------------------------------------------------------------------
 
-#define MARK_COLS 6     // "▸AB●◆ "
-#define AGAINST_COLS 18 // "−0.0069 ±0.0002 ✓", and where there is room "−0.00694 ±0.00021 ✓"
+#define MARK_COLS 5     // "▸AB●◆"
+#define AGAINST_COLS 21 // where there is room: "−0.00694 ±0.00021 ✓" in the place of "−0.0069 ±0.0002 ✓"
 #define AGAINST_DECIMALS 4
-#define WORDS_COLS 18 // at least
+#define WORDS_COLS 15 // at least: on 80 columns each step of scrolling brings a column
 
+// Where columns begin. Figures stand in the order of their importance, and those that find no room are scrolled to.
 typedef struct TableColumns {
-    int number, words, against; // where they begin
-    int against_cols, against_decimals;
-    int figure[TRIAL_COLUMN_COUNT]; // < 0: not there
-    int words_cols;
+    int words, words_cols;
+    int col[TRIAL_COLUMN_COUNT], cols[TRIAL_COLUMN_COUNT]; // col < 0: not there
+    int decimals;                                          // of the difference to A
+    bool more;                                             // to the right
 } TableColumns;
 
-// From the right; of little room size goes first, then speed.
-static TableColumns table_columns(Rect pane) {
-    TableColumns c = {.number = pane.col + MARK_COLS};
-    const bool roomy = pane.cols >= 100;
-    c.against_cols = AGAINST_COLS + (roomy ? 3 : 0);
-    c.against_decimals = AGAINST_DECIMALS + (roomy ? 1 : 0);
-    const int fixed = MARK_COLS + trial_column_table[TRIAL_NUMBER].width + c.against_cols +
-                      trial_column_table[TRIAL_BITS].width + trial_column_table[TRIAL_KL].width +
-                      trial_column_table[TRIAL_TOP1].width;
-    const int speed = trial_column_table[TRIAL_SPEED].width, size = trial_column_table[TRIAL_SIZE].width;
-    const bool shows_speed = pane.cols >= fixed + speed + WORDS_COLS,
-               shows_size = pane.cols >= fixed + speed + size + WORDS_COLS + 6;
-    int end = pane.col + pane.cols - 1;
-    c.figure[TRIAL_SPEED] = shows_speed ? end -= speed : -1;
-    c.figure[TRIAL_TOP1] = end -= trial_column_table[TRIAL_TOP1].width;
-    c.against = end -= c.against_cols;
-    c.figure[TRIAL_KL] = end -= trial_column_table[TRIAL_KL].width;
-    c.figure[TRIAL_SIZE] = shows_size ? end -= size : -1;
-    c.figure[TRIAL_BITS] = end -= trial_column_table[TRIAL_BITS].width;
-    c.figure[TRIAL_NUMBER] = c.number;
-    c.words = c.number + trial_column_table[TRIAL_NUMBER].width + 1;
-    c.words_cols = end - c.words;
+static TableColumns table_columns(Ui *ui, Rect pane) {
+    TableColumns c = {.words = pane.col + MARK_COLS + trial_column_table[TRIAL_NUMBER].width + 1};
+    const bool roomy = pane.cols >= 110;
+    int room = pane.col + pane.cols - 1 - c.words - WORDS_COLS, least = TRIAL_COLUMN_COUNT, needed = 0;
+    for (int i = 0; i < TRIAL_COLUMN_COUNT; i++) {
+        c.col[i] = -1;
+        c.cols[i] = i == TRIAL_AGAINST && roomy ? AGAINST_COLS : trial_column_table[i].width;
+    }
+    // Nothing is gained by scrolling beyond the last column.
+    while (least > TRIAL_BITS && needed + c.cols[least - 1] <= room) needed += c.cols[--least];
+    int *scrolled = &ui->trials.scrolled, first = TRIAL_BITS + *scrolled, end;
+    if (first > least) first = least;
+    *scrolled = first - TRIAL_BITS;
+    for (end = first; end < TRIAL_COLUMN_COUNT && c.cols[end] <= room; end++) room -= c.cols[end];
+    c.words_cols = WORDS_COLS + room;
+    c.more = end < TRIAL_COLUMN_COUNT;
+    c.decimals = AGAINST_DECIMALS + (roomy ? 1 : 0);
+    for (int i = first, col = c.words + c.words_cols; i < end; col += c.cols[i++]) c.col[i] = col;
+    c.col[TRIAL_NUMBER] = pane.col + MARK_COLS;
     return c;
 }
 
-static void draw_right(Ui *ui, int row, int col, int cols, Style style, const char *text) {
-    canvas_right(&ui->canvas, row, col + 1, cols - 1, style, text);
+static void draw_figure(Ui *ui, int row, const TableColumns *c, TrialColumn column, Style style, const char *text) {
+    if (c->col[column] >= 0) canvas_right(&ui->canvas, row, c->col[column] + 1, c->cols[column] - 1, style, text);
 }
 
 static void draw_heading(Ui *ui, Rect pane, const TableColumns *c) {
@@ -63,42 +61,30 @@ static void draw_heading(Ui *ui, Rect pane, const TableColumns *c) {
         const TrialColumnInfo *info = &trial_column_table[i];
         const bool sorts = ui->trials.sort == (TrialColumn)i;
         char title[40];
-        if (c->figure[i] < 0) continue;
+        if (c->col[i] < 0) continue;
         snprintf(title, sizeof title, "%s%s", info->title,
                  !sorts                                 ? ""
                  : info->falling != ui->trials.reversed ? "▼"
                                                         : "▲");
-        draw_right(ui, pane.row, c->figure[i], info->width, sorts ? MEANING_ACCENT : MEANING_FAINT, title);
-        ui_hit(ui, (Rect){pane.row, c->figure[i], 1, info->width}, HIT_TRIAL_COLUMN, i);
+        draw_figure(ui, pane.row, c, (TrialColumn)i, sorts ? MEANING_ACCENT : MEANING_FAINT, title);
+        ui_hit(ui, (Rect){pane.row, c->col[i], 1, c->cols[i]}, HIT_TRIAL_COLUMN, i);
     }
     canvas_fit(&ui->canvas, pane.row, c->words, c->words_cols, MEANING_FAINT, "what changed");
-    draw_right(ui, pane.row, c->against, c->against_cols, MEANING_FAINT, "against A");
-}
-
-static const char *sign_of(double change, double noise) { return fabs(change) <= noise ? "≈" : change < 0 ? "✓" : "✗"; }
-
-// "−0.0069 ±0.0009 ✓": by positions; "(±0.0021)" by the two standard errors, where positions are not kept.
-static void against_text(const TrialDifference *d, int most, char *out, size_t size) {
-    const int wished = kl_decimals(d->se), decimals = wished < most ? wished : most;
-    snprintf(out, size, d->paired ? "%s ±%s %s" : "%s (±%s) %s", format_change(d->mean, decimals, "").text,
-             format_fixed(d->se, decimals).text, sign_of(d->mean, 2 * d->se));
+    if (ui->trials.scrolled) canvas_text(&ui->canvas, pane.row, c->words + c->words_cols, 1, MEANING_ACCENT, "‹");
+    if (c->more) canvas_text(&ui->canvas, pane.row, pane.col + pane.cols - 1, 1, MEANING_ACCENT, "›");
 }
 
 static void draw_against(Ui *ui, int row, const TableColumns *c, const TrialRow *trial) {
     const TrialRow *a = trials_compared(ui, SIDE_A);
     char text[96] = "";
     if (!a || a->figures == trial->figures) {
-        draw_right(ui, row, c->against, c->against_cols, MEANING_FAINT, a && a != trial ? "=" : "");
+        draw_figure(ui, row, c, TRIAL_AGAINST, MEANING_FAINT, a && a != trial ? "=" : "");
         return;
     }
     const TrialDifference d = trial_difference(a->figures, trial->figures);
-    against_text(&d, c->against_decimals, text, sizeof text);
+    trials_against_text(&d, c->decimals, ui->canvas.ascii, text, sizeof text);
     const bool same = fabs(d.mean) <= 2 * d.se;
-    draw_right(ui, row, c->against, c->against_cols,
-               same         ? MEANING_FAINT
-               : d.mean < 0 ? MEANING_BETTER
-                            : MEANING_WORSE,
-               text);
+    draw_figure(ui, row, c, TRIAL_AGAINST, same ? MEANING_FAINT : d.mean < 0 ? MEANING_BETTER : MEANING_WORSE, text);
 }
 
 static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRow *trial) {
@@ -110,6 +96,7 @@ static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRo
     snprintf(text[TRIAL_SIZE], sizeof *text, "%s", format_bytes((double)f->bytes).text);
     snprintf(text[TRIAL_KL], sizeof *text, "%s%s", settled,
              format_fixed(f->accuracy.kl_mean, f->accuracy.kl_mean < 1 ? 4 : 2).text);
+    snprintf(text[TRIAL_PPL], sizeof *text, "%s", format_figure(f->accuracy.ppl, 4).text);
     snprintf(text[TRIAL_TOP1], sizeof *text, "%s", format_percent(f->accuracy.top1).text);
     if (f->timed)
         speed_text(&f->speed, false, text[TRIAL_SPEED], sizeof *text);
@@ -117,9 +104,7 @@ static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRo
         snprintf(text[TRIAL_SPEED], sizeof *text, "–");
     for (int i = 0; i < TRIAL_COLUMN_COUNT; i++) {
         const bool dim = i == TRIAL_NUMBER || (i == TRIAL_SPEED && f->timed_earlier);
-        if (c->figure[i] >= 0)
-            draw_right(ui, line.row, c->figure[i], trial_column_table[i].width, dim ? MEANING_FAINT : MEANING_VALUE,
-                       text[i]);
+        draw_figure(ui, line.row, c, (TrialColumn)i, dim ? MEANING_FAINT : MEANING_VALUE, text[i]);
     }
     draw_against(ui, line.row, c, trial);
 }
@@ -166,12 +151,10 @@ static void draw_unmeasured(Ui *ui, Rect line, const TableColumns *c) {
     else
         snprintf(kl, sizeof kl, "%s", state);
     canvas_fit(&ui->canvas, line.row, c->words, c->words_cols, MEANING_TEXT, trials_present_words(ui));
-    draw_right(ui, line.row, c->figure[TRIAL_BITS], trial_column_table[TRIAL_BITS].width, MEANING_VALUE,
-               format_fixed(plan->quantized_count ? plan->bits_per_weight : NAN, 2).text);
-    if (c->figure[TRIAL_SIZE] >= 0)
-        draw_right(ui, line.row, c->figure[TRIAL_SIZE], trial_column_table[TRIAL_SIZE].width, MEANING_VALUE,
-                   format_bytes((double)plan->bytes).text);
-    draw_right(ui, line.row, c->figure[TRIAL_KL], trial_column_table[TRIAL_KL].width, MEANING_FAINT, kl);
+    draw_figure(ui, line.row, c, TRIAL_BITS, MEANING_VALUE,
+                format_fixed(plan->quantized_count ? plan->bits_per_weight : NAN, 2).text);
+    draw_figure(ui, line.row, c, TRIAL_SIZE, MEANING_VALUE, format_bytes((double)plan->bytes).text);
+    draw_figure(ui, line.row, c, TRIAL_KL, MEANING_FAINT, kl);
 }
 
 static void draw_title(Ui *ui, Rect pane) {
@@ -184,7 +167,7 @@ static void draw_title(Ui *ui, Rect pane) {
 }
 
 static void draw_table(Ui *ui, Rect pane) {
-    const TableColumns c = table_columns(pane);
+    const TableColumns c = table_columns(ui, pane);
     const Trials *trials = workbench_trials(ui->workbench);
     const uint32_t selected = trials_selected(ui);
     const int room = pane.rows - 1;
@@ -194,10 +177,7 @@ static void draw_table(Ui *ui, Rect pane) {
     trials_order(ui, &order);
     const int at = trials_place(&order, selected);
     int *top = &ui->trials.top;
-    if (*top > at) *top = at;
-    if (*top < at - room + 1) *top = at - room + 1;
-    if (*top > order.count - room) *top = order.count - room;
-    if (*top < 0) *top = 0;
+    *top = layout_scroll(*top, at, room, order.count);
     for (int i = *top; i < order.count && i - *top < room; i++) {
         const Rect line = {pane.row + 1 + i - *top, pane.col, 1, pane.cols};
         const TrialRow *trial = trials_row(trials, order.numbers[i]);
@@ -232,7 +212,7 @@ static TextPieces pieces_of(Ui *ui, const TrialText *side, size_t parts_at, bool
     const DecodeText *text = side->text;
     TextPieces pieces = {.items = array_new(2 * text->count + 8, sizeof *pieces.items)};
     const bool chat = workbench_is_chat(ui->workbench);
-    const size_t cursor = focused ? trials_token(ui) : SIZE_MAX;
+    const size_t cursor = ui->trials.pane ? trials_token(ui) : SIZE_MAX; // all texts scroll with it
     if (!pieces.items) return pieces;
     add_piece(&pieces, chat ? "user: " : "", SIZE_MAX, MEANING_TITLE);
     add_piece(&pieces, side->prompt, SIZE_MAX, MEANING_FAINT);
@@ -241,13 +221,11 @@ static TextPieces pieces_of(Ui *ui, const TrialText *side, size_t parts_at, bool
         const size_t start = token_start(text, i);
         Style style = i >= parts_at ? MEANING_DIFFERS : MEANING_TEXT;
         if (i == parts_at) {
-            if (!focused) pieces.keep = pieces.count;
+            if (cursor == SIZE_MAX) pieces.keep = pieces.count;
             add_piece(&pieces, "▸", SIZE_MAX, MEANING_ERROR);
         }
-        if (i == cursor) {
-            style |= STYLE_REVERSE;
-            pieces.keep = pieces.count;
-        }
+        if (i == cursor && focused) style |= STYLE_REVERSE;
+        if (i <= cursor && cursor != SIZE_MAX) pieces.keep = pieces.count;
         const size_t blank = start < text->ends[i] && text->text[start] == ' '; // before a word; nothing to underline
         if (blank) add_piece(&pieces, " ", 1, style);
         if (text->probabilities[i] < (float)LOW_PROBABILITY) style |= STYLE_UNDERLINE;
@@ -261,12 +239,13 @@ static TextPieces pieces_of(Ui *ui, const TrialText *side, size_t parts_at, bool
 static void side_label(const Ui *ui, TrialSide side, char *out, size_t size) {
     const TrialRow *row = trials_compared(ui, side);
     const bool present = side == SIDE_B && !trials_row(workbench_trials(ui->workbench), ui->trials.b);
+    const char *name = side == SIDE_A ? "A" : "B";
     if (side == SIDE_BASE)
         snprintf(out, size, "base");
     else if (row)
-        snprintf(out, size, "%s  %u: %s", side_names[side], row->number, *row->note ? row->note : row->what);
+        snprintf(out, size, "%s  %u: %s", name, row->number, *row->note ? row->note : row->what);
     else
-        snprintf(out, size, "%s  %s", side_names[side], present ? "now, not measured yet" : "none yet");
+        snprintf(out, size, "%s  %s", name, present ? "now, not measured yet" : "none yet");
 }
 
 static void draw_text(Ui *ui, Rect rect, TrialSide side) {
@@ -281,7 +260,7 @@ static void draw_text(Ui *ui, Rect rect, TrialSide side) {
     const Rect room = {rect.row + 1, inside.col, rect.rows - 1, inside.cols};
     if (!text.text) {
         canvas_fit(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT,
-                   text.waits ? ui_spinner(ui) : "no text of it is kept");
+                   text.waits ? ui_spinner(ui) : "no text of it is there");
         return;
     }
     const size_t parts_at = side == SIDE_BASE ? SIZE_MAX : trials_parting(&text, &base);
@@ -328,32 +307,34 @@ static void token_note(const Ui *ui, Text *out) {
     if (out->length == before) text_addf(out, " · the others have read something else by here");
 }
 
-static void draw_note(Ui *ui, Rect line) {
-    Text text = {0};
+// What does not fit whole is left out.
+static void draw_signs(Ui *ui, Rect line) {
     const TrialText a = trials_text(ui, SIDE_A), b = trials_text(ui, SIDE_B);
     const size_t parts_at = trials_parting(&b, &a);
+    Pen pen = pen_at(&ui->canvas, line);
+    if (parts_at != SIZE_MAX) pen_text(&pen, MEANING_FAINT, "A and B part at token %zu · ", parts_at + 1);
+    pen_text(&pen, MEANING_FAINT, "▸ parts from the base");
+    pen_text(&pen, MEANING_FAINT, " · ");
+    pen_text(&pen, MEANING_FAINT | STYLE_UNDERLINE, "underlined");
+    pen_text(&pen, MEANING_FAINT, ": less than 50 %% sure");
+    pen_text(&pen, MEANING_FAINT, " · %zu tokens", workbench_tokens(ui->workbench));
+}
+
+static void draw_note(Ui *ui, Rect line) {
+    Text text = {0};
     line = rect_inset(line, 1);
-    if (ui->trials.pane)
-        token_note(ui, &text);
-    else {
-        if (parts_at != SIZE_MAX) text_addf(&text, "A and B part at token %zu · ", parts_at + 1);
-        text_addf(&text, "▸ parts from the base · ");
-    }
-    int used = text.data ? canvas_fit(&ui->canvas, line.row, line.col, line.cols,
-                                      ui->trials.pane ? MEANING_TEXT : MEANING_FAINT, text.data)
-                         : 0;
     if (!ui->trials.pane) {
-        used += canvas_text(&ui->canvas, line.row, line.col + used, line.cols - used, MEANING_FAINT | STYLE_UNDERLINE,
-                            "underlined");
-        canvas_fit(&ui->canvas, line.row, line.col + used, line.cols - used, MEANING_FAINT,
-                   ": less than 50 % sure · Tab: token by token");
+        draw_signs(ui, line);
+        return;
     }
+    token_note(ui, &text);
+    if (text.data) canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_TEXT, text.data);
     text_free(&text);
 }
 
 static void draw_texts(Ui *ui, const TrialsLayout *l) {
     panel_title(ui, l->texts, "Texts after the same prompt", PANE_COUNT);
-    for (int i = 0; i < l->text_count; i++) {
+    for (int i = 0; i < l->text_count && i < SIDE_COUNT; i++) {
         draw_text(ui, l->text[i], trials_text_shown(ui, i));
         if (i) {
             const Rect edge = {l->text[i].row, l->text[i].col - 1, l->text[i].rows, 1};
@@ -365,29 +346,9 @@ static void draw_texts(Ui *ui, const TrialsLayout *l) {
 
 // ---- the difference of two recipes --------------------------------------------------------------------------------
 
-static void add_figures(Text *out, const TrialFigures *a, const TrialFigures *b) {
-    const TrialDifference kl = trial_difference(a, b);
-    const double bytes = (double)b->bytes - (double)a->bytes;
-    char text[96];
-    against_text(&kl, 6, text, sizeof text);
-    text_addf(out, "\nsize %s → %s (%s%s)\n", format_bytes((double)a->bytes).text, format_bytes((double)b->bytes).text,
-              bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
-    text_addf(out, "bits/weight %.2f → %.2f\n", a->bits_per_weight, b->bits_per_weight);
-    text_addf(out, "KL %s → %s, %s\n", format_fixed(a->accuracy.kl_mean, 4).text,
-              format_fixed(b->accuracy.kl_mean, 4).text, text);
-    text_addf(out, "top-1 %s → %s", format_percent(a->accuracy.top1).text, format_percent(b->accuracy.top1).text);
-}
-
 static void draw_difference(Ui *ui, Rect pane) {
-    const TrialRow *a = trials_compared(ui, SIDE_A), *b = trials_compared(ui, SIDE_B);
-    Text text = {0};
+    const char *words = trials_compared_words(ui);
     panel_title(ui, pane, "From A to B", PANE_COUNT);
-    if (!a || !b)
-        text_addf(&text, "both have to be measured first");
-    else if (!recipe_difference(&a->recipe, &b->recipe, workbench_structure(ui->workbench), "\n", &text) &&
-             !text.failed)
-        text_addf(&text, "A and B do the same to every linear");
-    if (a && b) add_figures(&text, a->figures, b->figures);
     char labels[2][300];
     for (int i = 0; i < 2; i++) side_label(ui, i ? SIDE_B : SIDE_A, labels[i], sizeof *labels);
     const WrapPiece pieces[] = {
@@ -395,10 +356,9 @@ static void draw_difference(Ui *ui, Rect pane) {
         {"\n", SIZE_MAX, MEANING_TEXT},
         {labels[1], SIZE_MAX, MEANING_TITLE | STYLE_BOLD},
         {"\n\n", SIZE_MAX, MEANING_TEXT},
-        {text.failed || !text.data ? "there is too little memory" : text.data, SIZE_MAX, MEANING_TEXT},
+        {words ? words : "there is too little memory", SIZE_MAX, MEANING_TEXT},
     };
     wrap_draw(&ui->canvas, rect_inset(pane, 1), pieces, sizeof pieces / sizeof *pieces, 0);
-    text_free(&text);
 }
 
 // ---- the plot -----------------------------------------------------------------------------------------------------
@@ -451,21 +411,24 @@ static void draw_plot(Ui *ui, Rect pane) {
     free(values);
     free(layers);
     canvas_fit(&ui->canvas, pane.row + pane.rows - 1, pane.col + 1, pane.cols - 2, MEANING_FAINT,
-               "● now  ◆ none has both fewer bits and less KL  ○ others; with the standard error of KL");
+               "● now  ◆ no row has fewer bits and less KL  ○ others; standard error of KL");
 }
 
 // ---- the screen ---------------------------------------------------------------------------------------------------
 
 void panel_trials_draw(Ui *ui) {
-    const TrialsLayout l = layout_trials(&ui->layout);
-    canvas_box(&ui->canvas, l.texts, MEANING_RULE);
+    const TrialsLayout l = layout_trials(&ui->layout, ui->zoomed);
+    const TrialRow *a = trials_compared(ui, SIDE_A), *b = trials_compared(ui, SIDE_B);
+    const Rect focused = ui->trials.pane ? l.texts : l.table.rows ? l.table : l.plot;
+    workbench_look_at_texts(ui->workbench, a ? a->number : 0, b ? b->number : 0);
+    if (l.texts.rows) canvas_box(&ui->canvas, l.texts, MEANING_RULE);
     if (l.plot.rows) canvas_box(&ui->canvas, l.plot, MEANING_RULE);
-    canvas_box(&ui->canvas, l.table, ui->trials.pane ? MEANING_RULE : MEANING_FOCUS);
-    if (ui->trials.pane) canvas_box(&ui->canvas, l.texts, MEANING_FOCUS);
-    draw_table(ui, l.table);
+    if (l.table.rows) canvas_box(&ui->canvas, l.table, MEANING_RULE);
+    canvas_box(&ui->canvas, focused.rows ? focused : l.texts, MEANING_FOCUS);
+    if (l.table.rows) draw_table(ui, l.table);
     if (l.plot.rows) draw_plot(ui, l.plot);
-    if (ui->trials.difference)
+    if (l.texts.rows && ui->trials.difference)
         draw_difference(ui, l.texts);
-    else
+    else if (l.texts.rows)
         draw_texts(ui, &l);
 }

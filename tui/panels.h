@@ -24,6 +24,7 @@ void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PAN
 void panel_message_draw(Ui *ui, Rect last, Style style, const char *text);
 int kl_decimals(double se); // as many as show one or two digits of the standard error
 // "2210 4.4–5.1×": the range is the figure, for a single number would differ from one start to the next.
+void ratio_text(const Spread *ratio, char *out, size_t size); // "1.6–1.9×"
 void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size);
 void panel_figures_line(Ui *ui, Rect line); // what the recipe costs and buys, as the pane of the effect has it
 void panel_graphs_draw(Ui *ui, Rect rect, int linear); // weights, input, channels; 10 rows or more

@@ -87,7 +87,7 @@ void pin_follow(Pin *pin, Changes *changes, Rows *rows) {
     const Workbench *w = rows->workbench;
     if (!pin->set) return;
     if (pin->plans != workbench_plans(w)) plan_again(pin, changes, rows, NULL);
-    const TrialRow *row = trials_of_recipe(workbench_trials(w), &pin->recipe);
+    const TrialRow *row = trials_row_for(workbench_trials(w), &pin->recipe, pin->model);
     const TrialFigures *known = trials_of_model(workbench_trials(w), pin->model);
     pin->trial = row ? row->number : 0;
     if (known) take_figures(pin, known);

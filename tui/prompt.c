@@ -11,6 +11,7 @@
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/handout.h"
+#include "tui/menu.h"
 #include "tui/panels.h"
 #include "tui/sensitivity.h"
 #include "tui/trials.h"
@@ -82,6 +83,8 @@ static void prompt_accept(Ui *ui) {
         if (*line) handout_write(ui, line);
         break;
     case PROMPT_SORT: // a key answers these (take_code)
+    case PROMPT_SWEEP:
+    case PROMPT_SWEEP_SECOND:
     case PROMPT_QUIT:
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
@@ -152,22 +155,6 @@ static void undo_preview(Ui *ui) {
 }
 
 // ---- keys that answer ---------------------------------------------------------------------------------------------
-
-static void answer_sort(Ui *ui, int code) {
-    if (code == KEY_ARROW_UP || code == KEY_ARROW_DOWN) {
-        action_sort(ui, code == KEY_ARROW_UP ? -1 : 1);
-        return;
-    }
-    for (int column = 0; column < COLUMN_COUNT; column++) {
-        if (column_table[column].key != code) continue;
-        close_prompt(ui);
-        action_sort_by(ui, column);
-        return;
-    }
-    if (code == 'S') action_reverse(ui, 0);
-    if (code == KEY_ESCAPE || code == KEY_RETURN || code == 'q' || code == 's' || code == KEY_CONTROL('c'))
-        close_prompt(ui);
-}
 
 static void answer_quit(Ui *ui, int code) {
     if (code == 'q' || code == 'y' || code == KEY_CONTROL('c')) ui->quit = true;
@@ -280,7 +267,9 @@ static void edit_line(Ui *ui, int code) {
 
 static void take_code(Ui *ui, int code) {
     switch (ui->prompt) {
-    case PROMPT_SORT: answer_sort(ui, code); break;
+    case PROMPT_SORT:
+    case PROMPT_SWEEP:
+    case PROMPT_SWEEP_SECOND: menu_key(ui, code); break;
     case PROMPT_QUIT: answer_quit(ui, code); break;
     case PROMPT_LEAVE: answer_leave(ui, code); break;
     case PROMPT_REPLACE: answer_replace(ui, code); break;
@@ -309,8 +298,13 @@ static void take_click(Ui *ui, const Key *key) {
     if (key->action != MOUSE_PRESS) return;
     for (int i = ui->hit_count - 1; i >= 0; i--) {
         const Hit *hit = &ui->hits[i];
-        if (hit->kind != HIT_KEY || !rect_contains(hit->rect, key->row, key->col)) continue;
-        take_code(ui, hit->value);
+        if (!rect_contains(hit->rect, key->row, key->col)) continue;
+        if (hit->kind == HIT_ITEM)
+            menu_click(ui, hit->value);
+        else if (hit->kind == HIT_KEY)
+            take_code(ui, hit->value);
+        else
+            continue;
         return;
     }
 }
@@ -323,8 +317,9 @@ void prompt_key(Ui *ui, const Key *key) {
 }
 
 static bool asks_for_a_key(const Ui *ui) {
-    return ui->prompt == PROMPT_SORT || ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE ||
-           ui->prompt == PROMPT_RESTORE || ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE;
+    return ui->prompt == PROMPT_SORT || ui->prompt == PROMPT_SWEEP || ui->prompt == PROMPT_SWEEP_SECOND ||
+           ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE || ui->prompt == PROMPT_RESTORE ||
+           ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE;
 }
 
 // Pasted text is never keys: it goes into a line that is being edited, or nowhere.
@@ -356,6 +351,8 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_NOTE: snprintf(out, size, "note to row %u: ", ui->trials.noted); break;
     case PROMPT_EXPORT: snprintf(out, size, "write .csv, .md or .svg to "); break;
     case PROMPT_SORT:
+    case PROMPT_SWEEP:
+    case PROMPT_SWEEP_SECOND:
     case PROMPT_QUIT:
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
@@ -414,31 +411,6 @@ static void draw_above(Ui *ui, Rect line) {
     panel_message_draw(ui, line, (*refusal ? MEANING_ERROR : MEANING_TEXT) | STYLE_SELECTED, text);
 }
 
-// A list of the columns, over the table.
-static void draw_sort(Ui *ui, Rect line) {
-    Canvas *canvas = &ui->canvas;
-    const Rows *rows = &ui->rows;
-    const int cols = 72;
-    const Rect box = {ui->layout.layers.row + 1, ui->layout.layers.col + 1, COLUMN_COUNT, cols};
-    canvas_fill(canvas, (Rect){box.row - 1, box.col - 1, box.rows + 2, box.cols + 2}, MEANING_TEXT, " ");
-    canvas_box(canvas, box, MEANING_FOCUS);
-    canvas_text(canvas, box.row - 1, box.col + 1, cols, MEANING_FOCUS | STYLE_BOLD, " Sort by ");
-    for (int column = 0; column < COLUMN_COUNT; column++) {
-        const ColumnInfo *info = &column_table[column];
-        const Rect row = {box.row + column, box.col, 1, cols};
-        const char key[2] = {info->key, '\0'};
-        const bool sorted = (int)rows->sort == column;
-        canvas_text(canvas, row.row, row.col + 1, 1, MEANING_ACCENT, key);
-        canvas_fit(canvas, row.row, row.col + 4, 8, sorted ? MEANING_TITLE | STYLE_BOLD : MEANING_TEXT, info->title);
-        if (sorted)
-            canvas_text(canvas, row.row, row.col + 12, 1, MEANING_ACCENT, info->falling != rows->reversed ? "▼" : "▲");
-        canvas_fit(canvas, row.row, row.col + 14, cols - 15, MEANING_FAINT, info->help);
-        ui_hit(ui, row, HIT_KEY, info->key);
-    }
-    canvas_fit(canvas, line.row, line.col, line.cols, MEANING_TITLE,
-               "sort by the column with this key; the same again turns the order round; Esc closes");
-}
-
 static void draw_quit(Ui *ui, Rect line) {
     static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write and quit", "quit without saving",
                                                                             "stay"};
@@ -480,7 +452,9 @@ void prompt_draw(Ui *ui) {
     canvas_fill(&ui->canvas, line, MEANING_TEXT, " ");
     const Rect inside = rect_inset(line, 1);
     switch (ui->prompt) {
-    case PROMPT_SORT: draw_sort(ui, inside); break;
+    case PROMPT_SORT:
+    case PROMPT_SWEEP:
+    case PROMPT_SWEEP_SECOND: menu_draw(ui, inside); break;
     case PROMPT_QUIT: draw_quit(ui, inside); break;
     case PROMPT_LEAVE: draw_leave(ui, inside); break;
     case PROMPT_REPLACE: draw_replace(ui, inside); break;

@@ -14,6 +14,7 @@
 #include "tui/panels.h"
 #include "tui/prompt.h"
 #include "tui/sensitivity.h"
+#include "tui/speeds.h"
 #include "tui/sweep.h"
 #include "tui/trials.h"
 #include "tui/view.h"
@@ -23,14 +24,17 @@
 static void draw_too_small(Ui *ui) {
     Canvas *canvas = &ui->canvas;
     char needed[64], here[64];
-    snprintf(needed, sizeof needed, "quantdial needs %d × %d", LAYOUT_LEAST_COLS, LAYOUT_LEAST_ROWS);
-    snprintf(here, sizeof here, "this terminal has %d × %d", canvas->cols, canvas->rows);
+    const bool narrow = canvas->cols < 30;
+    snprintf(needed, sizeof needed, "%sneeds %d × %d", narrow ? "" : "quantdial ", LAYOUT_LEAST_COLS,
+             LAYOUT_LEAST_ROWS);
+    snprintf(here, sizeof here, "%s %d × %d", narrow ? "here:" : "this terminal has", canvas->cols, canvas->rows);
     const int row = canvas->rows / 2 - (canvas->rows > 2 ? 1 : 0);
     const int left = (canvas->cols - canvas_width(canvas, needed)) / 2,
               below = (canvas->cols - canvas_width(canvas, here)) / 2;
     canvas_fit(canvas, row, left > 0 ? left : 0, canvas->cols, MEANING_ACCENT, needed);
     canvas_fit(canvas, row + 1, below > 0 ? below : 0, canvas->cols, MEANING_FAINT, here);
-    canvas_fit(canvas, row + 3, below > 0 ? below : 0, canvas->cols, MEANING_FAINT, "make it larger, or q to quit");
+    canvas_fit(canvas, row + 3, below > 0 ? below : 0, canvas->cols, MEANING_FAINT,
+               narrow ? "q quits" : "make it larger, or q to quit");
 }
 
 static void draw_layers_screen(Ui *ui) {
@@ -43,12 +47,12 @@ static void draw_layers_screen(Ui *ui) {
 }
 
 const ScreenInfo screen_table[] = {
-    [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL},
-    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, NULL},
-    [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, NULL},
-    [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close},
-    [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close},
-    [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close},
+    [SCREEN_LAYERS] = {"Layers", draw_layers_screen, NULL, NULL, 0},
+    [SCREEN_OUTLIERS] = {"Outliers", panel_outliers_draw, outliers_open, outliers_close, 3},
+    [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, trials_leave, 3},
+    [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close, 2},
+    [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close, 0},
+    [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close, 0},
 };
 static_assert(sizeof screen_table / sizeof *screen_table == SCREEN_COUNT, "a screen has no row");
 
@@ -56,6 +60,7 @@ void screen_go(Ui *ui, ScreenKind kind) {
     if (kind == ui->screen) return;
     if (screen_table[ui->screen].close) screen_table[ui->screen].close(ui);
     ui->screen = kind;
+    ui->zoomed = 0;
     view_arrange(ui);
     if (screen_table[kind].open) screen_table[kind].open(ui);
 }
@@ -111,6 +116,7 @@ void screen_draw(Ui *ui) {
     else
         panel_bottom_draw(ui);
     if (ui->jobs.shown) jobs_draw(ui);
+    if (ui->speeds_shown) speeds_draw(ui);
     demo_draw(ui);
     if (ui->help.shown) help_draw(ui);
 }
@@ -128,6 +134,8 @@ void screen_key(Ui *ui, const Key *key) {
         help_key(ui, key);
     else if (ui->jobs.shown && ui->prompt == PROMPT_NONE)
         jobs_key(ui, key);
+    else if (ui->speeds_shown && ui->prompt == PROMPT_NONE)
+        speeds_key(ui, key);
     else if (ui->prompt != PROMPT_NONE)
         prompt_key(ui, key);
     else if (ui->overrides.shown)

@@ -8,6 +8,7 @@ typedef struct ScreenInfo {
     void (*draw)(Ui *ui);  // below the header
     void (*open)(Ui *ui);  // NULL: nothing to do
     void (*close)(Ui *ui); // when another takes its place; NULL: nothing to do
+    int panes;             // that one by one can have the whole frame (Ui.zoomed); Layers has its own (Zoom)
 } ScreenInfo;
 
 extern const ScreenInfo screen_table[SCREEN_COUNT]; // on the screen their numbers count from 1

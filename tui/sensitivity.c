@@ -246,6 +246,19 @@ static void show_tuned(Ui *ui, const SensitivityView *v) {
     }
 }
 
+// From the costs that are known: what a budget or another order of rows changes.
+static void choose_again(Ui *ui) {
+    SensitivityScreen *s = &ui->sensitivity;
+    const SensitivityView *v = workbench_sensitivity(ui->workbench);
+    Error err = {0};
+    if (!s->ready) return;
+    s->ready = choose(ui, &err);
+    if (!ui_report(ui, s->ready, &err)) return;
+    show_tuned(ui, v);
+    make_rows(ui, v);
+    if ((s->selected < 0 || !s->moved) && s->row_count) s->selected = s->rows[0].first;
+}
+
 void sensitivity_update(Ui *ui) {
     SensitivityScreen *s = &ui->sensitivity;
     const SensitivityView *v = workbench_sensitivity(ui->workbench);
@@ -261,12 +274,8 @@ void sensitivity_update(Ui *ui) {
     find_costs(ui, v);
     budget_free(&s->budget);
     const bool fused = workbench_recipe(ui->workbench)->value[DIAL_FUSED] != 0;
-    s->ready = budget_make(workbench_structure(ui->workbench), fused, v->choices, s->costs, &s->budget, &err) &&
-               choose(ui, &err);
-    if (!ui_report(ui, s->ready, &err)) return;
-    show_tuned(ui, v);
-    make_rows(ui, v);
-    if ((s->selected < 0 || !s->moved) && s->row_count) s->selected = s->rows[0].first;
+    s->ready = budget_make(workbench_structure(ui->workbench), fused, v->choices, s->costs, &s->budget, &err);
+    if (ui_report(ui, s->ready, &err)) choose_again(ui);
 }
 
 // ---- keys: rows ---------------------------------------------------------------------------------------------------
@@ -297,7 +306,7 @@ void sensitivity_mark(Ui *ui, int unused) {
         if (workbench_sensitivity(ui->workbench)->choices[i].now >= 0 && place_of_row(ui, i) == place)
             rows_mark(&ui->rows, i, row.marked < row.count);
     }
-    sensitivity_update(ui);
+    choose_again(ui);
     sensitivity_move(ui, 1);
 }
 
@@ -313,14 +322,14 @@ void sensitivity_fold(Ui *ui, int steps) {
     s->selected = -1;
     s->moved = false;
     s->top = 0;
-    sensitivity_update(ui);
+    choose_again(ui);
     ui_say(ui, "%s", words[s->fold]);
 }
 
 void sensitivity_sort(Ui *ui, int unused) {
     (void)unused;
     ui->sensitivity.in_order = !ui->sensitivity.in_order;
-    sensitivity_update(ui);
+    choose_again(ui);
     ui_say(ui, ui->sensitivity.in_order ? "in the order of the model" : "by KL alone, largest first");
 }
 
@@ -333,7 +342,7 @@ void sensitivity_turn(Ui *ui, int steps) {
         s->kl = fmax(s->kl * pow(KL_STEP, steps), LEAST_KL);
     else
         s->bits = fmax(round(s->bits / BITS_STEP + steps) * BITS_STEP, BITS_STEP); // on multiples of the step
-    sensitivity_update(ui);
+    choose_again(ui);
 }
 
 void sensitivity_turn_kind(Ui *ui, int unused) {
@@ -345,7 +354,7 @@ void sensitivity_turn_kind(Ui *ui, int unused) {
     }
     s->by_kl = !s->by_kl;
     s->tuned = false;
-    sensitivity_update(ui);
+    choose_again(ui);
 }
 
 void sensitivity_type_budget(Ui *ui, int unused) {
@@ -373,7 +382,7 @@ void sensitivity_set_budget(Ui *ui, const char *text) {
     s->by_kl = by_kl;
     s->tuned = false;
     *(by_kl ? &s->kl : &s->bits) = value;
-    sensitivity_update(ui);
+    choose_again(ui);
 }
 
 static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
@@ -458,7 +467,7 @@ void sensitivity_tune(Ui *ui, int unused) {
     workbench_tuned(ui->workbench, &view);
     if (view.done && !s->tuned && view.goal.max_bits == goal.max_bits && view.goal.max_kl == goal.max_kl) {
         s->tuned = true; // it is there already
-        sensitivity_update(ui);
+        choose_again(ui);
         return;
     }
     s->tuned = ui_report(ui, workbench_tune(ui->workbench, &goal, &err), &err) || s->tuned;

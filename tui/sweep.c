@@ -171,36 +171,18 @@ void sweep_take(Ui *ui, int unused) {
     ui_say(ui, "set as at this point; u undoes it");
 }
 
-// The next one that makes a difference as the other dials stand.
-static Dial next_that_matters(const Ui *ui, Dial from, int steps) {
-    Dial dial = from;
-    do {
-        dial = dials_next(dial, steps);
-    } while (dial != from && !dials_matter(ui, dial));
-    return dial;
-}
-
-void sweep_next_dial(Ui *ui, int steps) {
+void sweep_choose_dial(Ui *ui, int which, int dial) {
     SweepScreen *s = &ui->sweep;
-    const Dial from = s->dials[0] == NO_DIAL ? ui->dial : (Dial)s->dials[0];
-    s->dials[0] = (int)next_that_matters(ui, from, steps);
+    if (which && s->dials[0] == NO_DIAL) return;
+    s->dials[which] = dial;
     if (s->dials[1] == s->dials[0]) s->dials[1] = NO_DIAL;
-    start_chosen(ui);
-}
-
-// Comes round to the first dial: then there is no second one.
-void sweep_next_second(Ui *ui, int steps) {
-    SweepScreen *s = &ui->sweep;
-    if (s->dials[0] == NO_DIAL) return;
-    const Dial next = next_that_matters(ui, (Dial)(s->dials[1] == NO_DIAL ? s->dials[0] : s->dials[1]), steps);
-    s->dials[1] = (int)next == s->dials[0] ? NO_DIAL : (int)next;
     start_chosen(ui);
 }
 
 void sweep_turn_axis(Ui *ui, int unused) {
     (void)unused;
     if (workbench_swept(ui->workbench)->dial_count == 2)
-        ui_say(ui, "a field of two dials has no other axis; D goes back to one");
+        ui_say(ui, "a field of two dials has no other axis; D, none goes back to one");
     else
         ui->sweep.by_bits = !ui->sweep.by_bits;
 }

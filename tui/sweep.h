@@ -16,8 +16,7 @@ void sweep_choose(Ui *ui, int point);
 void sweep_move_across(Ui *ui, int steps); // along the only dial, or the first
 void sweep_move_up(Ui *ui, int steps);     // along the second
 void sweep_take(Ui *ui, int unused);
-void sweep_next_dial(Ui *ui, int steps);
-void sweep_next_second(Ui *ui, int steps);
+void sweep_choose_dial(Ui *ui, int which, int dial); // the first or the second (NO_DIAL: none)
 void sweep_turn_axis(Ui *ui, int unused);
 void sweep_stop(Ui *ui, int unused);
 void sweep_named(Ui *ui, const char *text); // "alpha", "alpha=0.1,0.2 weight-bits"; "": goes to the screen

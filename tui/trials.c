@@ -6,15 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "quant/difference.h"
+#include "tui/format.h"
+#include "tui/panels.h"
 
 const TrialColumnInfo trial_column_table[] = {
-    [TRIAL_NUMBER] = {"#", 4, true, "in the order in which they were tried"},
-    [TRIAL_BITS] = {"bits/w", 8, false, "bits per quantized weight"},
-    [TRIAL_SIZE] = {"size", 9, false, "of the whole model"},
-    [TRIAL_KL] = {"KL", 8, false, "divergence from the base"},
-    [TRIAL_TOP1] = {"top-1", 8, true, "share of tokens whose first choice stays"},
-    [TRIAL_SPEED] = {"tok/s", 10, true, "times the base's speed"},
+    [TRIAL_NUMBER] = {"#", 5, true, 'n', "in the order in which they were tried"},
+    [TRIAL_BITS] = {"bits", 6, false, 'b', "bits per quantized weight"},
+    [TRIAL_SIZE] = {"size", 9, false, 'z', "of the whole model"},
+    [TRIAL_KL] = {"KL", 8, false, 'k', "divergence from the base"},
+    [TRIAL_AGAINST] = {"against A", 18, false, 'a', "divergence above that of A"},
+    [TRIAL_PPL] = {"ppl", 7, false, 'p', "perplexity on the evaluation tokens"},
+    [TRIAL_TOP1] = {"top-1", 8, true, '1', "share of tokens whose first choice stays"},
+    [TRIAL_SPEED] = {"tok/s", 10, true, 't', "times the base's speed"},
 };
 static_assert(sizeof trial_column_table / sizeof *trial_column_table == TRIAL_COLUMN_COUNT, "a column has no row");
 
@@ -28,7 +33,9 @@ static double figure_of(const TrialRow *row, TrialColumn column) {
     case TRIAL_NUMBER: return row->number;
     case TRIAL_BITS: return f->bits_per_weight;
     case TRIAL_SIZE: return (double)f->bytes;
-    case TRIAL_KL: return f->accuracy.kl_mean;
+    case TRIAL_KL:
+    case TRIAL_AGAINST: return f->accuracy.kl_mean;
+    case TRIAL_PPL: return f->accuracy.ppl;
     case TRIAL_TOP1: return f->accuracy.top1;
     case TRIAL_SPEED: return f->timed ? f->speed.ratio.median : NAN;
     case TRIAL_COLUMN_COUNT: break;
@@ -100,35 +107,85 @@ const char *trials_present_words(Ui *ui) {
     return view->words;
 }
 
+// ---- the difference of two recipes --------------------------------------------------------------------------------
+
+static const char *sign_of(double change, double noise) { return fabs(change) <= noise ? "≈" : change < 0 ? "✓" : "✗"; }
+
+void trials_against_text(const TrialDifference *d, int most, bool ascii, char *out, size_t size) {
+    const int wished = kl_decimals(d->se), decimals = wished < most ? wished : most;
+    const char *blank = ascii ? "" : " "; // "±" takes two columns there
+    snprintf(out, size, d->paired ? "%s%s±%s %s" : "%s%s(±%s) %s", format_change(d->mean, decimals, "").text, blank,
+             format_fixed(d->se, decimals).text, sign_of(d->mean, 2 * d->se));
+}
+
+static void add_comparison(Text *out, bool ascii, const TrialFigures *a, const TrialFigures *b) {
+    const TrialDifference kl = trial_difference(a, b);
+    const double bytes = (double)b->bytes - (double)a->bytes;
+    char text[96];
+    trials_against_text(&kl, 6, ascii, text, sizeof text);
+    text_addf(out, "\nsize %s → %s (%s%s)\n", format_bytes((double)a->bytes).text, format_bytes((double)b->bytes).text,
+              bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
+    text_addf(out, "bits/weight %.2f → %.2f\n", a->bits_per_weight, b->bits_per_weight);
+    text_addf(out, "KL %s → %s, %s\n", format_fixed(a->accuracy.kl_mean, 4).text,
+              format_fixed(b->accuracy.kl_mean, 4).text, text);
+    text_addf(out, "top-1 %s → %s", format_percent(a->accuracy.top1).text, format_percent(b->accuracy.top1).text);
+}
+
+const char *trials_compared_words(Ui *ui) {
+    const TrialRow *a = trials_compared(ui, SIDE_A), *b = trials_compared(ui, SIDE_B);
+    TrialsView *view = &ui->trials;
+    if (!a || !b) return "both have to be measured first";
+    const uint64_t of[] = {a->recipe_key, b->recipe_key, a->figures->model, b->figures->model};
+    if (view->difference_words.data && memcmp(of, view->difference_of, sizeof of) == 0)
+        return view->difference_words.data;
+    Text text = {0};
+    if (!recipe_difference(&a->recipe, &b->recipe, workbench_structure(ui->workbench), "\n", &text) && !text.failed)
+        text_addf(&text, "A and B do the same to every linear");
+    add_comparison(&text, ui->canvas.ascii, a->figures, b->figures);
+    text_free(&view->difference_words);
+    if (text.failed) text_free(&text);
+    view->difference_words = text;
+    memcpy(view->difference_of, of, sizeof of);
+    return text.data;
+}
+
 // ---- texts --------------------------------------------------------------------------------------------------------
 
 TrialText trials_text(const Ui *ui, TrialSide side) {
     const Effect *effect = workbench_effect(ui->workbench);
     const char *prompt = workbench_prompt(ui->workbench);
-    if (side == SIDE_BASE)
-        return (TrialText){effect->base.known ? &effect->base : NULL, prompt, !effect->base.finished};
+    const size_t most = workbench_tokens(ui->workbench);
+    if (side == SIDE_BASE) {
+        const DecodeText *base = effect->base.known ? &effect->base : NULL;
+        return (TrialText){base, prompt, !effect->base.finished, base && base->count >= most};
+    }
     const TrialRow *row = trials_compared(ui, side);
     const bool present = side == SIDE_B && b_is_present(ui);
     if (present || (row && row->number == all(ui)->present)) {
         const bool now = effect->quantized.known && effect->decode_turn == workbench_turn(ui->workbench);
         if (now || !row || !row->figures->prompt)
-            return (TrialText){now ? &effect->quantized : NULL, prompt, !now || !effect->quantized.finished};
+            return (TrialText){now ? &effect->quantized : NULL, prompt, !now || !effect->quantized.finished,
+                               now && effect->quantized.count >= most};
     }
-    if (!row || !row->figures->prompt) return (TrialText){NULL, "", false};
-    return (TrialText){&row->figures->text, row->figures->prompt, false};
+    const bool waits = row && workbench_writes_text(ui->workbench, row->number);
+    if (!row || !row->figures->prompt) return (TrialText){NULL, "", waits, false};
+    const TrialFigures *f = row->figures;
+    return (TrialText){&f->text, f->prompt, waits, f->asked <= f->text.count};
 }
+
+static bool goes_on(const TrialText *text) { return text->waits || text->cut; }
 
 size_t trials_parting(const TrialText *text, const TrialText *other) {
     if (!text->text || !other->text || strcmp(text->prompt, other->prompt) != 0) return SIZE_MAX;
     const size_t at = decode_text_difference(text->text, other->text);
     const bool a_ends = at == text->text->count, b_ends = at == other->text->count;
     if (a_ends && b_ends) return SIZE_MAX;
-    if ((a_ends && text->waits) || (b_ends && other->waits)) return SIZE_MAX; // still being written
+    if ((a_ends && goes_on(text)) || (b_ends && goes_on(other))) return SIZE_MAX; // more would be the same, or not
     return at;
 }
 
 TrialSide trials_text_shown(const Ui *ui, int column) {
-    const TrialsLayout l = layout_trials(&ui->layout);
+    const TrialsLayout l = layout_trials(&ui->layout, ui->zoomed);
     if (l.text_count == SIDE_COUNT) return (TrialSide)column;
     if (column) return SIDE_B;
     // The base takes the place of A where it has the keys, and where A says nothing that B does not.
@@ -152,6 +209,21 @@ static void move_token(Ui *ui, long steps) {
 // ---- keys ---------------------------------------------------------------------------------------------------------
 
 void trials_open(Ui *ui) { ui->trials.selected = 0; }
+
+void trials_leave(Ui *ui) { workbench_look_at_texts(ui->workbench, 0, 0); }
+
+enum { ZOOMED_TABLE = 1, ZOOMED_TEXTS };
+
+void trials_follow_zoom(Ui *ui) {
+    TrialsView *view = &ui->trials;
+    if (ui->zoomed == ZOOMED_TEXTS && !view->difference && !view->pane) view->pane = 1 + SIDE_BASE;
+    if (ui->zoomed && ui->zoomed != ZOOMED_TEXTS) view->pane = 0;
+}
+
+void trials_scroll(Ui *ui, int columns) {
+    const int most = TRIAL_COLUMN_COUNT - TRIAL_BITS - 1, to = ui->trials.scrolled + columns;
+    ui->trials.scrolled = to < 0 ? 0 : to > most ? most : to;
+}
 
 void trials_choose(Ui *ui, uint32_t number) {
     ui->trials.selected = number == all(ui)->present ? 0 : number;
@@ -185,12 +257,12 @@ void trials_move_sideways(Ui *ui, int steps) {
     if (ui->trials.pane)
         move_token(ui, steps);
     else
-        ui_say(ui, "press Tab to go to the texts, where ← → go from token to token");
+        trials_scroll(ui, steps);
 }
 
 void trials_page(Ui *ui, int pages) {
-    const TrialsLayout l = layout_trials(&ui->layout);
-    trials_move(ui, pages * (ui->trials.pane ? l.text[0].rows - 1 : l.table.rows - 2));
+    const TrialsLayout l = layout_trials(&ui->layout, ui->zoomed);
+    trials_move(ui, pages * (ui->trials.pane ? l.text[0].rows - 1 : l.table.rows > 2 ? l.table.rows - 2 : 1));
 }
 
 void trials_end(Ui *ui, int direction) {
@@ -203,9 +275,11 @@ void trials_end(Ui *ui, int direction) {
 void trials_next_pane(Ui *ui, int steps) {
     ui->trials.difference = false;
     ui->trials.pane = (ui->trials.pane + 1 + SIDE_COUNT + steps) % (1 + SIDE_COUNT);
+    if (ui->zoomed) ui->zoomed = ui->trials.pane ? ZOOMED_TEXTS : ZOOMED_TABLE;
 }
 
-void trials_take(Ui *ui) {
+void trials_take(Ui *ui, int unused) {
+    (void)unused;
     const uint32_t number = trials_selected(ui);
     const TrialRow *row = trials_row(all(ui), number);
     Error err = {0};
@@ -240,12 +314,15 @@ void trials_compare_with(Ui *ui, int side) {
         ui_say(ui, side == SIDE_A ? "A is the pin, or what the program started with" : "B is the present state");
 }
 
-void trials_toggle_difference(Ui *ui) {
+void trials_toggle_difference(Ui *ui, int unused) {
+    (void)unused;
     ui->trials.difference = !ui->trials.difference;
     ui->trials.pane = 0;
+    if (ui->zoomed) ui->zoomed = ui->trials.difference ? ZOOMED_TEXTS : ZOOMED_TABLE;
 }
 
-void trials_drop(Ui *ui) {
+void trials_drop(Ui *ui, int unused) {
+    (void)unused;
     const uint32_t number = trials_selected(ui);
     if (!number || number == all(ui)->present) {
         ui_say(ui, "the present state stays; other rows can be forgotten");
@@ -258,7 +335,8 @@ void trials_drop(Ui *ui) {
     ui_say(ui, "row %u is forgotten", number);
 }
 
-void trials_ask_note(Ui *ui) {
+void trials_ask_note(Ui *ui, int unused) {
+    (void)unused;
     const TrialRow *row = trials_row(all(ui), trials_selected(ui));
     if (!row) {
         ui_say(ui, "this state is not measured yet");
@@ -279,16 +357,15 @@ static void say_order(Ui *ui) {
            column->falling != ui->trials.reversed ? "largest" : "smallest");
 }
 
-void trials_sort(Ui *ui, int steps) {
-    ui->trials.sort = (TrialColumn)(((int)ui->trials.sort + steps + TRIAL_COLUMN_COUNT) % TRIAL_COLUMN_COUNT);
-    ui->trials.reversed = false;
-    say_order(ui);
-}
-
 void trials_sort_by(Ui *ui, int column) {
     ui->trials.reversed = ui->trials.sort == (TrialColumn)column ? !ui->trials.reversed : false;
     ui->trials.sort = (TrialColumn)column;
     say_order(ui);
+}
+
+void trials_reverse(Ui *ui, int unused) {
+    (void)unused;
+    trials_sort_by(ui, (int)ui->trials.sort);
 }
 
 bool trials_close_view(Ui *ui) {

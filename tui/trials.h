@@ -7,8 +7,9 @@ typedef enum TrialSide { SIDE_BASE, SIDE_A, SIDE_B, SIDE_COUNT } TrialSide;
 
 typedef struct TrialColumnInfo {
     const char *title;
-    int width;
+    int width;    // with a blank before it
     bool falling; // sorts with the largest first
+    char key;     // in the menu of columns
     const char *help;
 } TrialColumnInfo;
 
@@ -29,11 +30,18 @@ const TrialRow *trials_compared(const Ui *ui, TrialSide side);
 // How the present state, not measured yet, differs from the row before it.
 const char *trials_present_words(Ui *ui);
 
+// What the recipes of A and B do differently and what that buys, line by line; NULL: memory is short. Worked out once
+// for two rows. Good until the next call.
+const char *trials_compared_words(Ui *ui);
+// "−0.0069 ±0.0009 ✓": by positions; "(±0.0021)" by the two standard errors, where positions are not kept.
+void trials_against_text(const TrialDifference *difference, int most_decimals, bool ascii, char *out, size_t size);
+
 // What one side writes.
 typedef struct TrialText {
     const DecodeText *text; // NULL: there is none
     const char *prompt;     // "" without a text
     bool waits;             // it is being written
+    bool cut;               // it ends because it was to be no longer
 } TrialText;
 TrialText trials_text(const Ui *ui, TrialSide side);
 // Where its text parts from another one after the same prompt: a token; SIZE_MAX while they do not, or cannot be
@@ -43,18 +51,21 @@ TrialSide trials_text_shown(const Ui *ui, int column); // in columns from left t
 size_t trials_token(const Ui *ui);                     // of the text that has the keys
 
 void trials_open(Ui *ui);
-void trials_move(Ui *ui, int steps); // the chosen row, or in a text the token
+void trials_leave(Ui *ui);
+void trials_follow_zoom(Ui *ui);         // the keys go where something is seen
+void trials_scroll(Ui *ui, int columns); // of figures
+void trials_move(Ui *ui, int steps);     // the chosen row, or in a text the token
 void trials_move_sideways(Ui *ui, int steps);
 void trials_page(Ui *ui, int pages);
 void trials_end(Ui *ui, int direction); // −1: first
 void trials_choose(Ui *ui, uint32_t number);
 void trials_next_pane(Ui *ui, int steps); // table, base, A, B
-void trials_take(Ui *ui);                 // the recipe of the chosen row
+void trials_take(Ui *ui, int unused);     // the recipe of the chosen row
 void trials_compare_with(Ui *ui, int side);
-void trials_toggle_difference(Ui *ui);
-void trials_drop(Ui *ui);
-void trials_ask_note(Ui *ui);
+void trials_toggle_difference(Ui *ui, int unused);
+void trials_drop(Ui *ui, int unused);
+void trials_ask_note(Ui *ui, int unused);
 void trials_take_note(Ui *ui, const char *note);
-void trials_sort(Ui *ui, int steps);
 void trials_sort_by(Ui *ui, int column);
+void trials_reverse(Ui *ui, int unused);
 bool trials_close_view(Ui *ui); // what Esc closes first; false: nothing is open

@@ -58,6 +58,7 @@ void ui_free(Ui *ui) {
     canvas_free(&ui->canvas);
     convert_free(ui);
     sensitivity_free(ui);
+    text_free(&ui->trials.difference_words);
     free(ui->recipe_path);
     free(ui->recipe_offered);
 }

@@ -39,14 +39,15 @@ typedef enum HitKind {
     HIT_TRIAL_TEXT,
     HIT_COST,
     HIT_POINT,
+    HIT_ITEM,
     HIT_JOB,
     HIT_RULE
 } HitKind;
 typedef struct Hit {
     Rect rect;
     HitKind kind;
-    // linear, column, dial, key, pane, screen, row of engines, costs, jobs or rules, point of a sweep, measure, number
-    // of a trial or one of its texts; of cells the columns of one
+    // item of a menu, linear, column, dial, key, pane, screen, row of engines, costs, jobs or rules, point of a sweep,
+    // measure, number of a trial or one of its texts; of cells the columns of one
     int value;
 } Hit;
 #define HITS_MOST 512
@@ -58,6 +59,8 @@ typedef enum TrialColumn {
     TRIAL_BITS,
     TRIAL_SIZE,
     TRIAL_KL,
+    TRIAL_AGAINST,
+    TRIAL_PPL,
     TRIAL_TOP1,
     TRIAL_SPEED,
     TRIAL_COLUMN_COUNT
@@ -69,13 +72,16 @@ typedef struct TrialsView {
     uint32_t selected; // 0: the present state
     uint32_t noted;    // the one that a note is being written for
     int top;           // the first row that is shown
+    int scrolled;      // columns of figures that are scrolled out at the left
     TrialColumn sort;
     bool reversed;
-    int pane;          // what has the keys: 0 the table, 1 … the texts of base, A and B
-    size_t token;      // that the cursor in a text is on
-    bool difference;   // of the recipes, in place of the texts
-    uint64_t words_of; // the change that these words are of
-    char words[256];   // how the present state differs, while it is not measured
+    int pane;                  // what has the keys: 0 the table, 1 … the texts of base, A and B
+    size_t token;              // that the cursor in a text is on
+    bool difference;           // of the recipes, in place of the texts
+    uint64_t words_of;         // the change that these words are of
+    char words[256];           // how the present state differs, while it is not measured
+    uint64_t difference_of[4]; // the recipes and models of A and B that these words are of
+    Text difference_words;
 } TrialsView;
 
 // What is chosen on the Convert screen.
@@ -145,7 +151,9 @@ typedef enum PromptKind {
     PROMPT_FIND,
     PROMPT_FILTER,
     PROMPT_MARK,
-    PROMPT_SORT,
+    PROMPT_SORT, // this and the next two are lists (menu.h)
+    PROMPT_SWEEP,
+    PROMPT_SWEEP_SECOND,
     PROMPT_RULE, // a rule of the recipe, in the list of them
     PROMPT_SAVE,
     PROMPT_LOAD,
@@ -215,6 +223,7 @@ struct Ui {
     ColorScheme colors;
     Pane focus;
     Zoom zoom, zoomed_first; // of the Layers screen; the first pane of those that v goes through
+    int zoomed;              // of another screen the pane that has the whole frame, from 1; 0: none
     Texts texts;
     Dial dial;         // the one that ← and → turn
     int dial_first;    // the first row of dials that is shown
@@ -231,6 +240,9 @@ struct Ui {
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
+    struct {
+        int at, top; // the item under the cursor, the first that is seen
+    } menu;
     char suggestions[512]; // completions to choose from; empty: none
     struct {               // what the line that is being edited would do
         char text[512];    // beside it, or when it is wrong above it; empty: nothing to say
@@ -251,6 +263,7 @@ struct Ui {
     Help help;
     Guide guide;
     JobsView jobs;
+    bool speeds_shown;
     int dragged;            // dial whose slider is held, or NO_DIAL
     int tick;               // of the spinner
     bool failed[JOB_COUNT]; // jobs whose failure was reported

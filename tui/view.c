@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "tui/guide.h"
+#include "tui/screen.h"
+#include "tui/trials.h"
 
 // ---- zoom ---------------------------------------------------------------------------------------------------------
 
@@ -37,8 +39,32 @@ static Zoom zoom_after(Zoom zoom, int steps) {
     return (Zoom)(1 + ((int)zoom - 1 + steps + panes) % panes);
 }
 
+// Of the other screens the panes are counted by the table of screens.
+static int panes_of(const Ui *ui) {
+    if (ui->screen == SCREEN_LAYERS) return ZOOM_COUNT - 1;
+    const bool field = ui->screen == SCREEN_SWEEP && workbench_swept(ui->workbench)->dial_count == 2;
+    return field ? 1 : screen_table[ui->screen].panes;
+}
+
+bool view_can_zoom(const Ui *ui) { return panes_of(ui) > 0; }
+
+static void zoom_other(Ui *ui) {
+    const int panes = panes_of(ui), first = ui->screen == SCREEN_TRIALS && ui->trials.pane ? 2 : 1;
+    if (!panes) {
+        ui_say(ui, "all of this screen is seen already");
+        return;
+    }
+    const int next = ui->zoomed ? 1 + ui->zoomed % panes : first;
+    ui->zoomed = ui->zoomed && next == first ? 0 : next;
+    if (ui->screen == SCREEN_TRIALS) trials_follow_zoom(ui);
+}
+
 void view_zoom(Ui *ui, int unused) {
     (void)unused;
+    if (ui->screen != SCREEN_LAYERS) {
+        zoom_other(ui);
+        return;
+    }
     const Zoom next = ui->zoom == ZOOM_NONE ? zoom_of_focus(ui) : zoom_after(ui->zoom, 1);
     if (ui->zoom == ZOOM_NONE)
         ui->zoomed_first = next;

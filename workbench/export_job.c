@@ -13,15 +13,15 @@
 // ---- before the first byte ----------------------------------------------------------------------------------------
 
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format) {
-    if (w->verdict_plan == w->plans && w->verdict_format == format) return &w->verdict;
-    verdict_free(&w->verdict);
-    w->verdict_plan = 0;
-    if (!verdict_make(engine_structure(w->engine), &w->measured, &w->plan, format, targets_of_format(format),
-                      &w->verdict, NULL))
+    Verdict *verdict = &w->verdicts[format];
+    if (w->verdict_plans[format] == w->plans) return verdict;
+    verdict_free(verdict);
+    w->verdict_plans[format] = 0;
+    if (!verdict_make(engine_structure(w->engine), &w->measured, &w->plan, format, targets_of_format(format), verdict,
+                      NULL))
         return NULL;
-    w->verdict_plan = w->plans;
-    w->verdict_format = format;
-    return &w->verdict;
+    w->verdict_plans[format] = w->plans;
+    return verdict;
 }
 
 bool workbench_fix(Workbench *w, ExportFormat format, Targets targets, Text *changes, Error *err) {
@@ -66,25 +66,13 @@ void workbench_forecast(const Workbench *w, ForecastView *out) {
     pthread_mutex_unlock(&shared->lock);
 }
 
-// Whether an export is refused only for what the folder holds.
-static bool would_replace(const ExportModel *model, const ExportOptions *options, ExportForecast *out) {
-    ExportOptions over = *options;
-    over.overwrite = true;
-    return !options->overwrite && !export_forecast(model, options, out, NULL) &&
-           export_forecast(model, &over, out, NULL);
-}
-
 void forecast_make(const Workbench *w, const Plan *plan, const ExportOptions *options, ForecastView *out) {
     const ExportModel model = {
         .structure = engine_structure(w->engine), .measured = &engine_stats(w->engine)->measured, .plan = plan};
     Error err = {0};
-    *out = (ForecastView){.room = (double)NAN};
+    *out = (ForecastView){0};
     out->refused = !export_forecast(&model, options, &out->forecast, &err);
-    if (out->refused) {
-        out->replaces = would_replace(&model, options, &out->forecast);
-        snprintf(out->message, sizeof out->message, "%s", err.message);
-    }
-    disk_room(options->folder, &out->room, NULL);
+    if (out->refused) snprintf(out->message, sizeof out->message, "%s", err.message);
 }
 
 // ---- the gate -----------------------------------------------------------------------------------------------------
@@ -147,12 +135,11 @@ static void wait_at_gate(void *context) {
 
 // ---- the thread ---------------------------------------------------------------------------------------------------
 
-static void export_ends(Workbench *w, bool ok, const ExportResult *result, bool replaces, const Error *err) {
+static void export_ends(Workbench *w, bool ok, const ExportResult *result, const Error *err) {
     Exporter *e = &w->exporter;
     Job *job = &w->jobs[JOB_EXPORT];
     pthread_mutex_lock(&w->lock);
     e->runs = false;
-    e->replaces = replaces;
     e->result = *result;
     job->ended = clock_seconds();
     job->state = ok ? JOB_DONE : err->stopped ? JOB_STOPPED : JOB_FAILED;
@@ -170,14 +157,13 @@ static void *export_thread(void *argument) {
     Exporter *e = &w->exporter;
     Progress *progress = &w->jobs[JOB_EXPORT].progress;
     ExportResult result;
-    ExportForecast unused;
     Error err = {0};
     pthread_mutex_lock(&w->lock);
     e->self = pthread_self();
     pthread_mutex_unlock(&w->lock);
     wait_at_gate(w);
     const bool ok = export_run(&e->model, &e->options, &result, progress, &err);
-    export_ends(w, ok, &result, !ok && !err.stopped && would_replace(&e->model, &e->options, &unused), &err);
+    export_ends(w, ok, &result, &err);
     return NULL;
 }
 
@@ -258,7 +244,7 @@ static JobKind missing(const Workbench *w) {
     return JOB_COUNT;
 }
 
-static void fail_export(Workbench *w, const Error *err) { export_ends(w, false, &(ExportResult){0}, false, err); }
+static void fail_export(Workbench *w, const Error *err) { export_ends(w, false, &(ExportResult){0}, err); }
 
 void exporter_begin_when_measured(Workbench *w) {
     Exporter *e = &w->exporter;
@@ -286,7 +272,7 @@ bool workbench_export_on(Workbench *w, Error *err) {
         job->state = JOB_WAITING;
         job->held = false;
         job->message[0] = '\0';
-        e->replaces = false;
+        e->result = (ExportResult){0};
         atomic_store(&job->progress.stop, false);
     }
     pthread_mutex_unlock(&w->lock);
@@ -335,7 +321,6 @@ void workbench_export_view(const Workbench *w, ExportView *out) {
     out->done = atomic_load(&progress->done);
     out->total = atomic_load(&progress->total);
     out->reads = e->phase && strcmp(e->phase, "reading back") == 0;
-    out->replaces = e->replaces;
     out->result = e->result;
     pthread_mutex_unlock(&shared->lock);
     if (out->job.seconds > 0 && out->done > from) out->rate = (double)(out->done - from) / out->job.seconds;

@@ -53,11 +53,19 @@ void studies_free(Workbench *w) {
     tuned_free(&s->tuned);
 }
 
+// Where the turn has figures already, these say more.
+bool study_wants_kept_locked(const Workbench *w) {
+    const Studies *s = &w->studies;
+    const bool measures = s->wants_sensitivity && s->sensitivity_done != w->turn;
+    return s->looks_at_kept && !measures && s->kept_turn != w->turn && s->sensitivity_turn != w->turn;
+}
+
 bool study_wanted_locked(const Workbench *w, JobKind kind) {
     const Studies *s = &w->studies;
     switch (kind) {
     case JOB_CHOICES: return s->looks_at_sensitivity && s->recipe_turn == w->turn && s->choices_turn != w->turn;
-    case JOB_SENSITIVITY: return s->wants_sensitivity && s->sensitivity_done != w->turn;
+    case JOB_SPEEDS: return s->looks_at_speeds && !(s->speeds.turn == w->turn && s->speeds.finished);
+    case JOB_SENSITIVITY: return (s->wants_sensitivity && s->sensitivity_done != w->turn) || study_wants_kept_locked(w);
     case JOB_SWEEP: return s->wants_sweep && s->sweep_done != s->sweep_asked;
     case JOB_TUNE: return s->tune_asked && !s->tune_done;
     default: return false;
@@ -108,6 +116,7 @@ void studies_turn_locked(Workbench *w) {
     if (s->looks_at_sensitivity) keep_recipe_locked(w);
     ask_locked(w, JOB_CHOICES);
     ask_locked(w, JOB_SENSITIVITY);
+    ask_locked(w, JOB_SPEEDS);
 }
 
 void workbench_look_at_sensitivity(Workbench *w, bool look) {
@@ -125,6 +134,17 @@ void workbench_look_at_sensitivity(Workbench *w, bool look) {
             s->wants_sensitivity = true;
             ask_locked(w, JOB_SENSITIVITY);
         }
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+void workbench_look_at_kept_sensitivity(Workbench *w, bool look) {
+    Studies *s = &w->studies;
+    pthread_mutex_lock(&w->lock);
+    s->looks_at_kept = look && engine_can_run(w->engine, NULL);
+    if (!w->jobs[JOB_SENSITIVITY].held && w->jobs[JOB_SENSITIVITY].state != JOB_FAILED) {
+        if (study_wants_kept_locked(w)) step_back_locked(w);
+        ask_locked(w, JOB_SENSITIVITY);
     }
     pthread_mutex_unlock(&w->lock);
 }
@@ -147,6 +167,21 @@ static void take_sensitivity_locked(Workbench *w) {
                                        .finished = s->sensitivity_turn && s->sensitivity_done == s->sensitivity_turn,
                                        .version = s->version};
 }
+
+// ---- speeds -------------------------------------------------------------------------------------------------------
+
+void workbench_look_at_speeds(Workbench *w, bool look) {
+    Studies *s = &w->studies;
+    pthread_mutex_lock(&w->lock);
+    const bool begins = look && !s->looks_at_speeds;
+    s->looks_at_speeds = look;
+    if (begins) step_back_locked(w);
+    if (begins || (!look && job_is_on(w->jobs[JOB_SPEEDS].state))) ask_locked(w, JOB_SPEEDS);
+    if (!look) progress_request_stop(&w->jobs[JOB_SPEEDS].progress);
+    pthread_mutex_unlock(&w->lock);
+}
+
+const SpeedsView *workbench_speeds(const Workbench *w) { return &w->studies.shown_speeds; }
 
 // ---- sweep --------------------------------------------------------------------------------------------------------
 
@@ -315,6 +350,7 @@ void studies_take(Workbench *w) {
     if (s->shown_version != s->version) {
         take_sensitivity_locked(w);
         take_sweep_locked(w);
+        s->shown_speeds = s->speeds;
         s->shown_version = s->version;
     }
     pthread_mutex_unlock(&w->lock);

@@ -88,6 +88,60 @@ static bool sensitivity_run(Workbench *w, const Plan *plan, uint64_t turn, Error
     return ok;
 }
 
+// Nothing is known of a turn of which nothing is kept: figures of the turn before stay.
+bool study_recall(Workbench *w, const Plan *plan, uint64_t turn, Error *err) {
+    Sensitivities found = {0};
+    SensitivityContext context = {w, plan, turn};
+    const bool ok = plan->quantized_count == 0 || engine_sensitivity(w->engine, plan, SENSITIVITY_KEPT, NULL, NULL,
+                                                                     &found, &w->jobs[JOB_SENSITIVITY].progress, err);
+    if (ok && found.measured > 0) take_sensitivities(&context, &found);
+    pthread_mutex_lock(&w->lock);
+    if (ok) w->studies.kept_turn = turn;
+    if (ok && found.count > 0 && found.measured == found.count) {
+        w->studies.sensitivity_done = turn;
+        w->studies.version++;
+    }
+    pthread_mutex_unlock(&w->lock);
+    sensitivities_free(&found);
+    return ok;
+}
+
+// ---- speeds -------------------------------------------------------------------------------------------------------
+
+#define CELL_SECONDS 0.5
+
+typedef struct SpeedsContext {
+    Workbench *w;
+    uint64_t turn;
+} SpeedsContext;
+
+static void take_speeds(void *context, const SpeedMap *so_far) {
+    const SpeedsContext *c = context;
+    Studies *s = &c->w->studies;
+    pthread_mutex_lock(&c->w->lock);
+    s->speeds = (SpeedsView){.turn = c->turn, .map = *so_far};
+    s->version++;
+    pthread_mutex_unlock(&c->w->lock);
+    signal_screen(c->w);
+}
+
+// Cells of this turn that are there stay: it goes on with the others.
+static bool speeds_run(Workbench *w, uint64_t turn, Error *err) {
+    SpeedsContext context = {w, turn};
+    pthread_mutex_lock(&w->lock);
+    SpeedMap map = w->studies.speeds.turn == turn ? w->studies.speeds.map
+                                                  : speed_map_usual(&engine_structure(w->engine)->config);
+    pthread_mutex_unlock(&w->lock);
+    take_speeds(&context, &map); // its axes are seen
+    if (!engine_speed_map(w->engine, CELL_SECONDS, &map, take_speeds, &context, &w->jobs[JOB_SPEEDS].progress, err))
+        return false;
+    pthread_mutex_lock(&w->lock);
+    w->studies.speeds.finished = true;
+    w->studies.version++;
+    pthread_mutex_unlock(&w->lock);
+    return true;
+}
+
 // ---- sweep --------------------------------------------------------------------------------------------------------
 
 typedef struct SweepRun {
@@ -277,6 +331,7 @@ static bool tune_run(Workbench *w, Error *err) {
 bool study_run(Workbench *w, JobKind kind, const Plan *plan, uint64_t turn, Error *err) {
     switch (kind) {
     case JOB_CHOICES: return choices_run(w, plan, turn, err);
+    case JOB_SPEEDS: return speeds_run(w, turn, err);
     case JOB_SWEEP: return sweep_run(w, err);
     case JOB_TUNE: return tune_run(w, err);
     default: return sensitivity_run(w, plan, turn, err);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "workbench/workbench_parts.h"
 
@@ -53,10 +54,9 @@ static void adopt_accuracy_locked(Workbench *w, const TrialFigures *known) {
     w->jobs[JOB_ACCURACY].state = JOB_DONE;
 }
 
-// A text that is known takes the place of the one that was written; the base's may still be on its way. One that is
-// shorter than asked for may have ended by itself or not: it is written again.
+// A text that is known takes the place of the one that was written; the base's may still be on its way.
 static void adopt_text_locked(Workbench *w, const TrialFigures *known) {
-    if (!known->prompt || strcmp(known->prompt, w->prompt) != 0 || known->text.count != w->most_tokens) return;
+    if (!trial_text_is_whole(known, w->prompt, w->most_tokens) || known->text.count > w->most_tokens) return;
     if (!decode_text_copy(&known->text, &w->findings.quantized)) return;
     w->findings.decode_turn = w->turn;
     w->known.text = true;
@@ -151,11 +151,77 @@ static void hand_over(Workbench *w) {
     text_free(&file);
 }
 
+// ---- texts of rows that are looked at -----------------------------------------------------------------------------
+
+// The present one has its text from the turn. What would not be this model any more, since more was measured, is none.
+static bool wants_text(const Workbench *w, uint32_t number, RowText *out) {
+    const TrialRow *row = trials_row(&w->trials, number);
+    const bool wants = row && number != w->trials.present && engine_can_run(w->engine, NULL) &&
+                       !trial_text_is_whole(row->figures, w->prompt, w->most_tokens);
+    *out = (RowText){0};
+    if (!wants || !workbench_plan_of(w, &row->recipe, &out->plan, &out->model, NULL)) return false;
+    if (out->model == row->figures->model) return true;
+    plan_free(&out->plan);
+    return false;
+}
+
+void workbench_look_at_texts(Workbench *w, uint32_t a, uint32_t b) {
+    const uint64_t looks[] = {a, b, w->trials.changes, w->trials.present, w->plans, w->prompt_turn};
+    const uint64_t hash = hash_bytes(HASH_START, looks, sizeof looks);
+    const uint32_t numbers[ROW_TEXTS] = {a, b == a ? 0 : b};
+    if (w->row_texts_looked == hash) return;
+    w->row_texts_looked = hash;
+    RowText wanted[ROW_TEXTS];
+    bool any = false;
+    for (int i = 0; i < ROW_TEXTS; i++) {
+        wanted[i].wanted = wants_text(w, numbers[i], &wanted[i]);
+        any = any || wanted[i].wanted;
+    }
+    pthread_mutex_lock(&w->lock);
+    for (int i = 0; i < ROW_TEXTS; i++) {
+        plan_free(&w->row_texts[i].plan);
+        w->row_texts[i] = wanted[i];
+    }
+    Job *job = &w->jobs[JOB_DECODE];
+    if (any && job->state == JOB_DONE) job->state = JOB_WAITING;
+    if (any) studies_interrupt_locked(w);
+    if (any) wish_wakes_locked(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+bool workbench_writes_text(const Workbench *w, uint32_t number) {
+    const TrialRow *row = trials_row(&w->trials, number);
+    Workbench *shared = (Workbench *)w;
+    bool writes = false;
+    pthread_mutex_lock(&shared->lock);
+    for (int i = 0; row && i < ROW_TEXTS; i++)
+        writes = writes || (w->row_texts[i].wanted && w->row_texts[i].model == row->figures->model);
+    pthread_mutex_unlock(&shared->lock);
+    return writes;
+}
+
+// Of one that is being written as much as there is.
+static void take_row_texts(Workbench *w) {
+    for (int i = 0; i < ROW_TEXTS; i++) {
+        pthread_mutex_lock(&w->lock);
+        const RowText row = w->findings.row_texts[i];
+        w->findings.row_texts[i].text = (DecodeText){0};
+        if (row.text.finished) wish_wakes_locked(w); // there is room for another one
+        pthread_mutex_unlock(&w->lock);
+        if (row.text.known && row.prompt_turn == w->prompt_turn)
+            trials_add_text(&w->trials, row.model, w->prompt, &row.text, row.asked);
+        DecodeText taken = row.text;
+        decode_text_free(&taken);
+    }
+}
+
 void trials_update(Workbench *w) {
     const Effect *e = &w->effect;
     if (e->accuracy_finished && e->accuracy_turn == w->turn) record(w);
     if (w->trials.present && e->decode_turn == w->turn && e->quantized.known && e->quantized.finished)
-        trials_add_text(&w->trials, w->prompt, &e->quantized);
+        trials_add_text(&w->trials, trials_row(&w->trials, w->trials.present)->figures->model, w->prompt, &e->quantized,
+                        w->most_tokens);
+    take_row_texts(w);
     if (w->trials.present && e->speed_turn == w->turn && e->speed_finished) trials_add_speed(&w->trials, &e->speed);
     hand_over(w);
 }

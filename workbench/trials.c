@@ -54,6 +54,15 @@ const TrialFigures *trials_of_model(const Trials *trials, uint64_t model) {
     return NULL;
 }
 
+const TrialRow *trials_row_for(const Trials *trials, const Recipe *recipe, uint64_t model) {
+    const TrialRow *row = trials_of_recipe(trials, recipe), *before = trials_row(trials, trials->before);
+    if (row) return row;
+    if (before && before->figures->model == model) return before;
+    for (size_t i = 0; trials->rows && i < trials->count; i++)
+        if (trials->rows[i].figures->model == model) return &trials->rows[i];
+    return NULL;
+}
+
 // A plan holds ranges, but not the maxima of channels, which equalization takes its factors from. Other tokens would
 // show in these figures of the inputs, too.
 static uint64_t hash_inputs(uint64_t hash, const Measured *measured) {
@@ -237,7 +246,7 @@ static void make_present(Trials *trials, TrialRow *row) {
 }
 
 uint32_t trials_record(Trials *trials, const TrialState *state, const ModelStructure *structure) {
-    TrialRow *row = (TrialRow *)trials_of_recipe(trials, state->recipe);
+    TrialRow *row = (TrialRow *)trials_row_for(trials, state->recipe, state->model);
     const bool known = row && row->figures->model == state->model &&
                        row->figures->provisional == state->plan->provisional && row->figures->accuracy.tokens;
     if (row && !known) {
@@ -250,6 +259,7 @@ uint32_t trials_record(Trials *trials, const TrialState *state, const ModelStruc
     if (!row) return 0;
     const uint32_t number = row->number;
     make_present(trials, row);
+    if (is_first(trials, state->recipe) && !trials_row(trials, trials->start)) trials->start = number;
     if (known) return number;
     trials->changes++;
     keep_bounds(trials);
@@ -261,9 +271,13 @@ static TrialFigures *present_figures(Trials *trials) {
     return row ? row->figures : NULL;
 }
 
-void trials_add_text(Trials *trials, const char *prompt, const DecodeText *text) {
-    TrialFigures *f = present_figures(trials);
-    if (!f || (f->prompt && strcmp(f->prompt, prompt) == 0 && f->text.count == text->count)) return;
+static bool is_after(const TrialFigures *f, const char *prompt) { return f->prompt && strcmp(f->prompt, prompt) == 0; }
+
+// One that is written again from its beginning is the same: the longer one stays.
+void trials_add_text(Trials *trials, uint64_t model, const char *prompt, const DecodeText *text, size_t asked) {
+    TrialFigures *f = (TrialFigures *)trials_of_model(trials, model);
+    const bool after = f && is_after(f, prompt), longer = after && f->text.count >= text->count;
+    if (!f || (longer && (!text->finished || (f->text.finished && f->asked >= asked)))) return;
     char *copy = strdup(prompt);
     if (!copy || !decode_text_copy(text, &f->text)) {
         free(copy);
@@ -271,7 +285,12 @@ void trials_add_text(Trials *trials, const char *prompt, const DecodeText *text)
     }
     free(f->prompt);
     f->prompt = copy;
-    trials->changes++;
+    f->asked = text->finished ? asked : 0;
+    trials->changes += text->finished;
+}
+
+bool trial_text_is_whole(const TrialFigures *f, const char *prompt, size_t most) {
+    return is_after(f, prompt) && f->text.finished && (f->text.count >= most || f->asked >= most);
 }
 
 void trials_add_speed(Trials *trials, const DecodeSpeed *speed) {

@@ -31,6 +31,7 @@ typedef struct TrialFigures {
     DecodeSpeed speed;
     char *prompt; // of the text; NULL: there is none
     DecodeText text;
+    size_t asked; // tokens that were asked for when it was finished; 0: not known
 } TrialFigures;
 
 typedef struct TrialRow {
@@ -67,14 +68,17 @@ char *trials_difference(const Trials *trials, const Recipe *recipe, const ModelS
 const TrialRow *trials_row(const Trials *trials, uint32_t number);            // NULL: there is none
 const TrialRow *trials_of_recipe(const Trials *trials, const Recipe *recipe); // NULL: not measured
 const TrialFigures *trials_of_model(const Trials *trials, uint64_t model);    // NULL: not measured
+// The row of the recipe, or without one a row of the same model: the last present one before others. NULL: there is
+// none.
+const TrialRow *trials_row_for(const Trials *trials, const Recipe *recipe, uint64_t model);
 
 uint64_t trial_recipe_key(const Recipe *recipe);
 // Which model it is: of plan and, where they matter, measured inputs.
 uint64_t trial_model(const Plan *plan, const Measured *measured);
 
 // A state that was measured. Makes the row of this recipe the present one: a row that was there with the figures of
-// this model, or a new one, or the old one with new figures when measurements changed what the recipe comes to. Returns
-// its number; 0 when memory is short.
+// this model, or a new one, or the old one with new figures when measurements changed what the recipe comes to. A turn
+// without effect makes no row: that of the model is the present one. Returns its number; 0 when memory is short.
 typedef struct TrialState {
     const Recipe *recipe;
     const Plan *plan;
@@ -84,8 +88,11 @@ typedef struct TrialState {
     size_t positions;
 } TrialState;
 uint32_t trials_record(Trials *trials, const TrialState *state, const ModelStructure *structure);
+// What a model among them writes, or has written so far; asked: the most tokens it was to be.
+void trials_add_text(Trials *trials, uint64_t model, const char *prompt, const DecodeText *text, size_t asked);
+// Whether all is there that this model writes after the prompt, up to so many tokens.
+bool trial_text_is_whole(const TrialFigures *figures, const char *prompt, size_t most);
 // What comes later, of the present row.
-void trials_add_text(Trials *trials, const char *prompt, const DecodeText *text);
 void trials_add_speed(Trials *trials, const DecodeSpeed *speed);
 // The recipe is another: its row is the present one, if there is one.
 void trials_follow(Trials *trials, const Recipe *recipe);

@@ -217,7 +217,7 @@ void workbench_close(Workbench *w) {
     linear_set_free(&w->set);
     linear_index_free(&w->index);
     engine_close(w->engine);
-    verdict_free(&w->verdict);
+    for (int format = 0; format < EXPORT_FORMAT_COUNT; format++) verdict_free(&w->verdicts[format]);
     free(w->forecast.folder);
     history_free(&w->history);
     plan_free(&w->plan);
@@ -239,6 +239,10 @@ void workbench_close(Workbench *w) {
     decode_text_free(&w->findings.quantized);
     decode_text_free(&w->effect.base);
     decode_text_free(&w->effect.quantized);
+    for (int i = 0; i < ROW_TEXTS; i++) {
+        decode_text_free(&w->findings.row_texts[i].text);
+        plan_free(&w->row_texts[i].plan);
+    }
     free(w->prompt);
     if (w->event >= 0) close(w->event);
     pthread_cond_destroy(&w->wake);
@@ -282,11 +286,13 @@ static bool take_measured(Workbench *w) {
 }
 
 static void take_positions(Workbench *w, const Findings *f) {
+    if (w->effect_positions == f->positions_version) return;
     float *copy = f->by_position ? array_new(POSITION_FIGURES * f->positions, sizeof *copy) : NULL;
     if (copy) memcpy(copy, f->by_position, POSITION_FIGURES * f->positions * sizeof *copy);
     free(w->effect_by_position);
     w->effect.by_position = w->effect_by_position = copy;
     w->effect.positions = copy ? f->positions : 0;
+    if (copy || !f->by_position) w->effect_positions = f->positions_version; // else the next time there may be memory
 }
 
 static void take_findings(Workbench *w) {
@@ -469,17 +475,20 @@ bool workbench_begin(Workbench *w, Recipe *recipe, Error *err) {
 
 bool workbench_saved(const Workbench *w) { return w->history.saved == w->history.now; }
 
-static void texts_anew_locked(Workbench *w) {
+// Texts that go on stay until they are written as far as that again.
+static void texts_anew_locked(Workbench *w, bool go_on) {
     w->prompt_turn++;
     w->jobs[JOB_DECODE].held = false;
     // Texts go before what can go on later.
     const JobKind yield[] = {JOB_DECODE, JOB_CALIBRATE, JOB_ACCURACY, JOB_SPEED};
     for (size_t i = 0; i < sizeof yield / sizeof *yield; i++) progress_request_stop(&w->jobs[yield[i]].progress);
     studies_interrupt_locked(w);
-    w->findings.base.known = w->findings.quantized.known = false;
+    DecodeText *const texts[] = {&w->findings.base, &w->findings.quantized, &w->effect.base, &w->effect.quantized};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        texts[i]->finished = false;
+        if (!go_on) decode_text_free(texts[i]);
+    }
     wish_wakes_locked(w);
-    decode_text_free(&w->effect.base);
-    decode_text_free(&w->effect.quantized);
 }
 
 void workbench_set_prompt(Workbench *w, const char *prompt) {
@@ -488,14 +497,15 @@ void workbench_set_prompt(Workbench *w, const char *prompt) {
     pthread_mutex_lock(&w->lock);
     free(w->prompt);
     w->prompt = copy;
-    texts_anew_locked(w);
+    texts_anew_locked(w, false);
     pthread_mutex_unlock(&w->lock);
 }
 
 void workbench_set_tokens(Workbench *w, size_t most) {
     pthread_mutex_lock(&w->lock);
+    const bool longer = most > w->most_tokens;
     w->most_tokens = most;
-    texts_anew_locked(w);
+    texts_anew_locked(w, longer);
     pthread_mutex_unlock(&w->lock);
 }
 

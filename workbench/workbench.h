@@ -82,7 +82,8 @@ bool workbench_saved(const Workbench *w); // nothing was changed since the last 
 
 void workbench_set_prompt(Workbench *w, const char *prompt); // runs the decode sample again
 const char *workbench_prompt(const Workbench *w);
-void workbench_set_tokens(Workbench *w, size_t most); // of the decode sample; runs it again
+// Of the decode sample: it goes on when it may be longer, and begins anew when it is to be shorter.
+void workbench_set_tokens(Workbench *w, size_t most);
 size_t workbench_tokens(const Workbench *w);
 
 // ---- effect ----
@@ -124,7 +125,11 @@ const Trials *workbench_trials(const Workbench *w);
 void workbench_forget_trial(Workbench *w, uint32_t number); // not the present one
 bool workbench_note_trial(Workbench *w, uint32_t number, const char *note, Error *err);
 void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b); // 0: none
-const char *workbench_trials_unkept(const Workbench *w);             // why they are not kept on disk; NULL: they are
+// Rows whose texts are looked at; 0: none. What of them was not written after the prompt as it is, or is shorter than
+// texts are now, is written as soon as the figures of the turn are there. Cheap when nothing changed.
+void workbench_look_at_texts(Workbench *w, uint32_t a, uint32_t b);
+bool workbench_writes_text(const Workbench *w, uint32_t number); // it is about to be, or being written
+const char *workbench_trials_unkept(const Workbench *w);         // why they are not kept on disk; NULL: they are
 
 // ---- jobs ----
 
@@ -138,6 +143,7 @@ typedef enum JobKind {
     JOB_SPEED,
     JOB_FORECAST, // of an export
     JOB_CHOICES,  // what other bits would be
+    JOB_SPEEDS,   // over batch and context
     JOB_SWEEP,    // studies, which come last of all: they wait for the figures of the present turn
     JOB_TUNE,
     JOB_SENSITIVITY,
@@ -184,7 +190,18 @@ typedef struct SensitivityView {
 } SensitivityView;
 // While it is looked at, the study begins anew with every turn; otherwise it comes to its end, or to the next turn.
 void workbench_look_at_sensitivity(Workbench *w, bool look);
+// While it is looked at, what an earlier study measured of the recipe as it is comes from the disk, for each turn anew.
+void workbench_look_at_kept_sensitivity(Workbench *w, bool look);
 const SensitivityView *workbench_sensitivity(const Workbench *w); // good until the next workbench_update
+
+typedef struct SpeedsView {
+    uint64_t turn; // that the map belongs to; 0: none yet
+    bool finished;
+    SpeedMap map;
+} SpeedsView;
+// Over batch and context. While it is looked at, it begins anew with every turn, and goes before other studies.
+void workbench_look_at_speeds(Workbench *w, bool look);
+const SpeedsView *workbench_speeds(const Workbench *w);
 
 typedef struct SweepPoint {
     Point point;        // without speed; its size is known first
@@ -223,7 +240,7 @@ void workbench_forget_tuned(Workbench *w);               // one that is done, st
 // ---- export ----
 
 // What engines will do with the recipe as it is now, for all engines that read the format. NULL when memory is short.
-// Good until the next call.
+// Good until the plan is another.
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format);
 // Puts every remedy that a recipe can give for these engines into the recipe, as one step of the history. changes: one
 // line each, none where there is nothing to mend; free it in any case.
@@ -231,11 +248,9 @@ bool workbench_fix(Workbench *w, ExportFormat format, Targets targets, Text *cha
 
 // What an export by the recipe as it is now would do.
 typedef struct ForecastView {
-    bool known;    // false: being computed
-    bool refused;  // the message says why; of the forecast only files and bytes may be known
-    bool replaces; // refused only because the folder holds something else
+    bool known;   // false: being computed
+    bool refused; // the message says why; of the forecast only `occupied` is known
     ExportForecast forecast;
-    double room; // bytes that the disk has left
     char message[1024];
 } ForecastView;
 // The format and folder that it is for; NULL: nobody looks at it any more.
@@ -260,7 +275,6 @@ typedef struct ExportView {
     bool reads;             // it is written and is being read back
     uint64_t done, total;   // bytes written, or read back
     double rate;            // bytes a second; NAN while unknown
-    bool replaces;          // failed only because the folder holds something else
-    ExportResult result;    // of one that is done
+    ExportResult result;    // of one that is done; of one that failed, whether the place is occupied
 } ExportView;
 void workbench_export_view(const Workbench *w, ExportView *out);

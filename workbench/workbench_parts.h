@@ -29,6 +29,16 @@ typedef struct Job {
     char message[1024];    // under lock
 } Job;
 
+// The text of a row of the trials that is looked at.
+#define ROW_TEXTS 2
+typedef struct RowText {
+    bool wanted;
+    uint64_t model, prompt_turn; // prompt_turn, asked and text: of what was written
+    size_t asked;
+    Plan plan; // of what is wanted
+    DecodeText text;
+} RowText;
+
 // What the worker has found, handed over under the lock; workbench_update copies it to the screen's side.
 typedef struct Findings {
     bool weights;            // measured, and the screen has not planned by them
@@ -42,10 +52,12 @@ typedef struct Findings {
     double *output_sqnr_db, *input_sqnr_db, *weight_sqnr_db; // [linear_count]
     float *by_position;                                      // as in Effect
     size_t positions;
+    uint64_t positions_version; // counts changes of them
     uint64_t why_turn;
     int why_linear;
     Why why;
     DecodeText base, quantized;
+    RowText row_texts[ROW_TEXTS];           // each of the one that is wanted at this place, or was
     uint64_t forecast_turn, forecast_asked; // that the forecast belongs to
     ForecastView forecast;
 } Findings;
@@ -77,7 +89,6 @@ typedef struct Exporter {
     bool open, pass; // it may; it may until it asks again
     pthread_cond_t changed;
     const char *phase;
-    bool replaces;
     ExportResult result;
 } Exporter;
 
@@ -88,13 +99,17 @@ typedef struct Studies {
     Recipe recipe;           // of the present turn, while a study of it is wanted
     uint64_t recipe_turn;    // 0: none
 
-    bool looks_at_sensitivity, wants_sensitivity;
+    bool looks_at_sensitivity, wants_sensitivity, looks_at_kept;
+    uint64_t kept_turn;                                        // that was looked up
     uint64_t choices_turn, sensitivity_turn, sensitivity_done; // turns; done: complete
     BitChoices *choices;                                       // [linear_count]
     Sensitivity *linears;                                      // [linear_count]
     int *bits; // [linear_count]: of the linears, by the plan of that turn
     size_t estimate_tokens;
     int count, measured;
+
+    bool looks_at_speeds;
+    SpeedsView speeds;
 
     bool looks_at_sweep, wants_sweep;
     Recipe sweep_recipe; // its other dials are those of the sweep
@@ -113,6 +128,7 @@ typedef struct Studies {
     BitChoices *shown_choices;
     Sensitivity *shown_linears;
     int *shown_bits;
+    SpeedsView shown_speeds;
     SweepView sweep;
     SweepPoint *shown_points;
     uint64_t shown_version;
@@ -135,21 +151,22 @@ struct Workbench {
     Effect effect;
     double *effect_output_sqnr, *effect_input_sqnr, *effect_weight_sqnr;
     float *effect_by_position;
+    uint64_t effect_positions; // the version of these
     Why effect_why;
     Trials trials;
     struct {
         uint64_t turn, plan; // of the last state that was made a row
     } recorded;
-    uint32_t made_here;      // the row that was made at this place of the history; 0: none
-    uint64_t trials_handed;  // their changes when they were handed over to be written
-    double trials_handed_at; // and when that was
+    uint64_t row_texts_looked; // a hash of what was looked at last
+    uint32_t made_here;        // the row that was made at this place of the history; 0: none
+    uint64_t trials_handed;    // their changes when they were handed over to be written
+    double trials_handed_at;   // and when that was
     char backend[64];
     uint64_t plans; // counts them
-    Verdict verdict;
-    ExportFormat verdict_format;
-    uint64_t verdict_plan; // the plan that the verdict is of; 0: none
-    struct {               // the last turn of a dial: turns that follow at once are one step of the history
-        uint64_t linears;  // a hash of those it was turned for
+    Verdict verdicts[EXPORT_FORMAT_COUNT];
+    uint64_t verdict_plans[EXPORT_FORMAT_COUNT]; // the plan that each is of; 0: none
+    struct {              // the last turn of a dial: turns that follow at once are one step of the history
+        uint64_t linears; // a hash of those it was turned for
         Dial dial;
         size_t at; // its place in the history
         double time;
@@ -167,7 +184,8 @@ struct Workbench {
     char *prompt;
     size_t most_tokens; // that follow it
     int looked_at;      // linear, or −1
-    uint64_t wishes;    // counts everything that was asked for
+    RowText row_texts[ROW_TEXTS];
+    uint64_t wishes; // counts everything that was asked for
     struct {
         uint64_t turn; // whose figures are known from a trial; 0: of none
         bool text, speed;
@@ -233,8 +251,10 @@ void studies_interrupt_locked(Workbench *w); // those that run step back
 void studies_turn_locked(Workbench *w);      // there is another turn
 void studies_change_locked(Workbench *w);    // there is another recipe, whether it makes another model or not
 bool study_wanted_locked(const Workbench *w, JobKind kind);
-void studies_take(Workbench *w); // what was found, over to the screen's side
+void studies_take(Workbench *w);                  // what was found, over to the screen's side
+bool study_wants_kept_locked(const Workbench *w); // figures of linears from the disk, and no more than that
 // Called by the worker. False with err when it stops or fails.
+bool study_recall(Workbench *w, const Plan *plan, uint64_t turn, Error *err);
 bool study_run(Workbench *w, JobKind kind, const Plan *plan, uint64_t turn, Error *err);
 
 // ---- the background thread ----

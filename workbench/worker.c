@@ -36,6 +36,7 @@ typedef struct Worker {
     char *prompt;
     size_t most_tokens;
     uint64_t prompt_turn;
+    Plan row; // whose text is being written
     uint64_t forecast_asked;
     bool astray;   // a study made the quantized model follow another plan
     double shared; // when the export had its last turn, or the job began
@@ -53,7 +54,17 @@ static bool has_quantized_text(const Worker *k) {
     return k->generated == k->turn && k->quantized_prompt == k->prompt_turn;
 }
 
-// The state of a job that succeeded. Calibration is done in parts, and there are two texts: then it waits for the rest.
+// The place of a text that is wanted; −1: none, or the screen has still to take what was written there. With the lock
+// held.
+static int wanted_row_text(const Workbench *w) {
+    for (int i = 0; i < ROW_TEXTS; i++) {
+        if (w->row_texts[i].wanted && !w->findings.row_texts[i].text.finished) return i;
+    }
+    return -1;
+}
+
+// The state of a job that succeeded. Calibration is done in parts, and there are several texts: then it waits for the
+// rest.
 // Call with the lock held.
 static JobState state_after_locked(const Worker *k, JobKind kind) {
     const Job *quantize = &k->w->jobs[JOB_QUANTIZE];
@@ -62,7 +73,9 @@ static JobState state_after_locked(const Worker *k, JobKind kind) {
     if (!is_newest_locked(k, kind)) return trials_know_locked(k->w, kind) ? JOB_DONE : JOB_WAITING;
     if (kind == JOB_CALIBRATE && !engine_calibrated(k->w->engine)) return JOB_WAITING;
     if (kind == JOB_DECODE && !has_quantized_text(k) && quantize->held) return quantize->state;
-    if (kind == JOB_DECODE && (!has_quantized_text(k) || k->base_prompt != k->prompt_turn)) return JOB_WAITING;
+    if (kind == JOB_DECODE &&
+        (!has_quantized_text(k) || k->base_prompt != k->prompt_turn || wanted_row_text(k->w) >= 0))
+        return JOB_WAITING;
     return JOB_DONE;
 }
 
@@ -208,6 +221,7 @@ static void take_positions(Workbench *w, uint64_t turn) {
     free(late ? by_position : w->findings.by_position);
     if (!late) {
         w->findings.by_position = by_position;
+        w->findings.positions_version++;
         w->findings.positions = by_position ? n : 0;
     }
     pthread_mutex_unlock(&w->lock);
@@ -246,15 +260,16 @@ static void accuracy_job(Worker *k) {
 typedef struct DecodeContext {
     Worker *worker;
     DecodeText *target;
-    uint64_t turn;     // of the quantized text; 0: the base's
+    uint64_t turn;     // of the quantized text; 0: the base's, or that of a row
     bool accuracy_due; // nothing is scored in this turn yet
     size_t *ends;      // as in DecodeText
     size_t count, capacity;
 } DecodeContext;
 
-// A text of the base that was stopped and is written again from its beginning is the same: the longer one stays.
-static bool is_there_locked(const DecodeContext *c, const Generated *g) {
-    return !c->turn && c->target->known && c->target->count > g->count;
+// A text of the same model that is written again from its beginning is the same: the longer one stays.
+static bool is_there_locked(const DecodeContext *c, const Generated *g, bool finished) {
+    const bool same = !c->turn || c->worker->w->findings.decode_turn == c->turn;
+    return same && !finished && c->target->known && c->target->count > g->count;
 }
 
 // Where each token ends: what is said without those that follow it. A token that only begins a character may have said
@@ -300,7 +315,7 @@ static void publish_text(DecodeContext *c, const Generated *g, bool finished) {
                       .count = g->count};
     pthread_mutex_lock(&w->lock);
     const bool late = c->turn && w->findings.decode_turn > c->turn;
-    if (!is_there_locked(c, g) && !late) decode_text_copy(&now, c->target);
+    if (!is_there_locked(c, g, finished) && !late) decode_text_copy(&now, c->target);
     if (c->turn && !late) w->findings.decode_turn = c->turn;
     pthread_mutex_unlock(&w->lock);
     text_free(&text);
@@ -359,15 +374,65 @@ static bool decode_base(Worker *k, const TokenIds *prompt, Error *err) {
     return ok;
 }
 
+// Where the text goes that is wanted; NULL: none is any more.
+static RowText *choose_row_text(Worker *k) {
+    Workbench *w = k->w;
+    RowText *out = NULL;
+    pthread_mutex_lock(&w->lock);
+    const int at = wanted_row_text(w);
+    if (at >= 0 && plan_copy(&w->row_texts[at].plan, &k->row)) {
+        out = &w->findings.row_texts[at];
+        decode_text_free(&out->text);
+        out->model = w->row_texts[at].model;
+        out->prompt_turn = k->prompt_turn;
+        out->asked = k->most_tokens;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return out;
+}
+
+static void row_text_is_done(Workbench *w, uint64_t model) {
+    pthread_mutex_lock(&w->lock);
+    for (int i = 0; i < ROW_TEXTS; i++) {
+        if (w->row_texts[i].model == model) w->row_texts[i].wanted = false;
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+// Of a row of the trials; the quantized model follows the plan of the turn again before a job needs that.
+static bool decode_row(Worker *k, const TokenIds *prompt, Error *err) {
+    Workbench *w = k->w;
+    Progress *progress = &w->jobs[JOB_DECODE].progress;
+    RowText *row = choose_row_text(k);
+    if (!row) return true;
+    const uint64_t model = row->model;
+    DecodeContext context = {.worker = k, .target = &row->text};
+    const Sampling greedy = {.temperature = 0, .top_p = 1};
+    Generated g = {0};
+    int first = 0;
+    k->astray = true;
+    k->first_changed = 0;
+    const bool ok = engine_follow(w->engine, &k->row, &first, progress, err) &&
+                    generate(engine_quantized(w->engine), prompt->ids, prompt->count, k->most_tokens, &greedy,
+                             decode_token, &context, &g, progress, err);
+    if (ok) publish_text(&context, &g, true);
+    if (ok) row_text_is_done(w, model);
+    free(context.ends);
+    generated_free(&g);
+    return ok;
+}
+
 static bool wants_quantized_text(const Worker *k) { return k->followed == k->turn && !has_quantized_text(k); }
 
-// One text: the quantized model's is what a turn changes.
+// One text: the quantized model's is what a turn changes, then the base's, then those of rows.
 static void decode_job(Worker *k) {
     Error err = {0};
     TokenIds prompt = {0};
     if (!job_begin(k, JOB_DECODE)) return;
     bool ok = engine_prompt(k->w->engine, k->prompt, &prompt, &err) &&
-              (wants_quantized_text(k) ? decode_quantized : decode_base)(k, &prompt, &err);
+              (wants_quantized_text(k)            ? decode_quantized
+               : k->base_prompt != k->prompt_turn ? decode_base
+                                                  : decode_row)(k, &prompt, &err);
     token_ids_free(&prompt);
     job_end(k, JOB_DECODE, ok, &err);
 }
@@ -505,7 +570,7 @@ static void study_job(Worker *k, JobKind kind) {
     Workbench *w = k->w;
     Error err = {0};
     if (!job_begin(k, kind)) return;
-    if (kind != JOB_CHOICES) {
+    if (kind != JOB_CHOICES && kind != JOB_SPEEDS) {
         k->astray = true;
         k->first_changed = 0;
     }
@@ -514,9 +579,27 @@ static void study_job(Worker *k, JobKind kind) {
 }
 
 static void choices_job(Worker *k) { study_job(k, JOB_CHOICES); }
+static void speeds_job(Worker *k) { study_job(k, JOB_SPEEDS); }
 static void sweep_job(Worker *k) { study_job(k, JOB_SWEEP); }
 static void tune_job(Worker *k) { study_job(k, JOB_TUNE); }
-static void sensitivity_job(Worker *k) { study_job(k, JOB_SENSITIVITY); }
+
+static bool wants_kept(const Worker *k) { return !k->w->jobs[JOB_SENSITIVITY].held && study_wants_kept_locked(k->w); }
+
+// What is read from the disk needs no model that follows.
+static void sensitivity_job(Worker *k) {
+    Workbench *w = k->w;
+    Error err = {0};
+    pthread_mutex_lock(&w->lock);
+    const bool kept = wants_kept(k);
+    pthread_mutex_unlock(&w->lock);
+    if (!kept) {
+        study_job(k, JOB_SENSITIVITY);
+        return;
+    }
+    if (!job_begin(k, JOB_SENSITIVITY)) return;
+    const bool ok = study_recall(w, &k->plan, k->turn, &err);
+    job_end(k, JOB_SENSITIVITY, ok, &err);
+}
 
 static bool wants_study(const Worker *k, JobKind kind) {
     return !k->w->jobs[kind].held && study_wanted_locked(k->w, kind);
@@ -558,10 +641,13 @@ static bool wants_errors(const Worker *k) {
 
 // What takes long, once everything has shown something.
 static JobKind next_long_job(const Worker *k) {
-    const Job *jobs = k->w->jobs;
-    if (k->w->wants_ranges && wants_calibration(k, ENOUGH_TOKENS)) return JOB_CALIBRATE;
+    const Workbench *w = k->w;
+    const Job *jobs = w->jobs;
+    if (w->wants_ranges && wants_calibration(k, ENOUGH_TOKENS)) return JOB_CALIBRATE;
     if (!jobs[JOB_ACCURACY].held && k->scored != k->turn) return JOB_ACCURACY;
     if (!jobs[JOB_SPEED].held && k->timed != k->turn) return JOB_SPEED;
+    if (wants_study(k, JOB_SPEEDS)) return JOB_SPEEDS;
+    if (!jobs[JOB_DECODE].held && wanted_row_text(w) >= 0) return JOB_DECODE;
     return wants_calibration(k, UINT64_MAX) ? JOB_CALIBRATE : next_study(k);
 }
 
@@ -587,6 +673,7 @@ static JobKind next_job(const Worker *k) {
     if (writes && k->base_prompt != k->prompt_turn) return JOB_DECODE;
     if (wants_calibration(k, quantized ? 1 : UINT64_MAX)) return JOB_CALIBRATE;
     if (!quantized) return JOB_COUNT;
+    if (engine_calibrated(w->engine) && wants_kept(k)) return JOB_SENSITIVITY;
     if (wants_errors(k)) return JOB_ERRORS;
     if (!jobs[JOB_SPEED].held && !k->glimpsed) return JOB_SPEED;
     return next_long_job(k);
@@ -595,8 +682,8 @@ static JobKind next_job(const Worker *k) {
 // The same, but first of all the quantized model follows the plan of the turn again where a job needs it.
 static JobKind next_possible_job(const Worker *k) {
     const JobKind job = next_job(k);
-    const bool needs = job == JOB_ACCURACY || job == JOB_SPEED || (job == JOB_DECODE && wants_quantized_text(k)) ||
-                       (job == JOB_ERRORS && must_measure_errors(k));
+    const bool needs = job == JOB_ACCURACY || job == JOB_SPEED || job == JOB_SPEEDS ||
+                       (job == JOB_DECODE && wants_quantized_text(k)) || (job == JOB_ERRORS && must_measure_errors(k));
     if (!needs || !k->astray) return job;
     return k->w->jobs[JOB_QUANTIZE].held ? JOB_COUNT : JOB_QUANTIZE;
 }
@@ -657,12 +744,19 @@ static const struct {
     const char *name;
     void (*run)(Worker *k);
 } job_table[] = {
-    [JOB_WEIGHTS] = {"weights", weights_job},  [JOB_CALIBRATE] = {"calibrate", calibrate_job},
-    [JOB_QUANTIZE] = {"quantize", follow_job}, [JOB_ACCURACY] = {"accuracy", accuracy_job},
-    [JOB_DECODE] = {"decode", decode_job},     [JOB_ERRORS] = {"errors", errors_job},
-    [JOB_SPEED] = {"speed", speed_job},        [JOB_FORECAST] = {"estimate", forecast_job},
-    [JOB_CHOICES] = {"choices", choices_job},  [JOB_SWEEP] = {"sweep", sweep_job},
-    [JOB_TUNE] = {"tune", tune_job},           [JOB_SENSITIVITY] = {"sensitivity", sensitivity_job},
+    [JOB_WEIGHTS] = {"weights", weights_job},
+    [JOB_CALIBRATE] = {"calibrate", calibrate_job},
+    [JOB_QUANTIZE] = {"quantize", follow_job},
+    [JOB_ACCURACY] = {"accuracy", accuracy_job},
+    [JOB_DECODE] = {"decode", decode_job},
+    [JOB_ERRORS] = {"errors", errors_job},
+    [JOB_SPEED] = {"speed", speed_job},
+    [JOB_FORECAST] = {"estimate", forecast_job},
+    [JOB_CHOICES] = {"choices", choices_job},
+    [JOB_SPEEDS] = {"speeds", speeds_job},
+    [JOB_SWEEP] = {"sweep", sweep_job},
+    [JOB_TUNE] = {"tune", tune_job},
+    [JOB_SENSITIVITY] = {"sensitivity", sensitivity_job},
     [JOB_EXPORT] = {"convert", NULL}, // has a thread of its own
 };
 static_assert(sizeof job_table / sizeof *job_table == JOB_COUNT, "a job has no row");
@@ -680,11 +774,12 @@ void *worker_run(void *argument) {
     }
     for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) {
         share_time(&k);
-        if (job != JOB_SPEED) exporter_let_pass(w); // what is timed is timed alone
+        if (job != JOB_SPEED && job != JOB_SPEEDS) exporter_let_pass(w); // what is timed is timed alone
         k.shared = clock_seconds();
         job_table[job].run(&k);
     }
     plan_free(&k.plan);
+    plan_free(&k.row);
     free(k.prompt);
     return NULL;
 }

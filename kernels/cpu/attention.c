@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/memory.h"
 #include "kernels/cpu/cpu.h"
 
 // Queries of one tile: they read each key and value once together.
@@ -31,11 +32,14 @@ static size_t tile_floats(const Cache *cache) {
     return attention_scratch(TILE_QUERIES, cache->positions, cache->head_dim);
 }
 
+#define ASK_FIRST ((size_t)256 << 20)
 static bool cache_memory(Cache *c) {
     size_t rows, bytes = dtype_bytes(c->dtype) * c->head_dim;
     if (__builtin_mul_overflow(c->layers * c->kv_heads, c->sequences, &rows) ||
         __builtin_mul_overflow(rows, c->positions, &rows))
         return false;
+    // Asked first where it is large: the system gives more than there is, and ends the program when it is used.
+    if (rows >= ASK_FIRST / bytes / 2 && rows >= memory_available() / bytes / 2) return false;
     c->keys = array_new(rows, bytes);
     c->values = array_new(rows, bytes);
     if (c->dtype != DTYPE_I8) return c->keys && c->values;
@@ -64,7 +68,7 @@ bool cpu_cache_new(Backend *backend, int layers, size_t sequences, int kv_heads,
     if (cache_memory(cache)) {
         if (cpu_reserve(cpu, (size_t)cpu->threads * tile_floats(cache) * sizeof(float), err)) return *out = cache, true;
     } else {
-        error_set(err, "no memory for a cache of %zu positions; ask for a shorter context", positions);
+        error_set(err, "no memory for a cache of %zu × %zu positions; ask for a shorter context", sequences, positions);
     }
     cpu_cache_free(backend, cache);
     return false;

@@ -41,6 +41,12 @@ bool scratch_init(Scratch *scratch, Error *err) {
     return scratch->match_data || error_memory(err, "text");
 }
 
+static void pieces_free(Pieces *pieces) {
+    text_free(&pieces->text);
+    free(pieces->items);
+    *pieces = (Pieces){0};
+}
+
 void scratch_free(Scratch *scratch) {
     pcre2_match_data_free(scratch->match_data);
     free(scratch->matches);
@@ -87,10 +93,4 @@ bool pieces_add(Pieces *pieces, const char *text, size_t length, bool at_start) 
 void pieces_clear(Pieces *pieces) {
     text_clear(&pieces->text);
     pieces->count = 0;
-}
-
-void pieces_free(Pieces *pieces) {
-    text_free(&pieces->text);
-    free(pieces->items);
-    *pieces = (Pieces){0};
 }

@@ -94,7 +94,6 @@ typedef struct Pieces {
 
 bool pieces_add(Pieces *pieces, const char *text, size_t length, bool at_start); // false: memory is short
 void pieces_clear(Pieces *pieces);
-void pieces_free(Pieces *pieces);
 
 // ---- normalizers: text → text ----
 

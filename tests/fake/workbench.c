@@ -75,6 +75,10 @@ struct Workbench {
     Trials trials;
     char *prompt;
     size_t most_tokens;
+    struct {
+        uint32_t numbers[2];
+        double since;
+    } texts; // of rows that are looked at
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
     int timer;
@@ -111,6 +115,11 @@ struct Workbench {
         SweepView view;
         SweepPoint points[SWEEP_POINTS];
     } sweep;
+    struct {
+        bool looks, stopped;
+        double started, share;
+        SpeedsView view;
+    } speeds;
     struct {
         bool asked, done, stopped;
         double started, share;
@@ -430,6 +439,25 @@ static void tell(DecodeText *d, const char *text, size_t tokens, double share) {
     text_free(&whole);
 }
 
+static const char *text_by(double bits) { return bits < 4 ? coarse_text : quantized_text; }
+
+static bool text_is_written(const Workbench *w, uint32_t number) {
+    const TrialRow *row = trials_row(&w->trials, number);
+    return !row || number == w->trials.present || trial_text_is_whole(row->figures, w->prompt, w->most_tokens);
+}
+
+static void write_texts(Workbench *w) {
+    for (int i = 0; i < 2; i++) {
+        if (text_is_written(w, w->texts.numbers[i])) continue;
+        const TrialFigures *f = trials_row(&w->trials, w->texts.numbers[i])->figures;
+        DecodeText text = {0};
+        tell(&text, text_by(f->bits_per_weight), w->most_tokens,
+             share_since(fmax(w->texts.since, w->prompted), DECODE_SECONDS));
+        trials_add_text(&w->trials, f->model, w->prompt, &text, w->most_tokens);
+        decode_text_free(&text);
+    }
+}
+
 static void record(Workbench *w) {
     const Effect *e = &w->effect;
     if (!e->accuracy_finished || e->accuracy_turn != w->turn) return;
@@ -440,7 +468,8 @@ static void record(Workbench *w) {
                               .by_position = e->by_position,
                               .positions = e->positions};
     trials_record(&w->trials, &state, &w->structure);
-    if (e->decode_turn == w->turn && e->quantized.finished) trials_add_text(&w->trials, w->prompt, &e->quantized);
+    if (e->decode_turn == w->turn && e->quantized.finished)
+        trials_add_text(&w->trials, state.model, w->prompt, &e->quantized, w->most_tokens);
     if (e->speed_turn == w->turn && e->speed_finished) trials_add_speed(&w->trials, &e->speed);
 }
 
@@ -572,10 +601,33 @@ static void advance_tune(Workbench *w) {
     t->difference.kl = (Difference){-0.0021, 0.0003};
 }
 
+// Every cell takes CELL_SECONDS; 32 side by side are no faster than the base.
+#define CELL_SECONDS 0.1
+static void advance_speeds(Workbench *w) {
+    SpeedMap *map = &w->speeds.view.map;
+    if (!w->speeds.looks) return;
+    if (w->speeds.view.turn != w->turn)
+        w->speeds.view = (SpeedsView){.turn = w->turn, .map = speed_map_usual(&w->structure.config)};
+    const int cells = map->batch_count * map->context_count;
+    if (!w->speeds.stopped) w->speeds.share = share_since(w->speeds.started, CELL_SECONDS * cells);
+    const int known = (int)(w->speeds.share * cells);
+    for (int i = 0; i < known; i++) {
+        const double middle = 2.4 - 0.05 * (double)map->batches[i / map->context_count];
+        map->ratio[i / map->context_count][i % map->context_count] = (Spread){middle, middle * 0.95, middle * 1.05};
+    }
+    w->speeds.view.finished = known == cells;
+}
+
 static void advance_studies(Workbench *w) {
     advance_sensitivity(w);
     advance_sweep(w);
     advance_tune(w);
+    advance_speeds(w);
+}
+
+void workbench_look_at_kept_sensitivity(Workbench *w, bool look) { // nothing is kept
+    (void)w;
+    (void)look;
 }
 
 void workbench_look_at_sensitivity(Workbench *w, bool look) {
@@ -608,6 +660,14 @@ bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err)
     sweep_free(&sweep);
     return ok;
 }
+
+void workbench_look_at_speeds(Workbench *w, bool look) {
+    w->speeds.looks = look;
+    w->speeds.stopped = false;
+    w->speeds.started = now = look_at_clock();
+    watch_clock(w, true);
+}
+const SpeedsView *workbench_speeds(const Workbench *w) { return &w->speeds.view; }
 
 void workbench_look_at_sweep(Workbench *w, bool look) { w->sweep.looks = look; }
 const SweepView *workbench_swept(const Workbench *w) { return &w->sweep.view; }
@@ -663,18 +723,25 @@ void workbench_resume_study(Workbench *w, JobKind kind) {
     study_let_go[kind] = true;
     w->sensitivity.stopped = w->sensitivity.stopped && kind != JOB_SENSITIVITY;
     w->sweep.stopped = w->sweep.stopped && kind != JOB_SWEEP;
+    if (kind == JOB_SPEEDS) workbench_look_at_speeds(w, true);
     w->sweep.started = now - w->sweep.share * STUDY_SECONDS;
     watch_clock(w, true);
 }
 
 // False of what is no study.
 static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
-    const bool asked = kind == JOB_SWEEP  ? w->sweep.view.dial_count > 0
-                       : kind == JOB_TUNE ? w->tune.asked && !w->tune.done
-                                          : kind == JOB_SENSITIVITY && w->sensitivity.asked;
-    const bool stopped = kind == JOB_SWEEP ? w->sweep.stopped : kind == JOB_SENSITIVITY && w->sensitivity.stopped;
+    const bool asked = kind == JOB_SWEEP    ? w->sweep.view.dial_count > 0
+                       : kind == JOB_TUNE   ? w->tune.asked && !w->tune.done
+                       : kind == JOB_SPEEDS ? w->speeds.looks
+                                            : kind == JOB_SENSITIVITY && w->sensitivity.asked;
+    const bool stopped = kind == JOB_SWEEP    ? w->sweep.stopped
+                         : kind == JOB_SPEEDS ? w->speeds.stopped
+                                              : kind == JOB_SENSITIVITY && w->sensitivity.stopped;
     if (kind < JOB_STUDIES || kind >= JOB_EXPORT) return false;
-    out->share = kind == JOB_SWEEP ? w->sweep.share : kind == JOB_TUNE ? w->tune.share : w->sensitivity.share;
+    out->share = kind == JOB_SWEEP    ? w->sweep.share
+                 : kind == JOB_TUNE   ? w->tune.share
+                 : kind == JOB_SPEEDS ? w->speeds.share
+                                      : w->sensitivity.share;
     if (!asked || out->share >= 1 || w->fails) return true;
     out->state = stopped ? JOB_STOPPED : has_figures(w) ? JOB_RUNNING : JOB_WAITING;
     out->seconds = out->share * STUDY_SECONDS;
@@ -713,12 +780,13 @@ bool workbench_update(Workbench *w) {
     tell(&w->effect.base, base_text, w->most_tokens, share_since(w->prompted, DECODE_SECONDS));
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && now > start) {
-        tell(&w->effect.quantized, w->plan.bits_per_weight < 4 ? coarse_text : quantized_text, w->most_tokens,
+        tell(&w->effect.quantized, text_by(w->plan.bits_per_weight), w->most_tokens,
              share_since(start, DECODE_SECONDS));
         w->effect.decode_turn = w->turn;
         invent_speed(w);
     }
     record(w);
+    write_texts(w);
     if (!workbench_busy(w)) watch_clock(w, false);
     return true;
 }
@@ -732,7 +800,8 @@ bool workbench_busy(const Workbench *w) {
     if (w->stopped || w->fails) return false;
     if (studies_go_on(w)) return true;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
-           w->effect.decode_turn != w->turn || !w->effect.quantized.finished;
+           w->effect.decode_turn != w->turn || !w->effect.quantized.finished || !text_is_written(w, w->texts.numbers[0]) ||
+           !text_is_written(w, w->texts.numbers[1]);
 }
 
 int workbench_fd(const Workbench *w) { return w->timer; }
@@ -785,6 +854,13 @@ bool workbench_note_trial(Workbench *w, uint32_t number, const char *note, Error
     return trials_note(&w->trials, number, note, err);
 }
 void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b) { trials_compare(&w->trials, a, b); }
+void workbench_look_at_texts(Workbench *w, uint32_t a, uint32_t b) {
+    if (w->texts.numbers[0] != a || w->texts.numbers[1] != b) w->texts.since = now;
+    w->texts.numbers[0] = a;
+    w->texts.numbers[1] = b;
+    if (!text_is_written(w, a) || !text_is_written(w, b)) watch_clock(w, true);
+}
+bool workbench_writes_text(const Workbench *w, uint32_t number) { return !text_is_written(w, number); }
 const char *workbench_trials_unkept(const Workbench *w) { return (void)w, NULL; }
 
 void workbench_look(Workbench *w, int linear) { w->looked_at = w->effect.why_linear = linear; }
@@ -807,9 +883,9 @@ static void export_job(const Workbench *w, JobView *out) {
 }
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
-    static const char *const names[] = {"weights", "calibrate",   "quantize", "accuracy", "decode",
-                                        "errors",  "speed",       "estimate", "choices",  "sweep",
-                                        "tune",    "sensitivity", "convert"};
+    static const char *const names[] = {"weights", "calibrate", "quantize",    "accuracy", "decode",
+                                        "errors",  "speed",     "estimate",    "choices",  "speeds",
+                                        "sweep",   "tune",      "sensitivity", "convert"};
     static_assert(sizeof names / sizeof *names == JOB_COUNT, "a job has no name");
     *out = (JobView){.kind = kind, .name = names[kind], .state = JOB_DONE, .share = 1, .seconds_left = -1};
     if (kind == JOB_EXPORT) {
@@ -938,6 +1014,8 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
         w->sensitivity.stopped = true;
     } else if (kind == JOB_SWEEP) {
         w->sweep.stopped = true;
+    } else if (kind == JOB_SPEEDS) {
+        w->speeds.stopped = true;
     } else if (kind == JOB_TUNE) {
         w->tune.stopped = study_let_go[JOB_TUNE] = true;
     } else {
@@ -991,13 +1069,15 @@ void workbench_forecast(const Workbench *w, ForecastView *out) {
     *out = (ForecastView){0};
     if (!w->forecast.folder || now < w->forecast.asked + FORECAST_SECONDS) return;
     const bool done = w->export.asked && w->export.state == JOB_DONE;
-    *out = (ForecastView){
-        .known = true,
-        .room = 12.3e9,
-        .forecast = {
-            .files = 1, .bytes = w->plan.bytes, .left = done ? 0 : w->plan.bytes, .memory = 25e6, .seconds = 3}};
+    *out = (ForecastView){.known = true,
+                          .forecast = {.files = 1,
+                                       .bytes = w->plan.bytes,
+                                       .left = done ? 0 : w->plan.bytes,
+                                       .memory = 25e6,
+                                       .room = 12.3e9,
+                                       .seconds = 3}};
     if (!strstr(w->forecast.folder, "taken")) return;
-    out->refused = out->replaces = true;
+    out->refused = out->forecast.occupied = true;
     snprintf(out->message, sizeof out->message,
              "%s: is not empty; name another folder with -o, or replace what it holds with --overwrite",
              w->forecast.folder);

@@ -18,13 +18,13 @@ static const char *const cpu_sets[] = {"scalar", "avx2", "avx512"};
 enum { CPU_SETS = sizeof cpu_sets / sizeof *cpu_sets };
 
 static char *only_set; // QUANTDIAL_CPU as the tests were started: then no other set is run
-static bool thorough;  // not under valgrind
+static bool thorough;  // not under valgrind or the sanitizers
 static Random random_state;
 
 static inline void cpu_sets_begin(void) {
     const char *set = getenv("QUANTDIAL_CPU");
     only_set = set ? strdup(set) : NULL;
-    thorough = slow_checks();
+    thorough = many_cases();
 }
 
 static inline int cpu_sets_end(int failed) {

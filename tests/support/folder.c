@@ -33,6 +33,13 @@ void folder_remove(char *folder) {
     free(folder);
 }
 
+bool folder_has(const char *folder, const char *name) {
+    char *path = path_join(folder, name);
+    const bool there = path && file_exists(path);
+    free(path);
+    return there;
+}
+
 char *folder_write(const char *folder, const char *name, const void *data, size_t size) {
     char *path = path_join(folder, name);
     FILE *file = path ? fopen(path, "wb") : NULL;

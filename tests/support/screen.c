@@ -79,6 +79,7 @@ void screen_free(Screen *s) {
     close(s->master);
     close(s->slave);
     vterm_free(s->vterm);
+    free(s->shown);
     free(s);
 }
 
@@ -120,7 +121,13 @@ void screen_drag(Screen *s, int row, int from, int to) {
 
 void screen_wheel(Screen *s, int row, int col, bool down) { mouse(s, down ? 65 : 64, row, col, 'M'); }
 
+static void forget_shown(Screen *s) {
+    free(s->shown);
+    s->shown = NULL;
+}
+
 void screen_resize(Screen *s, int rows, int cols) {
+    forget_shown(s);
     s->rows = rows;
     s->cols = cols;
     vterm_set_size(s->vterm, rows, cols < EMULATOR_LEAST_COLS ? EMULATOR_LEAST_COLS : cols);
@@ -166,6 +173,7 @@ bool screen_take(Screen *s, int milliseconds) {
     ssize_t n = read(s->master, bytes, sizeof bytes);
     if (n <= 0) return false;
     if (memchr(bytes, '\033', (size_t)n)) s->escaped = true;
+    forget_shown(s);
     vterm_input_write(s->vterm, bytes, (size_t)n);
     remember(s, bytes, (size_t)n);
     answer(s);
@@ -290,8 +298,8 @@ bool screen_find(Screen *s, const char *text, int *row, int *col) {
 }
 
 bool screen_has(Screen *s, const char *text) {
-    int row, col;
-    return screen_find(s, text, &row, &col);
+    if (!s->shown) s->shown = screen_text(s);
+    return s->shown && strstr(s->shown, text);
 }
 
 bool screen_modes_restored(const Screen *s) {

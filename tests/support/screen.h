@@ -27,6 +27,7 @@ typedef struct Screen {
     char sent[65536]; // the last bytes that the program sent, NUL-terminated
     size_t sent_length;
     bool pastes; // it asked for pasted text to be marked
+    char *shown; // all rows, for screen_has; NULL: something was drawn since
 } Screen;
 
 // Environment entries are "NAME=value"; they are added to the present environment. NULL when it cannot be started.

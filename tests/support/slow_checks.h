@@ -10,3 +10,13 @@ static inline bool slow_checks(void) {
     const char *set = getenv("QUANTDIAL_SLOW_CHECKS");
     return !set || strcmp(set, "0") != 0;
 }
+
+// Whether to try what differs in numbers alone: the sanitizers, for which each step costs ten times as much, see in a
+// few cases what there is to see.
+static inline bool many_cases(void) {
+#ifdef __SANITIZE_ADDRESS__
+    return false;
+#else
+    return slow_checks();
+#endif
+}

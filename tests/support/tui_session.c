@@ -135,6 +135,14 @@ void quit(Screen *s) {
     screen_free(s);
 }
 
+bool all_ascii(Screen *s) {
+    char *text = screen_text(s);
+    bool ok = true;
+    for (const char *at = text; *at; at++) ok = ok && (unsigned char)*at < 0x80;
+    free(text);
+    return ok;
+}
+
 void click_on(Screen *s, const char *text) {
     int row, col;
     expect(s, text); // it may be on its way
@@ -142,8 +150,7 @@ void click_on(Screen *s, const char *text) {
     screen_click(s, row, col + 1);
 }
 
-// ---- dials
-// -----------------------------------------------------------------------------------------------------------
+// ---- dials --------------------------------------------------------------------------------------------------------
 
 typedef struct Setting {
     Dial dial;

@@ -42,6 +42,7 @@ void click_on(Screen *s, const char *text); // on its second column
 void expect(Screen *s, const char *text); // waits for it, and fails with what is shown instead
 void expect_gone_text(Screen *s, const char *text);
 void expect_dial(Screen *s, Dial dial, const char *value);
+bool all_ascii(Screen *s); // all that is shown
 void fail_with_screen(Screen *s, const char *expected);
 
 // ---- files --------------------------------------------------------------------------------------------------------

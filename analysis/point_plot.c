@@ -1,10 +1,9 @@
-#include "cli/plot.h"
+#include "analysis/point_plot.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/markup.h"
 
 enum { WIDTH = 760, HEIGHT = 460, LEFT = 76, RIGHT = 24, TOP = 48, BOTTOM = 56, LEGEND = 168 };
@@ -36,18 +35,18 @@ static double nice_step(double range) {
     return power * (ratio > 5 ? 10 : ratio > 2 ? 5 : ratio > 1 ? 2 : 1);
 }
 
-static void range_of(const Plot *plot, bool of_y, double *low, double *high) {
+static void range_of(const PointPlot *plot, bool of_y, double *low, double *high) {
     *low = INFINITY;
     *high = -INFINITY;
     for (int i = 0; i < plot->count; i++) {
-        const PlotPoint *p = &plot->points[i];
+        const PlottedPoint *p = &plot->points[i];
         double value = of_y ? p->y : p->x;
         *low = fmin(*low, value);
         *high = fmax(*high, of_y ? value + p->error : value);
     }
 }
 
-static Axis axis_of(const Plot *plot, bool of_y, double from, double to) {
+static Axis axis_of(const PointPlot *plot, bool of_y, double from, double to) {
     Axis axis = {.from = from, .to = to};
     range_of(plot, of_y, &axis.low, &axis.high);
     axis.logarithmic = of_y && axis.low > 0 && axis.high > 20 * axis.low;
@@ -62,7 +61,7 @@ static Axis axis_of(const Plot *plot, bool of_y, double from, double to) {
     return axis;
 }
 
-static bool has_front(const Plot *plot) {
+static bool has_front(const PointPlot *plot) {
     for (int i = 0; i < plot->count; i++) {
         if (plot->points[i].front) return true;
     }
@@ -70,11 +69,11 @@ static bool has_front(const Plot *plot) {
 }
 
 // The right end of the plot: beside it stands the legend, when there is one.
-static int right_end(const Plot *plot) {
+static int right_end(const PointPlot *plot) {
     return WIDTH - RIGHT - (plot->family_count > 1 || has_front(plot) ? LEGEND : 0);
 }
 
-static void plot_tick(Text *svg, const Plot *plot, const Axis *axis, bool vertical, double value) {
+static void plot_tick(Text *svg, const PointPlot *plot, const Axis *axis, bool vertical, double value) {
     char shown[32];
     snprintf(shown, sizeof shown, "%.6g", value);
     double at = plot_place(axis, value);
@@ -87,7 +86,7 @@ static void plot_tick(Text *svg, const Plot *plot, const Axis *axis, bool vertic
     }
 }
 
-static void plot_ticks(Text *svg, const Plot *plot, const Axis *axis, bool vertical) {
+static void plot_ticks(Text *svg, const PointPlot *plot, const Axis *axis, bool vertical) {
     static const double mantissas[] = {1, 2, 5};
     if (axis->logarithmic) {
         for (int decade = (int)floor(axis->low); decade <= (int)ceil(axis->high); decade++) {
@@ -105,10 +104,10 @@ static void plot_ticks(Text *svg, const Plot *plot, const Axis *axis, bool verti
 }
 
 // A label that would lie on an earlier one is left out.
-static bool label_fits(const Plot *plot, const Axis *x, const Axis *y, int index) {
-    const PlotPoint *p = &plot->points[index];
+static bool label_fits(const PointPlot *plot, const Axis *x, const Axis *y, int index) {
+    const PlottedPoint *p = &plot->points[index];
     for (int i = 0; i < index; i++) {
-        const PlotPoint *other = &plot->points[i];
+        const PlottedPoint *other = &plot->points[i];
         double dx = fabs(plot_place(x, p->x) - plot_place(x, other->x)),
                dy = fabs(plot_place(y, p->y) - plot_place(y, other->y));
         if (dx < 30 && dy < 11) return false;
@@ -117,13 +116,13 @@ static bool label_fits(const Plot *plot, const Axis *x, const Axis *y, int index
 }
 
 // Points of later families that lie on this one are drawn inside it: all stay visible.
-static double plot_radius(const Plot *plot, const Axis *x, const Axis *y, int index) {
-    const PlotPoint *p = &plot->points[index];
+static double plot_radius(const PointPlot *plot, const Axis *x, const Axis *y, int index) {
+    const PlottedPoint *p = &plot->points[index];
     int families = 0;
     for (int f = p->family + 1; f < plot->family_count; f++) {
         bool near = false;
         for (int i = 0; i < plot->count && !near; i++) {
-            const PlotPoint *other = &plot->points[i];
+            const PlottedPoint *other = &plot->points[i];
             near = other->family == f && fabs(plot_place(x, p->x) - plot_place(x, other->x)) < 2 &&
                    fabs(plot_place(y, p->y) - plot_place(y, other->y)) < 2;
         }
@@ -132,19 +131,19 @@ static double plot_radius(const Plot *plot, const Axis *x, const Axis *y, int in
     return 4 + 2.5 * families;
 }
 
-static void draw_family(Text *svg, const Plot *plot, const Axis *x, const Axis *y, int family) {
+static void draw_family(Text *svg, const PointPlot *plot, const Axis *x, const Axis *y, int family) {
     const char *colour = colours[family % COLOURS];
     bool first = true;
     text_addf(svg, "<path fill=\"none\" stroke=\"%s\" stroke-opacity=\".45\" d=\"", colour);
     for (int i = 0; i < plot->count; i++) {
-        const PlotPoint *p = &plot->points[i];
-        if (p->family != family) continue;
+        const PlottedPoint *p = &plot->points[i];
+        if (p->family != family || plot->apart) continue;
         text_addf(svg, "%c%.1f %.1f", first ? 'M' : 'L', plot_place(x, p->x), plot_place(y, p->y));
         first = false;
     }
     text_addf(svg, "\"/>\n");
     for (int i = 0; i < plot->count; i++) {
-        const PlotPoint *p = &plot->points[i];
+        const PlottedPoint *p = &plot->points[i];
         if (p->family != family) continue;
         double px = plot_place(x, p->x), py = plot_place(y, p->y);
         double above = plot_place(y, p->y + p->error),
@@ -158,14 +157,14 @@ static void draw_family(Text *svg, const Plot *plot, const Axis *x, const Axis *
 
 // The front as steps: to the right of a point nothing better is known until the next one. Points are few: each is
 // looked for anew.
-static void draw_front(Text *svg, const Plot *plot, const Axis *x, const Axis *y) {
+static void draw_front(Text *svg, const PointPlot *plot, const Axis *x, const Axis *y) {
     bool first = true;
     double at = -INFINITY;
     text_addf(svg, "<path class=\"front\" d=\"");
     for (;;) {
-        const PlotPoint *next = NULL;
+        const PlottedPoint *next = NULL;
         for (int i = 0; i < plot->count; i++) {
-            const PlotPoint *p = &plot->points[i];
+            const PlottedPoint *p = &plot->points[i];
             if (p->front && p->x > at && (!next || p->x < next->x)) next = p;
         }
         if (!next) break;
@@ -179,7 +178,7 @@ static void draw_front(Text *svg, const Plot *plot, const Axis *x, const Axis *y
     text_addf(svg, "\"/>\n");
 }
 
-static void draw_legend(Text *svg, const Plot *plot) {
+static void draw_legend(Text *svg, const PointPlot *plot) {
     int top = TOP + 14, left = right_end(plot) + 22;
     for (int f = 0; plot->family_count > 1 && f < plot->family_count; f++, top += 18) {
         text_addf(svg, "<circle cx=\"%d\" cy=\"%d\" r=\"4\" fill=\"%s\"/>\n", left, top - 4, colours[f % COLOURS]);
@@ -190,27 +189,23 @@ static void draw_legend(Text *svg, const Plot *plot) {
     plot_label(svg, left + 14, top, "start", "", "Pareto front");
 }
 
-bool plot_write(const Plot *plot, const char *path, Error *err) {
-    Text svg = {0};
+void point_plot_svg(const PointPlot *plot, Text *out) {
     Axis x = axis_of(plot, false, LEFT, right_end(plot)), y = axis_of(plot, true, HEIGHT - BOTTOM, TOP);
-    text_addf(&svg,
+    text_addf(out,
               "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" "
               "font-size=\"12\" fill=\"#222\">\n<style>.grid{stroke:#e4e4e4}.small{font-size:10px;fill:#555}"
               ".front{fill:none;stroke:#222;stroke-width:1.5;stroke-dasharray:5 3}</style>\n"
               "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
               WIDTH, HEIGHT);
-    plot_label(&svg, WIDTH / 2.0, 26, "middle", " font-size=\"15\"", plot->title);
-    plot_ticks(&svg, plot, &x, false);
-    plot_ticks(&svg, plot, &y, true);
-    text_addf(&svg, "<path fill=\"none\" stroke=\"#222\" d=\"M%d %dV%dH%d\"/>\n", LEFT, TOP, HEIGHT - BOTTOM,
+    plot_label(out, WIDTH / 2.0, 26, "middle", " font-size=\"15\"", plot->title);
+    plot_ticks(out, plot, &x, false);
+    plot_ticks(out, plot, &y, true);
+    text_addf(out, "<path fill=\"none\" stroke=\"#222\" d=\"M%d %dV%dH%d\"/>\n", LEFT, TOP, HEIGHT - BOTTOM,
               right_end(plot));
-    plot_label(&svg, (LEFT + right_end(plot)) / 2.0, HEIGHT - 14, "middle", "", plot->x_label);
-    plot_label(&svg, 0, 0, "middle", " transform=\"translate(18 234) rotate(-90)\"", plot->y_label);
-    draw_front(&svg, plot, &x, &y);
-    for (int f = 0; f < plot->family_count; f++) draw_family(&svg, plot, &x, &y, f);
-    draw_legend(&svg, plot);
-    text_addf(&svg, "</svg>\n");
-    bool ok = svg.failed ? error_memory(err, path) : file_write(path, svg.data, svg.length, err);
-    text_free(&svg);
-    return ok;
+    plot_label(out, (LEFT + right_end(plot)) / 2.0, HEIGHT - 14, "middle", "", plot->x_label);
+    plot_label(out, 0, 0, "middle", " transform=\"translate(18 234) rotate(-90)\"", plot->y_label);
+    draw_front(out, plot, &x, &y);
+    for (int f = 0; f < plot->family_count; f++) draw_family(out, plot, &x, &y, f);
+    draw_legend(out, plot);
+    text_addf(out, "</svg>\n");
 }

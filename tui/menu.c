@@ -1,0 +1,170 @@
+#include "tui/menu.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "tui/actions.h"
+#include "tui/dials.h"
+#include "tui/sweep.h"
+#include "tui/trials.h"
+
+typedef struct MenuItem {
+    int value;
+    char key; // chooses it; '\0': the first letter of the title goes to it
+    const char *title, *mark, *help;
+} MenuItem;
+
+typedef struct Menu {
+    MenuItem items[DIAL_COUNT + 1];
+    int count;
+    int chosen; // item
+} Menu;
+
+static const char *arrow(bool falling) { return falling ? "▼" : "▲"; }
+
+static void add(Menu *menu, bool chosen, MenuItem item) {
+    if (!chosen) item.mark = "";
+    if (chosen) menu->chosen = menu->count;
+    menu->items[menu->count++] = item;
+}
+
+static void columns_of_layers(const Ui *ui, Menu *menu) {
+    for (int i = 0; i < COLUMN_COUNT; i++) {
+        const ColumnInfo *info = &column_table[i];
+        add(menu, (int)ui->rows.sort == i,
+            (MenuItem){i, info->key, info->title, arrow(info->falling != ui->rows.reversed), info->help});
+    }
+}
+
+static void columns_of_trials(const Ui *ui, Menu *menu) {
+    for (int i = 0; i < TRIAL_COLUMN_COUNT; i++) {
+        const TrialColumnInfo *info = &trial_column_table[i];
+        add(menu, (int)ui->trials.sort == i,
+            (MenuItem){i, info->key, info->title, arrow(info->falling != ui->trials.reversed), info->help});
+    }
+}
+
+// Those that make a difference as the other dials stand, and what is swept already.
+static void dials_to_sweep(const Ui *ui, Menu *menu, int which) {
+    const int swept = ui->sweep.dials[which];
+    if (which) add(menu, swept == NO_DIAL, (MenuItem){NO_DIAL, '\0', "none", "●", "a curve over one dial"});
+    for (int place = 0; place < DIAL_COLUMNS * DIAL_ROWS; place++) {
+        const int dial = dial_places[place / DIAL_ROWS][place % DIAL_ROWS];
+        if (dial == NO_DIAL || (which && dial == ui->sweep.dials[0])) continue;
+        if (dial != swept && !dials_matter(ui, (Dial)dial)) continue;
+        add(menu, dial == swept, (MenuItem){dial, '\0', dial_table[dial].label, "●", dial_table[dial].help});
+    }
+}
+
+static Menu menu_of(const Ui *ui) {
+    Menu menu = {.count = 0};
+    if (ui->prompt != PROMPT_SORT)
+        dials_to_sweep(ui, &menu, ui->prompt == PROMPT_SWEEP_SECOND);
+    else if (ui->screen == SCREEN_TRIALS)
+        columns_of_trials(ui, &menu);
+    else
+        columns_of_layers(ui, &menu);
+    return menu;
+}
+
+void menu_open(Ui *ui, int prompt) {
+    ui_ask(ui, (PromptKind)prompt, "");
+    ui->menu.at = menu_of(ui).chosen;
+    ui->menu.top = 0;
+}
+
+// ---- keys ---------------------------------------------------------------------------------------------------------
+
+static void sort_by(Ui *ui, int column) { (ui->screen == SCREEN_TRIALS ? trials_sort_by : action_sort_by)(ui, column); }
+
+static void choose(Ui *ui, const Menu *menu, int item) {
+    const PromptKind prompt = ui->prompt;
+    ui->prompt = PROMPT_NONE;
+    if (prompt == PROMPT_SORT)
+        sort_by(ui, menu->items[item].value);
+    else
+        sweep_choose_dial(ui, prompt == PROMPT_SWEEP_SECOND, menu->items[item].value);
+}
+
+// The item that the key names, or the next one that begins with its letter; −1: none.
+static int item_of_key(const Ui *ui, const Menu *menu, int code) {
+    for (int i = 0; i < menu->count; i++) {
+        if (menu->items[i].key && menu->items[i].key == code) return i;
+    }
+    for (int i = 1; i <= menu->count && code < 0x80; i++) {
+        const int at = (ui->menu.at + i) % menu->count;
+        if (!menu->items[at].key && tolower((unsigned char)*menu->items[at].title) == tolower(code)) return at;
+    }
+    return -1;
+}
+
+void menu_key(Ui *ui, int code) {
+    const Menu menu = menu_of(ui);
+    const int page = code == KEY_PAGE_UP || code == KEY_PAGE_DOWN ? 8 : 1,
+              steps = code == KEY_ARROW_UP || code == KEY_PAGE_UP       ? -page
+                      : code == KEY_ARROW_DOWN || code == KEY_PAGE_DOWN ? page
+                                                                        : 0;
+    const int named = item_of_key(ui, &menu, code), to = ui->menu.at + steps;
+    const bool sorts = ui->prompt == PROMPT_SORT;
+    if (steps) {
+        ui->menu.at = to < 0 ? 0 : to >= menu.count ? menu.count - 1 : to;
+        if (sorts && menu.items[ui->menu.at].value != menu.items[menu.chosen].value)
+            sort_by(ui, menu.items[ui->menu.at].value);
+    } else if (named >= 0 && menu.items[named].key)
+        choose(ui, &menu, named);
+    else if (named >= 0)
+        ui->menu.at = named;
+    else if (sorts && code == 'S')
+        sort_by(ui, menu.items[menu.chosen].value);
+    else if (code == KEY_RETURN && !sorts)
+        choose(ui, &menu, ui->menu.at);
+    else if (code == KEY_ESCAPE || code == KEY_CONTROL('c') || code == KEY_RETURN || code == 'q' || code == 's')
+        ui->prompt = PROMPT_NONE;
+}
+
+void menu_click(Ui *ui, int item) {
+    const Menu menu = menu_of(ui);
+    if (item < menu.count) choose(ui, &menu, item);
+}
+
+// ---- drawing ------------------------------------------------------------------------------------------------------
+
+static const char *title_of(const Ui *ui) {
+    return ui->prompt == PROMPT_SORT    ? " Sort by "
+           : ui->prompt == PROMPT_SWEEP ? " Sweep this dial "
+                                        : " and this one ";
+}
+
+#define TITLE_COLS 12
+
+static void draw_item(Ui *ui, Rect row, const MenuItem *item, bool at) {
+    Canvas *canvas = &ui->canvas;
+    const char key[2] = {item->key, '\0'};
+    const int col = row.col + (item->key ? 4 : 3), help = col + TITLE_COLS + 2;
+    canvas_text(canvas, row.row, row.col + 1, 1, MEANING_ACCENT, item->key ? key : at ? "▸" : " ");
+    canvas_fit(canvas, row.row, col, TITLE_COLS - 1, *item->mark ? MEANING_TITLE | STYLE_BOLD : MEANING_TEXT,
+               item->title);
+    canvas_text(canvas, row.row, col + TITLE_COLS - 1, 1, MEANING_ACCENT, item->mark);
+    canvas_fit(canvas, row.row, help, row.col + row.cols - 1 - help, MEANING_FAINT, item->help);
+    if (at) canvas_restyle(canvas, row, STYLE_SELECTED);
+}
+
+void menu_draw(Ui *ui, Rect line) {
+    const Menu menu = menu_of(ui);
+    const Rect frame = ui->layout.frame;
+    const int most = frame.rows - 4, rows = menu.count < most ? menu.count : most;
+    const Rect box = {frame.row + 2, frame.col + 2, rows, frame.cols - 4 < 72 ? frame.cols - 4 : 72};
+    canvas_fill(&ui->canvas, (Rect){box.row - 1, box.col - 1, box.rows + 2, box.cols + 2}, MEANING_TEXT, " ");
+    canvas_box(&ui->canvas, box, MEANING_FOCUS);
+    canvas_text(&ui->canvas, box.row - 1, box.col + 1, box.cols, MEANING_FOCUS | STYLE_BOLD, title_of(ui));
+    ui->menu.top = layout_scroll(ui->menu.top, ui->menu.at, rows, menu.count);
+    for (int i = 0; i < rows; i++) {
+        const Rect row = {box.row + i, box.col, 1, box.cols};
+        draw_item(ui, row, &menu.items[ui->menu.top + i], ui->menu.top + i == ui->menu.at);
+        ui_hit(ui, row, HIT_ITEM, ui->menu.top + i);
+    }
+    canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_TITLE,
+               ui->prompt == PROMPT_SORT
+                   ? "sort by the column with this key; the same again turns the order round; Esc closes"
+                   : "↑ ↓ or its first letter goes to a dial, Enter sweeps it, Esc closes");
+}
