@@ -382,7 +382,7 @@ enum {
 // Query heads that a block takes together in attention of one token.
 LAYOUT int attention_heads(int per_kv, int head_dim) {
     const int most = head_dim % 8 != 0 ? 1 : head_dim <= 128 ? 4 : head_dim <= 256 ? 2 : 1;
-    return per_kv < 3 && per_kv < most ? per_kv : most;
+    return per_kv < 2 || most < 2 ? 1 : per_kv == 2 ? 2 : most;
 }
 
 // Tiles of attention: dimensions that a kernel has room for, queries of a block (16 a warp), its shared memory.

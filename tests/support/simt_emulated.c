@@ -10,7 +10,10 @@
 #include <ucontext.h>
 
 #ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(FROM, BYTES) ((void)(FROM), (void)(BYTES))
 #endif
 
 enum { LANES = 32, MOST_THREADS = 1024, SITES = 8, MOST_COPIES = 512 };
@@ -149,6 +152,7 @@ SWITCHES static void resume(unsigned thread) {
     if (__builtin_setjmp(run.scheduler) == 0) {
         if (run.current->begun) jump(run.current->place);
         run.current->begun = true;
+        ASAN_UNPOISON_MEMORY_REGION(run.current->stack, STACK_BYTES); // of functions that were left (beginnings)
         setcontext(&run.current->context);
     }
     switch_ends(run.scheduler_fake_stack, NULL, NULL);
