@@ -46,6 +46,8 @@ struct Evaluator {
     int32_t *ids;
     Window *windows;
     size_t window_count, window_tokens;
+    size_t source; // tokens of each window that are a source: they are not scored
+    size_t piece_tokens;
     size_t piece_count; // of each window
     Score *scores;      // [planned]
     float *scratch;     // [planned]
@@ -78,7 +80,7 @@ typedef struct Run {
 static size_t smaller_size(size_t a, size_t b) { return a < b ? a : b; }
 
 static size_t piece_most(const Evaluator *e) {
-    return e->window_tokens <= PIECE_TOKENS ? e->window_tokens : PIECE_TOKENS + 1;
+    return e->window_tokens <= e->piece_tokens ? e->window_tokens : e->piece_tokens + 1;
 }
 
 // Memory goes first to the base's states, which save running the base again, and to the logits of its first piece,
@@ -98,11 +100,16 @@ static void divide_budget(Evaluator *e, size_t budget) {
     e->logits_kept = smaller_size(e->logits_kept + budget / logits, e->window_count * e->piece_count);
 }
 
+// Tokens of a window that are predicted.
+static size_t scored_tokens(const Evaluator *e) { return e->window_tokens - e->source - 1; }
+
 static bool windows_new(Evaluator *e, size_t count, Error *err) {
     e->window_count = count < e->window_tokens ? 1 : count / e->window_tokens;
     if (e->window_tokens > count) e->window_tokens = count;
-    e->planned = e->window_count * (e->window_tokens - 1);
-    e->piece_count = 1 + (e->window_tokens - 2) / PIECE_TOKENS;
+    e->source = source_share(&transformer_structure(e->base)->config, e->window_tokens);
+    e->planned = e->window_count * scored_tokens(e);
+    e->piece_tokens = e->source ? e->window_tokens : PIECE_TOKENS; // a source is read whole
+    e->piece_count = 1 + (e->window_tokens - 2) / e->piece_tokens;
     e->windows = array_new(e->window_count, sizeof *e->windows);
     e->scores = array_new(e->planned, sizeof *e->scores);
     e->scratch = array_new(e->planned, sizeof *e->scratch);
@@ -111,7 +118,7 @@ static bool windows_new(Evaluator *e, size_t count, Error *err) {
         Window *window = &e->windows[w];
         window->ids = e->ids + w * e->window_tokens;
         window->tokens = e->window_tokens;
-        window->scores = e->scores + w * (e->window_tokens - 1);
+        window->scores = e->scores + w * scored_tokens(e);
         window->states = array_new((size_t)e->layers + 1, sizeof *window->states);
         window->parts = array_new(e->piece_count, sizeof *window->parts);
         if (!window->states || !window->parts) return error_memory(err, "evaluation");
@@ -122,12 +129,14 @@ static bool windows_new(Evaluator *e, size_t count, Error *err) {
 bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t window, size_t budget, Evaluator **out,
                    Error *err) {
     const ModelConfig *config = &transformer_structure(base)->config;
-    if (count < 2 || window < 2) {
+    const size_t least = config->pair.encoder_layers ? 3 : 2;
+    if (count < least || window < least) {
         return error_set(err, "%zu tokens in windows of %zu: nothing to predict; give a longer text", count, window);
     }
-    if (window > (size_t)config->max_positions && count > (size_t)config->max_positions) {
-        return error_set(err, "windows of %zu tokens are longer than the %d positions of the model; use shorter ones",
-                         window, config->max_positions);
+    const size_t most = most_positions(config);
+    if (window > most && count > most) {
+        return error_set(err, "windows of %zu tokens are longer than the %zu positions of the model; use shorter ones",
+                         window, most);
     }
     Evaluator *e = calloc(1, sizeof *e);
     if (!e) return error_memory(err, "evaluation");
@@ -238,12 +247,12 @@ typedef struct WindowPiece {
 static bool is_last(const WindowPiece *piece) { return piece->first + piece->tokens == piece->window->tokens; }
 static Part *part_of(const WindowPiece *piece) { return &piece->window->parts[piece->first / PIECE_TOKENS]; }
 
-static WindowPiece piece_at(Window *window, size_t first) {
+static WindowPiece piece_at(const Evaluator *e, Window *window, size_t first) {
     size_t left = window->tokens - first;
-    return (WindowPiece){window, first, left <= PIECE_TOKENS + 1 ? left : PIECE_TOKENS};
+    return (WindowPiece){window, first, left <= e->piece_tokens + 1 ? left : e->piece_tokens};
 }
 
-static bool is_scored(const Window *window) { return window->scored == window->tokens - 1; }
+static bool is_scored(const Evaluator *e, const Window *window) { return window->scored == scored_tokens(e); }
 
 // What cannot be kept for want of memory is computed anew next time.
 static void keep_state(const Run *run, const WindowPiece *piece, float **kept, const float *state) {
@@ -325,8 +334,8 @@ static bool quantized_states(const Run *run, const WindowPiece *piece, int *star
         if (other < *start) *start = other;
     }
     sequences_rewind(run->quantized_running, 0);
-    for (WindowPiece before = piece_at(window, 0); before.first < piece->first;
-         before = piece_at(window, before.first + before.tokens)) {
+    for (WindowPiece before = piece_at(e, window, 0); before.first < piece->first;
+         before = piece_at(e, window, before.first + before.tokens)) {
         if (!states_from(run, &before, *start)) return false;
     }
     return states_from(run, piece, *start);
@@ -337,7 +346,8 @@ static bool quantized_states(const Run *run, const WindowPiece *piece, int *star
 static bool logits_of(const Run *run, Transformer *t, Sequences *running, const float *hidden, size_t row, size_t rows,
                       float *host) {
     const Evaluator *e = run->evaluator;
-    if (!transformer_head(t, running, hidden + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
+    const float *targets = hidden + e->source * e->hidden;
+    if (!transformer_head(t, running, targets + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
     run->backend->ops->download(run->backend, host, run->logits, rows * e->vocab * sizeof(float));
     return transformer_healthy(t, run->err);
 }
@@ -356,7 +366,7 @@ static const float *base_logits(const Run *run, const WindowPiece *piece, size_t
     return host;
 }
 
-// Positions first … first + rows − 1 of the window; base: its logits.
+// Positions first … first + rows − 1 of the window, behind its source; base: its logits.
 static bool score_rows(const Run *run, Window *window, size_t first, size_t rows, const float *base) {
     const Evaluator *e = run->evaluator;
     size_t bad_row = SIZE_MAX;
@@ -366,9 +376,9 @@ static bool score_rows(const Run *run, Window *window, size_t first, size_t rows
         size_t position = first + r;
         Score *score = &window->scores[position];
         bool base_is_finite = true;
-        score->second_half = position >= window->tokens / 2;
-        if (score_logits(base + r * e->vocab, run->host + r * e->vocab, e->vocab, window->ids[position + 1], score,
-                         &base_is_finite)) {
+        score->second_half = position >= (window->tokens - e->source) / 2;
+        if (score_logits(base + r * e->vocab, run->host + r * e->vocab, e->vocab, window->ids[e->source + position + 1],
+                         score, &base_is_finite)) {
             continue;
         }
 #pragma omp critical(bad_logits)
@@ -378,7 +388,7 @@ static bool score_rows(const Run *run, Window *window, size_t first, size_t rows
         }
     }
     if (bad_row == SIZE_MAX) return true;
-    size_t token = (size_t)(window->ids - e->ids) + bad_row + 1;
+    size_t token = (size_t)(window->ids - e->ids) + e->source + bad_row + 1;
     if (base_is_bad) {
         return error_set(run->err,
                          "the base model's logits are infinite or not a number at token %zu; it overflows in its "
@@ -393,7 +403,7 @@ static bool score_rows(const Run *run, Window *window, size_t first, size_t rows
 
 // The last token of a window predicts nothing.
 static bool score_piece(const Run *run, const WindowPiece *piece) {
-    size_t positions = piece->tokens - is_last(piece);
+    size_t positions = piece->tokens - run->evaluator->source - is_last(piece);
     for (size_t row = 0; row < positions; row += run->rows) {
         size_t rows = smaller_size(positions - row, run->rows);
         const float *base = keep_going(run) ? base_logits(run, piece, row, rows) : NULL;
@@ -459,8 +469,8 @@ static bool run_window(const Run *run, Window *window, const Listener *listener)
     int start = e->layers; // nothing is in the quantized model's sequences yet
     sequences_rewind(run->running, 0);
     sequences_rewind(run->quantized_running, 0);
-    WindowPiece piece = piece_at(window, 0);
-    for (; piece.first < window->tokens; piece = piece_at(window, piece.first + piece.tokens)) {
+    WindowPiece piece = piece_at(e, window, 0);
+    for (; piece.first < window->tokens; piece = piece_at(e, window, piece.first + piece.tokens)) {
         size_t before = window->scored;
         if (!base_states(run, &piece)) return false;
         if (piece.first < before) continue; // by a run that was stopped
@@ -477,7 +487,7 @@ static bool run_window(const Run *run, Window *window, const Listener *listener)
 static bool run_windows(const Run *run, const Listener *listener) {
     Evaluator *e = run->evaluator;
     for (size_t w = 0; w < e->window_count; w++) {
-        if (!is_scored(&e->windows[w]) && !run_window(run, &e->windows[w], listener)) return false;
+        if (!is_scored(e, &e->windows[w]) && !run_window(run, &e->windows[w], listener)) return false;
     }
     summarize_scores(e, listener->gathered, listener->out);
     return true;
@@ -512,7 +522,7 @@ size_t evaluator_positions(const Evaluator *e) { return e->planned; }
 
 bool evaluator_by_position(const Evaluator *e, float *by_position) {
     for (size_t w = 0; w < e->window_count; w++) {
-        if (!is_scored(&e->windows[w])) return false;
+        if (!is_scored(e, &e->windows[w])) return false;
     }
     for (size_t i = 0; i < e->planned; i++) {
         const Score *score = &e->scores[i];

@@ -28,10 +28,20 @@ static const Linear *input_reader(const ModelStructure *structure, int input) {
     return NULL;
 }
 
+// How many of so many tokens of a sequence come by a linear: those of the source, or those of the target; all where
+// there is no encoder.
+static size_t input_tokens(const ModelStructure *structure, const Linear *reader, size_t tokens) {
+    const size_t source = source_share(&structure->config, tokens);
+    const bool reads_source =
+        reader && (reader->stack == 'e' || reader->role == ROLE_CROSS_K || reader->role == ROLE_CROSS_V);
+    return reads_source ? source : tokens - source;
+}
+
 static InputPlan input_plan(const ModelStructure *structure, int input, const Share *share) {
     const Linear *reader = input_reader(structure, input);
-    return (InputPlan){.planned = (uint64_t)share->all * share->length,
-                       .before = (uint64_t)share->first * share->length,
+    const size_t length = input_tokens(structure, reader, share->length);
+    return (InputPlan){.planned = (uint64_t)share->all * length,
+                       .before = (uint64_t)share->first * length,
                        .routed = reader && reader->expert >= 0};
 }
 
@@ -89,6 +99,13 @@ static uint64_t tokens_passed(const Calibrator *c) {
     return steps * c->share.length / passes;
 }
 
+// The rows of a target alone.
+static bool head_step(const Calibrator *c, const float *state, const Observer *observer) {
+    const size_t source = source_share(&c->structure->config, c->share.length);
+    return transformer_head(c->model, c->running, state + source * c->hidden, c->share.length - source, NULL, observer,
+                            c->err);
+}
+
 // One sequence through one layer. Of the head only the input is wanted, no logits.
 static bool layer_step(Calibrator *c) {
     const Observer observer = {.linear_input = observe_here, .context = c, .measured_input = observe_there};
@@ -96,10 +113,9 @@ static bool layer_step(Calibrator *c) {
     uint64_t before = tokens_passed(c);
     if (progress_should_stop(c->progress)) return error_stopped(c->err);
     sequences_rewind(c->running, 0);
-    bool ok = c->layer < c->structure->config.layers
-                  ? transformer_layers(c->model, c->running, c->layer, c->layer + 1, state, c->share.length, &observer,
-                                       c->err)
-                  : transformer_head(c->model, c->running, state, c->share.length, NULL, &observer, c->err);
+    bool ok = c->layer < c->structure->config.layers ? transformer_layers(c->model, c->running, c->layer, c->layer + 1,
+                                                                          state, c->share.length, &observer, c->err)
+                                                     : head_step(c, state, &observer);
     if (!ok || c->failed) return false;
     c->passed++;
     progress_add(c->progress, tokens_passed(c) - before);
@@ -154,10 +170,10 @@ bool calibrator_batch(Calibrator *c, Progress *progress, Error *err) {
 // ---- Its life ----
 
 static bool check_tokens(const Transformer *t, size_t sequences, size_t length, Error *err) {
-    int most = transformer_structure(t)->config.max_positions;
+    const size_t most = most_positions(&transformer_structure(t)->config);
     if (!sequences || !length) return error_set(err, "there are no tokens to calibrate on; give a longer text");
-    if (length <= (size_t)most) return true;
-    return error_set(err, "sequences of %zu tokens are longer than the %d positions of the model; use shorter ones",
+    if (length <= most) return true;
+    return error_set(err, "sequences of %zu tokens are longer than the %zu positions of the model; use shorter ones",
                      length, most);
 }
 
@@ -310,7 +326,7 @@ bool gathering_get(const ModelStructure *structure, int input, const Share *shar
         return false;
     out->skip = out->gatherer.tokens - out->before;
     // All tokens come by each linear, but experts share them.
-    return plan.routed || out->before == done * share->length;
+    return plan.routed || out->before == done * input_tokens(structure, reader, share->length);
 }
 
 static bool get_state(const Calibrator *c, StatsReader *r, size_t *done, Gathering *inputs) {

@@ -36,7 +36,8 @@ static bool top_of_heads(const float *heads, size_t count, int *top, double *rat
 static bool heads_of_input(const Finder *f, const InputStats *input, InputOutliers *out) {
     size_t count = (size_t)f->structure->config.heads, dim = (size_t)f->structure->config.head_dim;
     out->top_head = -1;
-    if (f->structure->linears[out->linear].role != ROLE_O || count * dim != input->width) return true;
+    const LinearRole role = f->structure->linears[out->linear].role;
+    if ((role != ROLE_O && role != ROLE_CROSS_O) || count * dim != input->width) return true;
     float *heads = array_new(count, sizeof *heads);
     if (!heads) return error_memory(f->err, "heads");
     for (size_t j = 0; j < input->width; j++) heads[j / dim] = fmaxf(heads[j / dim], input->channel_absmax[j]);
@@ -133,7 +134,8 @@ static void scan_rows(const Linear *linear, size_t head_dim, MatrixScan *m) {
 }
 
 static bool has_heads(const Finder *f, const Linear *linear) {
-    bool role = linear->role == ROLE_Q || linear->role == ROLE_K || linear->role == ROLE_V;
+    const LinearRole r = linear->role;
+    bool role = r == ROLE_Q || r == ROLE_K || r == ROLE_V || (r >= ROLE_CROSS_Q && r <= ROLE_CROSS_V);
     return role && linear->out % (size_t)f->structure->config.head_dim == 0;
 }
 

@@ -11,6 +11,7 @@
 #define READ_BYTES ((size_t)256 << 20)
 #define RUN_SECONDS 0.25 // a run takes at least so long, in whole steps
 #define MOST_STEPS 64
+#define ORDINARY_SOURCE 32
 // Of a pair of variants: short segments, so that both meet the same moment of a busy machine, but not so few steps that
 // one interruption is the figure.
 #define SEGMENT_SECONDS 0.01
@@ -119,9 +120,10 @@ static bool bench_run(const Bench *b, Transformer *t, const SpeedCase *c, double
     bool ok = true;
     // A device records its steps first; what is timed runs them.
     const bool records = transformer_backend(t)->ops->step_begin;
+    const size_t begin = sequences_length(b->running);
     for (int i = 0; ok && !c->prefill && records && i < 2; i++) ok = bench_step(b, t, c);
     if (!ok) return false;
-    if (!c->prefill) sequences_rewind(b->running, c->context);
+    if (!c->prefill) sequences_rewind(b->running, begin);
     double start = clock_seconds(), seconds = 0;
     do {
         ok = bench_step(b, t, c);
@@ -129,7 +131,7 @@ static bool bench_run(const Bench *b, Transformer *t, const SpeedCase *c, double
         seconds = clock_seconds() - start;
         if (c->prefill) sequences_rewind(b->running, 0);
     } while (ok && !has_lasted(b, steps, seconds));
-    sequences_rewind(b->running, c->prefill ? 0 : c->context);
+    sequences_rewind(b->running, c->prefill ? 0 : begin);
     *rate = (double)(c->prefill ? c->context : c->batch) * (double)steps / seconds;
     return ok;
 }
@@ -137,7 +139,12 @@ static bool bench_run(const Bench *b, Transformer *t, const SpeedCase *c, double
 // ---- What the figures are compared with ----
 
 static double cache_bytes_per_position(const ModelConfig *config) {
-    return 2.0 * config->layers * config->kv_heads * config->head_dim * sizeof(uint16_t);
+    const int layers = config->layers - config->pair.encoder_layers; // an encoder keeps nothing
+    return 2.0 * layers * config->kv_heads * config->head_dim * sizeof(uint16_t);
+}
+
+double speed_cache_bytes(const ModelConfig *config, const SpeedCase *c) {
+    return (double)c->batch * (double)(c->context + MOST_STEPS) * cache_bytes_per_position(config);
 }
 
 static double flops_per_token(const Transformer *t) {
@@ -211,9 +218,18 @@ bool speed_cases_fit(const SpeedCase *cases, int count, const ModelConfig *confi
     return true;
 }
 
+// Of a model with an encoder, half of what stands before a decoded token is a source, or of a prompt; where nothing
+// stands there, there is one of ordinary length all the same, since it is looked at with every token.
+static size_t source_of(const ModelConfig *config, const SpeedCase *c) {
+    if (!config->pair.encoder_layers || c->context > 1) return source_share(config, c->context);
+    return c->prefill ? 1 : config->max_positions < ORDINARY_SOURCE ? (size_t)config->max_positions : ORDINARY_SOURCE;
+}
+
 static bool case_sequences(const Bench *b, const SpeedCase *c, const Transformer *t, Sequences **out) {
-    if (!sequences_new_many(t, c->context + (c->prefill ? 0 : b->most_steps), c->batch, out, b->err)) return false;
-    if (!c->prefill) sequences_advance(*out, c->context); // what is cached does not change the time
+    const size_t source = source_of(&transformer_structure(t)->config, c);
+    const size_t before = c->context > source ? c->context : source + (source > 0 && c->prefill);
+    if (!sequences_new_pair(t, source, before + (c->prefill ? 0 : b->most_steps), c->batch, out, b->err)) return false;
+    if (!c->prefill) sequences_advance(*out, before); // what is cached does not change the time
     return true;
 }
 

@@ -34,6 +34,9 @@ typedef struct SpeedLimits {      // over the runs of all cases
 
 // Whether the model has as many positions as every case needs: asked before work whose result would be lost.
 bool speed_cases_fit(const SpeedCase *cases, int count, const ModelConfig *config, Error *err);
+// Of the cache that a case of decoding needs, with the positions that are decoded.
+double speed_cache_bytes(const ModelConfig *config, const SpeedCase *c);
+
 // Two variants while they decode, segment by segment in turn. Whatever else the machine does affects both alike, so
 // their ratio is the figure to trust. It is given as a range: a difference means something only when 1 lies outside.
 typedef struct DecodeSpeed {

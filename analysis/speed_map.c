@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 // Puts them in order, each once.
 static int sort_axis(const size_t *from, int count, size_t *to) {
     int kept = 0;
@@ -45,14 +47,26 @@ Spread *speed_map_at(SpeedMap *map, size_t batch, size_t context) {
 
 // ---- in words ----
 
-bool speed_pays(const Spread *ratio) { return ratio->least > 1; }
+bool speed_pays(const Spread *ratio) { return ratio->median > 1; }
+bool speed_is_sure(const Spread *ratio) { return ratio->least > 1 || ratio->most < 1; }
 
-// How many batches pay, from the smallest on; −1 while that is not known.
-static int paying(const SpeedMap *map, int context) {
-    int count = 0;
-    while (count < map->batch_count && map->ratio[count][context].median > 0 && speed_pays(&map->ratio[count][context]))
-        count++;
-    return count == map->batch_count || map->ratio[count][context].median > 0 ? count : -1;
+// What is told of one context: how many batches pay from the smallest on, and whether the first that does not is known.
+typedef struct Reach {
+    int batches;
+    bool ends, sure; // sure: of the batch at which it ends
+} Reach;
+
+static Reach reach_of(const SpeedMap *map, int context) {
+    Reach reach = {0};
+    while (reach.batches < map->batch_count && speed_pays(&map->ratio[reach.batches][context])) reach.batches++;
+    const Spread *next = reach.batches < map->batch_count ? &map->ratio[reach.batches][context] : NULL;
+    reach.ends = next && next->median > 0;
+    reach.sure = reach.ends && speed_is_sure(next);
+    return reach;
+}
+
+static bool same_reach(const Reach *a, const Reach *b) {
+    return a->batches == b->batches && a->ends == b->ends && a->sure == b->sure;
 }
 
 __attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, const char *format, ...) {
@@ -63,33 +77,27 @@ __attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, co
     va_end(arguments);
 }
 
-// Where the range reaches over 1 it is not known which is faster.
-static void add_reach(const SpeedMap *map, int count, bool unsure, char *out, size_t size) {
-    const char *until = unsure ? "not for sure" : "not";
-    if (count == map->batch_count)
-        add(out, size, "at every batch");
-    else if (count == 0)
-        add(out, size, "%s at batch %zu,", until, map->batches[0]);
+static void add_reach(const SpeedMap *map, const Reach *reach, char *out, size_t size) {
+    const char *until = reach->sure ? "not" : "not for sure";
+    if (reach->batches) add(out, size, "up to batch %zu, ", map->batches[reach->batches - 1]);
+    if (!reach->ends)
+        add(out, size, "the largest timed,");
     else
-        add(out, size, "up to batch %zu, %s at %zu,", map->batches[count - 1], until, map->batches[count]);
-}
-
-static bool is_unsure(const SpeedMap *map, int count, int context) {
-    return count >= 0 && count < map->batch_count && map->ratio[count][context].most > 1;
+        add(out, size, "%s at %s%zu,", until, reach->batches ? "" : "batch ", map->batches[reach->batches]);
 }
 
 void speed_map_words(const SpeedMap *map, char *out, size_t size) {
     bool told[SPEED_MAP_MOST] = {false};
     *out = '\0';
     for (int i = 0; i < map->context_count; i++) {
-        const int count = paying(map, i);
-        if (told[i] || count < 0) continue;
+        const Reach reach = reach_of(map, i);
+        if (told[i] || (!reach.batches && !reach.ends)) continue;
         if (*out) add(out, size, "; ");
-        const bool unsure = is_unsure(map, count, i);
-        add_reach(map, count, unsure, out, size);
+        add_reach(map, &reach, out, size);
         const char *before = " at context ";
         for (int k = i; k < map->context_count; k++) {
-            if (paying(map, k) != count || is_unsure(map, count, k) != unsure) continue;
+            const Reach other = reach_of(map, k);
+            if (!same_reach(&reach, &other)) continue;
             add(out, size, "%s%zu", before, map->contexts[k]);
             before = ", ";
             told[k] = true;
@@ -99,27 +107,60 @@ void speed_map_words(const SpeedMap *map, char *out, size_t size) {
 
 // ---- measuring ----
 
+static bool is_missing(const SpeedMap *map, int b, int c) {
+    const Spread *ratio = &map->ratio[b][c];
+    return !(ratio->median > 0) && !(ratio->median < 0);
+}
+
 static int cells_missing(const SpeedMap *map) {
     int missing = 0;
     for (int b = 0; b < map->batch_count; b++) {
-        for (int c = 0; c < map->context_count; c++) missing += !(map->ratio[b][c].median > 0);
+        for (int c = 0; c < map->context_count; c++) missing += is_missing(map, b, c);
     }
     return missing;
 }
 
+// Both variants have a cache. On a device, where there is less memory than here, making it may still fail.
+static bool there_is_room(const ModelConfig *config, const SpeedCase *c) {
+    return speed_cache_bytes(config, c) <= (double)memory_available() / 4;
+}
+
+// The last batches pay at some context, and there is room for twice as many sequences.
+static bool goes_on(const SpeedMap *map, const ModelConfig *config) {
+    const int last = map->batch_count - 1;
+    bool pays = false;
+    for (int c = 0; c < map->context_count; c++) pays = pays || speed_pays(&map->ratio[last][c]);
+    const SpeedCase next = {.batch = 2 * map->batches[last], .context = map->contexts[0]};
+    return pays && map->batch_count < SPEED_MAP_MOST && there_is_room(config, &next);
+}
+
+static bool measure_cell(Transformer *first, Transformer *second, double seconds, SpeedMap *map, int b, int c,
+                         Progress *progress, Error *err) {
+    const SpeedCase at = {.batch = map->batches[b], .context = map->contexts[c]};
+    DecodeSpeed speed;
+    if (!there_is_room(&transformer_structure(first)->config, &at)) {
+        map->ratio[b][c].median = -1;
+        return true;
+    }
+    if (!decode_speed(first, second, &at, seconds, NULL, NULL, &speed, progress, err)) return false;
+    map->ratio[b][c] = speed.ratio;
+    return true;
+}
+
 bool speed_map_measure(Transformer *first, Transformer *second, double seconds, SpeedMap *map,
                        void (*partial)(void *, const SpeedMap *), void *context, Progress *progress, Error *err) {
+    const ModelConfig *config = &transformer_structure(first)->config;
     progress_begin(progress, "timing", (uint64_t)cells_missing(map));
     for (int b = 0; b < map->batch_count; b++) {
         for (int c = 0; c < map->context_count; c++) {
-            const SpeedCase at = {.batch = map->batches[b], .context = map->contexts[c]};
-            DecodeSpeed speed;
-            if (map->ratio[b][c].median > 0) continue;
-            if (!decode_speed(first, second, &at, seconds, NULL, NULL, &speed, progress, err)) return false;
-            map->ratio[b][c] = speed.ratio;
+            if (!is_missing(map, b, c)) continue;
+            if (!measure_cell(first, second, seconds, map, b, c, progress, err)) return false;
             if (partial) partial(context, map);
             if (!progress_add(progress, 1)) return error_stopped(err);
         }
+        if (b + 1 < map->batch_count || !goes_on(map, config)) continue;
+        map->batches[map->batch_count++] = 2 * map->batches[b];
+        progress_begin(progress, "timing", (uint64_t)cells_missing(map));
     }
     return true;
 }

@@ -19,6 +19,7 @@ typedef enum StatsKind {
     STATS_PART,       // of a calibration, in a file that a person named
     STATS_STATISTICS, // of inputs, likewise
     STATS_TRIALS,     // rows of the screen (workbench/trials.h), which are no cache
+    STATS_TRANSLATIONS,
     STATS_KIND_END
 } StatsKind;
 

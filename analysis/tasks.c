@@ -4,12 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/task_lines.h"
 #include "base/array.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/recognize.h"
-
-#define FILE_LIMIT ((size_t)1 << 30)
 
 // ---- Requests ----
 
@@ -37,21 +33,6 @@ static int beginning_of(const ModelConfig *config) {
     return config->eos_count ? config->eos_tokens[0] : 0;
 }
 
-// Bytes of the white space that ends text[0 … n − 1], as Python's str.isspace knows it; 0 where it ends with none.
-static size_t ending_space(const char *text, size_t n) {
-    static const char beyond_ascii[] = "\xC2\x85\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
-                                       "\u2009\u200A\u2028\u2029\u202F\u205F\u3000";
-    if (n == 0) return 0;
-    unsigned char last = (unsigned char)text[n - 1];
-    if (last < 0x80) return last == ' ' || (last >= '\t' && last <= '\r') || (last >= 0x1C && last <= 0x1F);
-    for (const char *space = beyond_ascii; *space;) {
-        size_t length = *space == '\xC2' ? 2 : 3;
-        if (length <= n && memcmp(text + n - length, space, length) == 0) return length;
-        space += length;
-    }
-    return 0;
-}
-
 // A text that begins with BOS gets no second one.
 static bool encode_text(const Loader *l, const char *text, size_t length, TokenIds *ids) {
     return tokenizer_encode(l->tokenizer, text, length, !tokenizer_has_prefix(l->tokenizer, text, length), ids, l->err);
@@ -72,7 +53,7 @@ static bool encode_alone(const Loader *l, const Text *text, TokenIds *ids, size_
 
 // ids of context + continuation, and where the continuation begins in them: as many tokens as the context alone has.
 static bool encode_pair(const Loader *l, const Text *text, size_t context, TokenIds *ids, size_t *first) {
-    for (size_t space; (space = ending_space(text->data, context)) > 0;) context -= space;
+    context = utf8_stripped(text->data, context);
     if (context == 0) return encode_alone(l, text, ids, first);
     TokenIds alone = {0};
     bool ok = encode_text(l, text->data, text->length, ids) && encode_text(l, text->data, context, &alone);
@@ -82,6 +63,8 @@ static bool encode_pair(const Loader *l, const Text *text, size_t context, Token
 }
 
 static bool check_request(const Loader *l, const TokenIds *ids, size_t first) {
+    if (l->config->pair.encoder_layers)
+        return error_set(l->err, "tasks of this kind are for models without an encoder");
     if (first == 0 || first >= ids->count)
         return error_set(l->err, "the continuation has no tokens of its own; it must not be empty");
     for (size_t i = 0; i < ids->count; i++) {
@@ -178,44 +161,24 @@ static bool add_choices(const Loader *l, const cJSON *line, TaskItem *item) {
     return true;
 }
 
-static bool add_line(const Loader *l, const char *text, size_t length) {
+static bool add_line(void *context, const cJSON *line, Error *err) {
+    const Loader *l = context;
     Task *task = l->task;
-    cJSON *line = json_parse(text, length, l->err);
-    if (!line) return false;
     TaskItem item = {.first = task->request_count};
-    bool ok = cJSON_IsObject(line) || error_set(l->err, "is not a JSON object");
-    ok = ok && (task->kind == TASK_LAMBADA ? add_lambada : add_choices)(l, line, &item);
-    if (ok && !array_grow(&task->items, task->item_count, &task->item_capacity, sizeof *task->items))
-        ok = error_memory(l->err, "a task");
-    if (ok) task->items[task->item_count++] = item;
-    cJSON_Delete(line);
-    return ok;
-}
-
-static bool add_lines(const Loader *l, const char *data) {
-    size_t number = 1;
-    for (const char *line = data; *line; number++) {
-        size_t length = strcspn(line, "\n"), blank = strspn(line, " \t\r");
-        if (blank < length && !add_line(l, line, length)) return error_prefix(l->err, "line %zu", number);
-        line += length + (line[length] == '\n');
-    }
-    return l->task->item_count > 0 || error_set(l->err, "the file is empty");
+    if (!(task->kind == TASK_LAMBADA ? add_lambada : add_choices)(l, line, &item)) return false;
+    if (!array_grow(&task->items, task->item_count, &task->item_capacity, sizeof *task->items))
+        return error_memory(err, "a task");
+    task->items[task->item_count++] = item;
+    return true;
 }
 
 bool task_load(const Tokenizer *tokenizer, const ModelConfig *config, TaskKind kind, const char *path, Task *out,
                Error *err) {
-    char *data;
-    size_t size;
     *out = (Task){.kind = kind};
-    if (!file_read(path, FILE_LIMIT, &data, &size, err)) return false;
     Loader loader = {.tokenizer = tokenizer, .config = config, .task = out, .err = err};
-    bool ok = !recognize_bytes(data, size, EXPECTED_TEXT, err) &&
-              (strlen(data) == size || error_set(err, "contains a zero byte, so it is not text"));
-    ok = ok && add_lines(&loader, data);
-    free(data);
-    if (ok) return true;
+    if (task_lines(path, add_line, &loader, err)) return true;
     task_free(out);
-    return error_prefix(err, "%s", path);
+    return false;
 }
 
 void task_free(Task *task) {

@@ -6,8 +6,9 @@
 #include "model/transformer.h"
 
 typedef enum TaskKind {
-    TASK_LAMBADA, // {"text"}: is the last word (what follows the last space) the likeliest continuation?
-    TASK_CHOICES, // {"query", "choices": […], "gold": index}: is the right choice the likeliest?
+    TASK_LAMBADA,   // {"text"}: is the last word (what follows the last space) the likeliest continuation?
+    TASK_CHOICES,   // {"query", "choices": […], "gold": index}: is the right choice the likeliest?
+    TASK_TRANSLATE, // is no Task: translate.h
 } TaskKind;
 
 // A context and a continuation whose likelihood is asked for.

@@ -8,8 +8,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 
-// The maxima behind LAE factors, which a plan does not hold.
-static uint64_t hash_measured(uint64_t hash, const Measured *measured) {
+uint64_t measured_hash(uint64_t hash, const Measured *measured) {
     for (int i = 0; i < measured->input_count; i++) {
         const InputMeasure *input = &measured->inputs[i];
         if (input->known) hash = hash_bytes(hash, input->channel_absmax, input->width * sizeof(float));
@@ -19,7 +18,7 @@ static uint64_t hash_measured(uint64_t hash, const Measured *measured) {
 
 static uint64_t key_of(const Trial *t, uint64_t model_key) {
     uint64_t hash = hash_bytes(hash_text(HASH_START, QUANTDIAL_VERSION), &model_key, sizeof model_key);
-    return evaluator_hash(t->evaluator, hash_measured(hash, t->measured));
+    return evaluator_hash(t->evaluator, measured_hash(hash, t->measured));
 }
 
 bool trial_begin(Transformer *base, QuantizedModel *model, Evaluator *evaluator, const Measured *measured,

@@ -38,6 +38,9 @@ typedef struct Pieces {
 bool trial_begin_on(const Trial *of, Pieces pieces, Trial *out, Error *err);
 void trial_end(Trial *trial); // writes what was measured (best effort); harmless on a trial that was not begun
 
+// Goes on with a hash by what plans were made from and do not hold: the maxima behind LAE factors.
+uint64_t measured_hash(uint64_t hash, const Measured *measured);
+
 // What each trial_run adds to a Progress, when it finishes: scored positions. The caller has begun it with a multiple.
 uint64_t trial_work(const Trial *trial);
 

@@ -94,6 +94,23 @@ size_t utf8_read(const char *bytes, size_t left, uint32_t *code) {
     return n;
 }
 
+bool utf8_is_white(uint32_t code) {
+    return (code >= 0x09 && code <= 0x0D) || (code >= 0x1C && code <= 0x20) || code == 0x85 || code == 0xA0 ||
+           code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 || code == 0x202F ||
+           code == 0x205F || code == 0x3000;
+}
+
+size_t utf8_stripped(const char *text, size_t length) {
+    while (length) {
+        size_t last = 1;
+        uint32_t code;
+        while (last < length && last < 4 && ((unsigned char)text[length - last] & 0xC0) == 0x80) last++;
+        if (utf8_read(text + length - last, last, &code) != last || !utf8_is_white(code)) break;
+        length -= last;
+    }
+    return length;
+}
+
 size_t utf8_write(uint32_t code, char *out) {
     if (code < 0x80) return out[0] = (char)code, 1;
     size_t n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;

@@ -43,5 +43,10 @@ void text_mend(char *text);
 // its code point.
 size_t utf8_read(const char *bytes, size_t left, uint32_t *code);
 
+// What Python takes for white space.
+bool utf8_is_white(uint32_t code);
+// Bytes of a text without the white space at its end.
+size_t utf8_stripped(const char *text, size_t length);
+
 // Writes a code point as 1 to 4 bytes; returns how many.
 size_t utf8_write(uint32_t code, char *out);

@@ -74,6 +74,7 @@ typedef struct Options {
     bool dry_run, measure, fix;       // quantize
     Targets targets;                  // quantize; 0: the usual ones
     RecipeProgram as;                 // plan
+    TranslationOptions translation;   // eval --task translate; path is task_file, most 0: the default
 } Options;
 
 // Which options a command takes, as bits.

@@ -32,18 +32,36 @@ static bool evaluate_stored(const Options *options, Error *err) {
     return ok;
 }
 
+// What is asked of the model beside perplexity: at most one of the two.
+typedef struct Asked {
+    Task task;
+    TranslationTask translations;
+} Asked;
+
+static bool asked_open(const Options *options, Engine *engine, Asked *out, Error *err) {
+    if (!options->task_file) return true;
+    return options->task == TASK_TRANSLATE ? translation_open(options, engine, &out->translations, err)
+                                           : task_open(options, engine, &out->task, err);
+}
+
+static bool asked_answer(const Options *options, Engine *engine, const Asked *asked, Error *err) {
+    if (!options->task_file) return evaluate_points(options, engine, err);
+    return options->task == TASK_TRANSLATE ? translation_command(options, engine, &asked->translations, err)
+                                           : task_command(options, engine, &asked->task, err);
+}
+
 bool command_eval(const Options *options, Error *err) {
     if (options->base) return evaluate_stored(options, err);
     Engine *engine;
-    Task task = {0};
-    bool ok = open_engine(options, true, &engine, err) &&
-              (!options->task_file || task_open(options, engine, &task, err)) &&
+    Asked asked = {0};
+    bool ok = open_engine(options, true, &engine, err) && asked_open(options, engine, &asked, err) &&
               prepare_engine(options, engine, false, err) &&
               engine_follow(engine, engine_plan(engine), NULL, watch_start(options), err);
     watch_end();
     if (ok) warn_unmatched(options, engine);
-    ok = ok && (options->task_file ? task_command(options, engine, &task, err) : evaluate_points(options, engine, err));
-    task_free(&task);
+    ok = ok && asked_answer(options, engine, &asked, err);
+    task_free(&asked.task);
+    translation_task_free(&asked.translations);
     engine_close(engine);
     return ok;
 }

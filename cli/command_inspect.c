@@ -34,6 +34,7 @@ static cJSON *model_json(const Engine *engine, const Nonfinite *rest) {
     cJSON_AddNumberToObject(model, "nonfinite", (double)nonfinite_weights(engine));
     cJSON_AddNumberToObject(model, "unlisted_nonfinite", (double)rest->values);
     cJSON_AddNumberToObject(model, "layers", config->layers);
+    cJSON_AddNumberToObject(model, "encoder_layers", config->pair.encoder_layers);
     cJSON_AddNumberToObject(model, "hidden", config->hidden);
     return model;
 }
@@ -93,9 +94,12 @@ static void print_text(const Options *options, const Engine *engine, const Nonfi
     const ModelStructure *structure = engine_structure(engine);
     char size[32], dtype[80];
     dtype_text(structure, dtype, sizeof dtype);
-    printf("%s, %.1f M parameters, %s in %s, %d layers, hidden %d\n", structure->config.family,
+    const int encoder = structure->config.pair.encoder_layers;
+    char layers[32] = "";
+    if (encoder) snprintf(layers, sizeof layers, "%d + ", encoder);
+    printf("%s, %.1f M parameters, %s in %s, %s%d layers, hidden %d\n", structure->config.family,
            (double)structure->parameters / 1e6, in_megabytes((double)structure->checkpoint->bytes, size, sizeof size),
-           dtype, structure->config.layers, structure->config.hidden);
+           dtype, layers, structure->config.layers - encoder, structure->config.hidden);
     print_unlisted(structure);
     if (rest->first)
         printf("not finite, beside the list: %llu numbers in %zu tensors (first: %s)\n",

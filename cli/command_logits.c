@@ -51,9 +51,10 @@ static bool run_logits(const Options *options, Transformer *t, const TokenIds *i
     size_t vocab = (size_t)transformer_structure(t)->config.vocab;
     float *logits = array_new(ids->count, vocab * sizeof *logits);
     bool ok = logits ? sequences_new(t, ids->count, &sequences, err) : error_memory(err, "logits");
+    const size_t rows = ids->count - source_share(&transformer_structure(t)->config, ids->count); // a source has none
     ok = ok && transformer_forward(t, sequences, ids->ids, ids->count, true, logits, NULL, err) &&
-         write_logits(options->output, logits, ids->count, vocab, err);
-    if (ok) warn_logits(options, logits, ids->count * vocab);
+         write_logits(options->output, logits, rows, vocab, err);
+    if (ok) warn_logits(options, logits, rows * vocab);
     sequences_free(sequences);
     free(logits);
     return ok;

@@ -53,7 +53,9 @@ static bool keeps_figures(const Command *command, const char *work) {
 }
 
 // Work that goes on in the middle, because what is done of it is on the disk.
-static bool goes_on(const char *work) { return strcmp(work, "calibrating") == 0 || strcmp(work, EXPORT_WORK) == 0; }
+static bool goes_on(const char *work) {
+    return strcmp(work, "calibrating") == 0 || strcmp(work, EXPORT_WORK) == 0 || strcmp(work, TRANSLATION_WORK) == 0;
+}
 
 // Tells where the same command will go on.
 static int main_stopped(const Command *command, const Options *options, Error *err) {

@@ -19,6 +19,7 @@ typedef struct Rule {
 #define WHOLE "is about the whole"
 #define MEASURES_NOTHING "is instead of measuring"
 #define EVALUATES "is about the evaluation"
+#define TRANSLATES "is about translations"
 #define MEASURING "statistics|calibration|calibration-tokens|random-tokens"
 
 static const Rule rules[] = {
@@ -51,12 +52,18 @@ static const Rule rules[] = {
     {TAKES_TASK, "task", NEEDS, "task-file", "belongs to a file"},
     {TAKES_TASK, "task-file", NEEDS, "task", "belongs to a task"},
     {TAKES_TASK, "task-file", EXCLUDES, "text|tokens|window", "is scored in place of a text"},
+    {TAKES_TASK, "instruction", NEEDS, "task=translate", TRANSLATES},
+    {TAKES_TASK, "shots", NEEDS, "task=translate", TRANSLATES},
+    {TAKES_TASK, "shots-file", NEEDS, "shots", "is for examples"},
+    {TAKES_TASK, "max-new-tokens", NEEDS, "task=translate", TRANSLATES},
+    {TAKES_TASK, "output", NEEDS, "task=translate", TRANSLATES},
     {TAKES_TASK, "base", EXCLUDES, "recipe|task|" DIALS "|" MEASURING, "compares two models as they are stored"},
     {TAKES_IDS, "base", EXCLUDES, "recipe|" DIALS "|" MEASURING, "runs the model as it is"},
+    {TAKES_LENGTH, "beams", EXCLUDES, "temperature", "takes what is most probable"},
     {TAKES_LENGTH, "top-p", NEEDS, "temperature", "has an effect above a temperature of 0"},
     {TAKES_SENSITIVITY, "alone", EXCLUDES, "estimate", "measures"},
-    {TAKES_IDS | TAKES_TUNE | TAKES_MEASURING | TAKES_SWEEP | TAKES_PAGE, "overwrite", NEEDS, "output|csv|svg",
-     "is about the file that is written"},
+    {TAKES_IDS | TAKES_TUNE | TAKES_MEASURING | TAKES_SWEEP | TAKES_PAGE | TAKES_TASK, "overwrite", NEEDS,
+     "output|csv|svg", "is about the file that is written"},
 };
 
 typedef struct Parsed {

@@ -56,3 +56,6 @@ void scored_json(cJSON *object, const Engine *engine, EngineText text, uint64_t 
 // eval --task: the user's task file, read before the model is measured, and the answers of both models.
 bool task_open(const Options *options, Engine *engine, Task *out, Error *err);
 bool task_command(const Options *options, Engine *engine, const Task *task, Error *err);
+// The same of eval --task translate.
+bool translation_open(const Options *options, Engine *engine, TranslationTask *out, Error *err);
+bool translation_command(const Options *options, Engine *engine, const TranslationTask *task, Error *err);

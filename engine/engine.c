@@ -19,7 +19,7 @@ static size_t smaller_size(size_t a, size_t b) { return a < b ? a : b; }
 
 static void fill_defaults(Engine *engine) {
     EngineOptions *o = &engine->options;
-    size_t positions = (size_t)engine->structure.config.max_positions;
+    size_t positions = most_positions(&engine->structure.config);
     const bool self = o->calibration && strcmp(o->calibration, SELF_TEXT) == 0;
     if (!o->sequences) o->sequences = self ? DEFAULT_SELF_SEQUENCES : DEFAULT_SEQUENCES;
     if (!o->eval_tokens) o->eval_tokens = DEFAULT_EVAL_TOKENS;
@@ -215,8 +215,9 @@ Transformer *engine_quantized(const Engine *engine) {
 size_t engine_positions(const Engine *engine) { return engine->evaluator ? evaluator_positions(engine->evaluator) : 0; }
 
 size_t engine_tokens_for(const Engine *engine, size_t positions) {
-    const size_t window = engine->options.window;
-    return window > 1 ? (positions + window - 2) / (window - 1) * window : positions;
+    const size_t window = engine->options.window, source = source_share(&engine->structure.config, window),
+                 scored = window - source - 1;
+    return window > source + 1 ? (positions + scored - 1) / scored * window : positions;
 }
 
 bool engine_by_position(const Engine *engine, float *by_position) {

@@ -21,6 +21,7 @@
 #include "analysis/sensitivity.h"
 #include "analysis/speed_map.h"
 #include "analysis/stats.h"
+#include "analysis/translate.h"
 #include "analysis/tune.h"
 #include "analysis/why.h"
 #include "export/export.h"
@@ -197,6 +198,13 @@ bool engine_base_text(Engine *engine, const TokenIds *prompt, size_t most,
                       Progress *progress, Error *err);
 // What was generated as text; *out is at least "".
 bool engine_generated_text(Engine *engine, const Generated *generated, Text *out, Error *err);
+
+// A file of sentences to translate, with prompts for this model (analysis/translate.h).
+bool engine_translations(Engine *engine, const TranslationOptions *options, TranslationTask *out, Error *err);
+// Translates them by the base, or by the quantized model as the engine's plan has made it: texts [task->count], {0}
+// at first, owned by the caller. What was translated before comes from the disk, also of a run that was stopped.
+bool engine_translate(Engine *engine, const TranslationTask *task, bool quantized, Text *texts, Progress *progress,
+                      Error *err);
 
 // ---- Studies ----
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "analysis/calibrator.h"
+#include "analysis/tokens.h"
 #include "engine/engine.h"
 #include "loaders/chat/chat_template.h"
 
@@ -43,7 +44,11 @@ bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *
                             Error *err);
 
 // The first `most` tokens of that text.
-bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Progress *progress, Error *err);
+bool engine_text_ids(Engine *engine, EngineText text, size_t length, size_t most, TokenIds *ids, Progress *progress,
+                     Error *err);
+
+// Which text becomes what the model reads: its tokenizer, and its chat template where that is to be used.
+bool engine_text_form(Engine *engine, TextForm *out, Error *err);
 
 // Fills the inputs of other stats, from the cache if it can.
 bool engine_fill_inputs(Engine *engine, bool random, ModelStats *stats, Progress *progress, Error *err);

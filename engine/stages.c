@@ -94,7 +94,7 @@ bool engine_follow(Engine *engine, const Plan *plan, int *first_changed, Progres
 bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Progress *progress, Error *err) {
     const EngineOptions *o = &engine->options;
     TokenIds ids = {0};
-    bool ok = engine_text_ids(engine, text, o->eval_tokens, &ids, progress, err);
+    bool ok = engine_text_ids(engine, text, o->window, o->eval_tokens, &ids, progress, err);
     if (ok && ids.count < 2) ok = error_set(err, "the evaluation text has fewer than two tokens");
     ok = ok && evaluator_new(engine->base, ids.ids, ids.count, o->window, EVALUATOR_BUDGET, out, err);
     if (ok && engine->cache_folder) evaluator_keep_base(*out, engine->cache_folder, engine_model_key(engine));

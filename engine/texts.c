@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/pairs.h"
 #include "analysis/self_text.h"
 #include "analysis/tokens.h"
 #include "base/file.h"
@@ -76,8 +77,7 @@ static bool check_ids(const Engine *engine, const TokenIds *ids, Error *err) {
     return true;
 }
 
-// With the model's chat template, if it has one that can be read and is to be used.
-static bool text_form(Engine *engine, TextForm *out, Error *err) {
+bool engine_text_form(Engine *engine, TextForm *out, Error *err) {
     if (!engine_tokenizer(engine, &out->tokenizer, err)) return false;
     out->chat = engine->chat;
     if (!engine->chat_error.message[0]) return true;
@@ -102,15 +102,24 @@ static bool need_self(Engine *engine, Progress *progress, Error *err) {
     const Tokenizer *tokenizer;
     if (engine->self.count) return true;
     if (!engine_can_run(engine, err) || !engine_tokenizer(engine, &tokenizer, err)) return false;
+    if (engine->structure.config.pair.encoder_layers)
+        return error_set(err, "a model with an encoder cannot sample text to calibrate on; give a text file");
     const SelfTextOptions options = {o->sequences, o->length, tokenizer_prefix(tokenizer), o->seed};
     return self_text(engine->base, &options, engine->cache_folder, &engine->self, progress, err);
 }
 
-bool engine_text_ids(Engine *engine, EngineText text, size_t most, TokenIds *ids, Progress *progress, Error *err) {
+static bool plain_ids(Engine *engine, EngineText text, size_t length, size_t most, TokenIds *ids, Error *err) {
     TextForm form;
-    if (wants_self(engine, text)) return need_self(engine, progress, err) && add_ids(&engine->self, most, ids, err);
-    return text_form(engine, &form, err) && read_tokens(engine, &form, text, most, ids, err) &&
+    return engine_text_form(engine, &form, err) && read_tokens(engine, &form, text, most, ids, err) &&
+           (!engine->structure.config.pair.encoder_layers ||
+            tokens_into_pairs(form.tokenizer, &engine->structure.config, length, most, ids, err)) &&
            check_ids(engine, ids, err);
+}
+
+bool engine_text_ids(Engine *engine, EngineText text, size_t length, size_t most, TokenIds *ids, Progress *progress,
+                     Error *err) {
+    if (wants_self(engine, text)) return need_self(engine, progress, err) && add_ids(&engine->self, most, ids, err);
+    return plain_ids(engine, text, length, most, ids, err);
 }
 
 bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *sequences, Progress *progress,
@@ -118,7 +127,7 @@ bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *
     EngineOptions *o = &engine->options;
     const size_t most = o->sequences * o->length, vocab = (size_t)engine->structure.config.vocab;
     if (random ? !tokens_random(vocab, most, o->seed, ids, err)
-               : !engine_text_ids(engine, TEXT_CALIBRATION, most, ids, progress, err))
+               : !engine_text_ids(engine, TEXT_CALIBRATION, o->length, most, ids, progress, err))
         return false;
     if (ids->count == 0) return error_set(err, "the calibration text is empty");
     if (ids->count < o->length) o->length = ids->count;
@@ -158,7 +167,7 @@ static bool encode_question(const TextForm *form, const char *text, TokenIds *ou
 bool engine_prompt(Engine *engine, const char *text, TokenIds *out, Error *err) {
     TextForm form;
     const size_t length = strlen(text);
-    if (!engine_can_run(engine, err) || !text_form(engine, &form, err)) return false;
+    if (!engine_can_run(engine, err) || !engine_text_form(engine, &form, err)) return false;
     const bool whole = !tokenizer_has_prefix(form.tokenizer, text, length);
     if (!(form.chat && length ? encode_question(&form, text, out, err)
                               : tokenizer_encode(form.tokenizer, text, length, whole, out, err)))

@@ -1,4 +1,6 @@
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "export/ct_groups_parts.h"
@@ -27,21 +29,60 @@ static int find_scheme(CtGroups *groups, const Decision *d) {
     return i;
 }
 
+static char *sibling(const char *name, size_t length, const char *last) {
+    char *made;
+    return asprintf(&made, "%.*s%s", (int)length, name, last) < 0 ? NULL : made;
+}
+
+static bool has_sibling(const ModelStructure *structure, const char *name, size_t length, const char *last) {
+    char *other = sibling(name, length, last);
+    const bool found = other && structure_find(structure, other) >= 0;
+    free(other);
+    return found;
+}
+
+// Where k counts for v, too (Gemma 4), the checkpoint has no v. vLLM asks for the scheme of q, k and v all the same,
+// and for all three to be alike, so such a v is named as k is.
+static bool needs_v(const ModelStructure *structure, const char *name, size_t *length) {
+    static const char k[] = "k_proj";
+    const size_t whole = strlen(name), last = sizeof k - 1;
+    if (whole < last || strcmp(name + whole - last, k) != 0) return false;
+    *length = whole - last;
+    return has_sibling(structure, name, *length, "q_proj") && !has_sibling(structure, name, *length, "v_proj");
+}
+
+static bool name_linears(const ModelStructure *structure, const Plan *plan, CtGroups *out) {
+    for (int i = 0; i < structure->linear_count; i++) {
+        const char *name = structure->linears[i].name;
+        const int scheme = find_scheme(out, &plan->decisions[i]);
+        size_t length;
+        out->names[out->name_count] = name;
+        out->of[out->name_count++] = scheme;
+        if (!needs_v(structure, name, &length)) continue;
+        char *made = out->made[out->made_count] = sibling(name, length, "v_proj");
+        if (!made) return false;
+        out->made_count++;
+        out->names[out->name_count] = made;
+        out->of[out->name_count++] = scheme;
+    }
+    return true;
+}
+
 bool ct_groups_make(const ModelStructure *structure, const Plan *plan, CtGroups *out, Error *err) {
     const size_t count = (size_t)structure->linear_count;
     *out = (CtGroups){.items = array_new(count, sizeof *out->items),
-                      .names = array_new(count, sizeof *out->names),
-                      .of = array_new(count, sizeof *out->of)};
-    if (!out->items || !out->of || !out->names) return error_memory(err, "the configuration");
-    for (size_t i = 0; i < count; i++) {
-        out->names[i] = structure->linears[i].name;
-        out->of[i] = find_scheme(out, &plan->decisions[i]);
-    }
-    return module_names_make(out->names, out->of, count, &out->targets, err);
+                      .names = array_new(2 * count, sizeof *out->names),
+                      .of = array_new(2 * count, sizeof *out->of),
+                      .made = array_new(count, sizeof *out->made)};
+    if (!out->items || !out->of || !out->names || !out->made || !name_linears(structure, plan, out))
+        return error_memory(err, "the configuration");
+    return module_names_make(out->names, out->of, out->name_count, &out->targets, err);
 }
 
 void ct_groups_free(CtGroups *groups) {
     module_names_free(&groups->targets);
+    for (size_t i = 0; i < groups->made_count; i++) free(groups->made[i]);
+    free(groups->made);
     free(groups->items);
     free(groups->names);
     free(groups->of);

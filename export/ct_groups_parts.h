@@ -19,8 +19,11 @@ bool ct_same_scheme(const CtScheme *a, const CtScheme *b);
 typedef struct CtGroups {
     CtScheme *items;
     int count;
-    const char **names; // [linear_count], with their schemes: −1 not quantized
+    const char **names; // [name_count], with their schemes: −1 not quantized
     int *of;
+    size_t name_count;
+    char **made; // [made_count]: names of no linear, which engines ask for
+    size_t made_count;
     ModuleNames targets;
 } CtGroups;
 

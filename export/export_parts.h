@@ -105,6 +105,7 @@ struct FormatRow {
     const char *loading; // for the model card: how to load it, in Markdown
     const char *library; // for the model card: library_name; NULL: that of the model, or transformers; "": none
     bool one_file;
+    bool joins;  // the experts of a layer become one tensor for each of their projections
     bool stacks; // experts that share a tensor are units of their own, one behind the other, whether quantized or not
     bool read_back;                               // the loaders read it
     bool rounds_zeros;                            // numbers with zero points are not exactly those of the plan

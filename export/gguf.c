@@ -44,10 +44,14 @@ static void note_activations(Export *x) {
     }
 }
 
+// One tensor has one type.
+static bool alike(const Decision *a, const Decision *b) { return a->bits == b->bits && a->grid == b->grid; }
+
 static bool check(Export *x, Error *err) {
     const ModelStructure *s = x->model->structure;
     char note[256];
-    if (!gguf_can_run(s, note, sizeof note, err) || !check_linears(x, err)) return false;
+    if (!gguf_can_run(s, note, sizeof note, err) || !check_linears(x, err) || !refuse_experts(x, true, alike, err))
+        return false;
     warn(x, note);
     note_activations(x);
     GgufHead unused = {0}; // what it would say is known now
@@ -74,10 +78,14 @@ static bool name_unit(const Export *x, const Unit *unit, char name[GGUF_NAME_ROO
     return unit->norm >= 0 && gguf_norm_name(s, unit->norm, unit->is_bias, name);
 }
 
-// llama.cpp wants vectors in F32.
+static bool is_router(const Export *x, const Unit *unit) {
+    return unit->linear >= 0 && unit_linear(x, unit)->role == ROLE_ROUTER;
+}
+
+// llama.cpp wants vectors in F32, and a router of one row is one; the others are small, and decide.
 static GgufType type_of_unit(const Export *x, const Unit *unit) {
     GgufType type;
-    if (unit->rows == 1 && unit->tensor->rank == 1) return GGUF_F32;
+    if (unit->tensor->rank == 1 || is_router(x, unit)) return GGUF_F32;
     if (unit->kind == UNIT_NUMBERS) return gguf_type_of(unit->tensor->dtype);
     gguf_can_hold(unit_linear(x, unit), unit_decision(x, unit), &type, NULL);
     return type;
@@ -87,14 +95,18 @@ static size_t paired_rows(const Export *x, const Unit *unit) {
     return unit->linear < 0 ? 0 : gguf_paired_rows(x->model->structure, unit->linear);
 }
 
+// The first expert of a layer has the name and shape of all.
 static bool describe(const Export *x, Unit *unit, Error *err) {
     char name[GGUF_NAME_ROOM];
     if (!name_unit(x, unit, name)) return true;
     const GgufType type = type_of_unit(x, unit);
-    const uint64_t shape[] = {unit->rows, unit->columns}, row = gguf_bytes(type, unit->columns);
-    const bool vector = unit->tensor->rank == 1;
-    OutTensor *tensor = unit_add(unit, name, "", (int)type, 1, vector ? 1 : 2, vector ? shape + 1 : shape, err);
+    const int expert = unit->linear < 0 ? -1 : unit_linear(x, unit)->expert;
+    const uint64_t experts = (uint64_t)x->model->structure->config.experts.count;
+    const uint64_t shape[] = {experts, unit->rows, unit->columns}, row = gguf_bytes(type, unit->columns);
+    const int rank = expert >= 0 ? 3 : unit->tensor->rank == 1 || (is_router(x, unit) && unit->rows == 1) ? 1 : 2;
+    OutTensor *tensor = unit_add(unit, name, "", (int)type, 1, rank, shape + 3 - rank, err);
     if (!tensor) return false;
+    tensor->continues = expert > 0;
     tensor->bytes = row * unit->rows;
     tensor->block_bytes = (size_t)row;
     tensor->align = GGUF_ALIGNMENT;
@@ -112,6 +124,10 @@ static void put_rows(const Unit *unit, const Piece *piece, size_t paired, char *
     const char *rows = piece->numbers;
 #pragma omp parallel for schedule(static) if (piece->rows * bytes > 1 << 20)
     for (size_t r = 0; r < piece->rows; r++) memcpy(out + r * bytes, rows + gguf_source_row(r, paired) * bytes, bytes);
+}
+
+static void put_router(const Unit *unit, const Piece *piece, float *out) {
+    floats_from(unit->tensor->dtype, piece->numbers, piece->rows * unit->columns, out);
 }
 
 // Gains that are stored less one are whole here.
@@ -144,10 +160,13 @@ static void put(const Export *x, const Unit *unit, const Piece *piece) {
     if (unit->kind == UNIT_LINEAR) {
         gguf_pack(piece->codes, (GgufType)unit->tensors[0].type, paired, 0, piece->rows, piece->out[0]);
         count_scales(piece->codes, x->own);
-    } else if (unit->tensor->rank == 1)
+    } else if (unit->tensor->rank == 1) {
         put_vector(x, unit, piece, paired, piece->out[0]);
-    else
+    } else if (is_router(x, unit)) {
+        put_router(unit, piece, piece->out[0]);
+    } else {
         put_rows(unit, piece, paired, piece->out[0]);
+    }
 }
 
 // ---- The head ----
@@ -188,6 +207,7 @@ static bool head(const Export *x, OutFile *file, Error *err) {
         gguf_add_tokenizer(&head, s->checkpoint->documents, (size_t)s->embedding->shape[0], note, sizeof note, err);
     for (size_t i = file->first; i < file->end; i++) {
         const OutTensor *t = &x->units[i].tensors[0];
+        if (t->continues) continue;
         const uint64_t at = gguf_head_add(&head, t->name, (GgufType)t->type, t->rank, t->shape);
         assert(at == first.length + t->at);
         (void)at;
@@ -224,6 +244,7 @@ const FormatRow format_gguf = {
     .ending = ".gguf",
     .loading = "```sh\nllama-cli -m FILE.gguf\n```",
     .one_file = true,
+    .joins = true,
     .name = name_file,
     .check = check,
     .describe = describe,

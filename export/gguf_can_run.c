@@ -4,12 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
+// Softmax over all experts, in every layer.
+static bool has_such_experts(const ModelConfig *config, const GgufArchitecture *architecture) {
+    const Experts *e = &config->experts;
+    if (!e->count || architecture->experts == GGUF_EXPERTS_NONE)
+        return !e->count && architecture->experts == GGUF_EXPERTS_NONE;
+    const bool weighted =
+        e->normalized == (architecture->experts == GGUF_EXPERTS_NORMALIZED) && (!e->scale || e->scale == 1);
+    bool everywhere = true;
+    for (int layer = 0; layer < config->layers; layer++) everywhere = everywhere && layer_is_in(&e->layers, layer);
+    return weighted && everywhere && !e->sigmoid && !e->biased && !e->stacked && !e->groups;
+}
+
 // Not what this architecture computes; NULL: it does.
 static const char *unlike(const ModelConfig *config, const GgufArchitecture *architecture) {
     const bool gemma = strncmp(architecture->name, "gemma", 5) == 0, phi = strcmp(architecture->name, "phi3") == 0;
     const bool plain_biases = !config->output_bias && !config->mlp_bias;
     const bool capped = strcmp(architecture->name, "gemma2") == 0;
-    if (config->experts.count) return "a mixture of experts";
+    if (!has_such_experts(config, architecture)) return "its way of choosing experts and weighing them";
     if (config->activation != (gemma ? NONLINEARITY_GELU_TANH : NONLINEARITY_SILU)) return "its activation function";
     if (!architecture->any_bias && !plain_biases) return "a bias of the output projection or the MLP";
     if ((config->score_softcap > 0) != capped ||
@@ -18,6 +30,7 @@ static const char *unlike(const ModelConfig *config, const GgufArchitecture *arc
     if (architecture->narrow_heads && config->heads * config->head_dim != config->hidden)
         return "heads that together are not as wide as the model";
     if (architecture->tied && !config->tied_head) return "a head of its own";
+    if (architecture->own_head && config->tied_head) return "a head that is the embedding";
     if (!phi && rope_dims(config) != config->head_dim) return "heads that are rotated in part";
     if (config->rope_scaling == ROPE_LLAMA3 && rope_dims(config) > 2 * ROPE_PAIRS_MAX) return "heads as wide as these";
     const double width =

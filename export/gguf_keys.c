@@ -75,6 +75,14 @@ static void add_sizes(GgufHead *head, const ModelConfig *c, size_t vocab) {
     gguf_key_f32(head, ".attention.layer_norm_rms_epsilon", c->norm_eps);
 }
 
+static void add_experts(GgufHead *head, const Experts *e, bool of_experts) {
+    if (!e->count) return;
+    gguf_key_u32(head, ".expert_count", (uint32_t)e->count);
+    gguf_key_u32(head, ".expert_used_count", (uint32_t)e->per_token);
+    if (of_experts) gguf_key_u32(head, ".expert_feed_forward_length", (uint32_t)e->ffn);
+    if (e->shared_ffn) gguf_key_u32(head, ".expert_shared_feed_forward_length", (uint32_t)e->shared_ffn);
+}
+
 static void add_windows(GgufHead *head, const ModelConfig *c) {
     if (c->score_softcap > 0) gguf_key_f32(head, ".attn_logit_softcapping", c->score_softcap);
     if (c->logit_softcap > 0) gguf_key_f32(head, ".final_logit_softcapping", c->logit_softcap);
@@ -154,6 +162,7 @@ void gguf_add_keys(GgufHead *head, const ModelStructure *structure, GgufType mos
     snprintf(head->prefix, sizeof head->prefix, "%s", architecture->name);
     add_general(head, structure, most);
     add_sizes(head, config, structure->embedding->shape[0]);
+    add_experts(head, &config->experts, architecture->ffn_of_experts);
     if (architecture->windows) add_windows(head, config);
     add_rope_keys(head, config);
 }

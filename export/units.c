@@ -41,7 +41,7 @@ static void add_part(Parts *parts, const Tensor *tensor, PartKind kind, int inde
 }
 
 static bool list_parts(const ModelStructure *s, Parts *out, Error *err) {
-    out->items = array_new(2 * (size_t)s->linear_count + 2 * (size_t)s->norm_count + 2, sizeof *out->items);
+    out->items = array_new(2 * (size_t)s->linear_count + 2 * (size_t)s->norm_count + 5, sizeof *out->items);
     if (!out->items) return error_memory(err, "the list of tensors");
     for (int i = 0; i < s->linear_count; i++) {
         add_part(out, s->linears[i].weight, PART_WEIGHT, i);
@@ -52,7 +52,10 @@ static bool list_parts(const ModelStructure *s, Parts *out, Error *err) {
         add_part(out, s->norms[i].bias, PART_NORM_BIAS, i);
     }
     add_part(out, s->embedding, PART_TABLE, 0);
-    add_part(out, s->position_rows, PART_TABLE, 1);
+    add_part(out, s->encoder.position_rows, PART_TABLE, 1);
+    add_part(out, s->encoder.relative, PART_TABLE, 2);
+    add_part(out, s->ends.position_rows, PART_TABLE, 3);
+    add_part(out, s->ends.relative, PART_TABLE, 4);
     qsort(out->items, out->count, sizeof *out->items, compare_parts);
     return true;
 }
@@ -183,6 +186,50 @@ static bool list_units(Export *x, const Parts *parts, Error *err) {
     return ok;
 }
 
+// ---- Experts that become one tensor ----
+
+typedef struct Turn {
+    size_t first; // where the first expert of the projection stood
+    int expert;
+    size_t unit;
+} Turn;
+
+static int compare_turns(const void *a, const void *b) {
+    const Turn *x = a, *y = b;
+    if (x->first != y->first) return x->first < y->first ? -1 : 1;
+    return x->expert != y->expert ? x->expert - y->expert : (x->unit > y->unit) - (x->unit < y->unit);
+}
+
+static void list_turns(const Export *x, size_t *firsts, Turn *out) {
+    for (size_t i = 0; i < x->unit_count; i++) {
+        const Linear *linear = x->units[i].linear >= 0 ? unit_linear(x, &x->units[i]) : NULL;
+        out[i] = (Turn){.first = i, .unit = i};
+        if (!linear || linear->expert < 0) continue;
+        size_t *first = &firsts[(size_t)linear->layer * ROLE_COUNT + linear->role]; // plus one; 0: none yet
+        if (!*first) *first = i + 1;
+        out[i].first = *first - 1;
+        out[i].expert = linear->expert;
+    }
+}
+
+static bool join_experts(Export *x, Error *err) {
+    if (!x->format->joins || !x->model->structure->config.experts.count) return true;
+    size_t *firsts = array_new((size_t)x->model->structure->config.layers * ROLE_COUNT, sizeof *firsts);
+    Turn *turns = array_new(x->unit_count, sizeof *turns);
+    Unit *units = array_new(x->unit_count, sizeof *units);
+    const bool ok = firsts && turns && units;
+    if (ok) {
+        list_turns(x, firsts, turns);
+        qsort(turns, x->unit_count, sizeof *turns, compare_turns);
+        for (size_t i = 0; i < x->unit_count; i++) units[i] = x->units[turns[i].unit];
+        memcpy(x->units, units, x->unit_count * sizeof *units);
+    }
+    free(firsts);
+    free(turns);
+    free(units);
+    return ok || error_memory(err, "the list of tensors");
+}
+
 // ---- Tensors of a unit ----
 
 OutTensor *unit_add(Unit *unit, const char *name, const char *ending, int type, size_t element_bytes, int rank,
@@ -267,7 +314,7 @@ static void place_tensors(Export *x, OutFile *file) {
             for (int t = 0; t < x->units[i].tensor_count; t++) {
                 OutTensor *tensor = &x->units[i].tensors[t];
                 if (tensor->align != align) continue;
-                tensor->at = (file->data_bytes + align - 1) / align * align;
+                tensor->at = tensor->continues ? file->data_bytes : (file->data_bytes + align - 1) / align * align;
                 file->data_bytes = tensor->at + tensor->bytes;
             }
         }
@@ -332,7 +379,8 @@ static bool check_folds(const Export *x, Error *err) {
 bool units_make(Export *x, Error *err) {
     Parts parts = {0};
     bool ok = find_readers(x, err) && check_folds(x, err) && x->format->check(x, err) && refuse_stored_stacks(x, err) &&
-              list_parts(x->model->structure, &parts, err) && list_units(x, &parts, err) && lay_out_files(x, err);
+              list_parts(x->model->structure, &parts, err) && list_units(x, &parts, err) && join_experts(x, err) &&
+              lay_out_files(x, err);
     free(parts.items);
     return ok;
 }

@@ -201,9 +201,11 @@ static bool has_f32_scales(const Case *c, int i) {
     return decision(c, i)->scale_dtype == DTYPE_F32 && linear_of(c, i)->weight->dtype != DTYPE_F32;
 }
 
+// Of experts Triton's kernel is the only one.
 static bool is_int8(const Case *c, int i) {
     const Decision *d = decision(c, i);
-    return d->bits == 8 && d->activations != POLICY_NONE && d->granularity != GRANULARITY_GROUP;
+    return linear_of(c, i)->expert < 0 && d->bits == 8 && d->activations != POLICY_NONE &&
+           d->granularity != GRANULARITY_GROUP;
 }
 
 static bool is_packed_falcon(const Case *c, int i) {
@@ -275,20 +277,22 @@ const Rule verdict_rules[RULE_COUNT] = {
          "q, k, v or gate, up are one matrix there, and these differ in bits, grid, granularity or group "
          "size.",
          "Give the set the most bits and the smallest group of its members.", MEND_SET, DIAL_BITS, 0},
-    [RULE_FUSED_INPUTS] = {"fused-inputs", SEVERITY_MISREAD, EVIDENCE_READ, VLLM | SGLANG, CT, differ_inputs, NULL,
+    [RULE_FUSED_INPUTS] = {"fused-inputs", SEVERITY_MISREAD, EVIDENCE_TRIED, VLLM | SGLANG, CT, differ_inputs, NULL,
                            "q, k, v or gate, up are one matrix there; the inputs of the first count for all of them.",
                            "Quantize the inputs of the set alike.", MEND_SET, DIAL_ACTIVATIONS, 0},
     [RULE_FUSED_IGNORED] = {"fused-ignored", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, differ_ignored,
                             NULL, "q, k, v or gate, up are one matrix there, and some of the set stay as they are.",
                             "Leave the whole set as it is.", MEND_IGNORE, 0, 0},
-    [RULE_FUSED_WITHOUT_V] = {"fused-without-v", SEVERITY_REFUSED, EVIDENCE_READ, VLLM | SGLANG, PACKED, differ_missing,
-                              NULL, "The layer has q and k without v, and no scheme is found for the fused matrix.",
-                              "Leave q and k of these layers as they are.", MEND_IGNORE, 0, 0},
+    [RULE_FUSED_WITHOUT_V] =
+        {"fused-without-v", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, GPTQ, differ_missing, NULL,
+         "The layer has q and k without v; of a fused matrix engines want all three quantized, and "
+         "in this format they look for each.",
+         "Leave q and k of these layers as they are, or write compressed-tensors.", MEND_IGNORE, 0, 0},
     [RULE_EXPERTS_DIFFER] = {"experts-differ", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG | TRANSFORMERS, PACKED,
                              differ_experts, NULL,
                              "All experts of a layer are one tensor there and need one scheme; these differ.",
                              "Give them all the most bits and the smallest group among them.", MEND_SET, DIAL_BITS, 0},
-    [RULE_EXPERTS_STACKED] = {"experts-stacked", SEVERITY_REFUSED, EVIDENCE_READ, LLAMA_CPP | MLX, GGUF | MLX_FORMAT,
+    [RULE_EXPERTS_STACKED] = {"experts-stacked", SEVERITY_REFUSED, EVIDENCE_TRIED, LLAMA_CPP | MLX, GGUF | MLX_FORMAT,
                               differ_stacked, NULL,
                               "The same projection of all experts is one tensor there; these differ.",
                               "Give them all the most bits and the smallest group among them.", MEND_SET, DIAL_BITS, 0},
@@ -308,7 +312,7 @@ const Rule verdict_rules[RULE_COUNT] = {
                      "transformers finds no plain numbers for the router and computes with random ones.",
                      "Leave routers as they are, or load with CompressedTensorsConfig(dequantize=True).", MEND_IGNORE,
                      0, 0},
-    [RULE_ROUTER_REFUSED] = {"router-refused", SEVERITY_REFUSED, EVIDENCE_READ, VLLM | SGLANG | LLAMA_CPP, EVERY,
+    [RULE_ROUTER_REFUSED] = {"router-refused", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG | LLAMA_CPP, EVERY,
                              is_router, NULL, "Most families read routers as plain numbers, and these are codes.",
                              "Leave routers as they are.", MEND_IGNORE, 0, 0},
 
@@ -322,7 +326,7 @@ const Rule verdict_rules[RULE_COUNT] = {
     [RULE_CPU_BITS] = {"cpu-bits", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                        "There is no kernel for packed weights but of 4 bits.",
                        "Use 4 bits, or 8 with activations token and granularity channel.", MEND_DIAL, DIAL_BITS, 4},
-    [RULE_GROUP_SIZE] = {"group-size", SEVERITY_REFUSED, EVIDENCE_READ, 0, 0, NULL, NULL,
+    [RULE_GROUP_SIZE] = {"group-size", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                          "The kernel takes groups of 32, 64, 128 and whole channels.", "Set one of these.", MEND_GROUP,
                          0, 0},
     [RULE_TENSOR_SCALE] = {"tensor-scale", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
@@ -355,9 +359,11 @@ const Rule verdict_rules[RULE_COUNT] = {
     [RULE_EXPERT_INPUTS_DROPPED] = {"expert-inputs-dropped", SEVERITY_MISREAD, EVIDENCE_TRIED, TRANSFORMERS, CT,
                                     drops_inputs, NULL, "Inputs of experts stay at 16 bits.",
                                     "Set their activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
-    [RULE_INT8_BLACKWELL] = {"int8-blackwell", SEVERITY_NOTE, EVIDENCE_READ, 1U << TARGET_VLLM_SM100, CT, is_int8, NULL,
-                             "vLLM's documentation does not list INT8 W8A8 for Blackwell; its code selects the kernel.",
-                             "Try it there before you rely on it.", MEND_NOT, 0, 0},
+    [RULE_INT8_BLACKWELL] =
+        {"int8-blackwell", SEVERITY_REFUSED, EVIDENCE_READ, 1U << TARGET_VLLM_SM100, CT, is_int8, NULL,
+         "vLLM chooses a kernel that has no int8 there, and stops at the first forward pass: \"Int8 "
+         "not supported on SM100\".",
+         "Start vLLM with --linear-backend triton there, or set activations to none.", MEND_NOT, 0, 0},
     [RULE_F32_SCALES] = {"f32-scales", SEVERITY_NOTE, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, has_f32_scales, NULL,
                          "Scales of F32 are rounded to the type of the model when they are read.",
                          "Set the scale to model, so that codes are made for what is read.", MEND_DIAL, DIAL_SCALE,

@@ -95,6 +95,11 @@ static bool has_part(const Case *c, const Member *members, size_t count, const c
     return false;
 }
 
+// Where k counts for v, too. A q alone is no set, whatever its family calls the others.
+static bool lacks_v(const Case *c, const Member *members, size_t count) {
+    return count == 2 && has_part(c, members, count, "q_proj") && has_part(c, members, count, "k_proj");
+}
+
 static void judge_set(Case *c, const Member *members, size_t count) {
     const Decision *decisions = c->plan->decisions;
     uint8_t differ = 0;
@@ -106,8 +111,7 @@ static void judge_set(Case *c, const Member *members, size_t count) {
         out += c->structure->linears[members[i].linear].out;
     }
     const int kind = members[0].kind;
-    if (kind == QKV && has_part(c, members, count, "q_proj") && !has_part(c, members, count, "v_proj"))
-        differ |= DIFFER_MISSING;
+    if (kind == QKV && lacks_v(c, members, count)) differ |= DIFFER_MISSING;
     if (kind >= OF_EXPERTS && differ) differ = kind == OF_EXPERTS ? DIFFER_EXPERTS : DIFFER_STACKED;
     for (size_t i = 0; i < count; i++) {
         const int linear = members[i].linear;

@@ -30,9 +30,14 @@ typedef struct AttentionShape {
     // NULL: nothing.
     const float *bias;
     size_t bias_stride;
+    // Not 0: the bias is by distance instead, at bias_middle + the position that is looked at − the token's own.
+    size_t bias_middle;
+    int whole; // every token sees the first `whole` positions, whatever its own is; 0: those up to its own
     const float
         *sinks; // [heads] in backend memory: a score of each head that takes weight and gives nothing; NULL: none
 } AttentionShape;
+
+enum { MOST_FOLLOWING = 16 };
 
 typedef struct MixtureShape {
     int experts, per_token;
@@ -157,8 +162,12 @@ typedef struct BackendOps {
     void (*cache_free)(Backend *, Cache *);
     // Stores k and v [sequences · tokens, kv_heads · head_dim] of one layer at positions first … first + tokens − 1.
     void (*cache_write)(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
+    // Sequence s goes on where from[s] was: its first `positions` become those of that one, in all layers. At most
+    // MOST_FOLLOWING sequences.
+    void (*cache_follow)(Backend *, Cache *, const int32_t *from, size_t positions);
     // Causal attention of q [sequences · tokens, heads · head_dim] at positions first … over the cached positions 0 …
-    // first + token, or the last of them (window); score = q · k · scale, capped, plus bias; softmax in float.
+    // first + token, or the last of them (window), or all the same ones (whole); score = q · k · scale, capped, plus
+    // bias; softmax in float.
     void (*attention)(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                       size_t tokens, float *y);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -43,6 +44,9 @@ typedef enum TensorLayout {
     LAYOUT_GPT_J,
     LAYOUT_GPT_BIGCODE,
     LAYOUT_MPT,
+    LAYOUT_T5,
+    LAYOUT_T5_GATED,
+    LAYOUT_BART,
     LAYOUT_OTHER, // nothing is known: matrices are found by their shape
 } TensorLayout;
 
@@ -64,7 +68,13 @@ typedef enum QkNorm {
     QK_NORM_ROTATED, // over every head, after positions
 } QkNorm;
 
-typedef enum Positions { POSITIONS_ROPE, POSITIONS_LEARNED, POSITIONS_ALIBI } Positions;
+typedef enum Positions {
+    POSITIONS_ROPE,
+    POSITIONS_LEARNED,
+    POSITIONS_ALIBI,
+    POSITIONS_SINUSOID, // added to embeddings: sines of falling frequency, then cosines
+    POSITIONS_RELATIVE, // added to scores, by how far apart the two are, in buckets (T5, arXiv 1910.10683, 2.1)
+} Positions;
 
 typedef enum RopeScaling { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG } RopeScaling;
 
@@ -92,12 +102,30 @@ typedef struct Latent {
     int plain, rotated, value; // dimensions of a head
 } Latent;
 
+// An encoder–decoder reads a source and writes a target. Its encoder's layers come first among the layers: they look at
+// the source in both directions. The others are its decoder's, which look back over the target and, by cross-attention,
+// at all that the encoder made of the source.
+typedef struct EncoderDecoder {
+    int encoder_layers;                  // of ModelConfig.layers; 0: there is no encoder
+    int encoder_ffn;                     // inner width of its MLPs
+    int start_token;                     // with which every target begins
+    int first_token, last_token;         // that it goes on with, and ends with where there is no more room; −1: any
+    int never_tokens[8], never_count;    // that are never written
+    int least_length;                    // with its start a target has so many tokens before it may end
+    int no_repeat;                       // no run of so many tokens comes twice in it; 0: any may
+    int relative_buckets;                // POSITIONS_RELATIVE: half of them for each direction in the encoder
+    int relative_distance;               // beyond which all is in the last bucket
+    float length_penalty;                // beams: a target's log-probability is divided by its length to this power
+    bool early_stopping, never_stopping; // beams: end at the first full set of targets; only when none can be better
+} EncoderDecoder;
+
 typedef struct ModelConfig {
     char family[32];   // "llama": model_type of config.json; "unknown" when it does not say
     char not_run[320]; // why there is no forward pass for this model, as a sentence; "" when there is one
     uint64_t identity; // hash of config.json and quantize_config.json
     TensorLayout layout;
-    int layers, hidden, heads, kv_heads, head_dim, ffn, vocab, max_positions;
+    int layers, hidden, heads, kv_heads, head_dim, ffn, vocab;
+    int max_positions;   // of source and target each, where there are both
     int embedding_width; // of the embedding table, when a linear stands between it and the layers; else hidden
     NormKind norm;
     bool norm_without_bias; // of a NORM_LAYER…
@@ -148,6 +176,7 @@ typedef struct ModelConfig {
 
     Latent latent;
     Experts experts;
+    EncoderDecoder pair;
 
     int bos_token, eos_tokens[8], eos_count; // bos −1 when none
     DType dtype;                             // torch_dtype / dtype; DTYPE_OTHER when not said
@@ -156,6 +185,17 @@ typedef struct ModelConfig {
 // Dimensions of every head that rope rotates.
 static inline int rope_dims(const ModelConfig *config) {
     return config->rotated_dims ? config->rotated_dims : config->head_dim;
+}
+
+// How many of so many positions are those of the source, where a text is cut into source and target: half of them. 0
+// for models without an encoder.
+static inline size_t source_share(const ModelConfig *config, size_t positions) {
+    return config->pair.encoder_layers ? positions / 2 : 0;
+}
+
+// Positions of the longest sequence, source and target together.
+static inline size_t most_positions(const ModelConfig *config) {
+    return (size_t)config->max_positions * (config->pair.encoder_layers ? 2 : 1);
 }
 
 // Reads config.json (and generation_config.json for further eos ids, if there) of a folder, or what a GGUF file says

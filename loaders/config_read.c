@@ -32,7 +32,7 @@ static bool read_optional(const cJSON *config, const char *key, float *out, Erro
 
 // ---- Sizes ----
 
-typedef const char *const Keys[6];
+typedef const char *const Keys[8];
 
 static bool read_count(const cJSON *config, Keys keys, int missing, int most, int *out, Error *err) {
     int64_t value;
@@ -78,7 +78,7 @@ static bool read_latent(const cJSON *config, ModelConfig *out, Error *err) {
 }
 
 static bool read_heads(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
-    Keys head_dim_keys = {"head_dim"};
+    Keys head_dim_keys = {"head_dim", "d_kv"};
     int head_dim = out->head_dim ? out->head_dim : out->hidden / out->heads; // 0: then the key must be there
     bool given = cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(config, "head_dim")) || out->head_dim;
     if (is_null(config, "head_dim")) head_dim = out->hidden / out->heads;
@@ -93,13 +93,44 @@ static bool read_heads(const cJSON *config, const Family *family, ModelConfig *o
                      out->kv_heads);
 }
 
+// `layers` is the number of the encoder's, and becomes that of both.
+static bool read_stacks(const cJSON *config, ModelConfig *out, Error *err) {
+    EncoderDecoder *pair = &out->pair;
+    Keys layer_keys = {"num_decoder_layers", "decoder_layers"}, ffn = {"encoder_ffn_dim"},
+         heads_keys = {"encoder_attention_heads"}, buckets = {"relative_attention_num_buckets"},
+         distance = {"relative_attention_max_distance"};
+    const char *key = json_first_key(config, layer_keys);
+    const int encoder_layers = out->layers;
+    int heads;
+    if (pair->encoder_layers == 0) return true;
+    if (!is_null(config, key) && !read_count(config, layer_keys, out->layers, LAYERS_MAX, &out->layers, err))
+        return false;
+    if (!read_count(config, ffn, out->ffn, 1 << 24, &pair->encoder_ffn, err) ||
+        !read_count(config, heads_keys, out->heads, 1 << 14, &heads, err))
+        return false;
+    if (out->positions == POSITIONS_RELATIVE &&
+        (!read_count(config, buckets, pair->relative_buckets, 1 << 14, &pair->relative_buckets, err) ||
+         !read_count(config, distance, pair->relative_distance, 1 << 24, &pair->relative_distance, err)))
+        return false;
+    if (out->positions == POSITIONS_RELATIVE &&
+        (pair->relative_buckets < 4 || pair->relative_distance <= pair->relative_buckets / 2))
+        return error_set(err, "\"relative_attention_num_buckets\" must be 4 or more, and "
+                              "\"relative_attention_max_distance\" more than half of it");
+    if (heads != out->heads) config_not_run(out, "an encoder with other heads than the decoder's is not supported");
+    pair->encoder_layers = encoder_layers;
+    out->layers += encoder_layers;
+    return out->layers <= LAYERS_MAX ||
+           error_set(err, "%d layers of encoder and decoder are more than %d", out->layers, LAYERS_MAX);
+}
+
 // Limits far above every model there is keep products of two sizes within 64 bits, and of a size and a small factor
 // within int.
 static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Keys hidden = {"n_embed", "hidden_size", "n_embd", "d_model"},
-         layers = {"num_hidden_layers", "n_layer", "num_layers", "n_layers"},
-         heads = {"num_attention_heads", "n_head", "num_heads", "n_heads"}, vocab = {"vocab_size"},
-         ffn = {"intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner"},
+         layers = {"num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers"},
+         heads = {"num_attention_heads", "n_head", "num_heads", "n_heads", "decoder_attention_heads"},
+         vocab = {"vocab_size"},
+         ffn = {"intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner", "d_ff", "decoder_ffn_dim"},
          positions = {"max_position_embeddings", "n_positions", "seq_length", "max_seq_len"},
          width = {"word_embed_proj_dim"};
     const int most = 1 << 24;
@@ -112,7 +143,7 @@ static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *o
         !read_count(config, width, out->hidden, out->hidden, &out->embedding_width, err)) {
         return false;
     }
-    return read_latent(config, out, err) && read_heads(config, family, out, err);
+    return read_latent(config, out, err) && read_heads(config, family, out, err) && read_stacks(config, out, err);
 }
 
 // ---- Flags ----
@@ -197,9 +228,13 @@ static bool read_activation(const cJSON *config, const Family *family, ModelConf
         {"gelu_fast", NONLINEARITY_GELU_TANH}, {"relu", NONLINEARITY_RELU},
         {"relu2", NONLINEARITY_RELU_SQUARED},
     };
-    Keys keys = {"hidden_activation", "hidden_act", "activation_function", "activation"};
+    Keys keys = {"hidden_activation", "hidden_act", "activation_function", "activation", "feed_forward_proj"};
     const char *name;
     if (!json_string(config, json_first_key(config, keys), family->activation, &name, err)) return false;
+    if (out->layout == LAYOUT_T5 && strncmp(name, "gated-", 6) == 0) {
+        out->layout = LAYOUT_T5_GATED;
+        name = strcmp(name, "gated-gelu") == 0 ? "gelu_new" : name + 6;
+    }
     if (family->gelu_means_tanh && strcmp(name, "gelu") == 0) name = "gelu_new";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i].name, name) != 0) continue;
@@ -225,6 +260,17 @@ static bool read_multipliers(const cJSON *config, ModelConfig *out, Error *err) 
     return read_optional(config, "logit_scale", &out->logit_scale, err);
 }
 
+// Embeddings times √hidden, and logits divided by it.
+static bool read_root_scales(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    bool embedding, logits;
+    if (!json_bool(config, "scale_embedding", family->scales_embedding, &embedding, err) ||
+        !json_bool(config, "scale_decoder_outputs", family->scales_tied_logits && out->tied_head, &logits, err))
+        return false;
+    if (embedding) out->embedding_scale = sqrtf((float)out->hidden);
+    if (logits) out->logit_scale = (float)(1 / sqrt((double)out->hidden));
+    return true;
+}
+
 static bool read_scale(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     double scalar = family->query_scalar > 0 ? family->query_scalar : out->head_dim;
     bool scaled;
@@ -233,7 +279,7 @@ static bool read_scale(const cJSON *config, const Family *family, ModelConfig *o
         return false;
     }
     out->attention_scale = scaled ? (float)(1 / sqrt(scalar)) : 1;
-    if (family->scales_embedding) out->embedding_scale = sqrtf((float)out->hidden);
+    if (!read_root_scales(config, family, out, err)) return false;
     if (!read_optional(config, "attention_multiplier", &out->attention_scale, err) ||
         !read_multipliers(config, out, err))
         return false;
@@ -438,15 +484,64 @@ static bool add_eos_tokens(const cJSON *object, ModelConfig *out, Error *err) {
     return true;
 }
 
-static bool read_tokens(const cJSON *config, ModelConfig *out, Error *err) {
-    const cJSON *bos = cJSON_GetObjectItemCaseSensitive(config, "bos_token_id");
+// A token id, or null or −1 for none.
+static bool read_token(const cJSON *config, const char *key, int *out, Error *err) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(config, key);
     int64_t id;
-    if (!json_integer(config, "bos_token_id", cJSON_IsNull(bos) ? -1 : out->bos_token, -1, INT_MAX, &id, err))
+    if (cJSON_IsArray(item)) item = item->child; // one of several that would do
+    if (!item) return true;
+    if (cJSON_IsNull(item)) return *out = -1, true;
+    id = cJSON_IsNumber(item) && fabs(item->valuedouble) <= INT_MAX ? (int64_t)item->valuedouble : INT64_MIN;
+    if (id < -1 || (double)id != item->valuedouble) return error_set(err, "\"%s\" must be a token id or null", key);
+    *out = (int)id;
+    return true;
+}
+
+// [[id], …]: words of several tokens are not looked for.
+static bool read_never(const cJSON *config, EncoderDecoder *pair, Error *err) {
+    const cJSON *words = cJSON_GetObjectItemCaseSensitive(config, "bad_words_ids"), *word;
+    const int room = sizeof pair->never_tokens / sizeof *pair->never_tokens;
+    if (!cJSON_IsArray(words)) return true;
+    pair->never_count = 0;
+    cJSON_ArrayForEach(word, words) {
+        const double id = cJSON_GetNumberValue(cJSON_GetArrayItem(word, 0));
+        if (cJSON_GetArraySize(word) != 1 || !(id >= 0 && id <= INT_MAX && id == floor(id)) ||
+            pair->never_count == room)
+            return error_set(err, "\"bad_words_ids\" may name at most %d words of one token each", room);
+        pair->never_tokens[pair->never_count++] = (int)id;
+    }
+    return true;
+}
+
+// How an encoder–decoder writes; in config.json, or in generation_config.json, which counts then.
+static bool read_writing(const cJSON *config, ModelConfig *out, Error *err) {
+    EncoderDecoder *pair = &out->pair;
+    double penalty = (double)pair->length_penalty;
+    int64_t least, run;
+    const cJSON *early = cJSON_GetObjectItemCaseSensitive(config, "early_stopping");
+    if (pair->encoder_layers == 0) return true;
+    if (!read_token(config, "decoder_start_token_id", &pair->start_token, err) ||
+        !read_token(config, "forced_bos_token_id", &pair->first_token, err) ||
+        !read_token(config, "forced_eos_token_id", &pair->last_token, err) || !read_never(config, pair, err) ||
+        !json_number(config, "length_penalty", penalty, &penalty, err) ||
+        !json_integer(config, "min_length", pair->least_length, 0, INT_MAX, &least, err) ||
+        !json_integer(config, "no_repeat_ngram_size", pair->no_repeat, 0, INT_MAX, &run, err))
         return false;
-    out->bos_token = (int)id;
+    pair->least_length = (int)least;
+    pair->no_repeat = (int)run;
+    if (early) {
+        pair->early_stopping = cJSON_IsTrue(early);
+        pair->never_stopping = cJSON_IsString(early) && strcmp(early->valuestring, "never") == 0;
+    }
+    pair->length_penalty = (float)penalty;
+    return isfinite(penalty) || error_set(err, "\"length_penalty\" must be finite");
+}
+
+static bool read_tokens(const cJSON *config, ModelConfig *out, Error *err) {
+    if (!read_token(config, "bos_token_id", &out->bos_token, err)) return false;
     if (cJSON_GetObjectItemCaseSensitive(config, "eos_token_id"))
         out->eos_count = 0; // the default is for files that do not say
-    return add_eos_tokens(config, out, err);
+    return add_eos_tokens(config, out, err) && read_writing(config, out, err);
 }
 
 static bool read_dtype(const cJSON *config, ModelConfig *out, Error *err) {
@@ -477,6 +572,7 @@ static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
         {"add_cross_attention", true, "cross-attention is not supported"},
         {"use_bidirectional_attention", true, "attention in both directions is not supported"},
         {"layer_norm_elementwise_affine", false, "norms without weights are not supported"},
+        {"share_encoder_decoder_embeddings", false, "a vocabulary of the source's own is not supported"},
     };
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         bool value;
@@ -595,7 +691,8 @@ static bool read_generation_config(const char *source, ModelConfig *out, Error *
     static const char name[] = "generation_config.json";
     cJSON *document;
     if (!document_read(source, name, &document, err)) return false;
-    const bool ok = add_eos_tokens(document, out, err) || error_prefix(err, "%s/%s", source, name);
+    const bool ok = (add_eos_tokens(document, out, err) && read_writing(document, out, err)) ||
+                    error_prefix(err, "%s/%s", source, name);
     cJSON_Delete(document);
     return ok;
 }

@@ -26,6 +26,17 @@
     "num_local_experts n_routed_experts num_experts_per_tok moe_intermediate_size n_shared_experts " \
     "first_k_dense_replace "                                                                         \
     "n_group topk_group routed_scaling_factor norm_topk_prob "
+#define KEYS_OF_WRITING                                                                                           \
+    "decoder_start_token_id forced_bos_token_id forced_eos_token_id bad_words_ids length_penalty early_stopping " \
+    "min_length no_repeat_ngram_size "
+#define KEYS_OF_T5                                                                                        \
+    KEYS_OF_ALL KEYS_OF_WRITING                                                                           \
+        "d_model d_kv d_ff num_layers num_decoder_layers num_heads feed_forward_proj layer_norm_epsilon " \
+        "relative_attention_num_buckets relative_attention_max_distance scale_decoder_outputs "
+#define KEYS_OF_BART                                                                                             \
+    KEYS_OF_ALL KEYS_OF_WRITING                                                                                  \
+        "d_model encoder_layers decoder_layers encoder_attention_heads decoder_attention_heads encoder_ffn_dim " \
+        "decoder_ffn_dim activation_function scale_embedding "
 #define KEYS_OF_DEEPSEEK                                                                                               \
     KEYS_OF_ALL KEYS_OF_SIZES KEYS_OF_ROPE                                                                             \
         "intermediate_size hidden_act rms_norm_eps attention_bias mlp_bias kv_lora_rank q_lora_rank qk_nope_head_dim " \
@@ -51,6 +62,23 @@
     RMS(1.5625e-7f, 1e4), .bos_token = -1, .eos_tokens = {151329, 151336, 151338}, .eos_count = 3, \
                           .attention_bias = true, .layout = LAYOUT_GLM, .rope_adjacent = true
 #define GEMMA .norm = NORM_RMS_PLUS_ONE, .tied_head = true, BOS_EOS(2, 1)
+
+// Nothing limits positions that are relative but the tables made for them.
+#define T5_POSITIONS 32768
+#define T5                                                                                                       \
+    RMS(1e-6f, 1e4), BOS_EOS(-1, 1), .attention_scale = 1, .layout = LAYOUT_T5, .positions = POSITIONS_RELATIVE, \
+                                     .pair = {.encoder_layers = 1,                                               \
+                                              .start_token = 0,                                                  \
+                                              .first_token = -1,                                                 \
+                                              .last_token = -1,                                                  \
+                                              .relative_buckets = 32,                                            \
+                                              .relative_distance = 128,                                          \
+                                              .length_penalty = 1}
+#define BART(start, last)                         \
+    LAYER_NORM(1e-5f), ALL_BIASES,                \
+        .tied_head = true, .layout = LAYOUT_BART, \
+        .pair = {                                 \
+            .encoder_layers = 1, .start_token = (start), .first_token = -1, .last_token = (last), .length_penalty = 1}
 
 static const Family families[] = {
     {.type = "llama",
@@ -438,6 +466,31 @@ static const Family families[] = {
      .activation = "gelu",
      .defaults = {SIZES(24, 2048, 16, 0, 0, 0, 50368, 2048), LAYER_NORM(1e-5f), .bos_token = -1,
                   .norm_without_bias = true, .layout = LAYOUT_MPT, .positions = POSITIONS_ALIBI, .tied_head = true}},
+    // ---- Encoder–decoders ----
+    {.type = "t5",
+     .keys = KEYS_OF_T5,
+     .activation = "relu",
+     .scales_tied_logits = true,
+     .defaults = {SIZES(6, 512, 8, 0, 64, 2048, 32128, T5_POSITIONS), T5, .tied_head = true}},
+    {.type = "mt5",
+     .keys = KEYS_OF_T5,
+     .activation = "gated-gelu",
+     .defaults = {SIZES(8, 512, 6, 0, 64, 1024, 250112, T5_POSITIONS), T5}},
+    {.type = "bart",
+     .keys = KEYS_OF_BART,
+     .activation = "gelu",
+     .defaults = {SIZES(12, 1024, 16, 0, 0, 4096, 50265, 1024), BOS_EOS(0, 2), BART(2, 2), .norm_after = true,
+                  .positions = POSITIONS_LEARNED, .position_offset = 2, .embedding_norm = true}},
+    {.type = "mbart",
+     .keys = KEYS_OF_BART,
+     .activation = "gelu",
+     .defaults = {SIZES(12, 1024, 16, 0, 0, 4096, 50265, 1024), BOS_EOS(0, 2), BART(-1, 2),
+                  .positions = POSITIONS_LEARNED, .position_offset = 2, .embedding_norm = true}},
+    {.type = "marian",
+     .keys = KEYS_OF_BART "share_encoder_decoder_embeddings",
+     .activation = "gelu",
+     .defaults = {SIZES(12, 1024, 16, 0, 0, 4096, 58101, 1024), BOS_EOS(-1, 0), BART(58100, 0), .norm_after = true,
+                  .positions = POSITIONS_SINUSOID}},
     // ---- Text halves of models that see ----
     {.type = "mistral3", .nested = "mistral"},
     {.type = "smolvlm", .nested = "llama"},

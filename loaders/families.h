@@ -27,7 +27,8 @@ typedef struct Family {
     double partial_rotary;     // 0: all dimensions
     const char *nested;        // what is meant is in text_config, of this type if it does not say; NULL: is not
     bool gelu_means_tanh;      // old files say "gelu" and were trained with the other
-    bool scales_embedding;     // by √hidden
+    bool scales_embedding;     // by √hidden, where "scale_embedding" does not say
+    bool scales_tied_logits;   // by 1 / √hidden, where the head is the embedding
     bool parallel_shares_norm; // parallel branches have one norm
     bool clamps_gate;          // "silu" means NONLINEARITY_SWIGLU_OAI
     bool qk_norm_heads;        // "use_qk_norm" means QK_NORM_HEADS

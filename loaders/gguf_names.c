@@ -20,6 +20,24 @@ static const GgufArchitecture architectures[] = {
      .name = "gemma3",
      .class = "Gemma3ForConditionalGeneration",
      .windows = true}, // the text model of one that sees, too
+    {.family = "mixtral",
+     .name = "llama",
+     .class = "MixtralForCausalLM",
+     .pairs_rows = true,
+     .any_bias = true,
+     .experts = GGUF_EXPERTS_NORMALIZED},
+    {.family = "qwen2_moe",
+     .name = "qwen2moe",
+     .class = "Qwen2MoeForCausalLM",
+     .narrow_heads = true,
+     .own_head = true,
+     .experts = GGUF_EXPERTS_AS_THEY_ARE,
+     .ffn_of_experts = true},
+    {.family = "qwen3_moe",
+     .name = "qwen3moe",
+     .class = "Qwen3MoeForCausalLM",
+     .experts = GGUF_EXPERTS_NORMALIZED,
+     .ffn_of_experts = true},
     {.family = "phi3", .name = "phi3", .class = "Phi3ForCausalLM", .narrow_heads = true},
 };
 #define ARCHITECTURES (sizeof architectures / sizeof *architectures)
@@ -63,8 +81,21 @@ typedef struct SlotName {
 #define AT(member) offsetof(LayerMap, member)
 
 static const SlotName linear_slots[] = {
-    {AT(q), "attn_q"},      {AT(k), "attn_k"},  {AT(v), "attn_v"},       {AT(qkv), "attn_qkv"},  {AT(o), "attn_output"},
-    {AT(gate), "ffn_gate"}, {AT(up), "ffn_up"}, {AT(gate_up), "ffn_up"}, {AT(down), "ffn_down"}, {0, NULL},
+    {AT(q), "attn_q"},
+    {AT(k), "attn_k"},
+    {AT(v), "attn_v"},
+    {AT(qkv), "attn_qkv"},
+    {AT(o), "attn_output"},
+    {AT(gate), "ffn_gate"},
+    {AT(up), "ffn_up"},
+    {AT(gate_up), "ffn_up"},
+    {AT(down), "ffn_down"},
+    {AT(router), "ffn_gate_inp"},
+    {AT(shared_gate), "ffn_gate_shexp"},
+    {AT(shared_up), "ffn_up_shexp"},
+    {AT(shared_down), "ffn_down_shexp"},
+    {AT(shared_router), "ffn_gate_inp_shexp"},
+    {0, NULL},
 };
 
 static const SlotName norm_slots[] = {
@@ -89,8 +120,18 @@ static bool slot_name(const SlotName *slots, const LayerMap *map, int layer, int
     return false;
 }
 
+static bool expert_name(const Linear *linear, bool is_bias, char *out) {
+    static const char *const names[ROLE_COUNT] = {
+        [ROLE_GATE] = "ffn_gate_exps", [ROLE_UP] = "ffn_up_exps", [ROLE_DOWN] = "ffn_down_exps"};
+    const char *name = names[linear->role];
+    if (!name) return false;
+    snprintf(out, GGUF_NAME_ROOM, "blk.%d.%s.%s", linear->layer, name, is_bias ? "bias" : "weight");
+    return true;
+}
+
 bool gguf_linear_name(const ModelStructure *structure, int linear, bool is_bias, char out[GGUF_NAME_ROOM]) {
     const int layer = structure->linears[linear].layer;
+    if (structure->linears[linear].expert >= 0) return expert_name(&structure->linears[linear], is_bias, out);
     if (layer >= 0) return slot_name(linear_slots, &structure->layers[layer], layer, linear, is_bias, out);
     snprintf(out, GGUF_NAME_ROOM, "output.%s", is_bias ? "bias" : "weight");
     return linear == structure->head;
@@ -100,7 +141,7 @@ bool gguf_norm_name(const ModelStructure *structure, int norm, bool is_bias, cha
     const int layer = structure->norms[norm].layer;
     if (layer >= 0) return slot_name(norm_slots, &structure->layers[layer], layer, norm, is_bias, out);
     snprintf(out, GGUF_NAME_ROOM, "output_norm.%s", is_bias ? "bias" : "weight");
-    return norm == structure->final_norm;
+    return norm == structure->ends.final_norm;
 }
 
 size_t gguf_paired_rows(const ModelStructure *structure, int linear) {

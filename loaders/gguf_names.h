@@ -5,6 +5,9 @@
 
 #define GGUF_NAME_ROOM 64
 
+// A mixture of experts in every layer; what becomes of the weights of the chosen ones.
+typedef enum GgufExperts { GGUF_EXPERTS_NONE, GGUF_EXPERTS_NORMALIZED, GGUF_EXPERTS_AS_THEY_ARE } GgufExperts;
+
 typedef struct GgufArchitecture {
     const char *family; // model_type of config.json
     const char *name;   // "llama": general.architecture, and the prefix of its keys
@@ -14,6 +17,9 @@ typedef struct GgufArchitecture {
     bool windows;       // sees to windows, whose layers are those of its own family
     bool narrow_heads;  // queries are as wide as the model
     bool tied;          // the head is always the embedding
+    bool own_head;      // it never is
+    GgufExperts experts;
+    bool ffn_of_experts; // the width of an expert has a key of its own
 } GgufArchitecture;
 
 // NULL: none for this family.
@@ -21,7 +27,7 @@ const GgufArchitecture *gguf_architecture(const ModelStructure *structure);
 // The family that files of an architecture are read as; NULL: none.
 const GgufArchitecture *gguf_architecture_named(const char *name);
 
-#define GGUF_FAMILIES "llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, phi3"
+#define GGUF_FAMILIES "llama, mistral, mixtral, qwen2, qwen2_moe, qwen3, qwen3_moe, gemma, gemma2, gemma3, phi3"
 
 // Sizes that have other names in config.json.
 typedef struct GgufSize {
@@ -36,7 +42,8 @@ extern const GgufSize gguf_sizes[];
 // llama.cpp knows them by their layers.
 double gguf_scaled_width(const GgufArchitecture *architecture, int layers, int hidden, int heads, int head_dim);
 
-// "blk.3.attn_q.weight". False: the file has no tensor for it.
+// "blk.3.attn_q.weight"; experts of a layer share one: "blk.3.ffn_up_exps.weight". False: the file has no tensor for
+// it.
 bool gguf_linear_name(const ModelStructure *structure, int linear, bool is_bias, char out[GGUF_NAME_ROOM]);
 bool gguf_norm_name(const ModelStructure *structure, int norm, bool is_bias, char out[GGUF_NAME_ROOM]);
 

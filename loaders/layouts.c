@@ -196,6 +196,55 @@ static const LinearRow opt_attention[] = {QKV_APART("self_attn.q_proj", "self_at
 static const LinearRow opt_mlp[] = {UNGATED_MLP("fc1", "fc2"), END};
 static const NormRow opt_norms[] = {TWO_NORMS("self_attn_layer_norm", "final_layer_norm"), END};
 
+// ---- Encoder–decoders ----
+
+#define CROSS(q_name, k_name, v_name, o_name)                                                                      \
+    {q_name, ROLE_CROSS_Q, WIDTH_QUERIES, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_CROSS, FUSED_ALONE, AT(cross_q)},     \
+        {k_name, ROLE_CROSS_K, WIDTH_KEYS, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_SOURCE, FUSED_ALONE, AT(cross_k)},   \
+        {v_name, ROLE_CROSS_V, WIDTH_KEYS, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_SOURCE, FUSED_ALONE, AT(cross_v)}, { \
+        o_name, ROLE_CROSS_O, WIDTH_HIDDEN, WIDTH_QUERIES, BIAS_OUTPUT, SLOT_CROSS_MIXED, FUSED_ALONE, AT(cross_o) \
+    }
+
+static const LinearRow t5_attention[] = {
+    QKV_APART("layer.0.SelfAttention.q", "layer.0.SelfAttention.k", "layer.0.SelfAttention.v"),
+    OUTPUT("layer.0.SelfAttention.o"), END};
+static const LinearRow t5_cross[] = {CROSS("layer.1.EncDecAttention.q", "layer.1.EncDecAttention.k",
+                                           "layer.1.EncDecAttention.v", "layer.1.EncDecAttention.o"),
+                                     END};
+#define T5_GATED_MLP(layer)                                                                                          \
+    {layer ".DenseReluDense.wi_0", ROLE_GATE, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(gate)}, \
+        {layer ".DenseReluDense.wi_1", ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(up)}, \
+        DOWN(layer ".DenseReluDense.wo")
+static const LinearRow t5_encoder_mlp[] = {UNGATED_MLP("layer.1.DenseReluDense.wi", "layer.1.DenseReluDense.wo"), END};
+static const LinearRow t5_mlp[] = {UNGATED_MLP("layer.2.DenseReluDense.wi", "layer.2.DenseReluDense.wo"), END};
+static const LinearRow t5_gated_encoder_mlp[] = {T5_GATED_MLP("layer.1"), END};
+static const LinearRow t5_gated_mlp[] = {T5_GATED_MLP("layer.2"), END};
+static const NormRow t5_encoder_norms[] = {TWO_NORMS("layer.0.layer_norm", "layer.1.layer_norm"), END};
+static const NormRow t5_norms[] = {TWO_NORMS("layer.0.layer_norm", "layer.2.layer_norm"),
+                                   {"layer.1.layer_norm", SLOT_CROSS, WIDTH_HIDDEN, WHEN_ALWAYS, AT(cross_norm)},
+                                   END};
+
+static const LinearRow bart_cross[] = {
+    CROSS("encoder_attn.q_proj", "encoder_attn.k_proj", "encoder_attn.v_proj", "encoder_attn.out_proj"), END};
+static const LinearRow bart_encoder_mlp[] = {
+    {"fc1", ROLE_FC1, WIDTH_ENCODER_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(up)},
+    {"fc2", ROLE_FC2, WIDTH_HIDDEN, WIDTH_ENCODER_FFN, BIAS_MLP, SLOT_INNER, FUSED_ALONE, AT(down)},
+    END};
+static const NormRow bart_norms[] = {TWO_NORMS("self_attn_layer_norm", "final_layer_norm"),
+                                     {"encoder_attn_layer_norm", SLOT_CROSS, WIDTH_HIDDEN, WHEN_ALWAYS, AT(cross_norm)},
+                                     END};
+
+#define T5_STACK(stack)                                                                           \
+    .layer = stack ".block.", .final_norm = stack ".final_layer_norm", .attention = t5_attention, \
+    .relative = "layer.0.SelfAttention.relative_attention_bias"
+#define BART_STACK(stack)                                                                                             \
+    .layer = stack ".layers.", .positions = stack ".embed_positions", .embedding_norm = stack ".layernorm_embedding", \
+    .final_norm = stack ".layer_norm", .attention = opt_attention
+static const LayoutTable t5_encoder = {T5_STACK("encoder"), .mlp = t5_encoder_mlp, .norms = t5_encoder_norms},
+                         t5_gated_encoder = {T5_STACK("encoder"), .mlp = t5_gated_encoder_mlp,
+                                             .norms = t5_encoder_norms},
+                         bart_encoder = {BART_STACK("encoder"), .mlp = bart_encoder_mlp, .norms = opt_norms};
+
 // ---- The layouts ----
 
 // Files saved from the model without its head lack the first prefix; multimodal models put another before it.
@@ -205,6 +254,10 @@ static const NormRow opt_norms[] = {TWO_NORMS("self_attn_layer_norm", "final_lay
     .heads = {"lm_head", "language_model.lm_head"}
 #define LLAMA_NAMES LLAMA_NAMES_BUT_NORMS, .norms = llama_norms
 #define TRANSFORMER_NAMES .prefixes = {"transformer.", ""}, .layer = "h.", .final_norm = "ln_f", .heads = {"lm_head"}
+
+#define PAIR_NAMES(prefix)                                                                                       \
+    .prefixes = {prefix, ""}, .embedding = "shared", .copies = {"encoder.embed_tokens", "decoder.embed_tokens"}, \
+    .heads = {"lm_head"}
 
 static const LayoutTable tables[] = {
     [LAYOUT_LLAMA] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp},
@@ -268,6 +321,12 @@ static const LayoutTable tables[] = {
                     .attention = opt_attention,
                     .mlp = opt_mlp,
                     .norms = opt_norms},
+    [LAYOUT_T5] = {PAIR_NAMES(""), T5_STACK("decoder"), .mlp = t5_mlp, .norms = t5_norms, .cross = t5_cross,
+                   .encoder = &t5_encoder},
+    [LAYOUT_T5_GATED] = {PAIR_NAMES(""), T5_STACK("decoder"), .mlp = t5_gated_mlp, .norms = t5_norms, .cross = t5_cross,
+                         .encoder = &t5_gated_encoder},
+    [LAYOUT_BART] = {PAIR_NAMES("model."), BART_STACK("decoder"), .mlp = opt_mlp, .norms = bart_norms,
+                     .cross = bart_cross, .encoder = &bart_encoder, .head_bias = "final_logits_bias"},
 };
 
 static_assert(sizeof tables / sizeof *tables == LAYOUT_OTHER, "a layout has no table");

@@ -14,19 +14,38 @@ typedef struct Builder {
     const LayoutTable *table;
     const char *prefix; // "model." or ""
     size_t linear_capacity, norm_capacity, copy_capacity;
+    int first_layer;       // of the stack that is being built
+    char stack;            // as Linear.stack
     int slots[SLOT_COUNT]; // input numbers of the current layer; −1: not read yet
+    int source;            // input number of SLOT_SOURCE
     int fused[FUSED_COUNT], fused_count;
     Error *err;
 } Builder;
 
 const char *role_name(LinearRole role) {
     static const char *const names[] = {
-        [ROLE_Q] = "q",           [ROLE_K] = "k",       [ROLE_V] = "v",
-        [ROLE_O] = "o",           [ROLE_GATE] = "gate", [ROLE_UP] = "up",
-        [ROLE_DOWN] = "down",     [ROLE_FC1] = "fc1",   [ROLE_FC2] = "fc2",
-        [ROLE_QKV] = "qkv",       [ROLE_Q_A] = "q_a",   [ROLE_Q_B] = "q_b",
-        [ROLE_KV_A] = "kv_a",     [ROLE_KV_B] = "kv_b", [ROLE_GATE_UP] = "gate_up",
-        [ROLE_ROUTER] = "router", [ROLE_HEAD] = "head", [ROLE_OTHER] = "other",
+        [ROLE_Q] = "q",
+        [ROLE_K] = "k",
+        [ROLE_V] = "v",
+        [ROLE_O] = "o",
+        [ROLE_GATE] = "gate",
+        [ROLE_UP] = "up",
+        [ROLE_DOWN] = "down",
+        [ROLE_FC1] = "fc1",
+        [ROLE_FC2] = "fc2",
+        [ROLE_QKV] = "qkv",
+        [ROLE_Q_A] = "q_a",
+        [ROLE_Q_B] = "q_b",
+        [ROLE_KV_A] = "kv_a",
+        [ROLE_KV_B] = "kv_b",
+        [ROLE_GATE_UP] = "gate_up",
+        [ROLE_CROSS_Q] = "cross_q",
+        [ROLE_CROSS_K] = "cross_k",
+        [ROLE_CROSS_V] = "cross_v",
+        [ROLE_CROSS_O] = "cross_o",
+        [ROLE_ROUTER] = "router",
+        [ROLE_HEAD] = "head",
+        [ROLE_OTHER] = "other",
     };
     static_assert(sizeof names / sizeof *names == ROLE_COUNT, "a role has no name");
     assert((unsigned)role < ROLE_COUNT);
@@ -85,6 +104,7 @@ static size_t width_of(const ModelConfig *config, Width width) {
     case WIDTH_QKV: return ((size_t)config->heads + 2 * (size_t)config->kv_heads) * head_dim;
     case WIDTH_FFN: return (size_t)config->ffn;
     case WIDTH_TWO_FFN: return 2 * (size_t)config->ffn;
+    case WIDTH_ENCODER_FFN: return (size_t)config->pair.encoder_ffn;
     case WIDTH_HEAD_DIM: return head_dim;
     case WIDTH_EMBEDDING: return (size_t)(config->embedding_width ? config->embedding_width : config->hidden);
     case WIDTH_VOCAB: return (size_t)config->vocab;
@@ -145,6 +165,11 @@ static int fused_of(Builder *builder, FusedSet set) {
 
 // ---- Norms ----
 
+// The name of something within a layer.
+static void name_in_layer(const Builder *builder, int layer, const char *name, char *out, size_t size) {
+    snprintf(out, size, "%s%s%d.%s", builder->prefix, builder->table->layer, layer - builder->first_layer, name);
+}
+
 // −1 when it fails.
 static int add_norm(Builder *builder, int layer, const char *name, Width width, int input) {
     ModelStructure *out = builder->out;
@@ -177,7 +202,7 @@ static bool add_layer_norms(Builder *builder, int layer) {
     for (const NormRow *row = builder->table->norms; row->name; row++) {
         if (!norm_applies(config, row->when)) continue;
         char name[128];
-        snprintf(name, sizeof name, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, row->name);
+        name_in_layer(builder, layer, row->name, name, sizeof name);
         bool feeds = row->slot != SLOT_NONE && norms_feed_linears(config);
         int index = add_norm(builder, layer, name, row->width, feeds ? input_of(builder, row->slot) : -1);
         if (index < 0) return false;
@@ -237,11 +262,13 @@ static Linear *add_linear(Builder *builder, const char *name, LinearRole role, W
 static bool add_row(Builder *builder, int layer, const LinearRow *row) {
     ModelStructure *out = builder->out;
     char name[160];
-    snprintf(name, sizeof name, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, row->name);
+    name_in_layer(builder, layer, row->name, name, sizeof name);
     *map_member(&out->layers[layer], row->offset) = out->linear_count;
     Linear *linear = add_linear(builder, name, row->role, row->out, row->in);
     if (!linear) return false;
     linear->layer = layer;
+    linear->stack = builder->stack;
+    linear->number = layer - builder->first_layer;
     linear->input = input_of(builder, row->slot);
     linear->fused_set = fused_of(builder, row->fused);
     linear->transposed = builder->table->transposed;
@@ -268,7 +295,7 @@ static bool add_expert_linear(Builder *builder, int layer, int expert, const cha
     Linear *linear =
         add_linear(builder, full, role, down ? WIDTH_HIDDEN : WIDTH_EXPERT_FFN, down ? WIDTH_EXPERT_FFN : WIDTH_HIDDEN);
     if (!linear) return false;
-    linear->layer = layer;
+    linear->layer = linear->number = layer;
     linear->expert = expert;
     linear->input = input;
     linear->fused_set = fused;
@@ -322,7 +349,7 @@ static bool add_stacked_linear(Builder *builder, int layer, int expert, const ch
     Linear *linear = add_linear(builder, full, role, down ? WIDTH_HIDDEN : WIDTH_TWO_EXPERT_FFN,
                                 down ? WIDTH_EXPERT_FFN : WIDTH_HIDDEN);
     if (!linear) return false;
-    linear->layer = layer;
+    linear->layer = linear->number = layer;
     linear->expert = expert;
     linear->input = input;
     return take_stacked(builder, stacked, linear);
@@ -381,7 +408,11 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
         add_fold(out, map->kv_a, FOLD_NORM, map->attention_norm);
         add_fold(out, map->q_b, FOLD_NORM, map->q_latent_norm);
         add_fold(out, map->kv_b, FOLD_NORM, map->kv_latent_norm);
+        add_fold(out, map->cross_q, FOLD_NORM, map->cross_norm);
+        add_fold(out, map->cross_k, FOLD_NORM, out->encoder.final_norm);
+        add_fold(out, map->cross_v, FOLD_NORM, out->encoder.final_norm);
     }
+    add_fold(out, map->cross_o, FOLD_LINEAR_ROWS, map->cross_v);
     add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
     if (gated || out->config.activation == NONLINEARITY_RELU)
         add_fold(out, map->down, FOLD_LINEAR_ROWS, fused_or_apart(map->gate_up, map->up));
@@ -410,8 +441,10 @@ static bool add_layer(Builder *builder, int layer) {
     map->router_bias = map->sinks = NULL;
     memset(builder->slots, 0xFF, sizeof builder->slots);
     memset(builder->fused, 0xFF, sizeof builder->fused);
+    builder->slots[SLOT_SOURCE] = builder->source;
     bool experts = builder->table->experts && layer_is_in(&out->config.experts.layers, layer);
     bool ok = add_rows(builder, layer, builder->table->attention) &&
+              (!builder->table->cross || add_rows(builder, layer, builder->table->cross)) &&
               (experts ? add_experts(builder, layer) : add_rows(builder, layer, builder->table->mlp)) &&
               add_layer_norms(builder, layer) && take_sinks(builder, layer);
     if (ok) set_folds(out, map);
@@ -427,6 +460,16 @@ static int add_outer(Builder *builder, const char *name, LinearRole role, Width 
     linear->weight = tied;
     const bool bias = role == ROLE_HEAD && builder->out->config.head_bias;
     return tied || take_weights(builder, linear, bias) ? builder->out->linear_count - 1 : -1;
+}
+
+// The bias of the head is one row of a matrix.
+static bool take_head_bias(Builder *builder) {
+    const char *name = builder->table->head_bias;
+    const uint64_t shape[] = {1, (uint64_t)builder->out->config.vocab};
+    const Tensor *row;
+    if (!name || !checkpoint_find(builder->out->checkpoint, name)) return true;
+    return take_tensor(builder, name, "", shape, 2, &row) &&
+           stored_row(builder->out->stored, row, 0, &builder->out->linears[builder->out->head].bias, builder->err);
 }
 
 static const char *head_name(const Builder *builder) {
@@ -462,15 +505,20 @@ static bool find_tied(const Builder *builder, const Tensor **out) {
     return true;
 }
 
+// The norm behind the layers of a stack, whose result is `input`.
+static bool add_final_norm(Builder *builder, int layer, int input, StackEnds *ends) {
+    char name[128];
+    if (builder->out->config.no_final_norm) return true;
+    snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->final_norm);
+    return (ends->final_norm = add_norm(builder, layer, name, WIDTH_HIDDEN, input)) >= 0;
+}
+
 // The head keeps FOLD_NONE: scaling the final norm is exact too, but the head is left alone.
 static bool add_head(Builder *builder) {
     ModelStructure *out = builder->out;
-    const ModelConfig *config = &out->config;
     char name[128];
     int input = out->input_count++;
-    snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->final_norm);
-    if (!config->no_final_norm && (out->final_norm = add_norm(builder, -1, name, WIDTH_HIDDEN, input)) < 0)
-        return false;
+    if (!add_final_norm(builder, -1, input, &out->ends)) return false;
     if (out->project_in >= 0) {
         snprintf(name, sizeof name, "%sproject_out", builder->prefix);
         out->project_out = add_outer(builder, name, ROLE_OTHER, WIDTH_EMBEDDING, WIDTH_HIDDEN, input, NULL);
@@ -480,34 +528,60 @@ static bool add_head(Builder *builder) {
     const Tensor *tied;
     if (!find_tied(builder, &tied)) return false;
     out->head = add_outer(builder, head_name(builder), ROLE_HEAD, WIDTH_VOCAB, WIDTH_EMBEDDING, input, tied);
-    return out->head >= 0;
+    return out->head >= 0 && take_head_bias(builder);
 }
 
-// What stands between the ids and the first layer. A linear there counts as part of that layer.
+// The name under which the file has the embedding; the first where it has none.
+static const char *embedding_name(const Builder *builder) {
+    const LayoutTable *table = builder->table;
+    const char *const names[] = {table->embedding, table->copies[0], table->copies[1], NULL};
+    for (int i = 0; names[i]; i++) {
+        char full[160];
+        snprintf(full, sizeof full, "%s%s.weight", builder->prefix, names[i]);
+        if (stored_has(builder->out->checkpoint, full)) return names[i];
+    }
+    return table->embedding;
+}
+
+// What a linear reads before the first layer. It counts as part of that layer.
 static bool add_embedding(Builder *builder) {
     ModelStructure *out = builder->out;
     const ModelConfig *config = &out->config;
     const size_t width = width_of(config, WIDTH_EMBEDDING), hidden = (size_t)config->hidden;
     uint64_t shape[] = {(uint64_t)config->vocab, width};
-    uint64_t positions[] = {(uint64_t)config->max_positions + (uint64_t)config->position_offset, hidden};
     char name[128];
-    snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->embedding);
+    snprintf(name, sizeof name, "%s%s", builder->prefix, embedding_name(builder));
     char full[160];
     snprintf(full, sizeof full, "%s.weight", name);
     bool is_head = config->tied_head && !stored_has(out->checkpoint, full); // one of the two is enough
     if (!take_tensor(builder, is_head ? head_name(builder) : name, ".weight", shape, 2, &out->embedding)) return false;
-    snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->positions ? builder->table->positions : "");
-    if (builder->table->positions && !take_tensor(builder, name, ".weight", positions, 2, &out->position_rows))
+    if (width == hidden) return true;
+    snprintf(name, sizeof name, "%sproject_in", builder->prefix);
+    out->project_in = add_outer(builder, name, ROLE_OTHER, WIDTH_HIDDEN, WIDTH_EMBEDDING, -1, NULL);
+    if (out->project_in < 0) return false;
+    out->linears[out->project_in].layer = 0;
+    return true;
+}
+
+// What stands between the embedding and the first layer of a stack.
+static bool add_positions(Builder *builder, StackEnds *ends) {
+    const ModelConfig *config = &builder->out->config;
+    const LayoutTable *table = builder->table;
+    const uint64_t positions[] = {(uint64_t)config->max_positions + (uint64_t)config->position_offset,
+                                  (uint64_t)config->hidden},
+                   relative[] = {(uint64_t)config->pair.relative_buckets, (uint64_t)config->heads};
+    char name[128];
+    snprintf(name, sizeof name, "%s%s", builder->prefix, table->positions ? table->positions : "");
+    if (config->positions == POSITIONS_LEARNED &&
+        !take_tensor(builder, name, ".weight", positions, 2, &ends->position_rows))
         return false;
-    if (width != hidden) {
-        snprintf(name, sizeof name, "%sproject_in", builder->prefix);
-        out->project_in = add_outer(builder, name, ROLE_OTHER, WIDTH_HIDDEN, WIDTH_EMBEDDING, -1, NULL);
-        if (out->project_in < 0) return false;
-        out->linears[out->project_in].layer = 0;
+    if (config->positions == POSITIONS_RELATIVE) {
+        name_in_layer(builder, builder->first_layer, table->relative, name, sizeof name);
+        if (!take_tensor(builder, name, ".weight", relative, 2, &ends->relative)) return false;
     }
     if (!config->embedding_norm) return true;
-    snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->embedding_norm);
-    return (out->embedding_norm = add_norm(builder, -1, name, WIDTH_HIDDEN, -1)) >= 0;
+    snprintf(name, sizeof name, "%s%s", builder->prefix, table->embedding_norm);
+    return (ends->embedding_norm = add_norm(builder, -1, name, WIDTH_HIDDEN, -1)) >= 0;
 }
 
 static bool has_prefix(Builder *builder, const char *tensor) {
@@ -527,6 +601,8 @@ static bool find_prefix(Builder *builder) {
     char head[128];
     snprintf(head, sizeof head, "%s.weight", head_name(builder));
     if (has_prefix(builder, table->embedding)) return true;
+    for (int i = 0; table->copies[i]; i++)
+        if (has_prefix(builder, table->copies[i])) return true;
     if (builder->out->config.tied_head && stored_has(builder->out->checkpoint, head) &&
         has_prefix(builder, table->final_norm))
         return true;
@@ -536,6 +612,28 @@ static bool find_prefix(Builder *builder) {
                      builder->out->config.family);
 }
 
+static bool add_layers(Builder *builder, int first, int last) {
+    for (int layer = first; layer < last; layer++) {
+        if (!add_layer(builder, layer)) return false;
+    }
+    return true;
+}
+
+// The layers of the encoder. What they give is read by all layers of the decoder.
+static bool add_encoder(Builder *builder) {
+    const LayoutTable *whole = builder->table;
+    const int layers = builder->out->config.pair.encoder_layers;
+    builder->table = whole->encoder;
+    builder->stack = 'e';
+    bool ok = add_positions(builder, &builder->out->encoder) && add_layers(builder, 0, layers);
+    builder->source = builder->out->input_count++;
+    ok = ok && add_final_norm(builder, layers - 1, builder->source, &builder->out->encoder);
+    builder->table = whole;
+    builder->stack = 'd';
+    builder->first_layer = layers;
+    return ok;
+}
+
 static bool build_all(Builder *builder) {
     ModelStructure *out = builder->out;
     const ModelConfig *config = &out->config;
@@ -543,11 +641,9 @@ static bool build_all(Builder *builder) {
     if (!find_prefix(builder)) return false;
     out->layers = array_new(layers, sizeof *out->layers);
     if (!out->layers) return error_memory(builder->err, "the list of linears");
-    if (!add_embedding(builder)) return false;
-    for (int layer = 0; layer < config->layers; layer++) {
-        if (!add_layer(builder, layer)) return false;
-    }
-    return add_head(builder);
+    return add_embedding(builder) && (!builder->table->encoder || add_encoder(builder)) &&
+           add_positions(builder, &out->ends) && add_layers(builder, builder->first_layer, config->layers) &&
+           add_head(builder);
 }
 
 bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, ModelStructure *out, Error *err) {
@@ -556,9 +652,9 @@ bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, Mo
                             .head = -1,
                             .project_in = -1,
                             .project_out = -1,
-                            .embedding_norm = -1,
-                            .final_norm = -1};
-    Builder builder = {.out = out, .err = err};
+                            .ends = {.embedding_norm = -1, .final_norm = -1},
+                            .encoder = {.embedding_norm = -1, .final_norm = -1}};
+    Builder builder = {.out = out, .source = -1, .err = err};
     bool ok = stored_open(checkpoint, &out->stored, err);
     if (ok && config->not_run[0]) {
         ok = structure_list(out, err);
@@ -613,6 +709,8 @@ void linear_short_name(const Linear *linear, char *out, size_t size) {
     const char *dot = strrchr(linear->name, '.');
     if (linear->expert >= 0)
         snprintf(out, size, "%d %s %d", linear->layer, dot ? dot + 1 : linear->name, linear->expert);
+    else if (linear->stack)
+        snprintf(out, size, "%c%d %s", linear->stack, linear->number, role_name(linear->role));
     else
         snprintf(out, size, "%d %s", linear->layer, dot ? dot + 1 : linear->name);
 }

@@ -22,6 +22,10 @@ typedef enum LinearRole {
     ROLE_KV_A,
     ROLE_KV_B,
     ROLE_GATE_UP,
+    ROLE_CROSS_Q, // of cross-attention: queries of the target, keys and values of what the encoder gave
+    ROLE_CROSS_K,
+    ROLE_CROSS_V,
+    ROLE_CROSS_O,
     ROLE_ROUTER,
     ROLE_HEAD,
     ROLE_OTHER,
@@ -41,7 +45,9 @@ typedef enum FoldKind {
 typedef struct Linear {
     char *name; // as in the checkpoint, without ".weight": "model.layers.3.mlp.down_proj"
     LinearRole role;
-    int layer;  // −1 outside the layers (head)
+    int layer;  // −1 outside the layers (head); in an encoder–decoder those of the encoder come first
+    char stack; // 'e': in the encoder, 'd': in the decoder, 0: there is but one stack
+    int number; // of its layer within the stack, as its name says
     int expert; // −1 outside experts
     size_t out, in;
     const Tensor *weight; // [out, in]; hold it (tensor_hold) while its data is read
@@ -73,14 +79,23 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int attention_norm, mlp_norm; // the same where both branches share one
     int q_norm, k_norm;           // over heads
     int q_latent_norm, kv_latent_norm;
-    int attention_out_norm, mlp_out_norm; // of what a branch gives
-    int router;                           // mixture of experts: then there is no MLP of the above
+    int attention_out_norm, mlp_out_norm;               // of what a branch gives
+    int cross_q, cross_k, cross_v, cross_o, cross_norm; // cross-attention
+    int router;                                         // mixture of experts: then there is no MLP of the above
     int first_expert; // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down: + 2 e,
                       // + 1
     int shared_gate, shared_up, shared_down, shared_router; // shared_router −1: added as it is
     const Tensor *sinks;                                    // [heads]; NULL: none
     const Tensor *router_bias; // [experts], added to scores when experts are chosen; NULL: none
 } LayerMap;
+
+// What stands before and behind the layers of a stack.
+typedef struct StackEnds {
+    const Tensor *position_rows; // [positions, hidden]: learned positions; NULL without
+    const Tensor *relative;      // [buckets, heads], of all its layers: POSITIONS_RELATIVE; NULL without
+    int embedding_norm;          // −1 without
+    int final_norm;              // −1 without
+} StackEnds;
 
 // Tensors of the file that are in no linear: of one kind.
 typedef struct Unlisted {
@@ -99,12 +114,11 @@ typedef struct ModelStructure {
     int norm_count;
     LayerMap *layers;            // [config.layers]
     const Tensor *embedding;     // [vocab, embedding_width]; to be held too; NULL for models that cannot be run
-    const Tensor *position_rows; // [positions, hidden]: learned positions; NULL without
+    StackEnds ends;              // of the layers, or of the decoder's
+    StackEnds encoder;           // of the encoder's layers
     bool head_untied;            // config.json says that the head is the embedding, but it has numbers of its own
     int head;                    // index of the head linear (its weight is the embedding when tied); −1 without
     int project_in, project_out; // linears between the embedding and the first layer, the last layer and the head; −1
-    int embedding_norm;          // −1 without
-    int final_norm;              // −1 without
     uint64_t parameters;
     Unlisted unlisted[TENSOR_KIND_COUNT];
     size_t unlisted_bytes; // of checkpoint->bytes
@@ -131,5 +145,5 @@ const char *structure_stored(const ModelStructure *structure);
 // The element type that stands for the whole model.
 DType structure_dtype(const ModelStructure *structure);
 
-// A short name for tables: "3 down_proj", "head".
+// A short name for tables: "3 down_proj", "e3 q", "d3 cross_q", "head".
 void linear_short_name(const Linear *linear, char *out, size_t size);

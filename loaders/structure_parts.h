@@ -10,6 +10,7 @@ typedef enum Width {
     WIDTH_QKV,
     WIDTH_FFN,
     WIDTH_TWO_FFN,
+    WIDTH_ENCODER_FFN,
     WIDTH_HEAD_DIM,
     WIDTH_EMBEDDING,
     WIDTH_VOCAB,
@@ -37,6 +38,9 @@ typedef enum Slot {
     SLOT_MLP,
     SLOT_INNER,
     SLOT_SHARED_INNER,
+    SLOT_CROSS,
+    SLOT_CROSS_MIXED,
+    SLOT_SOURCE, // what the encoder gave, for all layers of the decoder
     SLOT_COUNT
 } Slot;
 
@@ -97,6 +101,12 @@ typedef struct LayoutTable {
     const ExpertNames *experts;
     const char *sinks; // within a layer
     bool transposed;   // weights of layers are stored as [in, out]
+    // Of an encoder–decoder, whose decoder has the names above.
+    const struct LayoutTable *encoder; // names of its layers, and of what stands before and behind them
+    const LinearRow *cross;
+    const char *copies[3]; // other names of the embedding
+    const char *relative;  // within the stack
+    const char *head_bias; // [1, vocab], in the whole file; it may be missing
 } LayoutTable;
 
 const LayoutTable *layout_table(TensorLayout layout);

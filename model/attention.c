@@ -73,13 +73,13 @@ static bool attention_project(const Pass *pass, const LayerMap *map, const float
 static void attention_rotate(const Pass *pass, const RopeTable *table, int heads, float *x) {
     const ModelConfig *config = pass_config(pass);
     Backend *backend = pass->t->backend;
-    const size_t sequences = pass->running->count, rows = pass->tokens / sequences;
+    const size_t sequences = pass->sequences, rows = pass->tokens / sequences;
     // Single tokens are at the same position: as if they were one with more heads.
     const size_t calls = rows == 1 ? 1 : sequences, each = (size_t)heads * sequences / calls;
     const size_t width = rows * each * (size_t)config->head_dim;
     for (size_t i = 0; i < calls; i++)
         backend->ops->rope(backend, x + i * width, rows, (int)each, config->head_dim, rope_dims(config),
-                           config->rope_adjacent, table->cosine, table->sine, pass->running->length);
+                           config->rope_adjacent, table->cosine, table->sine, pass->first);
 }
 
 static void attention_norm(const Pass *pass, int layer) {
@@ -108,29 +108,33 @@ static void attention_position(const Pass *pass, int layer) {
 
 static AttentionShape shape_of(const Pass *pass, int layer) {
     const ModelConfig *config = pass_config(pass);
+    const ScoreBias *bias = pass->encodes ? &pass->running->encoder_bias : &pass->running->bias;
     return (AttentionShape){.heads = config->heads,
                             .kv_heads = config->kv_heads,
                             .head_dim = config->head_dim,
                             .scale = config->attention_scale / (config->scale_by_layer ? (float)layer + 1 : 1),
                             .window = layer_is_in(&config->windowed, layer) ? config->window : 0,
                             .softcap = config->score_softcap,
-                            .bias = pass->running->alibi,
-                            .bias_stride = pass->running->positions,
+                            .bias = bias->bias,
+                            .bias_stride = bias->stride,
+                            .bias_middle = bias->middle,
+                            .whole = pass->encodes ? (int)pass->running->source : 0,
                             .sinks = pass->t->sinks[layer]};
 }
 
-// k and v are stored, then q looks back over what is stored so far.
+// k and v are stored, then q looks back over what is stored so far; in an encoder, over all.
 static void attention_attend(const Pass *pass, int layer) {
     Backend *backend = pass->t->backend;
     Sequences *running = pass->running;
     float **scratch = running->scratch;
     const AttentionShape shape = shape_of(pass, layer);
+    const ModelConfig *config = pass_config(pass);
+    Cache *cache = pass->encodes ? running->cross : running->cache;
+    const int at = pass->encodes ? config->layers - config->pair.encoder_layers : layer - config->pair.encoder_layers;
     attention_position(pass, layer);
-    const size_t rows = pass->tokens / running->count;
-    backend->ops->cache_write(backend, running->cache, layer, running->length, rows, scratch[SCRATCH_K],
-                              scratch[SCRATCH_V]);
-    backend->ops->attention(backend, running->cache, layer, &shape, scratch[SCRATCH_Q], running->length, rows,
-                            scratch[SCRATCH_MIXED]);
+    const size_t rows = pass->tokens / pass->sequences;
+    backend->ops->cache_write(backend, cache, at, pass->first, rows, scratch[SCRATCH_K], scratch[SCRATCH_V]);
+    backend->ops->attention(backend, cache, at, &shape, scratch[SCRATCH_Q], pass->first, rows, scratch[SCRATCH_MIXED]);
 }
 
 // SCRATCH_BRANCH = o(attention(q, k, v of x))
@@ -146,4 +150,40 @@ bool pass_attention(const Pass *pass, int layer, const float *x) {
     if (map->attention_out_norm >= 0)
         pass_norm(pass, map->attention_out_norm, scratch[SCRATCH_BRANCH], pass->tokens, scratch[SCRATCH_BRANCH]);
     return true;
+}
+
+// ---- Cross-attention ----
+
+// Keys and values of the source, once. The first layer of the decoder shows what all read.
+static bool cross_store(const Pass *pass, int layer) {
+    const LayerMap *map = &pass->t->structure->layers[layer];
+    Pass source = *pass;
+    float **scratch = pass->running->scratch;
+    const int first = pass_config(pass)->pair.encoder_layers;
+    source.tokens = pass->running->source;
+    if (layer == first && !pass_observe(&source, map->cross_k, pass->source)) return false;
+    if (!pass_together(&source, 2, (const int[]){map->cross_k, map->cross_v}, pass->source, &scratch[SCRATCH_K]))
+        return false;
+    pass->t->backend->ops->cache_write(pass->t->backend, pass->running->cross, layer - first, 0, source.tokens,
+                                       scratch[SCRATCH_K], scratch[SCRATCH_V]);
+    return true;
+}
+
+bool pass_cross_attention(const Pass *pass, int layer, const float *x) {
+    const LayerMap *map = &pass->t->structure->layers[layer];
+    const ModelConfig *config = pass_config(pass);
+    Backend *backend = pass->t->backend;
+    float **scratch = pass->running->scratch;
+    const AttentionShape shape = {.heads = config->heads,
+                                  .kv_heads = config->kv_heads,
+                                  .head_dim = config->head_dim,
+                                  .scale = config->attention_scale,
+                                  .whole = (int)pass->running->source};
+    if (pass->source && !cross_store(pass, layer)) return false;
+    if (!pass_observe(pass, map->cross_q, x) || !pass_linear(pass, map->cross_q, x, scratch[SCRATCH_Q])) return false;
+    // To the cache of the one source the rows of all sequences are so many tokens.
+    backend->ops->attention(backend, pass->running->cross, layer - config->pair.encoder_layers, &shape,
+                            scratch[SCRATCH_Q], 0, pass->tokens, scratch[SCRATCH_MIXED]);
+    return pass_observe(pass, map->cross_o, scratch[SCRATCH_MIXED]) &&
+           pass_linear(pass, map->cross_o, scratch[SCRATCH_MIXED], scratch[SCRATCH_BRANCH]);
 }

@@ -13,9 +13,13 @@ bool forward_ids_known(const ModelConfig *config, const int32_t *ids, size_t tok
 }
 
 bool forward_has_room(const Sequences *running, size_t tokens, Error *err) {
-    if (tokens % running->count)
-        return error_set(err, "%zu tokens cannot be shared among %zu sequences", tokens, running->count);
-    size_t each = tokens / running->count;
+    const size_t source = source_rows(running);
+    if (tokens < source)
+        return error_set(err, "%zu tokens are fewer than the %zu of the source, which has to come whole", tokens,
+                         source);
+    if ((tokens - source) % running->count)
+        return error_set(err, "%zu tokens cannot be shared among %zu sequences", tokens - source, running->count);
+    size_t each = rows_of_each(running, tokens);
     if (each <= running->positions - running->length) return true;
     return error_set(err, "%zu tokens after %zu are more than the %zu positions of the sequence", each, running->length,
                      running->positions);
@@ -34,14 +38,44 @@ bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float 
     return true;
 }
 
+// The encoder's layers of first … last − 1, over the rows of the source.
+static bool encode(const Pass *pass, int first, int last, float *hidden) {
+    const ModelStructure *structure = pass->t->structure;
+    const int end = structure->config.pair.encoder_layers;
+    if (first == 0 && last > 0 && !pass_enter(pass, hidden)) return false;
+    for (int layer = first; layer < last && layer < end; layer++)
+        if (!pass_layer(pass, layer, hidden)) return false;
+    if (first < end && last >= end && structure->encoder.final_norm >= 0)
+        pass_norm(pass, structure->encoder.final_norm, hidden, pass->tokens, hidden);
+    return true;
+}
+
 bool transformer_layers(Transformer *t, Sequences *running, int first, int last, float *hidden, size_t tokens,
                         const Observer *observer, Error *err) {
     assert(first >= 0 && first <= last && last <= t->structure->config.layers);
     if (!forward_has_room(running, tokens, err) || !sequences_scratch(running, tokens, err)) return false;
-    Pass pass = {t, running, tokens, observer, err};
-    if (first == 0 && last > 0 && !pass_enter(&pass, hidden)) return false;
-    for (int layer = first; layer < last; layer++)
-        if (!pass_layer(&pass, layer, hidden)) return false;
+    const int encoder_layers = t->structure->config.pair.encoder_layers;
+    const size_t source = source_rows(running);
+    const Pass encoding = {.t = t,
+                           .running = running,
+                           .tokens = source,
+                           .observer = observer,
+                           .err = err,
+                           .sequences = 1,
+                           .encodes = true};
+    Pass pass = {.t = t,
+                 .running = running,
+                 .tokens = tokens - source,
+                 .observer = observer,
+                 .err = err,
+                 .sequences = running->count,
+                 .first = sequences_target(running),
+                 .source = source ? hidden : NULL};
+    float *target = hidden + source * (size_t)t->structure->config.hidden;
+    if (source && !encode(&encoding, first, last, hidden)) return false;
+    if (first == 0 && last > 0 && pass.tokens && !pass_enter(&pass, target)) return false;
+    for (int layer = first > encoder_layers ? first : encoder_layers; layer < last && pass.tokens; layer++)
+        if (!pass_layer(&pass, layer, target)) return false;
     return checkpoint_intact(t->structure->checkpoint, err);
 }
 
@@ -49,11 +83,11 @@ bool transformer_head(Transformer *t, Sequences *running, const float *hidden, s
                       const Observer *observer, Error *err) {
     if (!sequences_scratch(running, tokens, err)) return false;
     const ModelStructure *structure = t->structure;
-    Pass pass = {t, running, tokens, observer, err};
+    Pass pass = {.t = t, .running = running, .tokens = tokens, .observer = observer, .err = err};
     float **scratch = running->scratch;
     const float *x = hidden;
-    if (structure->final_norm >= 0) {
-        pass_norm(&pass, structure->final_norm, x, tokens, scratch[SCRATCH_NORMED]);
+    if (structure->ends.final_norm >= 0) {
+        pass_norm(&pass, structure->ends.final_norm, x, tokens, scratch[SCRATCH_NORMED]);
         x = scratch[SCRATCH_NORMED];
     }
     if (structure->project_out >= 0) {

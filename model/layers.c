@@ -38,6 +38,10 @@ static bool layer_norm_before(const Pass *pass, int layer, float *hidden) {
     const LayerMap *map = &pass->t->structure->layers[layer];
     if (!pass_attention(pass, layer, branch_input(pass, map->attention_norm, hidden))) return false;
     add_branch(pass, hidden);
+    if (map->cross_q >= 0) {
+        if (!pass_cross_attention(pass, layer, branch_input(pass, map->cross_norm, hidden))) return false;
+        add_branch(pass, hidden);
+    }
     if (!mlp_branch(pass, layer, branch_input(pass, map->mlp_norm, hidden))) return false;
     add_branch(pass, hidden);
     return true;
@@ -49,6 +53,11 @@ static bool layer_norm_after(const Pass *pass, int layer, float *hidden) {
     if (!pass_attention(pass, layer, hidden)) return false;
     pass_add(pass, hidden, branch);
     pass_norm(pass, map->attention_norm, hidden, pass->tokens, hidden);
+    if (map->cross_q >= 0) {
+        if (!pass_cross_attention(pass, layer, hidden)) return false;
+        pass_add(pass, hidden, branch);
+        pass_norm(pass, map->cross_norm, hidden, pass->tokens, hidden);
+    }
     if (!mlp_branch(pass, layer, hidden)) return false;
     pass_add(pass, hidden, branch);
     pass_norm(pass, map->mlp_norm, hidden, pass->tokens, hidden);
@@ -77,25 +86,31 @@ bool pass_layer(const Pass *pass, int layer, float *hidden) {
 
 // ---- Before the first layer ----
 
-// hidden += rows of the table of learned positions, the same ones for each sequence.
-static bool add_positions(const Pass *pass, const Tensor *table, float *hidden) {
-    const Sequences *running = pass->running;
-    const ModelConfig *config = pass_config(pass);
+// hidden += rows of a table of positions, the same ones for each sequence.
+static void add_rows(const Pass *pass, DType dtype, const void *table, float *hidden) {
     Backend *backend = pass->t->backend;
-    const size_t rows = pass->tokens / running->count, width = (size_t)config->hidden;
-    float *branch = running->scratch[SCRATCH_BRANCH];
-    if (!tensor_hold(table, pass->err)) return false;
-    const char *first = (const char *)table->data + (size_t)config->position_offset * width * dtype_bytes(table->dtype);
-    backend->ops->embed_positions(backend, table->dtype, first, width, running->length, rows, branch);
-    tensor_keep(table);
-    for (size_t s = 0; s < running->count; s++)
+    const size_t rows = pass->tokens / pass->sequences, width = (size_t)pass_config(pass)->hidden;
+    float *branch = pass->running->scratch[SCRATCH_BRANCH];
+    backend->ops->embed_positions(backend, dtype, table, width, pass->first, rows, branch);
+    for (size_t s = 0; s < pass->sequences; s++)
         backend->ops->add(backend, hidden + s * rows * width, branch, rows * width);
+}
+
+static bool add_positions(const Pass *pass, const Tensor *table, float *hidden) {
+    const ModelConfig *config = pass_config(pass);
+    if (pass->running->sinusoids) add_rows(pass, DTYPE_F32, pass->running->sinusoids, hidden);
+    if (!table) return true;
+    if (!tensor_hold(table, pass->err)) return false;
+    const size_t row = (size_t)config->hidden * dtype_bytes(table->dtype);
+    add_rows(pass, table->dtype, (const char *)table->data + (size_t)config->position_offset * row, hidden);
+    tensor_keep(table);
     return true;
 }
 
 // hidden: [tokens, embedding_width] on the way in.
 bool pass_enter(const Pass *pass, float *hidden) {
     const ModelStructure *structure = pass->t->structure;
+    const StackEnds *ends = pass->encodes ? &structure->encoder : &structure->ends;
     float *branch = pass->running->scratch[SCRATCH_BRANCH];
     if (structure->project_in >= 0) {
         if (!pass_observe(pass, structure->project_in, hidden) ||
@@ -103,7 +118,7 @@ bool pass_enter(const Pass *pass, float *hidden) {
             return false;
         pass_copy(pass, branch, (size_t)structure->config.hidden, hidden);
     }
-    if (structure->position_rows && !add_positions(pass, structure->position_rows, hidden)) return false;
-    if (structure->embedding_norm >= 0) pass_norm(pass, structure->embedding_norm, hidden, pass->tokens, hidden);
+    if (!add_positions(pass, ends->position_rows, hidden)) return false;
+    if (ends->embedding_norm >= 0) pass_norm(pass, ends->embedding_norm, hidden, pass->tokens, hidden);
     return true;
 }

@@ -391,10 +391,13 @@ static bool switch_group(QuantizedModel *model, Group *group, bool *changed, Err
     return true;
 }
 
-// The head counts as part of the last layer, so that callers who keep hidden states run it again.
+// The head counts as part of the last layer, so that callers who keep hidden states run it again. The norm behind an
+// encoder stands before what reads it.
 static int layer_of_input(const QuantizedModel *model, int input) {
     const ModelStructure *structure = model->structure;
     int layer = structure->linears[model->members[model->group_start[input]]].layer;
+    const int norm = model->norm_of_input[input];
+    if (norm >= 0 && structure->norms[norm].layer >= 0) return structure->norms[norm].layer;
     return layer < 0 ? structure->config.layers - 1 : layer;
 }
 

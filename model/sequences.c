@@ -3,6 +3,7 @@
 
 #include "base/array.h"
 #include "model/alibi.h"
+#include "model/relative.h"
 #include "model/rope.h"
 #include "model/transformer_parts.h"
 
@@ -75,33 +76,75 @@ static bool make_rope(Sequences *running, const ModelConfig *config, bool window
     return ok;
 }
 
-static bool make_alibi(Sequences *running, const ModelConfig *config, Error *err) {
-    size_t floats = (size_t)config->heads * running->positions;
-    float *bias = array_new(floats, sizeof(float));
-    if (!bias) return error_memory(err, "position biases");
-    alibi_table(config, running->positions, bias);
-    running->alibi = upload_new(running->backend, bias, floats, err);
+// Takes `bias` [heads, stride] over.
+static bool upload_bias(Sequences *running, const ModelConfig *config, float *bias, ScoreBias *out, Error *err) {
+    out->bias = upload_new(running->backend, bias, (size_t)config->heads * out->stride, err);
     running->backend->ops->synchronize(running->backend);
     free(bias);
-    return running->alibi != NULL;
+    return out->bias != NULL;
 }
 
-static bool make_positions(Sequences *running, const ModelConfig *config, Error *err) {
+static bool make_alibi(Sequences *running, const ModelConfig *config, Error *err) {
+    ScoreBias *out = &running->bias;
+    out->stride = running->positions;
+    float *bias = array_new((size_t)config->heads * out->stride, sizeof(float));
+    if (!bias) return error_memory(err, "position biases");
+    alibi_table(config, running->positions, bias);
+    return upload_bias(running, config, bias, out, err);
+}
+
+// For tokens that are at most `positions` apart.
+static bool make_relative(Sequences *running, const ModelConfig *config, const Tensor *table, size_t positions,
+                          bool both_ways, ScoreBias *out, Error *err) {
+    *out = (ScoreBias){.stride = 2 * positions, .middle = positions};
+    float *bias = array_new((size_t)config->heads * out->stride, sizeof(float));
+    if (!bias) return error_memory(err, "position biases");
+    relative_table(config, table, positions, both_ways, bias);
+    return upload_bias(running, config, bias, out, err);
+}
+
+static bool make_sinusoids(Sequences *running, const ModelConfig *config, Error *err) {
+    running->sinusoids = array_new(running->positions * (size_t)config->hidden, sizeof(float));
+    if (!running->sinusoids) return error_memory(err, "position tables");
+    sinusoid_table(config, running->positions, running->sinusoids);
+    return true;
+}
+
+static bool make_positions(Sequences *running, const ModelStructure *structure, Error *err) {
+    const ModelConfig *config = &structure->config;
     switch (config->positions) {
     case POSITIONS_LEARNED: return true; // rows of a table, looked up as they are needed
     case POSITIONS_ALIBI: return make_alibi(running, config, err);
+    case POSITIONS_SINUSOID: return make_sinusoids(running, config, err);
+    case POSITIONS_RELATIVE:
+        return make_relative(running, config, structure->encoder.relative, running->source, true,
+                             &running->encoder_bias, err) &&
+               make_relative(running, config, structure->ends.relative, running->positions - running->source, false,
+                             &running->bias, err);
     case POSITIONS_ROPE: break;
     }
     return make_rope(running, config, false, &running->rope, err) &&
            (config->rope_window_theta == 0 || make_rope(running, config, true, &running->windowed_rope, err));
 }
 
-static bool check_positions(const ModelConfig *config, size_t positions, Error *err) {
+static bool check_positions(const ModelConfig *config, size_t source, size_t positions, Error *err) {
+    const size_t most = (size_t)config->max_positions;
     if (positions == 0) return error_set(err, "a sequence needs at least one position");
-    if (positions > (size_t)config->max_positions)
-        return error_set(err, "%zu positions are more than the %d of the model (max_position_embeddings)", positions,
-                         config->max_positions);
-    return true;
+    if (config->pair.encoder_layers && (source == 0 || source >= positions))
+        return error_set(err, "%zu positions are too few for a source and a target", positions);
+    if (source <= most && positions - source <= most) return true;
+    return error_set(err, "%zu positions are more than the %zu of the model (max_position_embeddings)",
+                     source > most ? source : positions - source, most);
+}
+
+static bool make_caches(Sequences *running, const Transformer *t, Error *err) {
+    const ModelConfig *config = &t->structure->config;
+    const BackendOps *ops = t->backend->ops;
+    const int layers = config->layers - config->pair.encoder_layers;
+    return ops->cache_new(t->backend, layers, running->count, config->kv_heads, config->head_dim,
+                          running->positions - running->source, cache_type(t), &running->cache, err) &&
+           (!running->source || ops->cache_new(t->backend, layers + 1, 1, config->kv_heads, config->head_dim,
+                                               running->source, cache_type(t), &running->cross, err));
 }
 
 bool sequences_new(const Transformer *t, size_t positions, Sequences **out, Error *err) {
@@ -109,18 +152,21 @@ bool sequences_new(const Transformer *t, size_t positions, Sequences **out, Erro
 }
 
 bool sequences_new_many(const Transformer *t, size_t positions, size_t sequences, Sequences **out, Error *err) {
+    return sequences_new_pair(t, source_share(&t->structure->config, positions), positions, sequences, out, err);
+}
+
+bool sequences_new_pair(const Transformer *t, size_t source, size_t positions, size_t sequences, Sequences **out,
+                        Error *err) {
     *out = NULL;
-    const ModelConfig *config = &t->structure->config;
-    if (!check_positions(config, positions, err)) return false;
+    if (!check_positions(&t->structure->config, source, positions, err)) return false;
     Sequences *running = array_new(1, sizeof *running);
     if (!running) return error_memory(err, "running");
     running->backend = t->backend;
     running->positions = positions;
+    running->source = source;
     running->count = sequences;
     scratch_widths(t->structure, running->widths);
-    if (!t->backend->ops->cache_new(t->backend, config->layers, sequences, config->kv_heads, config->head_dim,
-                                    positions, cache_type(t), &running->cache, err) ||
-        !make_positions(running, config, err)) {
+    if (!make_caches(running, t, err) || !make_positions(running, t->structure, err)) {
         sequences_free(running);
         return false;
     }
@@ -184,15 +230,23 @@ void sequences_free(Sequences *running) {
     memory_drop(running->backend, &running->rope.sine);
     memory_drop(running->backend, &running->windowed_rope.cosine);
     memory_drop(running->backend, &running->windowed_rope.sine);
-    memory_drop(running->backend, &running->alibi);
+    memory_drop(running->backend, &running->bias.bias);
+    memory_drop(running->backend, &running->encoder_bias.bias);
     routing_free(&running->routing);
     running->backend->ops->cache_free(running->backend, running->cache);
+    running->backend->ops->cache_free(running->backend, running->cross);
+    free(running->sinusoids);
     free(running->observed);
     free(running);
 }
 
 void sequences_rewind(Sequences *running, size_t positions) {
+    if (positions < running->source) positions = 0;
     if (positions < running->length) running->length = positions;
+}
+
+void sequences_follow(Sequences *running, const int32_t *from) {
+    running->backend->ops->cache_follow(running->backend, running->cache, from, sequences_target(running));
 }
 
 size_t sequences_length(const Sequences *running) { return running->length; }

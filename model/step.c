@@ -22,10 +22,10 @@ static void record_step(Transformer *t, Sequences *running, const int32_t *ids) 
 
 // Rows of tokens and positions are read from their tables at every run.
 static bool run_step(Transformer *t, const Sequences *running, const int32_t *ids) {
-    const Tensor *table = t->structure->embedding, *positions = t->structure->position_rows;
+    const Tensor *table = t->structure->embedding, *positions = t->structure->ends.position_rows;
     if (!running->step || !tensor_hold(table, NULL)) return false;
     const bool held = !positions || tensor_hold(positions, NULL);
-    bool ran = held && t->backend->ops->step_run(t->backend, running->step, ids, running->length);
+    bool ran = held && t->backend->ops->step_run(t->backend, running->step, ids, sequences_target(running));
     if (held && positions) tensor_keep(positions);
     tensor_keep(table);
     return ran;

@@ -62,12 +62,19 @@ size_t transformer_bytes_per_token(const Transformer *t);
 // than the model has are refused.
 typedef struct Sequences Sequences;
 bool sequences_new(const Transformer *t, size_t positions, Sequences **out, Error *err);
+// Of a model with an encoder a sequence is a source and, behind it, a target: the first call brings the whole source,
+// and logits are those of the target. `source` positions are the source's; sequences_new makes it source_share.
+bool sequences_new_pair(const Transformer *t, size_t source, size_t positions, size_t sequences, Sequences **out,
+                        Error *err);
 // Several sequences that run side by side. The tokens of a call are those of the first sequence, then those of the
 // second and so on, the same number for each, and each sequence sees only its own. Lengths and positions are those of
-// one.
+// one. They share a source; its tokens come before those of the sequences.
 bool sequences_new_many(const Transformer *t, size_t positions, size_t sequences, Sequences **out, Error *err);
 void sequences_free(Sequences *running);
-void sequences_rewind(Sequences *running, size_t positions); // forget all but the first `positions`
+// Forgets all but the first `positions`; of a pair at least the source, or all.
+void sequences_rewind(Sequences *running, size_t positions);
+// Sequence s goes on where from[s] was [as many as there are sequences, MOST_FOLLOWING at most].
+void sequences_follow(Sequences *running, const int32_t *from);
 size_t sequences_length(const Sequences *running);
 
 // Sees the input of linears as it is computed: x [tokens, width] on the host. For calibration.
@@ -86,13 +93,13 @@ bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float 
 bool transformer_layers(Transformer *t, Sequences *running, int first, int last, float *hidden, size_t tokens,
                         const Observer *observer, Error *err);
 void sequences_advance(Sequences *running, size_t tokens);
-// Final norm and head of `tokens` rows → logits [tokens, vocab] in backend memory. logits NULL: the observer sees the
-// head's input, the product is left out.
+// Final norm and head of `tokens` rows of a target → logits [tokens, vocab] in backend memory. logits NULL: the
+// observer sees the head's input, the product is left out.
 bool transformer_head(Transformer *t, Sequences *running, const float *hidden, size_t tokens, float *logits,
                       const Observer *observer, Error *err);
 
 // The whole pass: ids → logits on the host, of the last token only (all == false: [vocab]) or of every token ([tokens,
-// vocab]). On failure the sequences keep the length that they had.
+// vocab]; those of a source have none). On failure the sequences keep the length that they had.
 bool transformer_forward(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, bool all, float *logits,
                          const Observer *observer, Error *err);
 
@@ -100,3 +107,7 @@ bool transformer_forward(Transformer *t, Sequences *running, const int32_t *ids,
 // sequence, and its softmax probability at temperature 1; draw->points, next and probabilities: [sequences].
 bool transformer_choose(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, const Draw *draw,
                         int32_t *next, float *probabilities, Error *err);
+// The same of one sequence, but none of these tokens.
+bool transformer_choose_other(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, const Draw *draw,
+                              const int32_t *forbidden, size_t forbidden_count, int32_t *next, float *probabilities,
+                              Error *err);

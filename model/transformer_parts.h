@@ -64,13 +64,23 @@ typedef struct RopeTable {
     float *cosine, *sine; // [positions, rope_dims / 2] in backend memory; NULL without rope
 } RopeTable;
 
+// What attention adds to scores, of all heads in backend memory; NULL without.
+typedef struct ScoreBias {
+    float *bias;           // [heads, stride]
+    size_t stride, middle; // as in AttentionShape
+} ScoreBias;
+
 struct Sequences {
     Backend *backend;
-    Cache *cache; // of all sequences
+    Cache *cache; // of all sequences: of the layers, or those of the decoder
     size_t count;
-    size_t positions, length;      // room for, filled: of each sequence
+    size_t positions, length; // room for, filled: of each sequence, source included
+    size_t source;            // of them those of the source, which all share; 0 without an encoder
+    // Keys and values of the source: of the decoder's layers, and behind them of the encoder's layer that is at work.
+    Cache *cross;
     RopeTable rope, windowed_rope; // the second is empty where windowed layers rotate like the others
-    float *alibi;                  // [heads, positions] in backend memory; NULL without
+    ScoreBias bias, encoder_bias;
+    float *sinusoids;              // [positions, hidden] on the host; NULL without
     size_t widths[SCRATCH_COUNT];  // floats per token
     float *scratch[SCRATCH_COUNT]; // [scratch_tokens, widths]
     size_t scratch_tokens;
@@ -106,6 +116,20 @@ bool sequences_routing(Sequences *running, const Experts *experts, size_t tokens
 bool forward_ids_known(const ModelConfig *config, const int32_t *ids, size_t tokens, Error *err);
 bool forward_has_room(const Sequences *running, size_t tokens, Error *err);
 
+// Rows of the source among the tokens of the next call: all of it, or none.
+static inline size_t source_rows(const Sequences *running) { return running->length == 0 ? running->source : 0; }
+
+// Where the next token of each sequence stands, counted without the source.
+static inline size_t sequences_target(const Sequences *running) {
+    return running->length > running->source ? running->length - running->source : 0;
+}
+
+// Positions that so many tokens take up in each sequence; the source's among them.
+static inline size_t rows_of_each(const Sequences *running, size_t tokens) {
+    const size_t source = source_rows(running);
+    return source + (tokens - source) / running->count;
+}
+
 // One call of transformer_layers or transformer_head: what every step needs.
 typedef struct Pass {
     Transformer *t;
@@ -113,6 +137,11 @@ typedef struct Pass {
     size_t tokens;
     const Observer *observer;
     Error *err;
+    // What layers need besides: those of an encoder see the rows of the source, all others those of the sequences.
+    size_t sequences;    // that the rows are of, the same number of each
+    size_t first;        // position of the first row of each
+    bool encodes;        // the rows are those of the source
+    const float *source; // [running->source, hidden]: what the encoder made of it; NULL: that was seen before
 } Pass;
 
 // The linears of one MLP; −1 as in LayerMap.
@@ -134,6 +163,8 @@ void pass_copy(const Pass *pass, const float *x, size_t width, float *y);
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y);
 // SCRATCH_BRANCH = o(attention(q, k, v of x)) (attention.c).
 bool pass_attention(const Pass *pass, int layer, const float *x);
+// The same with keys and values of what the encoder made of the source.
+bool pass_cross_attention(const Pass *pass, int layer, const float *x);
 // y [tokens, hidden] = down(f(gate(x)) · up(x)). show: x is not known to the observer yet.
 bool pass_mlp(const Pass *pass, const Mlp *mlp, const float *x, bool show, float *y);
 // SCRATCH_BRANCH = the mixture of experts of a layer (experts.c).

@@ -509,7 +509,7 @@ static void overflow_is_refused(void **state) {
     float factors[48];
     for (int j = 0; j < 48; j++) factors[j] = 1e-38f;
     Error err = {0};
-    assert_true(transformer_set_norm_divisor(f.quantized, f.model.structure.final_norm, factors, &err));
+    assert_true(transformer_set_norm_divisor(f.quantized, f.model.structure.ends.final_norm, factors, &err));
     Accuracy a;
     assert_false(evaluator_run(f.evaluator, f.quantized, 0, NULL, NULL, &a, NULL, &err));
     assert_non_null(strstr(err.message, "quantized model's logits"));

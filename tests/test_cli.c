@@ -28,7 +28,7 @@
 
 // ---- docs/json.md ----
 
-#define SEEN 32
+#define SEEN 64
 static char seen[SEEN][40]; // headings of what was held to that page
 static int seen_count;
 
@@ -232,7 +232,9 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"calibrate", "--overwrite"}, "--overwrite is about the file that is written; it needs --output"},
         {{"generate", "--top-p", "0.5"}, "it needs --temperature"},
         {{"sensitivity", "--alone", "--estimate"}, "leave out --alone or --estimate"},
-        {{"eval", "--task", "riddles"}, "lambada or choices"},
+        {{"eval", "--task", "riddles"}, "lambada, choices or translate"},
+        {{"eval", "--task", "choices", "--task-file", "x", "--shots", "1"}, "it needs --task translate"},
+        {{"eval", "--task", "translate", "--task-file", "x", "--shots-file", "y"}, "it needs --shots"},
         {{"tune"}, "--max-kl"},
         {{"tune", "--max-bits", "-1"}, "above 0"},
         {{"tune", "--max-bits", "4", "--bits", "4,4"}, "--bits"},
@@ -276,8 +278,8 @@ static void several_cases_of_decoding_end_with_a_map(void **state) {
     assert_true(strstr(map, "context 4") < strstr(map, "batch 1") && strstr(map, "batch 1") < strstr(map, "batch 2"));
     assert_contains(map, "faster than base: ");
     ran_free(&ran);
-    ran = RUN("bench", "--quiet", "--threads", "1", "--runs", "1", "--schemes", "w4", "--context", "4", "--prefill",
-              "0");
+    ran =
+        RUN("bench", "--quiet", "--threads", "1", "--runs", "1", "--schemes", "w4", "--context", "4", "--prefill", "0");
     assert_int_equal(ran.status, 0);
     assert_null(strstr(ran.out, "times base"));
     ran_free(&ran);
@@ -456,6 +458,43 @@ static void eval_and_generate_in_json(void **state) {
     }
     at(object, "backend");
     cJSON_Delete(object);
+}
+
+#define PAIR_MODEL "tests/fixtures/families/t5"
+
+// Both halves of a model with an encoder; windows are half source, half target.
+static void an_encoder_decoder_is_worked_with(void **state) {
+    (void)state;
+    char text[4200];
+    Text words = {0};
+    for (int i = 0; i < 60; i++) text_addf(&words, "the old fox sat by the river and would not go home. ");
+    folder_put_text(folder, "text.txt", words.data);
+    text_free(&words);
+    snprintf(text, sizeof text, "%s/text.txt", folder);
+    Ran ran = RUN("inspect", "--json", "--quiet", PAIR_MODEL);
+    cJSON *object = json_of("inspect", &ran);
+    assert_int_equal(at(object, "model.layers")->valueint, 5);
+    assert_int_equal(at(object, "model.encoder_layers")->valueint, 3);
+    cJSON_Delete(object);
+    ran = RUN("eval", "--json", "--quiet", PAIR_MODEL, "--calibration", text, "--calibration-tokens", "256", "--text",
+              text, "--tokens", "128", "--window", "32", "--weight-bits", "8");
+    object = json_of("eval", &ran);
+    assert_int_equal(at(object, "tokens")->valueint, 4 * 15); // 16 of a source, and a start that nothing predicts
+    assert_true(at(object, "kl.mean")->valuedouble > 0 && at(object, "kl.mean")->valuedouble < 0.1);
+    cJSON_Delete(object);
+    ran = RUN("generate", "--json", "--quiet", "--threads", "1", PAIR_MODEL, "--activations", "none", "--tokens", "6",
+              "--beams", "4", "-p", "the fox");
+    object = json_of("generate", &ran);
+    assert_in_range(at(object, "base.tokens")->valueint, 1, 6);
+    cJSON_Delete(object);
+    ran = RUN("generate", "--quiet", "--activations", "none", "--tokens", "6", "--beams", "4", "-p", "Once");
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "has none");
+    ran_free(&ran);
+    ran = RUN("calibrate", "--quiet", PAIR_MODEL, "--calibration", "self");
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "cannot sample text");
+    ran_free(&ran);
 }
 
 static void sensitivity_in_json(void **state) {
@@ -653,6 +692,42 @@ static void tasks_in_json(void **state) {
     assert_true(cJSON_IsTrue(at(object, "too_few_items")));
     at(object, "quantized.accuracy_norm");
     cJSON_Delete(object);
+    free(path);
+}
+
+static void translations_in_json(void **state) {
+    (void)state;
+    static const char pairs[] = "{\"source\": \"a\", \"reference\": \"the fox\"}\n"
+                                "{\"source\": \"b\", \"reference\": \"the fox went home\"}\n"
+                                "{\"source\": \"c\", \"references\": [\"the fox\", \"the \\u0000cat\"]}\n";
+    char *path = folder_write(folder, "pairs.jsonl", pairs, sizeof pairs - 1);
+    char *written = path_join(folder, "written.jsonl"), *data;
+#define TRANSLATE QUICK, "--task", "translate", "--task-file", path, "--activations", "none", "--max-new-tokens", "8"
+    Ran ran = RUN("eval", "--json", TRANSLATE, "--shots", "1", "-o", written);
+    cJSON *object = json_of("eval --task translate", &ran);
+    assert_int_equal(at(object, "items")->valueint, 2);
+    assert_int_equal(at(object, "shots")->valueint, 1);
+    assert_true(at(object, "base.chrf")->valuedouble >= 0 && at(object, "quantized.bleu_ci")->valuedouble >= 0);
+    assert_non_null(strstr(at(object, "bleu_signature")->valuestring, "nrefs:var|"));
+    const double difference = at(object, "quantized.chrf")->valuedouble - at(object, "base.chrf")->valuedouble;
+    assert_true(fabs(at(object, "chrf_difference")->valuedouble - difference) < 1e-12);
+    cJSON_Delete(object);
+    size_t size;
+    assert_true(file_read(written, 1 << 20, &data, &size, NULL));
+    assert_true(strncmp(data, "{\"base\":", 8) == 0);
+    assert_contains(data, "\"source\":\"c\",\"references\":[\"the fox\",\"the \\u0000cat\"]}\n");
+    free(data);
+    ran = RUN("eval", TRANSLATE, "--shots", "1", "-o", path); // the pairs, which it did not write
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "--overwrite");
+    ran_free(&ran);
+    ran = RUN("eval", TRANSLATE, "--shots", "1");
+    assert_int_equal(ran.status, 0);
+    assert_contains(ran.out, "2 sentences; ");
+    assert_contains(ran.out,
+                    "BLEU nrefs:var|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:quantdial-");
+    ran_free(&ran);
+    free(written);
     free(path);
 }
 
@@ -937,6 +1012,7 @@ int main(void) {
         IN_FOLDER(json_contract),
         cmocka_unit_test(generated_text_goes_on_behind_a_nul),
         cmocka_unit_test(eval_and_generate_in_json),
+        IN_FOLDER(an_encoder_decoder_is_worked_with),
         cmocka_unit_test(sensitivity_in_json),
         cmocka_unit_test(outliers_in_json),
         cmocka_unit_test(calibrations_compared_in_json),
@@ -951,6 +1027,7 @@ int main(void) {
         IN_FOLDER(quantize_judges_engines),
         IN_FOLDER(quantize_says_in_words_what_engines_do),
         IN_FOLDER(tasks_in_json),
+        IN_FOLDER(translations_in_json),
         cmocka_unit_test(overview_in_json),
         cmocka_unit_test(doctor_tells_all_sections),
         cmocka_unit_test(json_of_every_command_was_held_to_its_page),

@@ -288,6 +288,10 @@ static void keys_of_other_families_mean_nothing(void **state) {
         {"mixtral", "\"norm_topk_prob\":false,\"moe_intermediate_size\":3,\"decoder_sparse_step\":2,"
                     "\"shared_expert_intermediate_size\":5,\"mlp_only_layers\":[0]"},
         {"qwen2_moe", "\"attention_bias\":false,\"num_local_experts\":2"},
+        {"llama", "\"encoder_layers\":3,\"d_kv\":8,\"scale_embedding\":true,\"feed_forward_proj\":\"relu\","
+                  "\"forced_bos_token_id\":\"x\",\"bad_words_ids\":[[1,2]],\"length_penalty\":[]"},
+        {"t5", "\"num_key_value_heads\":2,\"n_positions\":5,\"hidden_act\":\"silu\",\"encoder_layers\":3"},
+        {"bart", "\"num_hidden_layers\":3,\"add_final_layer_norm\":true,\"relative_attention_num_buckets\":1"},
         {"qwen3_moe", "\"max_window_layers\":0,\"layer_types\":[\"x\"],\"shared_expert_intermediate_size\":5"},
     };
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
@@ -301,6 +305,49 @@ static void keys_of_other_families_mean_nothing(void **state) {
         // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
         if (memcmp(&config, &plain, sizeof config) != 0) fail_msg("%s is another one with %s", foreign[i].family, text);
     }
+}
+
+static void encoder_decoders(void **state) {
+    (void)state;
+    ModelConfig config = loaded_text("{\"model_type\":\"t5\",\"num_layers\":3,\"num_decoder_layers\":null,\"d_ff\":10,"
+                                     "\"feed_forward_proj\":\"gated-gelu\",\"tie_word_embeddings\":false}");
+    assert_int_equal(config.pair.encoder_layers, 3);
+    assert_int_equal(config.layers, 6);
+    assert_true(config.layout == LAYOUT_T5_GATED && config.activation == NONLINEARITY_GELU_TANH);
+    assert_true(config.logit_scale == 0 && config.attention_scale == 1 && config.pair.encoder_ffn == 10);
+    assert_int_equal(config.pair.start_token, 0);
+    assert_true(loaded_text("{\"model_type\":\"t5\",\"d_model\":64}").logit_scale == 0.125f);
+    assert_true(loaded_text("{\"model_type\":\"t5\",\"scale_decoder_outputs\":false}").logit_scale == 0);
+    config = loaded_text("{\"model_type\":\"marian\",\"encoder_layers\":1,\"decoder_layers\":2,\"encoder_ffn_dim\":5,"
+                         "\"scale_embedding\":true,\"d_model\":64,\"forced_eos_token_id\":[7],\"min_length\":3,"
+                         "\"bad_words_ids\":[[9]],\"early_stopping\":\"never\",\"no_repeat_ngram_size\":2}");
+    assert_true(config.layers == 3 && config.pair.encoder_layers == 1 && config.pair.encoder_ffn == 5);
+    assert_true(config.embedding_scale == 8 && config.pair.never_stopping && !config.pair.early_stopping);
+    assert_true(config.pair.last_token == 7 && config.pair.never_count == 1 && config.pair.never_tokens[0] == 9);
+    assert_true(config.pair.least_length == 3 && config.pair.no_repeat == 2 && config.pair.first_token == -1);
+    folder_put_text(folder, "generation_config.json", "{\"decoder_start_token_id\":4,\"length_penalty\":2}");
+    config = loaded_text("{\"model_type\":\"mbart\"}");
+    assert_true(config.pair.start_token == 4 && config.pair.length_penalty == 2 && config.pair.last_token == 2);
+    folder_put_text(folder, "generation_config.json", "{}");
+    static const struct {
+        const char *members, *reason;
+    } wrong[] = {
+        {"\"relative_attention_num_buckets\":3", "4 or more"},
+        {"\"relative_attention_max_distance\":16", "more than half of it"},
+        {"\"num_layers\":600", "more than 1024"},
+        {"\"bad_words_ids\":[[1,2]]", "one token each"},
+        {"\"decoder_start_token_id\":0.5", "a token id or null"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "{\"model_type\":\"t5\",%s}", wrong[i].members);
+        folder_put_text(folder, "config.json", text);
+        expect_refused(wrong[i].reason);
+    }
+    config = loaded_text("{\"model_type\":\"bart\",\"encoder_attention_heads\":8}");
+    assert_non_null(strstr(config.not_run, "other heads"));
+    config = loaded_text("{\"model_type\":\"marian\",\"share_encoder_decoder_embeddings\":false}");
+    assert_non_null(strstr(config.not_run, "a vocabulary of the source's own"));
 }
 
 static void windows_of_mixtures(void **state) {
@@ -382,6 +429,7 @@ int main(void) {
                                        IN_FOLDER(keys_of_all_years),
                                        IN_FOLDER(gemma_3_is_nested),
                                        IN_FOLDER(keys_of_other_families_mean_nothing),
+                                       IN_FOLDER(encoder_decoders),
                                        IN_FOLDER(windows_of_mixtures),
                                        IN_FOLDER(rope_in_two_places),
                                        IN_FOLDER(text_config_stands_alone),

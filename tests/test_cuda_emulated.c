@@ -697,6 +697,22 @@ static void test_families(void **state) {
     }
 }
 
+// Sources, what targets see of them, and beams.
+static void test_encoder_decoders(void **state) {
+    (void)state;
+    static const char *const families[] = {"t5", "bart", "mbart", "marian"};
+    for (size_t i = 0; i < (thorough ? 4u : 1u); i++) {
+        char folder[100];
+        snprintf(folder, sizeof folder, "tests/fixtures/families/%s", families[i]);
+        const size_t runs = emulated_runs;
+        check_model_logits(folder, model_device(), thorough ? 24 : 8);
+        check_recorded_steps(folder, model_device(), 12);
+        if (emulated_runs - runs < 8) fail_msg("%s: only %zu recorded steps were run", folder, emulated_runs - runs);
+        check_generated(folder, model_device(), &(Sampling){.beams = 4}, 6, NULL);
+        if (thorough) check_calibration(folder, model_device(), 8);
+    }
+}
+
 static void test_recorded_steps(void **state) {
     (void)state;
     check_recorded_steps(folders[2], model_device(), thorough ? 8 : 3);
@@ -824,6 +840,7 @@ int main(void) {
 #endif
         cmocka_unit_test(test_model_logits),
         cmocka_unit_test(test_families),
+        cmocka_unit_test(test_encoder_decoders),
         cmocka_unit_test(test_recorded_steps),
         cmocka_unit_test(test_recorded_batches),
         cmocka_unit_test(test_changed_experts),

@@ -104,21 +104,22 @@ static void add_numbers(Text *text, const Matrix *m) {
     }
 }
 
-static char *make_matrices(void) {
+static char *make_matrices_of(const Matrix *list, size_t count) {
     char *path = path_join(folder, "matrices");
     SafetensorsHead head;
     assert_int_equal(mkdir(path, 0777), 0);
     safetensors_head_begin(&head);
-    for (int i = 0; i < MATRICES; i++)
-        safetensors_head_add(&head, matrices[i].name, DTYPE_F32, 2,
-                             (uint64_t[]){matrices[i].rows, matrices[i].columns});
+    for (size_t i = 0; i < count; i++)
+        safetensors_head_add(&head, list[i].name, DTYPE_F32, 2, (uint64_t[]){list[i].rows, list[i].columns});
     assert_true(safetensors_head_end(&head, NULL));
-    for (int i = 0; i < MATRICES; i++) add_numbers(&head.text, &matrices[i]);
+    for (size_t i = 0; i < count; i++) add_numbers(&head.text, &list[i]);
     free(folder_write(path, "model.safetensors", head.text.data, head.text.length));
     folder_put_text(path, "config.json", "{\"model_type\": \"no-such-family\"}");
     text_free(&head.text);
     return path;
 }
+
+static char *make_matrices(void) { return make_matrices_of(matrices, MATRICES); }
 
 // ---- GPTQ ----
 
@@ -491,6 +492,30 @@ static void llm_compressor_gets_schemes_and_equalization(void **state) {
     free(text);
 }
 
+// vLLM asks for the scheme of a v that is not there (Gemma 4), and refuses the model when it finds none, or another.
+static void a_missing_v_is_named_as_k_is(void **state) {
+    (void)state;
+    static const Matrix layers[] = {
+        {"model.layers.0.self_attn.q_proj.weight", 8, 64}, {"model.layers.0.self_attn.k_proj.weight", 8, 64},
+        {"model.layers.0.self_attn.v_proj.weight", 8, 64}, {"model.layers.1.self_attn.q_proj.weight", 8, 64},
+        {"model.layers.1.self_attn.k_proj.weight", 8, 64}, {"model.layers.2.self_attn.k_proj.weight", 8, 64},
+    };
+    char *path = make_matrices_of(layers, sizeof layers / sizeof *layers);
+    write_to("left", path, RECIPE(CHANNELS(4) ", " PLAIN ", \"ignore\": [\"*.1.*\"]"), (ExportOptions){0});
+    cJSON *config = config_of("left", "config.json");
+    const cJSON *quantization = cJSON_GetObjectItem(config, "quantization_config");
+    char *ignored = cJSON_PrintUnformatted(cJSON_GetObjectItem(quantization, "ignore"));
+    assert_string_equal(ignored, "[\"model.layers.1.self_attn.k_proj\",\"model.layers.1.self_attn.v_proj\","
+                                 "\"model.layers.1.self_attn.q_proj\"]");
+    free(ignored);
+    char *groups = cJSON_PrintUnformatted(cJSON_GetObjectItem(quantization, "config_groups"));
+    assert_null(strstr(groups, "layers.1.self_attn.v_proj"));
+    assert_null(strstr(groups, "layers.2.self_attn.v_proj")); // no set without q
+    free(groups);
+    cJSON_Delete(config);
+    free(path);
+}
+
 static void llama_quantize_gets_a_type_for_each_tensor(void **state) {
     (void)state;
     char *text = recipe_for(RECIPE_LLAMA_QUANTIZE, LLAMA,
@@ -516,6 +541,7 @@ int main(void) {
         IN_FOLDER(what_is_stored_becomes_numbers),
         IN_FOLDER(numbers_make_the_quantized_model),
         IN_FOLDER(experts_in_blocks_stay_one_tensor),
+        IN_FOLDER(a_missing_v_is_named_as_k_is),
         IN_FOLDER(llm_compressor_gets_schemes_and_equalization),
         IN_FOLDER(llama_quantize_gets_a_type_for_each_tensor),
     };

@@ -13,6 +13,8 @@
 #include "analysis/stats.h"
 #include "analysis/stats_cache.h"
 #include "base/array.h"
+#include "loaders/safetensors.h"
+#include "model/generate.h"
 #include "model/quantized_model.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/folder.h"
@@ -109,6 +111,15 @@ static const char *const names[] = {
     "ministral3",
     "gpt-oss",
     "gpt-oss-mxfp4",
+    "t5",
+    "t5-gated",
+    "mt5",
+    "bart",
+    "bart-scaled",
+    "mbart",
+    "mbart-unscaled",
+    "marian",
+    "marian-odd",
 };
 enum { NAMES = sizeof names / sizeof *names };
 
@@ -125,8 +136,10 @@ static float *token_by_token(const FixtureModel *model) {
     float *logits = array_new(model->tokens * vocab, sizeof *logits);
     assert_non_null(logits);
     if (!sequences_new(model->base, model->tokens, &sequences, &err)) fail_msg("%s", err.message);
-    for (size_t t = 0; t < model->tokens; t++) {
-        if (!transformer_forward(model->base, sequences, &model->ids[t], 1, false, logits + t * vocab, NULL, &err))
+    for (size_t t = 0; t < model->tokens - model->source; t++) {
+        const size_t before = t == 0 ? model->source : 0; // the source comes with the first token of the target
+        if (!transformer_forward(model->base, sequences, &model->ids[model->source + t - before], 1 + before, false,
+                                 logits + t * vocab, NULL, &err))
             fail_msg("%s", err.message);
     }
     sequences_free(sequences);
@@ -134,7 +147,8 @@ static float *token_by_token(const FixtureModel *model) {
 }
 
 static double difference(const FixtureModel *model, float *logits) {
-    double d = relative_difference(logits, model->logits, model->tokens * (size_t)model->config.vocab);
+    const size_t rows = model->tokens - model->source;
+    double d = relative_difference(logits, model->logits, rows * (size_t)model->config.vocab);
     free(logits);
     return d;
 }
@@ -186,6 +200,12 @@ static void see(void *context, int input, const float *x, size_t tokens, size_t 
     for (size_t i = 0; i < tokens * width; i++) assert_true(isfinite(x[i]));
 }
 
+// An encoder reads the source, and so do keys and values of cross-attention; the rest of such a model reads the target.
+static size_t tokens_of(const FixtureModel *model, const Linear *linear) {
+    const bool source = linear->stack == 'e' || linear->role == ROLE_CROSS_K || linear->role == ROLE_CROSS_V;
+    return source ? model->source : model->tokens - model->source;
+}
+
 // Every linear's input once, of the width that it reads; experts see the tokens that were sent to them, which together
 // are as many as the tokens times the experts of each.
 static void check_seen(const FixtureModel *model, const Seen *seen) {
@@ -199,7 +219,7 @@ static void check_seen(const FixtureModel *model, const Seen *seen) {
             continue;
         }
         assert_int_equal(seen->calls[linear->input], 1);
-        assert_int_equal(seen->tokens[linear->input], model->tokens);
+        assert_int_equal(seen->tokens[linear->input], tokens_of(model, linear));
         assert_int_equal(seen->widths[linear->input], linear->in);
     }
     for (int layer = 0; layer < model->config.layers; layer++) layers_with_experts += s->layers[layer].router >= 0;
@@ -422,7 +442,9 @@ static void they_are_calibrated_and_quantized(void **state) {
         Error err = {0};
         open_model(names[i], PRECISION_F32, &model);
         assert_true(model_stats_new(&model.structure, &stats, &err));
-        if (!calibrate(model.base, model.ids, 2, model.tokens / 2, &stats, NULL, &err)) fail_msg("%s", err.message);
+        const size_t sequences = model.source ? 1 : 2; // the same source and target
+        if (!calibrate(model.base, model.ids, sequences, model.tokens / sequences, &stats, NULL, &err))
+            fail_msg("%s", err.message);
         for (int input = 0; input < stats.input_count; input++) assert_true(stats.inputs[input].known);
         check_quantized(&model, &stats, names[i]);
         model_stats_free(&stats);
@@ -491,6 +513,106 @@ static void experts_without_tokens_are_told(void **state) {
     fixture_model_close(&model);
 }
 
+// ---- Targets ----
+
+enum { SENTENCES = 50, LONGEST = 10, WRITTEN = 12 };
+
+static const char *const writers[] = {"t5", "bart", "mbart", "marian"};
+
+static size_t length_of(const int32_t *ids, size_t most) {
+    size_t n = 0;
+    while (n < most && ids[n] >= 0) n++;
+    return n;
+}
+
+// The ids that transformers gives, end token included.
+static bool is_written(const FixtureModel *model, const Generated *g, const int32_t *expected) {
+    const size_t length = length_of(expected, WRITTEN);
+    if (g->count + g->ended != length || memcmp(g->ids, expected, g->count * sizeof *expected) != 0) return false;
+    return !g->ended || expected[length - 1] == model->config.eos_tokens[0];
+}
+
+static int count_written(FixtureModel *model, const int32_t *sources, const int32_t *expected, int beams) {
+    int right = 0;
+    Error err = {0};
+    for (size_t i = 0; i < SENTENCES; i++) {
+        Generated g;
+        const int32_t *source = sources + i * LONGEST;
+        if (!generate(model->base, source, length_of(source, LONGEST), WRITTEN, &(Sampling){.beams = beams}, NULL, NULL,
+                      &g, NULL, &err))
+            fail_msg("%s", err.message);
+        for (size_t k = 0; k < g.count; k++) assert_true(g.probabilities[k] > 0 && g.probabilities[k] <= 1);
+        right += is_written(model, &g, expected + i * WRITTEN);
+        generated_free(&g);
+    }
+    return right;
+}
+
+static void targets_are_those_of_transformers(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof writers / sizeof *writers; i++) {
+        FixtureModel model;
+        TensorFile file;
+        char path[160];
+        size_t count;
+        Error err = {0};
+        open_model(writers[i], PRECISION_F32, &model);
+        snprintf(path, sizeof path, "tests/fixtures/families/%s/written.safetensors", writers[i]);
+        if (!safetensors_open(path, &file, &err)) fail_msg("%s", err.message);
+        int32_t *sources = fixture_integers(&file, "sources", &count),
+                *greedy = fixture_integers(&file, "greedy", &count), *beams = fixture_integers(&file, "beams", &count);
+        assert_int_equal(count, SENTENCES * WRITTEN);
+        const int one = count_written(&model, sources, greedy, 1), four = count_written(&model, sources, beams, 4);
+        print_message("%-8s %d greedy, %d with beams\n", writers[i], one, four);
+        assert_int_equal(one, SENTENCES);
+        assert_int_equal(four, SENTENCES);
+        free(sources), free(greedy), free(beams);
+        tensor_file_close(&file);
+        fixture_model_close(&model);
+    }
+}
+
+// A token of the target does not run the encoder again.
+static void a_token_reads_what_runs_for_it(void **state) {
+    (void)state;
+    FixtureModel model;
+    size_t decoder = 0, rest = 0;
+    open_model("t5", PRECISION_F32, &model);
+    for (int i = 0; i < model.structure.linear_count; i++) {
+        const Linear *linear = &model.structure.linears[i];
+        const bool once = linear->stack == 'e' || linear->role == ROLE_CROSS_K || linear->role == ROLE_CROSS_V;
+        *(once ? &rest : &decoder) += linear->out * linear->in * sizeof(uint16_t);
+    }
+    const size_t bytes = transformer_bytes_per_token(model.base);
+    assert_true(rest > decoder / 2 && bytes >= decoder && bytes < decoder + rest / 2);
+    fixture_model_close(&model);
+}
+
+static void what_cannot_be_written_is_refused(void **state) {
+    (void)state;
+    FixtureModel model;
+    Generated g;
+    Error err = {0};
+    const int32_t source[] = {5, 6, 7};
+    open_model("t5", PRECISION_F32, &model);
+    assert_false(generate(model.base, source, 0, 4, &(Sampling){0}, NULL, NULL, &g, NULL, &err));
+    assert_false(generate(model.base, source, 3, 4, &(Sampling){.beams = 40}, NULL, NULL, &g, NULL, &err));
+    assert_non_null(strstr(err.message, "40 beams"));
+    generated_free(&g);
+    model.structure.config.pair.start_token = -1;
+    assert_false(generate(model.base, source, 3, 4, &(Sampling){0}, NULL, NULL, &g, NULL, &err));
+    assert_non_null(strstr(err.message, "decoder_start_token_id"));
+    model.structure.config.pair.start_token = 56;
+    assert_false(generate(model.base, source, 3, 4, &(Sampling){.beams = 4}, NULL, NULL, &g, NULL, &err));
+    assert_non_null(strstr(err.message, "outside the vocabulary"));
+    fixture_model_close(&model);
+    open_model("opt", PRECISION_F32, &model);
+    assert_false(generate(model.base, source, 3, 4, &(Sampling){.beams = 4}, NULL, NULL, &g, NULL, &err));
+    assert_non_null(strstr(err.message, "has none"));
+    generated_free(&g);
+    fixture_model_close(&model);
+}
+
 // ---- Structure ----
 
 static void fused_and_transposed_linears_are_as_stored(void **state) {
@@ -533,6 +655,9 @@ int main(void) {
         cmocka_unit_test(they_are_calibrated_and_quantized),
         cmocka_unit_test(a_twin_is_scored_as_equal),
         cmocka_unit_test(experts_without_tokens_are_told),
+        cmocka_unit_test(targets_are_those_of_transformers),
+        cmocka_unit_test(a_token_reads_what_runs_for_it),
+        cmocka_unit_test(what_cannot_be_written_is_refused),
         cmocka_unit_test(fused_and_transposed_linears_are_as_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,7 @@
 #include "tests/support/folder.h"
 
 static const char folder[] = "tests/fixtures/llama-mqa-plain-f16"; // 40 positions
-static const Sampling greedy = {0, 1, 0};
+static const Sampling greedy = {0, 1, 0, 0};
 
 static Generated generated(FixtureModel *model, size_t prompt, size_t most, Sampling sampling) {
     Generated out;
@@ -65,9 +65,9 @@ static void the_seed_decides(void **state) {
     (void)state;
     FixtureModel model;
     open_without_end(&model);
-    Generated a = generated(&model, 4, 30, (Sampling){1.5f, 0.95f, 7});
-    Generated b = generated(&model, 4, 30, (Sampling){1.5f, 0.95f, 7});
-    Generated c = generated(&model, 4, 30, (Sampling){1.5f, 0.95f, 8});
+    Generated a = generated(&model, 4, 30, (Sampling){1.5f, 0.95f, 7, 0});
+    Generated b = generated(&model, 4, 30, (Sampling){1.5f, 0.95f, 7, 0});
+    Generated c = generated(&model, 4, 30, (Sampling){1.5f, 0.95f, 8, 0});
     assert_memory_equal(a.ids, b.ids, 30 * sizeof *a.ids);
     assert_memory_equal(a.probabilities, b.probabilities, 30 * sizeof *a.probabilities);
     assert_memory_not_equal(a.ids, c.ids, 30 * sizeof *a.ids);

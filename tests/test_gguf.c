@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -17,6 +18,7 @@
 #include "export/gguf_keys.h"
 #include "export/gguf_tokenizer.h"
 #include "export/random_checkpoint.h"
+#include "export/safetensors_writer.h"
 #include "quant/quantize.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/gguf_reader.h"
@@ -279,7 +281,11 @@ static void models_that_llama_cpp_does_not_compute(void **state) {
     expect_model("families/mistral-window", NULL, "beyond the model's window of");
     expect_model("families/qwen3-bias", "does not have a bias of the output projection", "");
     expect_model("families/gpt2", "not written for models of type gpt2", "");
-    expect_model("families/mixtral", "not written for models of type mixtral", "");
+    expect_model("families/olmoe", "not written for models of type olmoe", "");
+    expect_model("families/mixtral", NULL, "beyond the model's window of");
+    expect_model("families/qwen3-moe", NULL, "");
+    expect_model("families/qwen2-moe", "does not have its way of choosing experts", ""); // not in every layer
+    expect_model("families/qwen2-moe-normed", "does not have its way of choosing experts", "");
 }
 
 static void what_the_file_says_of_a_model(void **state) {
@@ -712,6 +718,125 @@ static void the_file_holds_what_was_planned(void **state) {
     close_written(&w);
 }
 
+// ---- Experts ----
+
+enum { EXPERTS = 3, HIDDEN = 32, FFN = 64 };
+
+static void add_matrix(SafetensorsHead *head, Text *data, const char *name, uint64_t rows, uint64_t columns) {
+    const int rank = rows ? 2 : 1;
+    const uint64_t shape[] = {rows, columns};
+    safetensors_head_add(head, name, DTYPE_F32, rank, shape + 2 - rank);
+    for (uint64_t i = 0; i < (rows ? rows : 1) * columns; i++) {
+        const float value = sinf((float)(i * 7 + data->length % 1000)) / 4;
+        text_add(data, (const char *)&value, sizeof value);
+    }
+}
+
+// In the order of a checkpoint: expert after expert, each with its three matrices.
+static void add_layer(SafetensorsHead *head, Text *data) {
+    static const struct {
+        const char *name;
+        uint64_t rows, columns;
+    } all[] = {{"w1", FFN, HIDDEN}, {"w2", HIDDEN, FFN}, {"w3", FFN, HIDDEN}};
+    static const char *const attention[] = {"q_proj", "k_proj", "v_proj", "o_proj"};
+    char name[96];
+    for (int e = 0; e < EXPERTS; e++)
+        for (int i = 0; i < 3; i++) {
+            snprintf(name, sizeof name, "model.layers.0.block_sparse_moe.experts.%d.%s.weight", e, all[i].name);
+            add_matrix(head, data, name, all[i].rows, all[i].columns);
+        }
+    add_matrix(head, data, "model.layers.0.block_sparse_moe.gate.weight", EXPERTS, HIDDEN);
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "model.layers.0.self_attn.%s.weight", attention[i]);
+        add_matrix(head, data, name, HIDDEN, HIDDEN);
+    }
+    add_matrix(head, data, "model.layers.0.input_layernorm.weight", 0, HIDDEN);
+    add_matrix(head, data, "model.layers.0.post_attention_layernorm.weight", 0, HIDDEN);
+}
+
+static void open_experts(Written *w) {
+    SafetensorsHead head;
+    Text data = {0};
+    char *source = path_join(folder, "source");
+    assert_int_equal(mkdir(source, 0777), 0);
+    safetensors_head_begin(&head);
+    add_matrix(&head, &data, "model.embed_tokens.weight", 8, HIDDEN);
+    add_layer(&head, &data);
+    add_matrix(&head, &data, "model.norm.weight", 0, HIDDEN);
+    add_matrix(&head, &data, "lm_head.weight", 8, HIDDEN);
+    assert_true(safetensors_head_end(&head, NULL));
+    text_add(&head.text, data.data, data.length);
+    free(folder_write(source, "model.safetensors", head.text.data, head.text.length));
+    text_free(&head.text);
+    text_free(&data);
+    folder_put_text(
+        source, "config.json",
+        "{\"model_type\": \"mixtral\", \"hidden_size\": 32, \"intermediate_size\": 64, \"num_hidden_layers\": "
+        "1, \"num_attention_heads\": 2, \"num_key_value_heads\": 2, \"vocab_size\": 8, "
+        "\"max_position_embeddings\": 64, \"num_local_experts\": 3, \"num_experts_per_tok\": 2, "
+        "\"rms_norm_eps\": 1e-5, \"sliding_window\": null, \"tie_word_embeddings\": false}");
+    fixture_model_open(source, PRECISION_F32, &w->model);
+    free(source);
+    assert_true(recipe_default(&w->recipe, NULL));
+    set_dial(w, NULL, DIAL_ACTIVATIONS, POLICY_NONE);
+    set_dial(w, NULL, DIAL_GRANULARITY, GRANULARITY_GROUP);
+    set_dial(w, NULL, DIAL_GROUP_SIZE, 32);
+    set_dial(w, "*.w2", DIAL_BITS, 8);
+    assert_true(recipe_ignore(&w->recipe, "*.w3", NULL));
+    assert_true(plan_make(&w->recipe, &w->model.structure, NULL, &w->plan, NULL));
+    w->path = path_join(folder, "out.gguf");
+}
+
+// Where the bytes of a linear begin in its tensor; what stays has the numbers of the checkpoint.
+static void check_expert(const Written *w, int i) {
+    const ModelStructure *s = &w->model.structure;
+    const Linear *linear = &s->linears[i];
+    char name[GGUF_NAME_ROOM];
+    assert_true(gguf_linear_name(s, i, false, name));
+    GgufTensor tensor = *gguf_tensor(&w->file, name);
+    const size_t bytes = linear->out * (size_t)gguf_bytes((GgufType)tensor.type, linear->in);
+    assert_int_equal(tensor.rank, linear->expert < 0 ? 2 : 3);
+    assert_int_equal(tensor.shape[0], linear->in);
+    assert_int_equal(tensor.shape[1], linear->out);
+    if (linear->expert >= 0) assert_int_equal(tensor.shape[2], EXPERTS);
+    if (linear->expert > 0) tensor.at += (size_t)linear->expert * bytes;
+    if (w->plan.decisions[i].quantized)
+        check_quantized(w, i, &tensor);
+    else
+        assert_memory_equal(w->file.data + tensor.at, linear->weight->data, bytes);
+}
+
+static void experts_of_a_layer_are_one_tensor(void **state) {
+    (void)state;
+    Written w = {0};
+    Error err = {0};
+    open_experts(&w);
+    if (!write_file(&w, false, &err)) fail_msg("%s", err.message);
+    assert_true(file_read(w.path, 1 << 24, &w.bytes, &w.size, NULL));
+    gguf_read(w.bytes, w.size, &w.file);
+    assert_int_equal(w.file.tensor_count, 3 + 3 + 1 + 4 + 2); // outside, of experts, router, attention, norms
+    assert_int_equal(gguf_tensor(&w.file, "blk.0.ffn_gate_exps.weight")->type, GGUF_Q4_0);
+    assert_int_equal(gguf_tensor(&w.file, "blk.0.ffn_down_exps.weight")->type, GGUF_Q8_0);
+    assert_int_equal(gguf_tensor(&w.file, "blk.0.ffn_up_exps.weight")->type, GGUF_F32);
+    assert_int_equal(gguf_tensor(&w.file, "blk.0.ffn_gate_inp.weight")->shape[1], EXPERTS);
+    assert_string_equal(gguf_text(&w.file, "general.architecture"), "llama");
+    assert_true(gguf_number(&w.file, "llama.expert_count") == EXPERTS);
+    assert_true(gguf_number(&w.file, "llama.expert_used_count") == 2);
+    assert_null(gguf_find(&w.file, "llama.expert_feed_forward_length"));
+    for (int i = 0; i < w.model.structure.linear_count; i++)
+        if (w.model.structure.linears[i].layer >= 0 && w.model.structure.linears[i].role != ROLE_Q &&
+            w.model.structure.linears[i].role != ROLE_K)
+            check_expert(&w, i);
+    gguf_free(&w.file);
+    free(w.bytes);
+    set_dial(&w, "*.experts.1.w1", DIAL_BITS, 8);
+    plan_free(&w.plan);
+    assert_true(plan_make(&w.recipe, &w.model.structure, NULL, &w.plan, NULL));
+    assert_false(write_file(&w, true, &err));
+    assert_non_null(strstr(err.message, "engines store the experts of a layer as one"));
+    close_written(&w);
+}
+
 static void a_path_that_ends_so_is_a_file(void **state) {
     (void)state;
     Written w = {0};
@@ -813,6 +938,7 @@ int main(void) {
         IN_FOLDER(a_tokenizer_of_spaces_is_inside),
         IN_FOLDER(what_a_tokenizer_loses_is_said),
         IN_FOLDER(the_file_holds_what_was_planned),
+        IN_FOLDER(experts_of_a_layer_are_one_tensor),
         IN_FOLDER(a_path_that_ends_so_is_a_file),
         IN_FOLDER(a_finished_file_is_known),
         IN_FOLDER(what_the_plan_asks_too_much_is_refused),

@@ -35,6 +35,7 @@ static const Values values[] = {
     {"window", {"2", "1048576"}, {NO_NUMBERS, "1", "1048577"}},
     {"prompt", {"", "Once", "\xff\x01"}, {NULL}},
     {"temperature", {"0", "1e-30", "100"}, {NO_NUMBERS, "101", "inf"}},
+    {"beams", {"1", "4", "16"}, {NO_NUMBERS, "0", "17"}},
     {"top-p", {"0", "0.5", "1"}, {NO_NUMBERS, "1.1", "-0.1"}},
     {"ids", {"0", "1,2,3"}, {"", "a", "1,", ",1", "1,,2", "-1", "1.5", "1 2"}},
     {"output", {"FILE"}, {""}},
@@ -54,8 +55,12 @@ static const Values values[] = {
     {"max-bits", {"2.5"}, {NO_NUMBERS, "0", "inf"}},
     {"minutes", {"2.5"}, {NO_NUMBERS, "0", "inf"}},
     {"bits", {"2", "2,3,4,8", "8,2"}, {"", ",", "5", "2,", "2,2", "2 3", "2,,3", "-2"}},
-    {"task", {"lambada", "choices"}, {"", "riddles", "Lambada", "lambada|choices"}},
+    {"task", {"lambada", "choices", "translate"}, {"", "riddles", "Lambada", "lambada|choices"}},
     {"task-file", {"FILE"}, {""}},
+    {"instruction", {"Translate:"}, {""}},
+    {"shots", {"0", "5", "1000"}, {NO_NUMBERS, "1001", "1.5"}},
+    {"shots-file", {"FILE"}, {""}},
+    {"max-new-tokens", {"1", "1048576"}, {NO_NUMBERS, "0", "1048577"}},
     {"factor", {"1.5", "1e300"}, {NO_NUMBERS, "1", "inf"}},
     {"compare-random", {NULL}, {NULL}},
     {"merge", {NULL}, {NULL}},
@@ -130,6 +135,8 @@ static bool among(const char *list, const char *name) {
     return false;
 }
 
+#define OF_TRANSLATIONS "instruction|shots|shots-file|max-new-tokens|output|overwrite"
+
 // What the command cannot do without, unless it is what is tried, and what that needs.
 static Line line_for(const Command *command, const char *tried) {
     static const struct {
@@ -141,7 +148,10 @@ static Line line_for(const Command *command, const char *tried) {
                   {TAKES_SHAPE, "shape", "tiny", NULL},
                   {TAKES_TUNE, "max-kl", "1", NULL},
                   {TAKES_TASK, "task", "lambada", "task-file"},
-                  {TAKES_TASK, "task-file", "x", "task"},
+                  {TAKES_TASK, "task", "translate", OF_TRANSLATIONS},
+                  {TAKES_TASK, "task-file", "x", "task|" OF_TRANSLATIONS},
+                  {TAKES_TASK, "shots", "1", "shots-file"},
+                  {TAKES_TASK, "output", "x", "overwrite"},
                   {TAKES_PAGE, "output", "x", NULL},
                   {TAKES_MEASURING, "output", "x", "part|overwrite"},
                   {TAKES_TUNE, "output", "x", "overwrite"},

@@ -37,7 +37,7 @@ static void sequences_are_those_of_their_seeds(void **state) {
     const SelfTextOptions options = {SEQUENCES, LENGTH, PREFIX, 5};
     TokenIds ids = sampled(&model, &options, NULL, NULL);
     for (size_t i = 0; i < SEQUENCES; i++) {
-        const Sampling sampling = {1, 1, 5 + i};
+        const Sampling sampling = {1, 1, 5 + i, 0};
         const int32_t prefix = PREFIX;
         Generated alone;
         Error err = {0};

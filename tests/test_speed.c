@@ -139,7 +139,11 @@ static void a_map_goes_on_where_it_was(void **state) {
     assert_true(stopped.ratio[1][0].median > 0 && stopped.ratio[1][1].median == 0);
     cells = (Cells){0};
     assert_true(speed_map_measure(model.base, variant, 0, &map, see_cell, &cells, &cells.progress, &err));
-    assert_int_equal(cells.calls, 1);
+    assert_int_equal(cells.calls, 1 + 2 * (map.batch_count - 2));
+    bool pays = false; // with the largest batch, after which it went on
+    for (int b = 2; b < map.batch_count; b++) assert_int_equal(map.batches[b], 2 * map.batches[b - 1]);
+    for (int c = 0; c < 2; c++) pays = pays || speed_pays(&map.ratio[map.batch_count - 1][c]);
+    assert_true(!pays || map.batch_count == SPEED_MAP_MOST);
     assert_true(map.ratio[0][1].median == stopped.ratio[0][1].median);
     assert_ordered(speed_map_at(&map, 4, 16));
     close_pair(&model, variant);
@@ -148,25 +152,28 @@ static void a_map_goes_on_where_it_was(void **state) {
 static void words_say_up_to_where_it_pays(void **state) {
     (void)state;
     static const size_t batches[] = {1, 8, 32}, contexts[] = {128, 1024, 2048};
-    const Spread faster = {1.5, 1.2, 1.7}, unsure = {1.1, 0.9, 1.2}, slower = {0.8, 0.7, 0.9};
+    const Spread faster = {1.5, 1.2, 1.7}, unsure = {0.98, 0.9, 1.2}, slower = {0.8, 0.7, 0.9};
     char words[256];
     SpeedMap map = speed_map_of(batches, 3, contexts, 3);
     speed_map_words(&map, words, sizeof words);
     assert_string_equal(words, "");
     for (int k = 0; k < 3; k++) map.ratio[0][k] = k < 2 ? faster : slower;
     speed_map_words(&map, words, sizeof words);
-    assert_string_equal(words, "not at batch 1, at context 2048"); // of the others nothing is known yet
+    assert_string_equal(words,
+                        "up to batch 1, the largest timed, at context 128, 1024; not at batch 1, at context 2048");
     for (int k = 0; k < 3; k++) map.ratio[1][k] = map.ratio[2][k] = faster;
     map.ratio[2][1] = unsure;
     speed_map_words(&map, words, sizeof words);
-    assert_string_equal(words, "at every batch at context 128; up to batch 8, not for sure at 32, at "
-                               "context 1024; not at batch 1, at context 2048");
-    map.ratio[2][0] = unsure;
+    assert_string_equal(words,
+                        "up to batch 32, the largest timed, at context 128; up to batch 8, not for sure at 32, at "
+                        "context 1024; not at batch 1, at context 2048");
+    map.ratio[2][0] = (Spread){1.1, 0.9, 1.2}; // rather faster
     map.ratio[0][2] = faster;
-    map.ratio[2][2] = slower;
+    map.ratio[2][1] = map.ratio[2][2] = slower;
     speed_map_words(&map, words, sizeof words);
-    assert_string_equal(words, "up to batch 8, not for sure at 32, at context 128, 1024; up to batch 8, not at "
-                               "32, at context 2048");
+    assert_string_equal(words,
+                        "up to batch 32, the largest timed, at context 128; up to batch 8, not at 32, at context "
+                        "1024, 2048");
 }
 
 static void the_usual_map_fits_the_model(void **state) {

@@ -172,9 +172,9 @@ static void folds(void **state) {
         assert_int_equal(s.linears[map->down].role, ROLE_DOWN);
     }
     assert_int_equal(s.linears[s.head].fold, FOLD_NONE);
-    assert_int_equal(s.norms[s.final_norm].layer, -1);
-    assert_int_equal(s.norms[s.final_norm].input, s.linears[s.head].input);
-    assert_string_equal(s.norms[s.final_norm].name, "model.norm");
+    assert_int_equal(s.norms[s.ends.final_norm].layer, -1);
+    assert_int_equal(s.norms[s.ends.final_norm].input, s.linears[s.head].input);
+    assert_string_equal(s.norms[s.ends.final_norm].name, "model.norm");
     drop(&checkpoint, &s);
 }
 

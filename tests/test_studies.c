@@ -357,7 +357,7 @@ static void speeds_are_timed_while_they_are_looked_at(void **state) {
     workbench_resume_study(w, JOB_SPEEDS);
     wait_until(w, has_speeds);
     const SpeedMap *map = &workbench_speeds(w)->map;
-    assert_true(map->batch_count == 3 && map->context_count >= 1);
+    assert_true(map->batch_count >= 3 && map->context_count >= 1);
     assert_true(map->ratio[2][map->context_count - 1].median > 0);
     assert_true(map->ratio[0][0].median == stopped.map.ratio[0][0].median); // was not timed again
 

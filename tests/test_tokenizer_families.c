@@ -164,6 +164,10 @@ static void other_tokenizers(void **state) {
     expect_refused(TOKENIZER_MISSING " (or vocab.json with merges.txt); without it only token ids work");
     folder_put_text(folder, "tokenizer.model", "");
     expect_refused(TOKENIZER_MISSING ", and tokenizer.model is not read; transformers makes one");
+    folder_put_text(folder, "vocab.json", "{}"); // Marian's, without merges
+    folder_put_text(folder, "source.spm", "");
+    expect_refused(TOKENIZER_MISSING
+                   ", and source.spm is not read; put a tokenizer.json beside it that has the pieces");
 }
 
 // Expected ids: transformers 5.
@@ -188,6 +192,9 @@ static void tokens_that_only_other_files_name(void **state) {
          "0 2 3 2 1 2 5 2 0 4"},
         {"{\"additional_special_tokens\":[\"<y>\"]}", "{\"additional_special_tokens\":[\"<z>\"]}", NULL,
          "0 2 3 2 1 2 4 2 0"},
+        {"{\"unk_token\":\"<y>\",\"pad_token\":{\"__type\":\"AddedToken\",\"content\":\" <y>\",\"normalized\":true},"
+         "\"additional_special_tokens\":[{\"__type\":\"AddedToken\",\"content\":\"<y>\"}]}",
+         NULL, NULL, "0 2 3 2 1 2 4 2 0"},
         {"{\"bos_token\":null,\"eos_token\":\"a\",\"unk_token\":\"<y>\"}", "{\"unk_token\":\"<y>\"}", NULL,
          "0 2 3 2 1 2 4 2 0"},
     };

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "analysis/pairs.h"
 #include "analysis/tokens.h"
 #include "base/array.h"
 #include "base/file.h"
@@ -378,6 +379,43 @@ static void a_byte_order_mark_is_no_text(void **state) {
     tokenizer_free(tokenizer);
 }
 
+// Of a text a source and, as its target, how it goes on, with what belongs around both.
+static void texts_become_pairs(void **state) {
+    (void)state;
+    enum { END = 2, START = 3, FIRST = 4, WORDS = 20 }; // letters, and a mark before each word
+    Tokenizer *tokenizer;
+    Error err = {0};
+    ModelConfig config = config_unknown;
+    config.pair = (EncoderDecoder){.encoder_layers = 1, .start_token = START, .first_token = FIRST};
+    if (!tokenizer_load("tests/fixtures/families/t5", &tokenizer, &err)) fail_msg("%s", err.message);
+    TokenIds text = {0}, ids = {0};
+    assert_true(tokenizer_encode(tokenizer, "the fox and the hen", 19, true, &text, &err));
+    assert_int_equal(text.ids[text.count - 1], END);
+    for (size_t i = 0; i < text.count - 1; i++) assert_int_not_equal(text.ids[i], END);
+    for (int i = 0; i < 2; i++) assert_true(tokenizer_encode(tokenizer, "the fox and the hen", 19, true, &ids, &err));
+    assert_int_equal(text.count, WORDS + 1);
+    assert_true(tokens_into_pairs(tokenizer, &config, 12, 30, &ids, &err));
+    assert_int_equal(ids.count, 24); // two sequences in 30 tokens
+    for (size_t s = 0, at = 0; s < 2; s++) {
+        const int32_t *pair = ids.ids + 12 * s;
+        for (int i = 0; i < 5; i++) assert_int_equal(pair[i], text.ids[at++ % WORDS]);
+        assert_int_equal(pair[5], END);
+        assert_int_equal(pair[6], START);
+        assert_int_equal(pair[7], FIRST);
+        for (int i = 8; i < 12; i++) assert_int_equal(pair[i], text.ids[at++ % WORDS]);
+    }
+    ids.count = 0; // a short text makes a short sequence
+    assert_true(tokenizer_encode(tokenizer, "the fox", 7, true, &ids, &err));
+    const size_t few = ids.count - 1;
+    assert_true(tokens_into_pairs(tokenizer, &config, 4000, 4000, &ids, &err));
+    assert_int_equal(ids.count, few + 3);
+    ids.count = 2;
+    assert_false(tokens_into_pairs(tokenizer, &config, 4000, 4000, &ids, &err));
+    assert_non_null(strstr(err.message, "too few for a source and a target"));
+    token_ids_free(&text), token_ids_free(&ids);
+    tokenizer_free(tokenizer);
+}
+
 static void random_tokens_are_uniform(void **state) {
     (void)state;
     TokenIds a = {0}, b = {0};
@@ -411,6 +449,7 @@ int main(void) {
         cmocka_unit_test(shipped_texts_are_mixed_and_apart),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(a_byte_order_mark_is_no_text),
+        cmocka_unit_test(texts_become_pairs),
         cmocka_unit_test(random_tokens_are_uniform),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

@@ -309,12 +309,12 @@ static void a_variant_shares_weights_and_keeps_changes_to_itself(void **state) {
     for (size_t i = 0; i < hidden; i++) twos[i] = 2;
     // Half the final gain is half the logits, exactly; setting it twice does not halve twice.
     for (int i = 0; i < 2; i++)
-        assert_true(transformer_set_norm_divisor(variant, model.structure.final_norm, twos, &err));
+        assert_true(transformer_set_norm_divisor(variant, model.structure.ends.final_norm, twos, &err));
     float *halved = fixture_logits(variant, model.ids, model.tokens);
     for (size_t i = 0; i < n; i++) assert_float_equal(halved[i], before[i] / 2, 0);
     float *base_again = fixture_logits(model.base, model.ids, model.tokens);
     assert_memory_equal(base_again, before, n * sizeof *before);
-    assert_true(transformer_set_norm_divisor(variant, model.structure.final_norm, NULL, &err));
+    assert_true(transformer_set_norm_divisor(variant, model.structure.ends.final_norm, NULL, &err));
     float *restored = fixture_logits(variant, model.ids, model.tokens);
     assert_memory_equal(restored, before, n * sizeof *before);
     free(before);

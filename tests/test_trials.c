@@ -365,6 +365,13 @@ static void set(Workbench *w, Dial dial, double value) {
     if (!workbench_set(w, -1, dial, &value, &err)) fail_msg("%s", err.message);
 }
 
+static void assert_own_positions(const Effect *e) {
+    assert_non_null(e->by_position);
+    double sum = 0;
+    for (size_t i = 0; i < e->positions; i++) sum += (double)e->by_position[i]; // divergences come first
+    assert_true(fabs(sum / (double)e->positions - e->accuracy.kl_mean) < 1e-6 + 1e-5 * e->accuracy.kl_mean);
+}
+
 static void a_turn_that_is_known_has_its_figures_at_once(void **state) {
     (void)state;
     Workbench *w = opened_with(true);
@@ -387,6 +394,7 @@ static void a_turn_that_is_known_has_its_figures_at_once(void **state) {
     assert_int_equal(t->present, t->rows[0].number);
     assert_true(e->accuracy_turn == workbench_turn(w) && e->accuracy_finished);
     assert_memory_equal(&e->accuracy, &first, sizeof first);
+    assert_own_positions(e);
     assert_true(e->decode_turn == workbench_turn(w) && e->quantized.finished);
     assert_string_equal(e->quantized.text, wrote);
     JobView job;
@@ -396,6 +404,7 @@ static void a_turn_that_is_known_has_its_figures_at_once(void **state) {
     assert_true(workbench_undo(w)); // one step
     assert_true(workbench_recipe(w)->value[DIAL_BITS] == 2);
     assert_true(e->accuracy_turn == workbench_turn(w) && e->accuracy_finished);
+    assert_own_positions(e);
     free(wrote);
     workbench_close(w);
 }

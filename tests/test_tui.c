@@ -112,6 +112,17 @@ static void a_full_disk_is_told_once(void **state) {
     quit(s);
 }
 
+// A model with an encoder reads a source and writes a target.
+static void a_source_has_a_target(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_PAIR=1");
+    expect(s, "Once upon a time \xE2\x86\x92 ");
+    key(s, "r");
+    expect(s, "source Once upon a time");
+    key(s, ESCAPE);
+    quit(s);
+}
+
 // A chat model answers what a user says, and the figures are those of a text.
 static void a_chat_model_is_asked(void **state) {
     (void)state;
@@ -1397,6 +1408,7 @@ int main(int argc, char **argv) {
         IN_HOME(a_failed_job_is_told),
         IN_HOME(a_full_disk_is_told_once),
         IN_HOME(a_chat_model_is_asked),
+        IN_HOME(a_source_has_a_target),
         IN_HOME(every_dial_turns_and_the_plan_follows),
         IN_HOME(dials_scroll_where_the_room_is_small),
         IN_HOME(an_old_figure_is_never_shown_as_new),

@@ -18,6 +18,7 @@ enum { Q, K, V, O, GATE, UP, DOWN, HEAD = 14, LINEARS = 14 }; // of layer 0 of t
 enum {
     SM80 = 1 << TARGET_VLLM_SM80,
     SM90 = 1 << TARGET_VLLM_SM90,
+    SM100 = 1 << TARGET_VLLM_SM100,
     CPU = 1 << TARGET_VLLM_CPU,
     SGLANG = 1 << TARGET_SGLANG,
     TRANSFORMERS = 1 << TARGET_TRANSFORMERS,
@@ -464,11 +465,15 @@ static void other_families_fuse_other_names(void **state) {
     set(f, "*.in_proj_z", DIAL_BITS, 8);
     const Finding *found = finds(f, CT, SM80, "fused-bits", SEVERITY_REFUSED, 2, SM80);
     assert_int_equal(found->linears[0], GATE);
+    set(f, "*.in_proj_z", DIAL_BITS, 4);
     rename_linear(f, V, "model.layers.0.self_attn.other");
-    finds(f, CT, SM80, "fused-without-v", SEVERITY_REFUSED, 2, SM80);
-    mends(f, CT, SM80, "fused-without-v");
+    finds(f, EXPORT_GPTQ, SM80 | CPU, "fused-without-v", SEVERITY_REFUSED, 2, SM80 | CPU);
+    mends(f, EXPORT_GPTQ, SM80, "fused-without-v");
     assert_false(f->fix.plan.decisions[K].quantized);
     assert_true(f->fix.plan.decisions[V].quantized);
+    assert_int_equal(judge(f, CT, SM80)->finding_count, 0); // it names a v
+    rename_linear(f, K, "model.layers.0.self_attn.kv_a_proj_with_mqa");
+    assert_int_equal(judge(f, EXPORT_GPTQ, SM80)->finding_count, 0);
 }
 
 // ---- Linears that are special ----
@@ -573,7 +578,10 @@ static void other_notes(void **state) {
     finds(f, EXPORT_GGUF, ALL, "block-inputs", SEVERITY_NOTE, LINEARS, LLAMA_CPP);
     set(f, NULL, DIAL_BITS, 8);
     set(f, NULL, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
-    finds(f, CT, ALL, "int8-blackwell", SEVERITY_NOTE, LINEARS, 1 << TARGET_VLLM_SM100);
+    finds(f, CT, ALL, "int8-blackwell", SEVERITY_REFUSED, LINEARS, SM100);
+    assert_false(row_of(&f->verdict, TARGET_VLLM_SM100)->loads);
+    mended(f, CT, SM100); // an option of vLLM mends it
+    assert_int_equal(f->fix.plan.decisions[Q].activations, POLICY_TOKEN);
 }
 
 // ---- Experts ----

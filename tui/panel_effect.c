@@ -10,6 +10,7 @@
 #include "base/array.h"
 #include "tui/format.h"
 #include "tui/panels.h"
+#include "tui/prompt.h"
 #include "tui/wrap.h"
 
 // Of the labels at the left, "quantized" being the longest.
@@ -422,7 +423,7 @@ static void draw_sample(Ui *ui, Rect place, Rect room, const TextSample *sample,
     const WrapPiece pieces[] = {
         {chat ? "user: " : "", SIZE_MAX, MEANING_TITLE},
         {workbench_prompt(ui->workbench), SIZE_MAX, MEANING_FAINT},
-        {chat ? " assistant: " : "", SIZE_MAX, MEANING_TITLE},
+        {prompt_mark(ui), SIZE_MAX, MEANING_TITLE},
         {text->text, parted ? parts_at : SIZE_MAX, plain},
         {parted ? "▸" : "", SIZE_MAX, MEANING_ERROR},
         {parted ? text->text + parts_at : "", SIZE_MAX, MEANING_DIFFERS},

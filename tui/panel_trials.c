@@ -9,6 +9,7 @@
 #include "tui/format.h"
 #include "tui/panels.h"
 #include "tui/plot.h"
+#include "tui/prompt.h"
 #include "tui/screen.h"
 #include "tui/trials.h"
 #include "tui/wrap.h"
@@ -216,7 +217,7 @@ static TextPieces pieces_of(Ui *ui, const TrialText *side, size_t parts_at, bool
     if (!pieces.items) return pieces;
     add_piece(&pieces, chat ? "user: " : "", SIZE_MAX, MEANING_TITLE);
     add_piece(&pieces, side->prompt, SIZE_MAX, MEANING_FAINT);
-    add_piece(&pieces, chat ? " assistant: " : "", SIZE_MAX, MEANING_TITLE);
+    add_piece(&pieces, prompt_mark(ui), SIZE_MAX, MEANING_TITLE);
     for (size_t i = 0; i < text->count; i++) {
         const size_t start = token_start(text, i);
         Style style = i >= parts_at ? MEANING_DIFFERS : MEANING_TEXT;

@@ -335,6 +335,16 @@ void prompt_paste(Ui *ui, const char *text) {
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
 
+static bool reads_source(const Ui *ui) { return workbench_structure(ui->workbench)->config.pair.encoder_layers > 0; }
+
+const char *prompt_mark(const Ui *ui) {
+    return workbench_is_chat(ui->workbench) ? " assistant: " : reads_source(ui) ? " → " : "";
+}
+
+static const char *what_prompts_do(const Ui *ui) {
+    return workbench_is_chat(ui->workbench) ? "ask" : reads_source(ui) ? "source" : "continue";
+}
+
 static void label_of(const Ui *ui, char *out, size_t size) {
     switch (ui->prompt) {
     case PROMPT_COMMAND: snprintf(out, size, ":"); break;
@@ -344,7 +354,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_RULE: snprintf(out, size, "names dial=value … "); break;
     case PROMPT_SAVE: snprintf(out, size, "write recipe to "); break;
     case PROMPT_LOAD: snprintf(out, size, "load recipe from "); break;
-    case PROMPT_TEXT: snprintf(out, size, workbench_is_chat(ui->workbench) ? "ask " : "continue "); break;
+    case PROMPT_TEXT: snprintf(out, size, "%s ", what_prompts_do(ui)); break;
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
     case PROMPT_FOLDER: snprintf(out, size, "write the model to "); break;
     case PROMPT_BUDGET: snprintf(out, size, "bits per weight, or kl and a bound: "); break;

@@ -23,6 +23,10 @@ static void speeds_hide(Ui *ui) {
 // The figures of the turn before are shown in brackets until there are new ones.
 static void draw_cell(Ui *ui, int row, int col, int width, const Spread *ratio, bool stale, bool next) {
     char text[32], range[24];
+    if (ratio->median < 0) {
+        canvas_right(&ui->canvas, row, col, width, MEANING_FAINT, "no memory");
+        return;
+    }
     if (!(ratio->median > 0)) {
         canvas_right(&ui->canvas, row, col, width, MEANING_FAINT, next ? ui_spinner(ui) : "·");
         return;
@@ -30,10 +34,10 @@ static void draw_cell(Ui *ui, int row, int col, int width, const Spread *ratio, 
     ratio_text(ratio, range, sizeof range);
     snprintf(text, sizeof text, stale ? "(%s)" : "%s", range);
     canvas_right(&ui->canvas, row, col, width,
-                 stale               ? MEANING_FAINT
-                 : speed_pays(ratio) ? MEANING_BETTER
-                 : ratio->most < 1   ? MEANING_WORSE
-                                     : MEANING_VALUE,
+                 stale                   ? MEANING_FAINT
+                 : !speed_is_sure(ratio) ? MEANING_VALUE
+                 : speed_pays(ratio)     ? MEANING_BETTER
+                                         : MEANING_WORSE,
                  text);
 }
 
@@ -56,7 +60,7 @@ static void draw_map(Ui *ui, Rect inside, const SpeedsView *view, bool runs) {
         canvas_fit(canvas, row, inside.col, HEAD_COLS, MEANING_TEXT, text);
         for (int k = 0; k < map->context_count; k++) {
             draw_cell(ui, row, inside.col + HEAD_COLS + k * width, width, &map->ratio[i][k], stale, next);
-            next = next && map->ratio[i][k].median > 0;
+            next = next && map->ratio[i][k].median != 0;
         }
     }
 }

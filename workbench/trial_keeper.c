@@ -45,9 +45,7 @@ static void adopt_accuracy_locked(Workbench *w, const TrialFigures *known) {
     Findings *f = &w->findings;
     float *copy = known->by_position ? array_new(POSITION_FIGURES * known->positions, sizeof *copy) : NULL;
     if (copy) memcpy(copy, known->by_position, POSITION_FIGURES * known->positions * sizeof *copy);
-    free(f->by_position);
-    f->by_position = copy;
-    f->positions = copy ? known->positions : 0;
+    put_positions_locked(w, copy, known->positions);
     f->accuracy = known->accuracy;
     f->accuracy_turn = w->turn;
     f->accuracy_known = f->accuracy_finished = true;

@@ -285,6 +285,14 @@ static bool take_measured(Workbench *w) {
     return waits || w->weights_known != before;
 }
 
+void put_positions_locked(Workbench *w, float *by_position, size_t positions) {
+    Findings *f = &w->findings;
+    free(f->by_position);
+    f->by_position = by_position;
+    f->positions = by_position ? positions : 0;
+    f->positions_version++;
+}
+
 static void take_positions(Workbench *w, const Findings *f) {
     if (w->effect_positions == f->positions_version) return;
     float *copy = f->by_position ? array_new(POSITION_FIGURES * f->positions, sizeof *copy) : NULL;

@@ -209,6 +209,9 @@ struct Workbench {
 
 bool plan_copy(const Plan *from, Plan *to);
 
+// The figures by position of what was found last; takes them over, NULL: there are none.
+void put_positions_locked(Workbench *w, float *by_position, size_t positions);
+
 // ---- the screen's side ----
 
 bool push_recipe(Workbench *w, Recipe *recipe, Error *err); // takes it over; one step of the history

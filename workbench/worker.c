@@ -218,12 +218,10 @@ static void take_positions(Workbench *w, uint64_t turn) {
     }
     pthread_mutex_lock(&w->lock);
     const bool late = w->findings.accuracy_turn > turn;
-    free(late ? by_position : w->findings.by_position);
-    if (!late) {
-        w->findings.by_position = by_position;
-        w->findings.positions_version++;
-        w->findings.positions = by_position ? n : 0;
-    }
+    if (late)
+        free(by_position);
+    else
+        put_positions_locked(w, by_position, n);
     pthread_mutex_unlock(&w->lock);
 }
 

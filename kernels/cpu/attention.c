@@ -102,6 +102,31 @@ void cpu_cache_write(Backend *backend, Cache *c, int layer, size_t first, size_t
     }
 }
 
+// Blocks of `bytes` of the sequences, `stride` bytes apart, change places.
+static void follow_blocks(char *first, size_t bytes, size_t stride, size_t sequences, const int32_t *from) {
+    char held[MOST_FOLLOWING][64];
+    for (size_t at = 0; at < bytes; at += sizeof held[0]) {
+        const size_t n = bytes - at < sizeof held[0] ? bytes - at : sizeof held[0];
+        for (size_t s = 0; s < sequences; s++) memcpy(held[s], first + (size_t)from[s] * stride + at, n);
+        for (size_t s = 0; s < sequences; s++) memcpy(first + s * stride + at, held[s], n);
+    }
+}
+
+void cpu_cache_follow(Backend *backend, Cache *c, const int32_t *from, size_t positions) {
+    const size_t row = row_offset(c, 1), apart = c->kv_heads * c->positions, scale = sizeof(float);
+    (void)backend;
+    for (size_t layer = 0; layer < c->layers; layer++) {
+        for (size_t head = 0; head < c->kv_heads; head++) {
+            const size_t at = row_number(c, layer, 0, head, 0);
+            follow_blocks(c->keys + at * row, positions * row, apart * row, c->sequences, from);
+            follow_blocks(c->values + at * row, positions * row, apart * row, c->sequences, from);
+            if (!c->key_scales) continue;
+            follow_blocks((char *)(c->key_scales + at), positions * scale, apart * scale, c->sequences, from);
+            follow_blocks((char *)(c->value_scales + at), positions * scale, apart * scale, c->sequences, from);
+        }
+    }
+}
+
 // How queries are cut into tiles: some heads of one kv head × some tokens.
 typedef struct Tiling {
     size_t per_kv;     // query heads of one kv head
@@ -149,7 +174,9 @@ void cpu_attention(Backend *backend, const Cache *c, int layer, const AttentionS
         tile.scratch = (float *)cpu->scratch + (size_t)omp_get_thread_num() * tile_floats(c);
         tile.window = shape->window > 0 ? (size_t)shape->window : 0;
         tile.softcap = shape->softcap;
+        tile.whole = (size_t)shape->whole;
         tile.bias_stride = shape->bias_stride;
+        tile.bias_middle = shape->bias_middle;
         tile.bias = shape->bias ? shape->bias + (kv_head * tiling.per_kv + head) * shape->bias_stride : NULL;
         tile.sinks = shape->sinks ? shape->sinks + kv_head * tiling.per_kv + head : NULL;
         cpu->kernels->attention(&tile);

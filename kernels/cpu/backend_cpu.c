@@ -149,6 +149,7 @@ static const BackendOps cpu_ops = {
     .cache_new = cpu_cache_new,
     .cache_free = cpu_cache_free,
     .cache_write = cpu_cache_write,
+    .cache_follow = cpu_cache_follow,
     .attention = cpu_attention,
 };
 

@@ -62,6 +62,7 @@ bool cpu_cache_new(Backend *, int layers, size_t sequences, int kv_heads, int he
                    Cache **, Error *);
 void cpu_cache_free(Backend *, Cache *);
 void cpu_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
+void cpu_cache_follow(Backend *, Cache *, const int32_t *from, size_t positions);
 void cpu_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                    size_t tokens, float *y);
 

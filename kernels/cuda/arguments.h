@@ -294,6 +294,15 @@ typedef struct RopeWriteArguments {
     CacheWriteArguments write;
 } RopeWriteArguments;
 
+enum { FOLLOWING_MOST = 16 };
+
+typedef struct CacheFollowArguments { // blocks of every layer and head change places among sequences
+    void *data;
+    size_t block, stride, bytes; // bytes that change places, of a head and from one sequence to the next
+    int unit, heads, layers;     // bytes that a thread takes: 1 or 4
+    int sequences, from[FOLLOWING_MOST];
+} CacheFollowArguments;
+
 typedef struct AttentionArguments {
     CacheView cache;
     const float *q, *bias, *sinks; // bias: [heads, bias_stride] or NULL; sinks: [heads] or NULL
@@ -302,6 +311,7 @@ typedef struct AttentionArguments {
     size_t bias_stride;
     float scale, softcap;
     int sequences, tokens, heads, window, splits; // rows of q and y: sequences · tokens
+    int whole, bias_middle;                       // as in AttentionShape
     Position first;
 } AttentionArguments;
 
@@ -363,6 +373,7 @@ typedef struct CudaLaunches {
     int (*gated_add)(void *stream, const GatedAddArguments *);
     int (*cache_write)(void *stream, const CacheWriteArguments *);
     int (*rope_write)(void *stream, const RopeWriteArguments *);
+    int (*cache_follow)(void *stream, const CacheFollowArguments *);
     int (*attention)(void *stream, const AttentionArguments *);
     int (*attention_tiles)(void *stream, const AttentionArguments *); // of many tokens; splits does not matter
     int (*quantize)(void *stream, const QuantizeArguments *);

@@ -1,4 +1,5 @@
 // Keys and values on the device, and attention over them, cut so that a single token keeps the device busy.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -98,12 +99,40 @@ void cuda_cache_write(Backend *backend, Cache *cache, int layer, size_t first, s
                    "writing keys and values");
 }
 
+static_assert((int)FOLLOWING_MOST == (int)MOST_FOLLOWING, "sequences that change places");
+
+static void follow(CudaBackend *c, const Cache *cache, void *data, size_t row, const int32_t *from, size_t positions) {
+    const CacheView *v = &cache->view;
+    CacheFollowArguments a = {.data = data,
+                              .block = positions * row,
+                              .bytes = (size_t)v->positions * row,
+                              .stride = cache->sequence_rows * row,
+                              .unit = row % 4 ? 1 : 4,
+                              .heads = v->kv_heads,
+                              .layers = cache->layers,
+                              .sequences = (int)cache->sequences};
+    for (int s = 0; s < a.sequences; s++) a.from[s] = from[s];
+    if (positions && cuda_ready(c))
+        cuda_check(c, c->runtime->launches->cache_follow(c->runtime->stream, &a), "reordering keys and values");
+}
+
+void cuda_cache_follow(Backend *backend, Cache *cache, const int32_t *from, size_t positions) {
+    CudaBackend *c = cuda_of(backend);
+    const CacheView *v = &cache->view;
+    const size_t row = (size_t)v->head_dim * dtype_bytes((DType)v->dtype);
+    follow(c, cache, v->keys, row, from, positions);
+    follow(c, cache, v->values, row, from, positions);
+    if (!v->key_scales) return;
+    follow(c, cache, v->key_scales, sizeof(float), from, positions);
+    follow(c, cache, v->value_scales, sizeof(float), from, positions);
+}
+
 // A recorded step does not know how far it will look back: as if the cache were full.
 static int splits_for(const CudaBackend *c, const Cache *cache, const AttentionShape *shape, size_t last, size_t rows) {
     const size_t per_kv = (size_t)shape->heads / (size_t)cache->view.kv_heads;
     const size_t nh = (size_t)attention_heads((int)per_kv, shape->head_dim);
     const size_t blocks = (size_t)cache->view.kv_heads * ((per_kv + nh - 1) / nh) * rows;
-    size_t seen = c->recording ? (size_t)cache->view.positions : last;
+    size_t seen = shape->whole ? (size_t)shape->whole : c->recording ? (size_t)cache->view.positions : last;
     if (shape->window > 0 && seen > (size_t)shape->window) seen = (size_t)shape->window;
     size_t splits = target_blocks(c) / blocks, useful = (seen + SPLIT_POSITIONS - 1) / SPLIT_POSITIONS;
     if (splits > useful) splits = useful;
@@ -146,6 +175,8 @@ void cuda_attention(Backend *backend, const Cache *cache, int layer, const Atten
                                           .tokens = (int)n,
                                           .heads = shape->heads,
                                           .window = shape->window,
+                                          .whole = shape->whole,
+                                          .bias_middle = (int)shape->bias_middle,
                                           .splits = splits_for(c, cache, shape, first + t + n, together * n),
                                           .first = cuda_position(c, first + t)};
             cuda_check(c, launch(c->runtime->stream, &a), "attention");

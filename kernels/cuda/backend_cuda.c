@@ -161,6 +161,7 @@ static const BackendOps cuda_ops = {
     .cache_new = cuda_cache_new,
     .cache_free = cuda_cache_free,
     .cache_write = cuda_cache_write,
+    .cache_follow = cuda_cache_follow,
     .attention = cuda_attention,
     .healthy = cuda_healthy,
     .has_room = has_room,

@@ -213,6 +213,7 @@ bool cuda_cache_new(Backend *, int layers, size_t sequences, int kv_heads, int h
                     Cache **, Error *);
 void cuda_cache_free(Backend *, Cache *);
 void cuda_cache_write(Backend *, Cache *, int layer, size_t first, size_t tokens, const float *k, const float *v);
+void cuda_cache_follow(Backend *, Cache *, const int32_t *from, size_t positions);
 void cuda_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                     size_t tokens, float *y);
 

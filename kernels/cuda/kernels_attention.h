@@ -53,6 +53,29 @@ KERNEL(cache_write_kernel, WRITE_WARPS *WARP, CacheWriteArguments) {
     if (item < write_items(&a)) write_item(&a, item);
 }
 
+// A thread takes one unit of a block, in all sequences.
+DEVICE void follow_unit(const CacheFollowArguments *a, unsigned char *first) {
+    unsigned int held[FOLLOWING_MOST];
+    for (int s = 0; s < a->sequences; s++) {
+        const unsigned char *from = first + (size_t)a->from[s] * a->stride;
+        held[s] = a->unit == 4 ? *(const unsigned int *)from : *from;
+    }
+    for (int s = 0; s < a->sequences; s++) {
+        unsigned char *to = first + (size_t)s * a->stride;
+        if (a->unit == 4)
+            *(unsigned int *)to = held[s];
+        else
+            *to = (unsigned char)held[s];
+    }
+}
+
+KERNEL(cache_follow_kernel, WRITE_WARPS *WARP, CacheFollowArguments) {
+    const size_t at = ((size_t)blockIdx.x * (WRITE_WARPS * WARP) + threadIdx.x) * a.unit;
+    const int layer = (int)blockIdx.y / a.heads, head = (int)blockIdx.y % a.heads;
+    if (at < a.block)
+        follow_unit(&a, (unsigned char *)a.data + (size_t)layer * a.sequences * a.stride + head * a.bytes + at);
+}
+
 DEVICE void rotate_head(const RopeArguments *a, int head) {
     const int first = position_of(&a->first);
     for (int i = threadIdx.x % WARP; i < a->half; i += WARP) rotate_pair(a, first, head, i);
@@ -244,9 +267,13 @@ DEVICE float whole_sum(const AttentionArguments *a, int head, float most, float 
     return a->sinks ? sum + expf(a->sinks[head] - most) : sum;
 }
 
-DEVICE float adjusted(const AttentionArguments *a, int head, int position, float score) {
+// Where a token that stands at `own` finds the biases of positions, from its first on.
+DEVICE int bias_shift(const AttentionArguments *a, int own) { return a->bias_middle ? a->bias_middle - own : 0; }
+
+// bias: which of the head's.
+DEVICE float adjusted(const AttentionArguments *a, int head, int bias, float score) {
     if (a->softcap > 0) score = a->softcap * tanhf(score / a->softcap);
-    return a->bias ? score + a->bias[(size_t)head * a->bias_stride + position] : score;
+    return a->bias ? score + a->bias[(size_t)head * a->bias_stride + bias] : score;
 }
 
 DEVICE float score_of_eight(const float *q, const float *key, float score) {
@@ -256,7 +283,7 @@ DEVICE float score_of_eight(const float *q, const float *key, float score) {
 
 // One position for all heads. there: false for lanes that only help. shared: [heads][chunks · 64] of queries.
 DEVICE void look_at(const int chunks, const int nh, const int dtype, const AttentionArguments *a, int head, int count,
-                    int position, bool there, const Sight *f, Queries q, const float *shared, Looking *look) {
+                    int bias, bool there, const Sight *f, Queries q, const float *shared, Looking *look) {
     const int part = threadIdx.x % 8;
     float score[MOST_HEADS], eight[8];
     UNROLL for (int h = 0; h < nh; h++) score[h] = 0;
@@ -276,7 +303,7 @@ DEVICE void look_at(const int chunks, const int nh, const int dtype, const Atten
         shuffle_float(score[h], mask);
     if (!there) return;
     UNROLL for (int h = 0; h < nh; h++) {
-        float s = adjusted(a, head + (h < count ? h : 0), position, score[h] * f->key), most = fmaxf(look->most[h], s);
+        float s = adjusted(a, head + (h < count ? h : 0), bias, score[h] * f->key), most = fmaxf(look->most[h], s);
         float kept = look->most[h] == most ? 1 : expf(look->most[h] - most);
         score[h] = expf(s - most);
         look->sum[h] = look->sum[h] * kept + score[h];
@@ -375,8 +402,8 @@ DEVICE void merge_splits(const AttentionArguments *a, int head, int count, int r
 
 // What a block works on, and the queries' part of it.
 typedef struct AttentionShare {
-    int split, row, head, count, from, to;
-    size_t rows; // of the cache
+    int split, row, head, count, from, to, shift; // shift: from a position to its bias
+    size_t rows;                                  // of the cache
 } AttentionShare;
 
 DEVICE AttentionShare attention_share(const int nh, const AttentionArguments *a) {
@@ -388,8 +415,9 @@ DEVICE AttentionShare attention_share(const int nh, const AttentionArguments *a)
     s.row = (int)blockIdx.z;
     s.head = kv * per_kv + own;
     s.count = per_kv - own < nh ? per_kv - own : nh;
-    const int end = position_of(&a->first) + s.row % a->tokens + 1,
+    const int place = position_of(&a->first) + s.row % a->tokens, end = a->whole ? a->whole : place + 1,
               begin = a->window > 0 && end > a->window ? end - a->window : 0;
+    s.shift = bias_shift(a, place);
     const int each = (end - begin + a->splits - 1) / a->splits;
     s.from = begin + each * s.split;
     s.to = s.from + each < end ? s.from + each : end;
@@ -435,7 +463,7 @@ DEVICE void attend(const int chunks, const int nh, const int dtype, const Attent
             find(chunks, dtype, c, s.rows + position, &now);
         else if (base + ATTENTION_SLOTS < s.to)
             find(chunks, dtype, c, s.rows + (later < s.to ? later : s.from), &next);
-        look_at(chunks, nh, dtype, a, s.head, s.count, position, base + slot < s.to, &now, q, memory, &look);
+        look_at(chunks, nh, dtype, a, s.head, s.count, position + s.shift, base + slot < s.to, &now, q, memory, &look);
         if (ahead) now = next;
     }
     merge_warp(chunks, nh, &look);
@@ -477,6 +505,12 @@ static int launch_cache_write(void *stream, const CacheWriteArguments *a) {
     const size_t items = 2 * (size_t)a->sequences * a->tokens * a->cache.kv_heads;
     return LAUNCH(cache_write_kernel, extent((items + WRITE_WARPS - 1) / WRITE_WARPS, 1, 1), WRITE_WARPS * WARP, 0,
                   stream, a);
+}
+
+static int launch_cache_follow(void *stream, const CacheFollowArguments *a) {
+    const size_t units = a->block / a->unit, threads = WRITE_WARPS * WARP;
+    return LAUNCH(cache_follow_kernel, extent((units + threads - 1) / threads, (size_t)a->layers * a->heads, 1),
+                  WRITE_WARPS * WARP, 0, stream, a);
 }
 
 static int launch_rope_write(void *stream, const RopeWriteArguments *a) {

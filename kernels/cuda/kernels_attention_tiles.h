@@ -81,8 +81,8 @@ DEVICE void load_positions(const int dim, const CacheView *c, size_t row, int co
 // ---- Queries ----
 
 typedef struct TileQuery {
-    size_t at; // in q and y
-    int head;
+    size_t at;       // in q and y
+    int head, shift; // of its biases
     int begin, end;  // of the positions it sees; none behind the last query
     float most, sum; // of the softmax so far; sum of this lane's positions
 } TileQuery;
@@ -92,7 +92,9 @@ DEVICE TileQuery tile_query(const AttentionArguments *a, int sequence, int kv, i
     TileQuery q;
     q.head = kv * per_kv + n % per_kv;
     q.at = (((size_t)sequence * a->tokens + token) * a->heads + q.head) * a->cache.head_dim;
-    q.end = token < a->tokens ? position_of(&a->first) + token + 1 : 0;
+    const int place = position_of(&a->first) + token;
+    q.end = token >= a->tokens ? 0 : a->whole ? a->whole : place + 1;
+    q.shift = bias_shift(a, place);
     q.begin = a->window > 0 && q.end > a->window ? q.end - a->window : 0;
     q.most = -INFINITY, q.sum = 0;
     return q;
@@ -171,7 +173,7 @@ DEVICE float tile_weights(const AttentionArguments *a, const TileMemory *m, int 
         const int p = n * 8 + column + j, position = base + p;
         float *score = &s[n][part * 2 + j];
         const bool seen = position >= q->begin && position < q->end;
-        *score = seen ? adjusted(a, q->head, position, *score * m->key_scales[p]) : -INFINITY;
+        *score = seen ? adjusted(a, q->head, position + q->shift, *score * m->key_scales[p]) : -INFINITY;
         most = fmaxf(most, *score);
     }
     most = fmaxf(most, shuffle_float(most, 1));
@@ -234,7 +236,7 @@ DEVICE void attend_tile(const int dim, const bool exact, const AttentionArgument
     const int warp_first = (int)threadIdx.x / WARP * WARP_QUERIES,
               own = first + warp_first + (int)threadIdx.x % WARP / 4;
     const int last = (first + queries - 1) / per_kv, last_token = last < a->tokens ? last : a->tokens - 1;
-    const int end = position_of(&a->first) + last_token + 1;
+    const int end = a->whole ? a->whole : position_of(&a->first) + last_token + 1;
     const size_t rows = head_row(c, sequence, kv);
     const TileMemory m = tile_memory(dim, shared);
     TileQuery q[2];

@@ -34,6 +34,7 @@ static void fill_launches(CudaLaunches *l) {
     l->mix = launch_mix;
     l->gated_add = launch_gated_add;
     l->cache_write = launch_cache_write;
+    l->cache_follow = launch_cache_follow;
     l->rope_write = launch_rope_write;
     l->attention = launch_attention;
     l->attention_tiles = launch_attention_tiles;

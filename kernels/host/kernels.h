@@ -56,14 +56,15 @@ typedef struct AttentionTile {
     const float *key_scales, *value_scales; // [positions] or NULL: what a code of that position is worth
     size_t head_dim, heads;                 // query heads that share the kv head
     float scale;
-    size_t first, tokens; // query t sees positions 0 … first + t
-    size_t window;        // or the last of them, itself included; 0: all
-    float softcap;        // score = c · tanh(score / c); 0: none
-    const float *bias;    // [heads, bias_stride]: added to the scores of a head by position; NULL: nothing
-    size_t bias_stride;
-    const float *sinks; // [heads]: a score that takes weight and gives nothing; NULL: none
-    const float *q;     // [tokens][heads, head_dim], tokens q_stride apart
-    float *y;           // as q
+    size_t first, tokens;            // query t sees positions 0 … first + t
+    size_t whole;                    // not 0: every query sees positions 0 … whole − 1
+    size_t window;                   // or the last of them, itself included; 0: all
+    float softcap;                   // score = c · tanh(score / c); 0: none
+    const float *bias;               // [heads, bias_stride]: added to the scores of a head by position; NULL: nothing
+    size_t bias_stride, bias_middle; // as in AttentionShape
+    const float *sinks;              // [heads]: a score that takes weight and gives nothing; NULL: none
+    const float *q;                  // [tokens][heads, head_dim], tokens q_stride apart
+    float *y;                        // as q
     size_t stride;
     float *scratch; // attention_scratch(…) floats
 } AttentionTile;

@@ -803,14 +803,20 @@ INLINE AttentionTile without_unseen(const AttentionTile *a, size_t unseen) {
     seen.values = (const char *)a->values + bytes;
     if (a->key_scales) seen.key_scales += unseen;
     if (a->value_scales) seen.value_scales += unseen;
-    if (a->bias) seen.bias += unseen;
+    if (a->bias && !a->bias_middle) seen.bias += unseen;
     return seen;
 }
 
 // Query n of a tile sees the positions from … end − 1; earlier tokens see farther back.
-INLINE size_t end_of(const AttentionTile *a, size_t n) { return a->first + n / a->heads + 1; }
+INLINE size_t end_of(const AttentionTile *a, size_t n) { return a->whole ? a->whole : a->first + n / a->heads + 1; }
 INLINE size_t from_of(const AttentionTile *a, size_t n) {
     return a->window && end_of(a, n) > a->window ? end_of(a, n) - a->window : 0;
+}
+
+// Biases of query n, from the first position on.
+INLINE const float *bias_of(const AttentionTile *a, size_t n) {
+    const float *bias = a->bias + n % a->heads * a->bias_stride;
+    return a->bias_middle ? bias + a->bias_middle - (a->first + n / a->heads) : bias;
 }
 
 // Products of query n with the keys of all positions → weights of the values, and the factor that makes their sum 1.
@@ -819,7 +825,7 @@ INLINE float weights_of(const AttentionTile *a, size_t n, float *scores, size_t 
     float *row = scores + from;
     if (a->key_scales) multiply(row, a->key_scales + from, seen);
     if (a->softcap > 0) cap_scores(row, a->softcap, seen);
-    if (a->bias) add_up(row, a->bias + n % a->heads * a->bias_stride + from, seen);
+    if (a->bias) add_up(row, bias_of(a, n) + from, seen);
     float most, sum = softmax_row(row, seen, &most);
     if (a->sinks) sum += expf(a->sinks[n % a->heads] - most);
     const float factor = 1 / sum;
@@ -851,7 +857,7 @@ INLINE void mix_spoiled(const AttentionTile *a, size_t queries, const float *wei
 static void host_attention(const AttentionTile *whole) {
     const size_t window = whole->window, unseen = window && whole->first + 1 > window ? whole->first + 1 - window : 0;
     const AttentionTile tile = without_unseen(whole, unseen), *a = &tile;
-    size_t queries = a->heads * a->tokens, positions = a->first + a->tokens;
+    size_t queries = a->heads * a->tokens, positions = a->whole ? a->whole : a->first + a->tokens;
     float *q = a->scratch;                        // [queries, head_dim], times scale
     float *scores = q + queries * a->head_dim;    // [queries, positions]
     float *factor = scores + queries * positions; // [queries]

@@ -293,7 +293,6 @@ bool value_string_of(Jinja *j, const Value *value, String *out); // str() of it
 // ---- strings ----
 
 typedef enum StripSides { SIDE_LEFT = 1, SIDE_RIGHT = 2 } StripSides;
-bool is_white(uint32_t code); // what Python takes for white space
 size_t utf8_next(String s, size_t at, uint32_t *code);
 String string_strip(String s, const String *characters, int sides); // NULL: white space
 bool string_stripped(Jinja *j, String s, const String *characters, int sides, Value *out);

@@ -51,7 +51,7 @@ static void pass_white(Lexer *l) {
     uint32_t code;
     while (l->at < l->source.length) {
         const size_t n = utf8_next(l->source, l->at, &code);
-        if (!is_white(code)) break;
+        if (!utf8_is_white(code)) break;
         lexer_pass(l, n);
     }
 }
@@ -102,13 +102,13 @@ static size_t raw_tag(const Lexer *l, size_t at, const char *name) {
     uint32_t code;
     while (at < l->source.length) {
         const size_t width = utf8_next(l->source, at, &code);
-        if (!is_white(code)) break;
+        if (!utf8_is_white(code)) break;
         at += width;
     }
     if (l->source.length - at < n || memcmp(l->source.data + at, name, n) != 0) return 0;
     for (at += n; at < l->source.length;) {
         const size_t width = utf8_next(l->source, at, &code);
-        if (!is_white(code)) break;
+        if (!utf8_is_white(code)) break;
         at += width;
     }
     const bool is_signed = byte_at(l, at) == '-' || byte_at(l, at) == '+';

@@ -5,12 +5,6 @@
 
 #include "loaders/chat/jinja_parts.h"
 
-bool is_white(uint32_t code) {
-    return (code >= 0x09 && code <= 0x0D) || (code >= 0x1C && code <= 0x20) || code == 0x85 || code == 0xA0 ||
-           code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 || code == 0x202F ||
-           code == 0x205F || code == 0x3000;
-}
-
 // Texts are checked where they come in; a byte that is none of UTF-8 counts as a character all the same.
 size_t utf8_next(String s, size_t at, uint32_t *code) {
     const size_t n = utf8_read(s.data + at, s.length - at, code);
@@ -37,7 +31,7 @@ int64_t string_length(String s) {
 
 static bool is_among(uint32_t code, const String *characters) {
     uint32_t other;
-    if (!characters) return is_white(code);
+    if (!characters) return utf8_is_white(code);
     for (size_t at = 0; at < characters->length;) {
         at += utf8_next(*characters, at, &other);
         if (other == code) return true;
@@ -125,9 +119,9 @@ static size_t find_white(String s, size_t at, size_t *length) {
     uint32_t code;
     for (size_t n; at < s.length; at += n) {
         n = utf8_next(s, at, &code);
-        if (!is_white(code)) continue;
+        if (!utf8_is_white(code)) continue;
         size_t end = at;
-        while (end < s.length && (n = utf8_next(s, end, &code)) && is_white(code)) end += n;
+        while (end < s.length && (n = utf8_next(s, end, &code)) && utf8_is_white(code)) end += n;
         *length = end - at;
         return at;
     }
@@ -216,7 +210,7 @@ static bool add_case(Jinja *j, uint32_t code, bool upper, bool title, Buffer *ou
 
 // Whether a word begins behind this character, as Jinja's filter `title` sees it.
 static bool parts_words(uint32_t code) {
-    return is_white(code) || code == '-' || code == '(' || code == '{' || code == '[' || code == '<';
+    return utf8_is_white(code) || code == '-' || code == '(' || code == '{' || code == '[' || code == '<';
 }
 
 bool string_case(Jinja *j, String s, Case wanted, Value *out) {

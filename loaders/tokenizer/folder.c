@@ -196,9 +196,15 @@ static bool document_from_vocab(const char *folder, TokenizerSource *source, Err
 }
 
 static bool refuse_folder(const char *folder, Error *err) {
-    const char *found = document_is_there(folder, "tokenizer.model") ? "tokenizer.model"
-                        : document_is_there(folder, "vocab.txt")     ? "vocab.txt"
-                                                                     : NULL;
+    static const char *const others[] = {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt"};
+    const char *found = NULL;
+    for (size_t i = 0; i < sizeof others / sizeof *others && !found; i++)
+        if (document_is_there(folder, others[i])) found = others[i];
+    if (document_is_there(folder, "source.spm")) // of Marian, whose ids are those of vocab.json
+        return error_set(err,
+                         "%s: " TOKENIZER_MISSING ", and source.spm is not read; put a tokenizer.json beside it that "
+                         "has the pieces of source.spm with the ids of vocab.json",
+                         folder);
     if (found)
         return error_set(err,
                          "%s: " TOKENIZER_MISSING ", and %s is not read; transformers makes one: "

@@ -288,7 +288,9 @@ static bool append_all(Adding *a, NumberedList *list, cJSON *config, const cJSON
         if (!append_missing(a, item, true)) return error_prefix(a->err, "\"%s\"", item->string);
     }
     cJSON_ArrayForEach(item, member_of(config, EXTRA)) {
-        if (!append_missing(a, item, false)) return error_prefix(a->err, "\"" EXTRA "\"");
+        Token token;
+        const bool is_named_too = read_token(item, false, &token, NULL) && names_it(config, own, token.content);
+        if (!append_missing(a, item, is_named_too)) return error_prefix(a->err, "\"" EXTRA "\"");
     }
     return true;
 }

@@ -194,6 +194,7 @@ static bool build_structure(Workbench *w, Error *err) {
     ok = add_linear(w, &random, ROLE_HEAD, -1, -1, "lm_head") && ok;
     w->checkpoint.path = path;
     w->structure.config = (ModelConfig){.family = "llama", .layers = LAYERS, .hidden = HIDDEN, .dtype = DTYPE_BF16};
+    if (getenv("FAKE_PAIR")) w->structure.config.pair.encoder_layers = 1;
     w->structure.checkpoint = &w->checkpoint;
     w->structure.linears = w->linears;
     w->structure.input_count = LAYERS * 4 + 1;

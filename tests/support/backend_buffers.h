@@ -74,4 +74,5 @@ void fused_cases(Checks *);
 void attention_cases(Checks *);
 void attention_shapes(Checks *);
 void many_token_cases(Checks *);
+void following_cases(Checks *);
 void spoiled_cases(Checks *);

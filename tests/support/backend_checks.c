@@ -68,6 +68,7 @@ const BackendCheck backend_checks[] = {
     {"test_attention",
      attention_cases,
      {OPERATION(cache_new), OPERATION(cache_free), OPERATION(cache_write), OPERATION(attention)}},
+    {"test_attention", following_cases, {OPERATION(cache_follow)}},
     {"test_attention", attention_shapes, {OPERATION(attention)}},
     {"test_attention_of_many_tokens", many_token_cases, {OPERATION(attention)}},
     {"test_attention_of_many_tokens", spoiled_cases, {OPERATION(attention)}},

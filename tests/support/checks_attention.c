@@ -17,7 +17,8 @@ typedef struct AttentionCase {
     DType dtype;
     float softcap;
     bool biased, sinks;
-    double deviation; // of the queries
+    bool relative, whole; // biases are by distance; every query sees all positions
+    double deviation;     // of the queries
 } AttentionCase;
 
 enum { LAYERS = 2, LAYER = 1, BEYOND = 3 }; // positions that are never written
@@ -25,6 +26,11 @@ enum { LAYERS = 2, LAYER = 1, BEYOND = 3 }; // positions that are never written
 static size_t positions_of(const AttentionCase *a) { return a->before + a->tokens; }
 static size_t row_of(const AttentionCase *a) { return (size_t)a->heads * (size_t)a->head_dim; }
 static size_t kv_row_of(const AttentionCase *a) { return (size_t)a->kv_heads * (size_t)a->head_dim; }
+
+// Distances go as far back as they go forward.
+static size_t bias_stride_of(const AttentionCase *a) {
+    return a->relative ? 2 * positions_of(a) : positions_of(a) + BEYOND;
+}
 
 static AttentionShape shape_of(const AttentionCase *a, const float *bias, const float *sinks) {
     return (AttentionShape){.heads = a->heads,
@@ -34,7 +40,9 @@ static AttentionShape shape_of(const AttentionCase *a, const float *bias, const 
                             .window = a->window,
                             .softcap = a->softcap,
                             .bias = bias,
-                            .bias_stride = positions_of(a) + BEYOND,
+                            .bias_stride = bias_stride_of(a),
+                            .bias_middle = a->relative ? positions_of(a) : 0,
+                            .whole = a->whole ? (int)positions_of(a) : 0,
                             .sinks = sinks};
 }
 
@@ -71,20 +79,21 @@ static void attend(const AttentionCase *a, const AttentionShape *s, size_t seque
                    const float *q, const float *k, const float *v, double *weights, double *y) {
     const size_t dim = (size_t)s->head_dim, kv = head / (size_t)(s->heads / s->kv_heads);
     const size_t from = s->window && at + 1 > (size_t)s->window ? at + 1 - (size_t)s->window : 0;
+    const size_t end = s->whole ? (size_t)s->whole : at + 1, shift = s->bias_middle ? s->bias_middle - at : 0;
     double most = -INFINITY, sum = 0;
-    for (size_t p = from; p <= at; p++) {
+    for (size_t p = from; p < end; p++) {
         const float *key = k + kv_at(a, sequence, p) + kv * dim;
         double score = 0;
         for (size_t i = 0; i < dim; i++) score += (double)q[i] * (double)key[i];
         score *= (double)s->scale;
         if (s->softcap > 0) score = (double)s->softcap * tanh(score / (double)s->softcap);
-        weights[p] = score + (s->bias ? (double)s->bias[head * s->bias_stride + p] : 0);
+        weights[p] = score + (s->bias ? (double)s->bias[head * s->bias_stride + p + shift] : 0);
         most = weights[p] > most ? weights[p] : most;
     }
-    for (size_t p = from; p <= at; p++) sum += weights[p] = exp(weights[p] - most);
+    for (size_t p = from; p < end; p++) sum += weights[p] = exp(weights[p] - most);
     if (s->sinks) sum += exp((double)s->sinks[head] - most);
     for (size_t i = 0; i < dim; i++) y[i] = 0;
-    for (size_t p = from; p <= at; p++) {
+    for (size_t p = from; p < end; p++) {
         const float *value = v + kv_at(a, sequence, p) + kv * dim;
         for (size_t i = 0; i < dim; i++) y[i] += weights[p] / sum * (double)value[i];
     }
@@ -141,7 +150,7 @@ static Cache *cache_for(Checks *c, const AttentionCase *a) {
 static float *attention_result(Checks *c, const AttentionCase *a, const float *q, const float *k, const float *v,
                                const float *bias, const float *sinks, float **again) {
     const size_t kv = positions_of(a) * a->sequences * kv_row_of(a), n = a->tokens * a->sequences * row_of(a),
-                 biases = (size_t)a->heads * (positions_of(a) + BEYOND);
+                 biases = (size_t)a->heads * bias_stride_of(a);
     float *dk = put(c, k, kv), *dv = put(c, v, kv), *dq = put(c, q, n), *dy = put_nothing(c, n);
     float *dbias = put(c, bias, biases), *dsinks = put(c, sinks, (size_t)a->heads);
     const AttentionShape shape = shape_of(a, dbias, dsinks);
@@ -162,10 +171,10 @@ static float *attention_result(Checks *c, const AttentionCase *a, const float *q
 static void check_attention(Checks *c, const AttentionCase *a) {
     const size_t kv = positions_of(a) * a->sequences * kv_row_of(a), n = a->tokens * a->sequences * row_of(a);
     float *k = random_floats(c, kv, 1), *v = random_floats(c, kv, 1), *q = random_floats(c, n, a->deviation),
-          *bias = a->biased ? random_floats(c, (size_t)a->heads * (positions_of(a) + BEYOND), 3) : NULL,
+          *bias = a->biased ? random_floats(c, (size_t)a->heads * bias_stride_of(a), 3) : NULL,
           *sinks = a->sinks ? random_floats(c, (size_t)a->heads, 3) : NULL, *again = NULL;
     memset(k, 0, (size_t)a->head_dim * sizeof *k); // a row without range
-    const bool alone = c->place == ON_HOST && a->sequences == 1;
+    const bool alone = c->place == ON_HOST && a->sequences == 1 && !a->whole;
     float *y = attention_result(c, a, q, k, v, bias, sinks, alone ? &again : NULL);
     round_rows(a, k), round_rows(a, v);
     const AttentionShape shape = shape_of(a, bias, sinks);
@@ -204,6 +213,8 @@ void attention_cases(Checks *c) {
             .window = i % 4 == 1 ? (int)between(c, 1, at(c, 20, 50, 200)) : 0,
             .softcap = i % 5 == 2 ? 3.0f : 0,
             .biased = i % 5 == 1,
+            .relative = i % 10 == 1,
+            .whole = i % 4 != 1 && i % 3 == 0,
             .sinks = i % 4 == 2,
             .deviation = (const double[]){3, 1, 30}[i % 3]};
         check_attention(c, &a);
@@ -250,12 +261,69 @@ void many_token_cases(Checks *c) {
                                  .window = i % 3 == 1 ? (int)between(c, 1, at(c, 20, 40, 200)) : 0,
                                  .softcap = i % 5 == 2 ? 3.0f : 0,
                                  .biased = i % 5 == 1,
+                                 .relative = i % 2 == 1,
+                                 .whole = i % 3 == 0,
                                  .sinks = i % 4 == 2,
                                  .deviation = i % 2 ? 1 : 3};
         check_attention(c, &a);
     }
     if (c->thorough && c->place != EMULATED)
-        check_attention(c, &(AttentionCase){8, 2, 64, 0, 1, 150, 0, DTYPE_BF16, 0, false, false, 1});
+        check_attention(c, &(AttentionCase){.heads = 8,
+                                            .kv_heads = 2,
+                                            .head_dim = 64,
+                                            .sequences = 1,
+                                            .tokens = 150,
+                                            .dtype = DTYPE_BF16,
+                                            .deviation = 1});
+}
+
+// ---- Sequences that change places ----
+
+// Attention over a cache whose sequences went on from others is that over a cache to which these were written.
+static void check_following(Checks *c, DType dtype, size_t sequences, size_t before) {
+    const AttentionCase a = {.heads = 4,
+                             .kv_heads = 2,
+                             .head_dim = before % 2 ? 7 : 16,
+                             .sequences = sequences,
+                             .tokens = 1,
+                             .before = before,
+                             .dtype = dtype,
+                             .deviation = 1};
+    const size_t kv = kv_row_of(&a), rows = sequences * (before + 1), n = sequences * row_of(&a);
+    const AttentionShape shape = shape_of(&a, NULL, NULL);
+    float *k = random_floats(c, rows * kv, 1), *v = random_floats(c, rows * kv, 1), *q = random_floats(c, n, 1);
+    float *moved_k = array_new(rows * kv, sizeof *moved_k), *moved_v = array_new(rows * kv, sizeof *moved_v);
+    int32_t from[MOST_FOLLOWING];
+    for (size_t s = 0; s < sequences; s++) from[s] = (int32_t)between(c, 0, sequences - 1);
+    memcpy(moved_k, k, rows * kv * sizeof *k), memcpy(moved_v, v, rows * kv * sizeof *v);
+    for (size_t s = 0; s < sequences; s++) {
+        const size_t to = kv_at(&a, s, 0), at = kv_at(&a, (size_t)from[s], 0), bytes = before * kv * sizeof *k;
+        memcpy(moved_k + to, k + at, bytes), memcpy(moved_v + to, v + at, bytes);
+    }
+    float *dq = put(c, q, n), *y[2];
+    for (int i = 0; i < 2; i++) { // moved by the backend, and written as it should be then
+        const size_t later = sequences * before * kv;
+        float *dk = put(c, i ? moved_k : k, rows * kv), *dv = put(c, i ? moved_v : v, rows * kv),
+              *dy = put_nothing(c, n);
+        Cache *cache = cache_for(c, &a);
+        c->b->ops->cache_write(c->b, cache, LAYER, 0, before, dk, dv);
+        if (i == 0) c->b->ops->cache_follow(c->b, cache, from, before);
+        c->b->ops->cache_write(c->b, cache, LAYER, before, 1, dk + later, dv + later);
+        c->b->ops->attention(c->b, cache, LAYER, &shape, dq, before, 1, dy);
+        y[i] = take(c, dy, n);
+        drop(c, dk, rows * kv), drop(c, dv, rows * kv);
+        c->b->ops->cache_free(c->b, cache);
+    }
+    drop(c, dq, n);
+    assert_memory_equal(y[0], y[1], n * sizeof *q);
+    free(k), free(v), free(q), free(moved_k), free(moved_v), free(y[0]), free(y[1]);
+}
+
+void following_cases(Checks *c) {
+    for (int i = 0; i < 8; i++) {
+        turn(c, i);
+        check_following(c, cache_types[i % 4], between(c, 1, i == 7 ? MOST_FOLLOWING : 5), between(c, 1, 40));
+    }
 }
 
 // ---- What is not finite ----

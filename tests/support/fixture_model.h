@@ -9,9 +9,9 @@ typedef struct FixtureModel {
     ModelStructure structure;
     Backend *backend;
     Transformer *base;
-    int32_t *ids;  // [tokens]: tokens with known logits; NULL without expected.safetensors
-    float *logits; // [tokens, vocab] as transformers computes them in float
-    size_t tokens;
+    int32_t *ids;          // [tokens]: tokens with known logits; NULL without expected.safetensors
+    float *logits;         // [tokens − source, vocab] as transformers computes them in float
+    size_t tokens, source; // of an encoder–decoder the first `source` of them are the source
 } FixtureModel;
 
 // Fails the running test when the folder cannot be opened. The struct must stay where it is. Runs on two threads.
@@ -24,7 +24,7 @@ void fixture_model_close(FixtureModel *model);
 int32_t *fixture_integers(const TensorFile *file, const char *name, size_t *count);
 float *fixture_floats(const TensorFile *file, const char *name, size_t *count);
 
-// Logits [tokens, vocab] of ids run at once in sequences of their own; owned by the caller.
+// Logits [tokens − source, vocab] of ids run at once in sequences of their own; owned by the caller.
 float *fixture_logits(Transformer *t, const int32_t *ids, size_t tokens);
 
 // The largest |a − b| over the largest |b|.

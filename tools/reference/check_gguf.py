@@ -11,16 +11,19 @@ to F16, or to 8 bits in blocks of 32, as the weight is; so does transformers her
     tools/reference/check_gguf.py MODEL FILE.gguf [--compressed FOLDER] [--text FILE] [--greedy N] [--bound 0.1]
 """
 import argparse
+import functools
 import json
 import pathlib
 import re
 import sys
+import tempfile
 
 import gguf
 import numpy as np
 import torch
 import transformers
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 TEXTS = [
     "Once upon a time there was a cat.", "  two spaces,\ttabs\n\n\nand 12345 lines 3.14", "I've DON'T you'll we're",
@@ -60,6 +63,18 @@ def numbers(tensor):
     return gguf.dequantize(tensor.data, tensor.tensor_type)
 
 
+EXPERT_PARTS = {"gate": ("gate_proj", "w1"), "up": ("up_proj", "w3"), "down": ("down_proj", "w2")}
+
+
+def experts_of(tensor, names):
+    """A projection of all experts of a layer: name of each one → its place in the tensor."""
+    found = re.fullmatch(r"blk\.(\d+)\.ffn_(gate|up|down)_exps\.weight", tensor.name)
+    if not found:
+        return {}
+    wanted = rf".*layers\.{found[1]}\..*experts\.(\d+)\.({'|'.join(EXPERT_PARTS[found[2]])})\.weight"
+    return {n: int(m[1]) for n in names if (m := re.fullmatch(wanted, n))}
+
+
 def state_of(reader, config, names):
     """The tensors under their names in transformers, as the model has them."""
     arch = value(reader, "general.architecture")
@@ -69,6 +84,11 @@ def state_of(reader, config, names):
     head_dim = value(reader, f"{arch}.attention.key_length")
     state, kinds = {}, {}
     for tensor in reader.tensors:
+        experts = experts_of(tensor, names)
+        for name, expert in experts.items():
+            state[name], kinds[name] = numbers(tensor)[expert], tensor.tensor_type.name
+        if experts:
+            continue
         name = by_name.get(tensor.name)
         if name is None and tensor.name == "output.weight":
             name = "lm_head.weight"
@@ -80,6 +100,8 @@ def state_of(reader, config, names):
             x = unpaired(x, head_dim)
         if arch.startswith("gemma") and name.endswith("norm.weight"):
             x = x - 1
+        if name.endswith("shared_expert_gate.weight"):
+            x = x[None]
         state[name], kinds[name] = x, tensor.tensor_type.name
     return state, kinds
 
@@ -89,6 +111,8 @@ def check_keys(reader, config):
     pairs = {"block_count": "num_hidden_layers", "embedding_length": "hidden_size",
              "feed_forward_length": "intermediate_size", "attention.head_count": "num_attention_heads",
              "attention.layer_norm_rms_epsilon": "rms_norm_eps", "vocab_size": "vocab_size"}
+    pairs |= {key: name for key, name in (("expert_count", "num_local_experts"), ("expert_count", "num_experts"),
+                                          ("expert_used_count", "num_experts_per_tok")) if name in config}
     for key, name in pairs.items():
         found = value(reader, f"{arch}.{key}")
         say(found is not None and abs(found - config[name]) <= 1e-6 * config[name], f"{arch}.{key} = {found}")
@@ -147,6 +171,17 @@ def losses(logits, ids):
     return -logp[torch.arange(len(ids) - 1), torch.tensor(ids[1:])].mean().item()
 
 
+def run_experts(module, gate_rule, up_rule, down_rule, x, chosen, weights):
+    """What transformers computes, one expert after the other."""
+    out = torch.zeros_like(x)
+    for e in range(module.down_proj.shape[0]):
+        token, place = torch.where(chosen == e)
+        gate, up = module.gate_up_proj[e].chunk(2)
+        inner = module.act_fn(gate_rule(x[token]) @ gate.T) * (up_rule(x[token]) @ up.T)
+        out.index_add_(0, token, down_rule(inner) @ module.down_proj[e].T * weights[token, place, None])
+    return out
+
+
 def round_inputs(model, kinds):
     """What llama.cpp's processor kernels make of the inputs of a linear whose weight has this type."""
     def block(x):
@@ -165,19 +200,25 @@ def round_inputs(model, kinds):
     rules |= {kind: block for kind in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "MXFP4")}
     rules |= {kind: large_block for kind in ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS")}
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear):
+        if type(module).__name__.endswith("Experts"):
+            kind = {part: next(k for n, k in kinds.items() if n.startswith(name.rsplit(".", 2)[0] + ".") and
+                               re.search(rf"experts\.0\.({'|'.join(EXPERT_PARTS[part])})\.", n)) for part in EXPERT_PARTS}
+            module.forward = functools.partial(run_experts, module, rules[kind["gate"]], rules[kind["up"]], rules[kind["down"]])
+        elif isinstance(module, torch.nn.Linear):
             kind = kinds.get(name + ".weight", kinds.get("model.embed_tokens.weight"))
             module.register_forward_pre_hook(lambda _, inputs, rule=rules[kind]: (rule(inputs[0]),))
 
 
 def check_logits(llama, folder, state, kinds, ids, bound):
-    config = transformers.AutoConfig.from_pretrained(folder)
-    config.pad_token_id = None
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
-    missing, unexpected = model.load_state_dict({n: torch.tensor(x.astype(np.float32)) for n, x in state.items()},
-                                                strict=False)
-    say(not unexpected and set(missing) <= {"lm_head.weight"}, f"transformers takes the tensors {missing}{unexpected}")
-    model.tie_weights() if config.tie_word_embeddings and "lm_head.weight" not in state else None
+    with tempfile.TemporaryDirectory() as name:
+        config = json.loads((pathlib.Path(folder) / "config.json").read_text()) | {"pad_token_id": None}
+        (pathlib.Path(name) / "config.json").write_text(json.dumps(config))
+        save_file({n: torch.tensor(x.astype(np.float32)) for n, x in state.items()}, pathlib.Path(name) / "model.safetensors",
+                  metadata={"format": "pt"})
+        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+            name, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+    wrong = [k for n in ("missing_keys", "unexpected_keys", "mismatched_keys") for k in info[n]]
+    say(not wrong, f"transformers takes the tensors {wrong[:3]}")
     model.eval()
     with torch.no_grad():
         exact = model(torch.tensor([ids])).logits[0].numpy()

@@ -9,9 +9,10 @@ stands in docs/export.md.
 
 NAME is what runs in the process: hf (transformers with compressed-tensors), hf-old (the same before version 0.18),
 hf-dequantize (the same, asked to load floats), meant (the same, on the numbers that the codes stand for: what the score
-should be), vllm (the CPU build), mlx (mlx-lm), and kernels (which kernel vLLM chooses for a CUDA device, its platform
-taken over). PYTHON is the interpreter that has it.
-The interpreter that runs this file needs numpy, safetensors and torch.
+should be), vllm (the CPU build), mlx (mlx-lm), llama (llama.cpp through llama-cpp-python), and kernels (which kernel vLLM
+chooses for a CUDA device, its platform taken over). PYTHON is the interpreter that has it.
+The interpreter that runs this file needs numpy, safetensors and torch; gguf for the cases of llama.cpp, and transformers
+for those of families that are not written out here.
 """
 import argparse
 import json
@@ -71,7 +72,8 @@ def quantized(weight, bits, group, asymmetric=False, partial=False):
 
 
 class Scheme:
-    """How a linear is stored: bits, group (0 channel, −1 one scale for the matrix), inputs None, "token" or "static"."""
+    """How a linear is stored: bits, group (0 channel, −1 one scale for the matrix), inputs None, "token", "static" or
+    "channel", which is no strategy of inputs."""
 
     def __init__(self, bits, group=64, inputs=None, asymmetric=False, kind=None, scales="BF16", old=False):
         self.bits, self.group, self.inputs, self.asymmetric = bits, group, inputs, asymmetric
@@ -83,7 +85,7 @@ class Scheme:
         args = {"num_bits": self.bits, "type": "int", "symmetric": not self.asymmetric, "strategy": strategy,
                 "group_size": self.group if self.group > 0 else None, "dynamic": False}
         inputs = self.inputs and {"num_bits": 8, "type": "int", "symmetric": True,
-                                  "strategy": "token" if self.inputs == "token" else "tensor", "group_size": None,
+                                  "strategy": "tensor" if self.inputs == "static" else self.inputs, "group_size": None,
                                   "dynamic": self.inputs == "token"}
         return {"targets": targets, "format": self.kind, "weights": args, "input_activations": inputs,
                 "output_activations": None}
@@ -111,9 +113,30 @@ class Scheme:
                 made[f"{name}.weight_zero_point"] = torch.from_numpy(packed)
         else:
             made[f"{name}.weight"] = torch.from_numpy(codes.astype(np.int8))
-        if self.inputs == "static":
-            made[f"{name}.input_scale"] = torch.tensor([0.04], dtype=torch.bfloat16)
+        if self.inputs in ("static", "channel"):
+            made[f"{name}.input_scale"] = torch.full((1 if self.inputs == "static" else weight.shape[1],), 0.04).bfloat16()
         return made
+
+
+class OtherGrid(Scheme):
+    """Codes of a grid that the format has no word for."""
+
+    def config(self, targets):
+        config = super().config(targets)
+        config["weights"]["type"] = "log2"
+        return config
+
+
+class Equalized(Scheme):
+    """Columns were multiplied by factors that the inputs have to be divided by; they stand beside the weights."""
+
+    def tensors(self, name, weight):
+        import numpy as np
+        import torch
+        factors = 2.0 ** (np.arange(weight.shape[1]) % 5 - 2).astype(np.float32)
+        made = super().tensors(name, weight * factors)
+        self.meant /= factors
+        return dict(made, **{f"{name}.input_factors": torch.from_numpy(factors)})
 
 
 LLAMA = dict(architectures=["LlamaForCausalLM"], model_type="llama", hidden_size=256, intermediate_size=512,
@@ -122,9 +145,48 @@ LLAMA = dict(architectures=["LlamaForCausalLM"], model_type="llama", hidden_size
              tie_word_embeddings=False, torch_dtype="bfloat16", bos_token_id=1, eos_token_id=2)
 MIXTRAL = dict(LLAMA, architectures=["MixtralForCausalLM"], model_type="mixtral", num_local_experts=4,
                num_experts_per_tok=2, intermediate_size=256)
+# Families that transformers writes: their shapes, as far as they differ from Llama's above.
+FOUR = dict(LLAMA, num_hidden_layers=4, pad_token_id=0)
+OTHERS = {
+    # Full attention without v: k counts for both.
+    "gemma4": ("gemma4_text", dict(FOUR, tie_word_embeddings=True, attention_k_eq_v=True, global_head_dim=64,
+                                   num_global_key_value_heads=2, sliding_window=64, hidden_size_per_layer_input=0,
+                                   layer_types=["sliding_attention", "full_attention"] * 2, num_kv_shared_layers=0)),
+    "qwen3.5": ("qwen3_5_text", dict(FOUR, layer_types=["linear_attention", "full_attention"] * 2,
+                                     linear_num_key_heads=4, linear_num_value_heads=4, linear_key_head_dim=64,
+                                     linear_value_head_dim=64)),
+    "falcon": ("falcon", dict({k: v for k, v in FOUR.items() if k != "head_dim"}, multi_query=True, parallel_attn=True,
+                              new_decoder_architecture=False, bias=False)),
+    # All experts of a layer in one tensor.
+    "gpt-oss": ("gpt_oss", dict(FOUR, num_local_experts=4, num_experts_per_tok=2, intermediate_size=256,
+                                layer_types=["sliding_attention", "full_attention"] * 2, sliding_window=64)),
+}
 GPT2 = dict(architectures=["GPT2LMHeadModel"], model_type="gpt2", n_embd=256, n_head=4, n_layer=2, n_positions=256,
             vocab_size=512, torch_dtype="bfloat16", bos_token_id=1, eos_token_id=2, activation_function="gelu_new",
             layer_norm_epsilon=1e-5, tie_word_embeddings=True)
+
+
+def other(name):
+    """The configuration of one of OTHERS, as transformers writes it."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+    kind, sizes = OTHERS[name]
+    config = AutoConfig.for_model(kind, **{k: v for k, v in sizes.items() if k not in ("model_type", "architectures")})
+    architecture = AutoModelForCausalLM._model_mapping[type(config)].__name__
+    return dict(config.to_dict(), architectures=[architecture], dtype="bfloat16")
+
+
+def tensors_of_transformers(config, matrix):
+    """Those that transformers saves: vectors as it begins them, the rest random."""
+    import tempfile
+
+    import numpy as np
+    from safetensors.numpy import load_file
+    from transformers import AutoConfig, AutoModelForCausalLM
+    with tempfile.TemporaryDirectory() as folder:
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)).float()
+        model.save_pretrained(folder)
+        made = load_file(os.path.join(folder, "model.safetensors"))
+    return {name: matrix(*a.shape) if a.ndim > 1 else a.astype(np.float32) for name, a in sorted(made.items())}
 
 
 def tensors_of(config):
@@ -136,6 +198,8 @@ def tensors_of(config):
     def matrix(*shape):
         return round_bf16((random.standard_normal(shape) * 0.06).astype(np.float32))
 
+    if config["model_type"] in [kind for kind, _ in OTHERS.values()]:
+        return tensors_of_transformers(config, matrix)
     made = {}
     if config["model_type"] == "gpt2":
         d = config["n_embd"]
@@ -173,7 +237,7 @@ def tensors_of(config):
 
 
 def is_linear(name, array):
-    return array.ndim == 2 and not any(x in name for x in ("embed", "wte", "wpe", "lm_head", "block_sparse_moe.gate."))
+    return array.ndim == 2 and not any(x in name for x in ("embed", "wte", "wpe", "lm_head", "block_sparse_moe.gate.", "router."))
 
 
 def write(folder, config, tensors, quantization=None, key="quantization_config"):
@@ -187,9 +251,10 @@ def write(folder, config, tensors, quantization=None, key="quantization_config")
         json.dump(dict(config, **({key: quantization} if quantization else {})), out, indent=1)
 
 
-def write_ct(folder, config, scheme_of, head=None, router=None, backwards=False):
+def write_ct(folder, config, scheme_of, head=None, router=None, backwards=False, name_v=False):
     """scheme_of(name) → Scheme or None for every linear; equal schemes share a group, in the order of their names or
-    backwards. The folder "meant" in it gets the same weights as plain numbers."""
+    backwards. name_v: a v that is not there is named as k is. The folder "meant" in it gets the same weights as plain
+    numbers."""
     import torch
     plain, ignored, groups = tensors_of(config), [], []
     twin = dict(plain)
@@ -222,6 +287,9 @@ def write_ct(folder, config, scheme_of, head=None, router=None, backwards=False)
         del head.meant
         groups.append((head, ["lm_head"]))
     write(os.path.join(folder, "meant"), dict(config, torch_dtype="float32", **({"tie_word_embeddings": False} if head else {})), twin)
+    for names in [n for _, n in groups] + [ignored] if name_v else []:
+        values = [n.replace("k_proj", "v_proj") for n in names if n.endswith("k_proj")]
+        names += [v for v in values if v + ".weight" not in twin]
     kinds = {s.kind for s, _ in groups}
     named = {f"group_{i}": s.config(["re:" + "^" + n.replace(".", "\\.") + "$" for n in names])
              for i, (s, names) in enumerate(groups)}
@@ -230,25 +298,77 @@ def write_ct(folder, config, scheme_of, head=None, router=None, backwards=False)
            "quantization_status": "compressed", "ignore": ignored, "config_groups": named})
 
 
-def write_mlx(folder, config, bits, group):
-    """Codes plus 2^(b−1) as the same stream, U32; biases = −2^(b−1) · scale."""
+def write_mlx(folder, config, bits, group, first_expert=None):
+    """Codes plus 2^(b−1) as the same stream, U32; biases = −2^(b−1) · scale. first_expert: its number of bits."""
     import torch
     plain = tensors_of(config)
     for name in [n for n, a in plain.items() if is_linear(n, a)]:
         array, stem = plain.pop(name), name[:-7]
-        codes, scale, _ = quantized(array, bits, group)
-        plain[stem + ".weight"] = torch.from_numpy(pack(codes + 2 ** (bits - 1), bits).copy()).view(torch.uint32)
+        b = first_expert if first_expert and ".experts.0." in name else bits
+        codes, scale, _ = quantized(array, b, group)
+        plain[stem + ".weight"] = torch.from_numpy(pack(codes + 2 ** (b - 1), b).copy()).view(torch.uint32)
         plain[stem + ".scales"] = torch.from_numpy(scale).bfloat16()
-        plain[stem + ".biases"] = torch.from_numpy(-(2.0 ** (bits - 1)) * scale).bfloat16()
+        plain[stem + ".biases"] = torch.from_numpy(-(2.0 ** (b - 1)) * scale).bfloat16()
     skip = {"model.embed_tokens": False, "lm_head": False}
     write(folder, config, plain, dict({"group_size": group, "bits": bits}, **skip), key="quantization")
 
 
-def write_gptq(folder, config, bits, group, asymmetric=False):
+def write_stack(folder, config):
+    """Codes for each expert of one tensor, under a name of its own, since the tensor has no place for them."""
+    import torch
+    plain = tensors_of(config)
+    for name in [n for n in plain if n.endswith(("experts.gate_up_proj", "experts.down_proj"))]:
+        stem, role = name.rsplit(".", 1)
+        for e, expert in enumerate(plain.pop(name)):
+            plain.update(W4.tensors(f"{stem}.{e}.{role}", expert.T.copy()))
+    del W4.meant
+    write(folder, config, plain, {"quant_method": "compressed-tensors", "format": W4.kind, "quantization_status":
+                                  "compressed", "ignore": ["re:.*attn.*", "re:.*router", "lm_head"],
+                                  "config_groups": {"group_0": W4.config(["re:.*experts.*"])}})
+
+
+def write_gguf(folder, config, matrices="Q4_0"):
+    """A llama without a tokenizer; its linears as blocks of 32 by the gguf package. Rows that are not filled by whole
+    blocks get a last one that is."""
+    import gguf
+    import numpy as np
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "config.json"), "w") as out:
+        json.dump(config, out)
+    made = gguf.GGUFWriter(os.path.join(folder, "model.gguf"), "llama")
+    made.add_context_length(config["max_position_embeddings"])
+    made.add_embedding_length(config["hidden_size"])
+    made.add_block_count(config["num_hidden_layers"])
+    made.add_feed_forward_length(config["intermediate_size"])
+    made.add_head_count(config["num_attention_heads"])
+    made.add_head_count_kv(config["num_key_value_heads"])
+    made.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    made.add_vocab_size(config["vocab_size"])
+    made.add_tokenizer_model("none")
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config["num_hidden_layers"])
+    kind, data = gguf.GGMLQuantizationType[matrices], []
+    for name, array in tensors_of(config).items():
+        as_codes, shape = is_linear(name, array), array.shape
+        if "q_proj" in name or "k_proj" in name:  # the two of a rotated pair side by side
+            array = array.reshape(-1, 2, config["head_dim"] // 2, shape[1]).swapaxes(1, 2).reshape(shape)
+        if as_codes:
+            array = gguf.quantize(np.pad(array, ((0, 0), (0, -shape[1] % 32))), kind)
+        made.add_tensor_info(names.get_name(name, try_suffixes=(".weight",)), shape, np.dtype(np.float32),
+                             array.nbytes, raw_dtype=kind if as_codes else None)
+        data.append(array)
+    made.write_header_to_file()
+    made.write_kv_data_to_file()
+    made.write_ti_data_to_file()
+    for array in data:
+        made.write_tensor_data(array)
+    made.close()
+
+
+def write_gptq(folder, config, bits, group, asymmetric=False, without=()):
     import numpy as np
     import torch
     plain = tensors_of(config)
-    for name in [n for n, a in plain.items() if is_linear(n, a)]:
+    for name in [n for n, a in plain.items() if is_linear(n, a) and not any(w in n for w in without)]:
         array, stem = plain.pop(name), name[:-7]
         codes, scale, zero = quantized(array, bits, group, asymmetric)
         stored = (zero if zero is not None else np.zeros_like(scale)) + 2 ** (bits - 1) - 1
@@ -271,6 +391,13 @@ def only(part, scheme, other):
 
 
 W4 = Scheme(4)
+
+
+def in_proj(z):
+    """Qwen 3.5: what reads the input of linear attention. b and a have a row for each head, too few for a kernel."""
+    return lambda name: None if name.endswith(("in_proj_a", "in_proj_b")) else z if name.endswith("in_proj_z") else W4
+
+
 CASES = {
     # case: (what is written, judges)
     "dense": (lambda f: write(f, LLAMA, tensors_of(LLAMA)), "hf vllm mlx"),
@@ -301,11 +428,30 @@ CASES = {
     "w4a8-asymmetric": (lambda f: write_ct(f, LLAMA, everywhere(Scheme(4, 64, "token", True))), "hf vllm"),
     "mixed": (lambda f: write_ct(f, LLAMA, lambda n: Scheme(8, 0, "token") if "down" in n else
                                  Scheme(4, 32) if "mlp" in n else Scheme(4, 128)), "hf vllm"),
+    # int-quantized all of them: only q says how its inputs are.
+    "fused-inputs-int8": (lambda f: write_ct(f, LLAMA, only("q_proj", Scheme(8, 0, "static"), Scheme(8, 0, "token"))),
+                          "hf vllm"),
+    "fused-inputs-twin": (lambda f: write_ct(f, LLAMA, lambda n: Scheme(8, 0, "static" if any(
+                          f"{p}_proj" in n for p in "qkv") else "token")), "hf vllm"),
+    "grid": (lambda f: write_ct(f, LLAMA, everywhere(OtherGrid(4))), "hf vllm"),
+    "runtime-factors": (lambda f: write_ct(f, LLAMA, everywhere(Equalized(4))), "hf vllm"),
+    "channel-inputs": (lambda f: write_ct(f, LLAMA, everywhere(Scheme(8, 0, "channel"))), "hf vllm"),
     "fused-bits": (lambda f: write_ct(f, LLAMA, only("k_proj", Scheme(8, 64), W4)), "hf vllm"),
     "fused-groups": (lambda f: write_ct(f, LLAMA, only("k_proj", Scheme(4, 128), W4)), "hf vllm"),
     "fused-finer-last": (lambda f: write_ct(f, LLAMA, only("v_proj", Scheme(4, 32), W4)), "hf vllm"),
     "fused-inputs": (lambda f: write_ct(f, LLAMA, only("up_proj", Scheme(4, 64, "token"), W4)), "hf vllm"),
     "fused-ignored": (lambda f: write_ct(f, LLAMA, only("q_proj", None, W4)), "hf vllm"),
+    "without-v": (lambda f: write_ct(f, other("gemma4"), everywhere(W4)), "hf vllm"),
+    "without-v-left": (lambda f: write_ct(f, other("gemma4"), lambda n: None if any(f"layers.{i}.self_attn.{p}_proj" in n
+                                          for i in (1, 3) for p in "qk") else W4), "vllm"),
+    "without-v-named": (lambda f: write_ct(f, other("gemma4"), everywhere(W4), name_v=True), "hf vllm"),
+    "qwen3.5": (lambda f: write_ct(f, other("qwen3.5"), in_proj(W4)), "hf vllm"),
+    "qwen3.5-z-8": (lambda f: write_ct(f, other("qwen3.5"), in_proj(Scheme(8))), "hf vllm"),
+    "qwen3.5-z-left": (lambda f: write_ct(f, other("qwen3.5"), in_proj(None)), "hf vllm"),
+    "falcon": (lambda f: write_ct(f, other("falcon"), everywhere(W4)), "hf vllm"),
+    "falcon-w8a8": (lambda f: write_ct(f, other("falcon"), everywhere(Scheme(8, 0, "token"))), "hf vllm"),
+    "stack-dense": (lambda f: write(f, other("gpt-oss"), tensors_of(other("gpt-oss"))), "hf vllm"),
+    "stack": (lambda f: write_stack(f, other("gpt-oss")), "hf vllm"),
     "partial-group": (lambda f: write_ct(f, dict(LLAMA, intermediate_size=480), everywhere(W4)), "hf vllm"),
     "in-not-32": (lambda f: write_ct(f, dict(LLAMA, intermediate_size=272), everywhere(Scheme(4, 16))), "hf vllm"),
     "head": (lambda f: write_ct(f, LLAMA, everywhere(W4), head=Scheme(4)), "hf vllm"),
@@ -324,9 +470,14 @@ CASES = {
     "experts-w8a8": (lambda f: write_ct(f, MIXTRAL, everywhere(Scheme(8, 0, "token"))), "hf vllm"),
     "experts-asymmetric": (lambda f: write_ct(f, MIXTRAL, everywhere(Scheme(4, asymmetric=True))), "hf"),
     "router": (lambda f: write_ct(f, MIXTRAL, everywhere(W4), router=Scheme(4)), "hf vllm"),
+    "router-alone": (lambda f: write_ct(f, MIXTRAL, everywhere(None), router=Scheme(4)), "hf vllm"),
     "gptq-4": (lambda f: write_gptq(f, LLAMA, 4, 64), "vllm"),
     "gptq-3": (lambda f: write_gptq(f, LLAMA, 3, 64), "vllm"),
     "gptq-asymmetric": (lambda f: write_gptq(f, LLAMA, 4, 64, True), "vllm"),
+    "gptq-g16": (lambda f: write_gptq(f, LLAMA, 4, 16), "vllm"),
+    "gptq-without-v": (lambda f: write_gptq(f, other("gemma4"), 4, 64), "vllm"),
+    "gptq-without-v-left": (lambda f: write_gptq(f, other("gemma4"), 4, 64, without=("1.self_attn.", "3.self_attn.")),
+                            "vllm"),
     "mlx-opt": (lambda f: write(f, dict(LLAMA, model_type="opt"), tensors_of(LLAMA)), "mlx"),
     "mlx-4-g64": (lambda f: write_mlx(f, LLAMA, 4, 64), "mlx"),
     "mlx-4-g32": (lambda f: write_mlx(f, LLAMA, 4, 32), "mlx"),
@@ -335,6 +486,10 @@ CASES = {
     "mlx-3-g64": (lambda f: write_mlx(f, LLAMA, 3, 64), "mlx"),
     "mlx-2-g64": (lambda f: write_mlx(f, LLAMA, 2, 64), "mlx"),
     "mlx-8-g64": (lambda f: write_mlx(f, LLAMA, 8, 64), "mlx"),
+    "mlx-experts": (lambda f: write_mlx(f, MIXTRAL, 4, 64), "mlx"),
+    "mlx-experts-differ": (lambda f: write_mlx(f, MIXTRAL, 4, 64, first_expert=8), "mlx"),
+    "gguf-4": (lambda f: write_gguf(f, LLAMA), "llama"),
+    "gguf-columns": (lambda f: write_gguf(f, dict(LLAMA, intermediate_size=272)), "llama"),
 }
 
 
@@ -381,6 +536,26 @@ def judge_mlx(folder):
     return {"nll": -float(picked.mean().item())}, versions("mlx", "mlx-lm")
 
 
+def judge_llama(folder):
+    import llama_cpp
+    import numpy as np
+    said = []
+    keep = llama_cpp.llama_log_callback(lambda level, text, _: said.append(text.decode()) if level >= 4 else None)
+    llama_cpp.llama_log_set(keep, None)
+    try:
+        return score_llama(llama_cpp, np, folder)
+    except ValueError as error:
+        raise ValueError(f"{error}: {' '.join(said)}") from error
+
+
+def score_llama(llama_cpp, np, folder):
+    llama = llama_cpp.Llama(os.path.join(folder, "model.gguf"), n_ctx=128, logits_all=True, verbose=False, n_threads=2)
+    llama.eval(IDS)
+    logits = np.array(llama.scores[:len(IDS) - 1], dtype=np.float64)
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return {"nll": -float(logs[np.arange(len(IDS) - 1), IDS[1:]].mean())}, f"llama-cpp-python {llama_cpp.__version__}"
+
+
 def forget(judge):
     """What an engine keeps of one model before the next is loaded."""
     import gc
@@ -393,7 +568,7 @@ def forget(judge):
 def in_process(judge, folders):
     run = {"hf": judge_hf, "hf-old": judge_hf, "hf-dequantize": lambda f: judge_hf(f, True),
            "meant": lambda f: judge_hf(os.path.join(f, "meant")), "vllm": judge_vllm,
-           "mlx": judge_mlx}[judge]
+           "mlx": judge_mlx, "llama": judge_llama}[judge]
     for folder in folders:
         result = {"case": os.path.basename(folder), "judge": judge}
         try:
@@ -419,6 +594,9 @@ def ask(judge, python, folders):
             folders = folders[1:]
         elif not ran.returncode:
             return
+
+
+CAPABILITIES = ((7, 5), (8, 0), (8, 9), (9, 0), (10, 0), (12, 0))
 
 
 def kernels():
@@ -455,6 +633,13 @@ def kernels():
 
         is_cpu = is_xpu = is_rocm
 
+    def int8_kernel(backend):
+        linear._get_linear_backend = lambda quantization=None: backend
+        asked = linear.Int8ScaledMMLinearLayerConfig(is_channelwise=True, is_static_input_scheme=False, input_symmetric=True)
+        chosen = linear.choose_scaled_mm_linear_kernel(asked, linear._POSSIBLE_INT8_KERNELS,
+                                                       Device.at[0] * 10 + Device.at[1], quantization="int8_w8a8")
+        return chosen.__name__.replace("LinearKernel", "")
+
     device = Device()
     for name, module in list(sys.modules.items()):
         if name.startswith("vllm") and getattr(module, "current_platform", None) is not None:
@@ -467,13 +652,17 @@ def kernels():
         for (bits, zeros), kind in stored.items():
             for group in (-1, 16, 32, 64, 128, 256):
                 row = []
-                for device.at in ((7, 5), (8, 0), (8, 9), (9, 0), (10, 0), (12, 0)):
-                    Device.at = device.at
+                for Device.at in CAPABILITIES:
                     layer = linear.MPLinearLayerConfig(
                         full_weight_shape=(k, n), partition_weight_shape=(k, n), weight_type=kind,
                         act_type=torch.bfloat16, group_size=group, zero_points=bool(zeros))
                     row.append(linear.choose_mp_linear_kernel(layer).__name__.replace("LinearKernel", ""))
                 print(f"[{n}, {k}] {bits} bits{' asymmetric' if zeros else ''} g{group}: " + " ".join(row))
+    for backend in ("auto", "triton"):
+        row = []
+        for Device.at in CAPABILITIES:
+            row.append(int8_kernel(backend))
+        print(f"8 bits with int8 inputs, --linear-backend {backend}: " + " ".join(row))
 
 
 def main():
