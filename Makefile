@@ -165,9 +165,11 @@ file_flags = $(if $(filter %_avx2.c,$(1)),$(AVX2)) $(if $(filter %_avx512.c,$(1)
 
 # gpu-programs is for another machine.
 CUDA_ARCHS ?= $(if $(filter gpu-programs,$(MAKECMDGOALS)),all,$(CUDA_ARCHS_HERE))
+# Code for 9.0 itself may multiply by warpgroups; what drivers translate for later devices may not.
+CUDA_ARCH_90 ?= 90
 ARCHS := $(if $(filter all,$(CUDA_ARCHS)),$(CUDA_ARCHS_ALL),$(CUDA_ARCHS))
 CUDA_FLAGS := -std=c++17 -O3 -g -fmad=false -Xcompiler -Wall,-Wextra,-fno-math-errno,-ffp-contract=off $(if $(WERROR),-Werror all-warnings) \
-              $(foreach arch,$(ARCHS),-gencode arch=compute_$(arch),code=sm_$(arch)) \
+              $(foreach arch,$(ARCHS:90=$(CUDA_ARCH_90)),-gencode arch=compute_$(arch),code=sm_$(arch)) \
               $(foreach arch,$(lastword $(ARCHS)),-gencode arch=compute_$(arch),code=compute_$(arch)) \
               -DQUANTDIAL_CUDA $(if $(X86),-DQUANTDIAL_X86) -I.
 # The runtime is linked in and looks for the driver itself, so the program starts on machines without one.
@@ -316,7 +318,7 @@ bench-gpu: build $(OUT)/bench/gpu/bench_gpu ## runs the benchmarks of a CUDA dev
 
 # What the machine code for one device says without one. cuobjdump is looked for beside nvcc.
 CUOBJDUMP ?= $(firstword $(wildcard $(dir $(NVCC))cuobjdump) $(shell command -v cuobjdump 2>/dev/null))
-DEVICE_CODE := $(patsubst %,build/device/%.cubin,kernels integer)
+DEVICE_CODE := $(patsubst %,build/device/%.cubin,kernels integer many)
 .PHONY: device-report
 device-report: $(DEVICE_CODE) ## prints what the code for an H200 says of its speed (docs/device.md); needs nvcc, cuobjdump
 	@test -n "$(CUOBJDUMP)" || { echo "cuobjdump is missing; it comes with the CUDA toolkit, or set CUOBJDUMP" >&2; exit 1; }

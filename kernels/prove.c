@@ -10,7 +10,10 @@
 #include "kernels/host/measure.h"
 
 const char *const kernel_family_names[] = {
+    [KERNELS_INT8_WARPGROUPS] = "integer products by warpgroups",
     [KERNELS_INTEGER] = "integer products",
+    [KERNELS_F16] = "products in 16-bit floats",
+    [KERNELS_WARPGROUPS] = "products by warpgroups",
     [KERNELS_LIBRARY] = "products by the library",
     [KERNELS_DENSE] = "dense products",
     [KERNELS_ATTENTION] = "attention of many tokens",
@@ -281,9 +284,38 @@ static void integer_products(Run *r) {
     }
 }
 
+// The first case at every number of tokens, which have kernels of their own, the others at the last.
+static void products_of_many(Run *r, const IntegerCase *cases, size_t count, const size_t *tokens, size_t sizes) {
+    for (size_t i = 0; i < count; i++) {
+        const int buffers = r->buffer_count;
+        for (size_t t = i == 0 ? 0 : sizes - 1; t < sizes; t++) integer_product(r, &cases[i], tokens[t]);
+        while (r->buffer_count > buffers) r->b->ops->memory_free(r->b, r->buffers[--r->buffer_count]);
+    }
+}
+
+static void int8_products(Run *r) {
+    static const IntegerCase cases[] = {
+        {4, 64, GRID_SYMMETRIC, ACTIVATION_TOKEN, PRECISION_NATIVE},
+        {8, 0, GRID_SYMMETRIC, ACTIVATION_STATIC, PRECISION_NATIVE},
+        {3, 32, GRID_ASYMMETRIC, ACTIVATION_TOKEN, PRECISION_NATIVE},
+        {2, 128, GRID_TWO_LEVEL, ACTIVATION_TOKEN, PRECISION_NATIVE},
+    };
+    products_of_many(r, cases, 4, (const size_t[]){9, 17, 33}, 3);
+}
+
 static void integer_products_of_16_bits(Run *r) {
     integer_product(r, &planes_of_two, 1);
     integer_product(r, &planes_of_two, 33);
+}
+
+static void f16_products(Run *r) {
+    static const IntegerCase cases[] = {
+        {4, 64, GRID_SYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
+        {8, 32, GRID_SYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
+        {3, 0, GRID_ASYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
+        {2, 128, GRID_ASYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
+    };
+    products_of_many(r, cases, 4, (const size_t[]){9, 17, 65, 33}, 4);
 }
 
 // ---- The other families ----
@@ -466,6 +498,7 @@ typedef struct Proof {
 
 // A wrong kernel is wrong by much; roundings differ by little.
 #define EXACT 3e-5
+#define ROUNDED_F16 1.0 / 512
 #define ROUNDED 1.0 / 64 // activations are rounded to 16 bits, differently
 
 static const Proof proofs[] = {
@@ -477,8 +510,11 @@ static const Proof proofs[] = {
     {"attention", KERNEL_FAMILIES, attention_of_one, EXACT, 0},
     {"dense products of few tokens", KERNEL_FAMILIES, dense_of_few, EXACT, 0},
     {"quantizing", KERNEL_FAMILIES, quantizing, EXACT, 0},
-    {"integer products", KERNELS_INTEGER, integer_products, EXACT, 0},
-    {"integer products of 16 bits", KERNELS_INTEGER, integer_products_of_16_bits, 1e-3, 0},
+    {"integer products", KERNELS_INTEGER, integer_products, EXACT, 1U << KERNELS_INT8_WARPGROUPS},
+    {"integer products by warpgroups", KERNELS_INT8_WARPGROUPS, int8_products, EXACT, 0},
+    {"integer products of 16 bits", KERNELS_INTEGER, integer_products_of_16_bits, 1e-3, 1U << KERNELS_F16},
+    {"products in 16-bit floats", KERNELS_F16, f16_products, ROUNDED_F16, 1U << KERNELS_WARPGROUPS},
+    {"products by warpgroups", KERNELS_WARPGROUPS, f16_products, ROUNDED_F16, 0},
     {"products by the library", KERNELS_LIBRARY, dense_native, ROUNDED, 0},
     {"dense products", KERNELS_DENSE, dense_of_many, EXACT, 1U << KERNELS_LIBRARY},
     {"attention of many tokens", KERNELS_ATTENTION, attention_of_many, EXACT, 0},

@@ -6,15 +6,18 @@
 
 // Those that a device can do without: what takes their place is slower.
 typedef enum KernelFamily {
-    KERNELS_INTEGER,   // integer products on tensor cores; else code by code
-    KERNELS_LIBRARY,   // dense products by the vendor's library; else by tiles
-    KERNELS_DENSE,     // dense products of many tokens by tiles; else of few at a time
-    KERNELS_ATTENTION, // attention of many tokens by tiles; else of each alone
-    KERNELS_FUSED,     // operations that wait for the next one; else one by one
-    KERNELS_MIXTURE,   // experts chosen on the device; else on the host
-    KERNELS_STEP,      // recorded steps; else each operation is asked for
-    KERNELS_EARLY,     // kernels that begin before the last one has ended; else one after the other
-    KERNELS_MEASURE,   // statistics of activations; else on the host
+    KERNELS_INTEGER,         // integer products on tensor cores; else code by code
+    KERNELS_F16,             // weight-only products of many tokens in 16-bit floats; else in integers
+    KERNELS_WARPGROUPS,      // those by warpgroups; else warp by warp
+    KERNELS_INT8_WARPGROUPS, // products of int8 activations and many tokens by warpgroups; else warp by warp
+    KERNELS_LIBRARY,         // dense products by the vendor's library; else by tiles
+    KERNELS_DENSE,           // dense products of many tokens by tiles; else of few at a time
+    KERNELS_ATTENTION,       // attention of many tokens by tiles; else of each alone
+    KERNELS_FUSED,           // operations that wait for the next one; else one by one
+    KERNELS_MIXTURE,         // experts chosen on the device; else on the host
+    KERNELS_STEP,            // recorded steps; else each operation is asked for
+    KERNELS_EARLY,           // kernels that begin before the last one has ended; else one after the other
+    KERNELS_MEASURE,         // statistics of activations; else on the host
     KERNEL_FAMILIES,
 } KernelFamily;
 

@@ -3,10 +3,13 @@
 // steps.
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -30,6 +33,13 @@ static void begin(const EmulatedDevice *device, Checks *c) {
     setenv("QUANTDIAL_CPU", "scalar", 1);
     if (!backend_emulated_new(device, &c->b)) skip();
     assert_true(backend_cpu_new(1, &c->reference, NULL));
+}
+
+// Products of many tokens warp by warp in integers, as where nothing else is proven.
+static void begin_in_integers(const EmulatedDevice *device, Checks *c) {
+    begin(device, c);
+    c->no_f16 = true;
+    c->b->ops->avoid(c->b, 1U << KERNELS_F16 | 1U << KERNELS_INT8_WARPGROUPS);
 }
 
 static void end(Checks *c) {
@@ -172,7 +182,7 @@ static void test_quantized_tiles(void **state) {
     for (int m = 0; m < 4; m++) {
         Checks c;
         device.multiprocessors = multiprocessors[m];
-        begin(&device, &c);
+        begin_in_integers(&device, &c);
         for (int i = 0; i < (thorough ? 24 : 2); i++) {
             const QuantizedCase q = {.grid = (Grid)(i % 2),
                                      .bits = all_bits[i % 4],
@@ -184,6 +194,67 @@ static void test_quantized_tiles(void **state) {
                                      .scale_dtype = DTYPE_F16,
                                      .outlier = 1,
                                      .precision = (Precision)(m % 2)};
+            emulated_backwards = i % 2;
+            check_quantized(&c, &q);
+        }
+        end(&c);
+    }
+}
+
+// Weights and activations become F16, and nothing else is lost: by warpgroups and warp by warp, every size of a block
+// at every number of bits, split and whole, over several rounds of the stages.
+static void test_f16_products(void **state) {
+    (void)state;
+    static const size_t groups[] = {64, 128, 32, 256}, tokens[] = {16, 32, 64, 130};
+    static const float outliers[] = {1, 1e4f, 1e25f};
+    const size_t launches = emulated_kernels;
+    double most = 0;
+    for (int n = 0; n < 4; n++) {
+        EmulatedDevice device = emulated_hopper;
+        Checks c;
+        device.capability = n % 2 ? 80 : 90;
+        device.multiprocessors = n / 2 ? 40 : 1;
+        begin(&device, &c);
+        for (int i = 0; i < (thorough ? 16 : 4); i++) {
+            const QuantizedCase q = {.grid = (Grid)(i / 4 % 4),
+                                     .bits = i / 4 % 4 == GRID_LOG2 ? 4 : all_bits[i % 4],
+                                     .out = between(&c, 1, 150),
+                                     .in = between(&c, 256, i % 8 == 0 ? 1500 : 400),
+                                     .group = groups[(i + n) % 4],
+                                     .tokens = tokens[(i / 4 + i + n / 2) % 4] - between(&c, 0, 7),
+                                     .scale_dtype = (DType)(i / 2 % 3),
+                                     .outlier = outliers[i % 3]};
+            emulated_backwards = i % 2;
+            most = fmax(most, check_f16_product(&c, &q, i % 5 != 4 ? 0 : q.scale_dtype == DTYPE_F16 ? 8 : 20));
+        }
+        end(&c);
+    }
+    assert_true(emulated_kernels > launches);
+    if (!(most < 0x1p-10)) fail_msg("inputs of 16 bits cost %g of the largest result", most);
+}
+
+// Products of int8 activations by warpgroups, to the last bit: every size of a block at every number of bits on every
+// grid, with groups shorter and longer than a slab; whole, and by blocks that share the columns.
+static void test_int8_products(void **state) {
+    (void)state;
+    static const size_t groups[] = {64, 128, 32, 256, 0}, tokens[] = {16, 32, 64, 100};
+    static const Grid grids[] = {GRID_SYMMETRIC, GRID_ASYMMETRIC, GRID_TWO_LEVEL};
+    for (int n = 0; n < 2; n++) {
+        EmulatedDevice device = emulated_hopper;
+        Checks c;
+        device.multiprocessors = n ? 40 : 1;
+        begin(&device, &c);
+        for (int i = 0; i < (thorough ? 30 : 3); i++) {
+            const size_t in = between(&c, 256, i % 5 == 4 ? 2000 : 700), group = groups[i % 5];
+            const QuantizedCase q = {.grid = grids[i % 3],
+                                     .bits = all_bits[(i + i / 4) % 4],
+                                     .out = between(&c, 1, 200),
+                                     .in = in,
+                                     .group = group ? group : in,
+                                     .tokens = tokens[i % 4] - between(&c, 0, 7),
+                                     .mode = i % 7 == 6 ? ACTIVATION_STATIC : ACTIVATION_TOKEN,
+                                     .scale_dtype = (DType)(i / 2 % 3),
+                                     .outlier = 1};
             emulated_backwards = i % 2;
             check_quantized(&c, &q);
         }
@@ -263,6 +334,11 @@ static void spoil(CudaBackend *c, CudaLaunches *launches, KernelFamily family, i
     c->runtime->launches = launches;
     switch (family) {
     case KERNELS_INTEGER: launches->integer_tiled = (int (*)(void *, const IntegerArguments *))function; break;
+    case KERNELS_F16: launches->f16_activations = (int (*)(void *, const F16Arguments *))function; break;
+    case KERNELS_WARPGROUPS: launches->f16_by_warpgroups = (int (*)(void *, const IntegerArguments *))function; break;
+    case KERNELS_INT8_WARPGROUPS:
+        launches->int8_by_warpgroups = (int (*)(void *, const IntegerArguments *))function;
+        break;
     case KERNELS_LIBRARY: c->runtime->product = no_product; break;
     case KERNELS_DENSE: launches->dense_tiled = (int (*)(void *, const DenseArguments *))function; break;
     case KERNELS_ATTENTION: launches->attention_tiles = (int (*)(void *, const AttentionArguments *))function; break;
@@ -640,12 +716,12 @@ static void test_beginnings(void **state) {
     uint4 weights = {1, 2, 3, 4}, y[32] = {{0, 0, 0, 0}};
     const BeginsArguments a = {&weights, y};
     for (int change = 0; change < 2; change++) {
-        emulate_beginning(&begins_early_kernel, (Extent){2, 1, 1}, 32, 0, &a);
+        emulate_beginning(&begins_early_kernel, 90, (Extent){2, 1, 1}, 32, 0, &a);
         assert_int_equal(y[5].y, 0);
         weights.z += (uint32_t)change;
         assert_int_equal(emulated_beginning_holds(), !change);
     }
-    emulate(&begins_early_kernel, true, (Extent){2, 1, 1}, 32, 0, &a);
+    emulate(&begins_early_kernel, 90, (Extent){2, 1, 1}, 32, 0, &a);
     assert_int_equal(y[31].z, 4);
 }
 
@@ -660,6 +736,107 @@ static void test_tf32(void **state) {
     assert_int_equal(LAUNCH(trial_tf32_kernel, ((Extent){1, 1, 1}), 32, 0, cuda_of(c.b)->runtime->stream, &a), 0);
     for (int n = 0; n < 64; n++) assert_true(y[n] == (n % 8 ? 0 : 1 + 0x1p-10f));
     c.b->ops->memory_free(c.b, y);
+    end(&c);
+}
+
+enum { GROUP_TOKENS = 16, GROUP_COLUMNS = 16 };
+typedef enum Fault { NO_FAULT, NO_COPIES_FENCE, NO_FENCE, NO_WAIT, ODD_MATRIX, EARLY_WRITE, EARLY_READ } Fault;
+
+typedef struct GroupArguments {
+    const uint8_t *x; // [tokens][128 bytes], swizzled
+    float *y;         // [64, tokens]
+    Fault fault;
+} GroupArguments;
+
+static float group_weight(int row, int column) { return (float)(row % 7 - 3 + column * 2); }
+static float group_value(int token, int column) { return (float)(token - column % 5); }
+
+static uint32_t group_pair(int row, int column) {
+    return f16_bits(group_weight(row, column)) | (uint32_t)f16_bits(group_weight(row, column + 1)) << 16;
+}
+
+DYNAMIC_KERNEL(trial_group_kernel, 128, GroupArguments) {
+    SWIZZLED_SHARED(memory);
+    const int thread = (int)threadIdx.x, row = thread / 32 * 16 + thread % 32 / 4, column = thread % 4 * 2;
+    float c[GROUP_TOKENS / 8][4] = {{0}};
+    uint32_t w[4];
+    uint8_t *x = memory + (a.fault == ODD_MATRIX ? 128 : 0);
+    copy_begin(x + thread * 16, a.x + thread * 16);
+    COPY_COMMIT();
+    COPY_WAIT(0);
+    if (a.fault != NO_COPIES_FENCE) COPIES_FENCE();
+    __syncthreads();
+    for (int i = 0; i < 4; i++) w[i] = group_pair(row + i % 2 * 8, column + i / 2 * 8);
+    if (a.fault != NO_FENCE) WARPGROUP_FENCE();
+    warpgroup_multiply(GROUP_TOKENS / 8, c, w, matrix_descriptor(x));
+    WARPGROUP_COMMIT();
+    if (a.fault == EARLY_WRITE) w[0] = 0;
+    if (a.fault != NO_WAIT && a.fault != EARLY_READ) WARPGROUP_WAIT(0);
+    for (int n = 0; n < GROUP_TOKENS / 8 * 4; n++)
+        a.y[(row + n % 4 / 2 * 8) * GROUP_TOKENS + n / 4 * 8 + column + n % 2] = c[n / 4][n % 4];
+    if (a.fault == EARLY_READ) WARPGROUP_WAIT(0);
+}
+
+// How many of the 64 × 16 results are not what the definition says.
+static int wrong_results(Checks *c, Fault fault) {
+    uint8_t host[GROUP_TOKENS * X_ROW_BYTES] = {0};
+    int wrong = 0;
+    for (int t = 0; t < GROUP_TOKENS; t++) {
+        for (int k = 0; k < GROUP_COLUMNS; k++) {
+            const uint16_t half = f16_bits(group_value(t, k));
+            memcpy(host + t * X_ROW_BYTES + x_swizzled(t, k * 2), &half, sizeof half);
+        }
+    }
+    uint8_t *x = c->b->ops->memory_new(c->b, sizeof host, NULL);
+    float *y = c->b->ops->memory_new(c->b, 64 * GROUP_TOKENS * sizeof *y, NULL);
+    memcpy(x, host, sizeof host);
+    const GroupArguments a = {x, y, fault};
+    const Extent one = {1, 1, 1};
+    assert_int_equal(LAUNCH(trial_group_kernel, one, 128, 4096, cuda_of(c->b)->runtime->stream, &a), 0);
+    for (int row = 0; row < 64; row++) {
+        for (int t = 0; t < GROUP_TOKENS; t++) {
+            float sum = 0;
+            for (int k = 0; k < GROUP_COLUMNS; k++) sum += group_weight(row, k) * group_value(t, k);
+            wrong += y[row * GROUP_TOKENS + t] != sum;
+        }
+    }
+    c->b->ops->memory_free(c->b, x);
+    c->b->ops->memory_free(c->b, y);
+    return wrong;
+}
+
+// What a device would leave to chance is wrong, or ends the program, in a child here.
+static bool ends(Checks *c, Fault fault) {
+    int status = 0;
+    const pid_t child = fork();
+    if (child == 0) {
+        if (!freopen("/dev/null", "w", stderr)) _exit(1);
+        signal(SIGABRT, SIG_DFL);
+        (void)wrong_results(c, fault);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+static void test_warpgroups(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    Checks c;
+    begin(&device, &c);
+    for (int order = 0; order < 2; order++) {
+        emulated_backwards = order == 1;
+        assert_int_equal(wrong_results(&c, NO_FAULT), 0);
+        assert_true(wrong_results(&c, EARLY_WRITE) > 0);
+        assert_true(wrong_results(&c, EARLY_READ) > 0);
+    }
+    static const Fault fatal[] = {NO_COPIES_FENCE, NO_FENCE, NO_WAIT, ODD_MATRIX};
+    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
+        if (!ends(&c, fatal[i])) fail_msg("fault %d is not seen", (int)fatal[i]);
+    end(&c);
+    device.capability = 80;
+    begin(&device, &c);
+    assert_true(ends(&c, NO_FAULT));
     end(&c);
 }
 
@@ -816,7 +993,7 @@ static void every_kernel_has_run(void **state) {
 
 int main(void) {
     thorough = many_cases();
-    enum { ROOM = 40 };
+    enum { ROOM = 48 };
     struct CMUnitTest tests[ROOM] = {
         cmocka_unit_test(every_operation_of_devices_has_cases),
         cmocka_unit_test(test_layout),
@@ -824,6 +1001,8 @@ int main(void) {
         cmocka_unit_test(test_quantized_without_tensor_cores),
         cmocka_unit_test(test_quantized_many_tokens),
         cmocka_unit_test(test_quantized_tiles),
+        cmocka_unit_test(test_f16_products),
+        cmocka_unit_test(test_int8_products),
         cmocka_unit_test(test_quantized_long_rows),
         cmocka_unit_test(what_is_wrong_is_avoided),
         cmocka_unit_test(what_fails_is_avoided_by_the_next),
@@ -837,6 +1016,7 @@ int main(void) {
         cmocka_unit_test(test_unprepared_kernels),
         cmocka_unit_test(test_beginnings),
         cmocka_unit_test(test_tf32),
+        cmocka_unit_test(test_warpgroups),
 #endif
         cmocka_unit_test(test_model_logits),
         cmocka_unit_test(test_families),

@@ -201,6 +201,7 @@ typedef struct IntegerRows { // of one weight
     const void *scales;   // of scale_dtype, [row blocks, groups, 16]; with factors: float [out]
     const int8_t *levels; // zero points or factors, as scales; or NULL
     const float *bias;    // [out] or NULL
+    const float *powers;  // [row blocks, 16], of products in 16-bit floats (kernels_f16.h); else NULL
 } IntegerRows;
 
 typedef struct IntegerOutputs {
@@ -216,6 +217,7 @@ typedef struct IntegerArguments {
     const float *x_scales; // as in ActivationArguments
     const int32_t *x_sums; // with zero points
     int weights, levels, scale_dtype, tokens, planes, splits;
+    bool whole;        // parts are whole numbers, int32 in the places of floats
     IntegerTile tile;  // of the tiled kernel
     int columns;       // of x that the kernel for few tokens multiplies
     Stage stage;       // of a block in the tiled kernel, of a warp in the other
@@ -224,6 +226,24 @@ typedef struct IntegerArguments {
     PortionStrides strides;
     const IntegerRows *experts; // [weights, experts]; codes NULL: this launch leaves it alone
 } IntegerArguments;
+
+// Activations as 16-bit floats (integer_layout.h), each token times a power of two that takes its largest value near
+// the end of their range.
+typedef struct F16Arguments {
+    IntegerLayout layout;
+    const float *x; // [tokens, in]
+    uint16_t *y;
+    float *scales; // [tokens]: what takes the power back; NaN for a token that is not finite
+    int tokens;
+} F16Arguments;
+
+// Of each row a power of two that takes its largest scale to 2^−10 … 2^−9.
+typedef struct RowPowersArguments {
+    IntegerLayout layout;
+    const void *scales;
+    float *powers; // [row blocks, 16], rows in their order
+    int scale_dtype;
+} RowPowersArguments;
 
 typedef struct ReduceOutputs { // y [tokens, out] = Σ parts [splits, tokens, out], in order, + bias
     const float *parts, *bias;
@@ -235,6 +255,11 @@ typedef struct ReduceArguments {
     ReduceOutputs each[TOGETHER];
     int weights, splits, tokens;
 } ReduceArguments;
+
+typedef struct ReduceWholeArguments { // the same of whole numbers, which scales make outputs
+    IntegerArguments product;
+    ReduceArguments reduce;
+} ReduceWholeArguments;
 
 // What lies before a quantized product, and the activations that it reads: y of the one is x of the other. One of the
 // two comes first.
@@ -323,7 +348,7 @@ typedef struct QuantizeArguments { // symmetric grid: scale = absmax / qmax, cod
     const float *factors, *divisors; // [in], [out] or NULL: w · factors[i] / divisors[o] is what is quantized
     uint8_t *codes;                  // zeroed
     void *scales;                    // of scale_dtype
-    double *errors;                  // [out, 2]: Σ w², Σ (w − ŵ)²
+    double *errors;                  // [out, 2]: Σ w², Σ (w − ŵ)²; NULL: not wanted
     int32_t *bad_row;                // the first row that holds something not finite; out when none
     int dtype, stride, scale_dtype;
 } QuantizeArguments;
@@ -367,7 +392,13 @@ typedef struct CudaLaunches {
     int (*integer_by_code)(void *stream, const IntegerArguments *); // any device; slow
     int (*integer_few)(void *stream, const IntegerArguments *);     // up to 8 tokens
     int (*integer_tiled)(void *stream, const IntegerArguments *);
+    int (*f16_activations)(void *stream, const F16Arguments *);
+    int (*row_powers)(void *stream, const RowPowersArguments *);
+    int (*f16_product)(void *stream, const IntegerArguments *); // x: 16-bit floats
+    int (*f16_by_warpgroups)(void *stream, const IntegerArguments *);
+    int (*int8_by_warpgroups)(void *stream, const IntegerArguments *); // x in rows
     int (*reduce)(void *stream, const ReduceArguments *);
+    int (*reduce_whole)(void *stream, const ReduceWholeArguments *);
     int (*route)(void *stream, const RouteArguments *);
     int (*mix)(void *stream, const MixArguments *);
     int (*gated_add)(void *stream, const GatedAddArguments *);
@@ -380,6 +411,9 @@ typedef struct CudaLaunches {
     int (*pack)(void *stream, const PackArguments *);
     int (*measure)(void *stream, const MeasureArguments *);
 } CudaLaunches;
+
+// Blocks of the products of many tokens in rows: a warp for each row block, and at most so many token blocks.
+enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 16, INT8_MOST_TOKENS = 8 };
 
 // FEW_WARPS warps of a block of the product of few tokens take slabs of the same 16 rows.
 enum {

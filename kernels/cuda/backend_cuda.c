@@ -113,8 +113,8 @@ static const char *cuda_describe(const Backend *backend) {
 
 static void cuda_destroy(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
-    Region *regions[] = {&c->codes,  &c->scales,  &c->sums,   &c->parts, &c->floats,
-                         &c->halves, &c->staging, &c->routes, &c->slots, &c->arrived};
+    Region *regions[] = {&c->codes,  &c->scales,     &c->sums,    &c->parts,  &c->floats, &c->arrived,
+                         &c->halves, &c->quantizing, &c->staging, &c->routes, &c->slots};
     cuda_synchronize(backend);
     for (size_t i = 0; i < sizeof regions / sizeof *regions; i++) cuda_release(c, regions[i]->data);
     c->runtime->close(c->runtime);

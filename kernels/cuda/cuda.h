@@ -16,11 +16,12 @@ typedef struct Prepared {
     const float *x; // NULL: nothing is prepared
     size_t tokens;
     IntegerLayout layout; // `out` and `bits` do not matter
-    int planes;
-    float static_scale; // 0: of the token
+    int planes;           // IN_F16: 16-bit floats
+    float static_scale;   // 0: of the token
     const float *divisor;
     bool sums;
 } Prepared;
+enum { IN_F16 = 0 };
 
 // What was asked for and waits for the operation after it (deferred_cuda.c).
 typedef enum DeferredKind {
@@ -71,6 +72,7 @@ typedef struct CudaBackend {
     Region codes, scales, sums; // prepared activations
     Region parts;               // of products and attention that are split
     Region arrived;             // of attention that is split: zeros between launches
+    Region quantizing;          // what quantizing a weight needs beside it
     Region floats, halves;      // rounded activations, and those for the library
     Region staging;             // rows on their way up
     Region routes, slots;       // of mixtures of experts
@@ -140,12 +142,15 @@ struct Weight {
     void *scales;
     DType scale_dtype;
     int8_t *zeros, *factors;
-    bool wide; // sums of a two-level grid need more than 32 bits
+    float *powers; // of products in 16-bit floats, else NULL
+    bool wide;     // sums of a two-level grid need more than 32 bits
     // Activations
     ActivationMode mode;
     float static_scale; // 0 unless that is the mode
     float *divisor;
 };
+// Whether products of many tokens are computed in 16-bit floats, as far as the format goes.
+bool cuda_may_be_f16(const CudaBackend *, const Weight *);
 // In how many planes an integer weight meets its activations (integer_layout.h).
 int cuda_planes(const Weight *);
 bool cuda_weight_dense(Backend *, DType, const void *data, size_t out, size_t in, const float *bias, Precision,

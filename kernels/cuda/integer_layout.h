@@ -24,6 +24,10 @@
 // shift and a mask, that is, multiplied by 2^(8 − bits), so that widening them needs no subtraction; so are sums, and
 // what they are multiplied by later takes it back, which is exact.
 //
+// As 16-bit floats the same weights are operand A of mma.m16n8k16 and of wgmma.m64nNk16, two multiplications a unit:
+// the columns of a half go in the order 0 2 4 … 14 1 3 … 15 (f16_position), so that the bytes of a word need no
+// exchange.
+//
 // Scales: [row blocks][groups][16], rows r and r + 8 beside each other (scale_slot). Zero points and factors likewise.
 //
 // Activations: [blocks of 8 tokens][units][planes][32 lanes][8 bytes]. One plane: int8 codes. Several planes: floats,
@@ -61,6 +65,7 @@ typedef struct IntegerLayout {
     int group_columns; // of one group with its padding: 16, or a multiple of 32
     int units, slabs;  // of one row, padded
     int row_blocks;    // of 16 rows
+    bool rows;         // activations of one plane lie in rows
 } IntegerLayout;
 
 LAYOUT IntegerLayout integer_layout(size_t out, size_t in, size_t group, int bits) {
@@ -76,6 +81,7 @@ LAYOUT IntegerLayout integer_layout(size_t out, size_t in, size_t group, int bit
     l.slabs = (l.groups * l.group_columns + SLAB_COLUMNS - 1) / SLAB_COLUMNS;
     l.units = l.slabs * SLAB_UNITS;
     l.row_blocks = (int)((out + UNIT_ROWS - 1) / UNIT_ROWS);
+    l.rows = false;
     return l;
 }
 
@@ -202,6 +208,22 @@ LAYOUT uint32_t widened_codes(int bits, uint32_t low, uint32_t high, int r) {
     return ((low << (6 - 2 * r) & 0xC0C0C0C0u) >> 1 & 0x60606060u) | (spread << (7 - r) & 0x80808080u);
 }
 
+// ---- Weights as 16-bit floats ----
+
+// Two codes of register r, plus 2^(bits − 1), in the lower bits of two halves of a word, from bit code_place_in_half
+// on: those of bytes 0 and 2, or 1 and 3 (odd). The words of the lane as above, but all of them.
+LAYOUT int code_place_in_half(int bits, int r) { return r % 2 == 0 || bits == 8 ? 0 : bits == 4 ? 4 : 2; }
+LAYOUT uint32_t code_pair(int bits, const uint32_t *words, uint32_t high, int r, int odd) {
+    const int per_word = bits == 8 ? 1 : bits == 4 ? 2 : 4, place = code_place_in_half(bits, r);
+    const uint32_t mask = bits == 8 ? 0x00FF00FFu : bits == 4 ? 0x000F000Fu : 0x00030003u;
+    const uint32_t signs = bits == 8 ? 0x80808080u : bits == 4 ? 0x88888888u : bits == 2 ? 0xAAAAAAAAu : 0;
+    const uint32_t low = (words[r / per_word] ^ signs) >> (odd * 8 + (bits < 4 ? r / 2 * 4 : 0));
+    if (bits != 3) return low & mask << place;
+    // Bits 4 j + r of the half word: those of j and j + 2 go above the other two of their code.
+    const uint32_t spread = ((~high & 0x00FFu) | (~high & 0xFF00u) << 8) >> odd * 4;
+    return (low & mask << place) | (spread << (4 + place) >> (r + 2) & 0x00040004u << place);
+}
+
 // ---- Scales ----
 
 LAYOUT int scale_slot(int row) { return row % 8 * 2 + row % UNIT_ROWS / 8; }
@@ -218,9 +240,20 @@ LAYOUT bool is_paired(const IntegerLayout *l, int planes, int tokens) {
     return planes == 2 && tokens <= PAIRED_TOKENS && is_regular(l);
 }
 
+// In rows: [blocks of columns][padded tokens][128 bytes], as wgmma takes operand B from shared memory with a swizzle of
+// 128 bytes: of a token the 16 bytes n stand at n ^ token % 8. A block has 128 columns of int8, or 64 of 16-bit floats,
+// those in the order of the weights.
+enum { F16_BLOCK_COLUMNS = 64, X_ROW_BYTES = 128, X_ROW_WORDS = 8, SWIZZLE_BYTES = 1024 };
+LAYOUT int f16_position(int column) { return column / 16 * 16 + column % 2 * 8 + column % 16 / 2; }
+LAYOUT int x_swizzled(int token, int byte) { return (byte / 16 ^ token % 8) * 16 + byte % 16; } // bytes of a row
+LAYOUT size_t x_row(int tokens, int token, int block) {
+    return ((size_t)block * (size_t)padded_tokens(tokens) + (size_t)token) * X_ROW_BYTES;
+}
+
 // First byte of the four codes of columns `padded` … + 3 (padded divisible by 4) of one of `tokens` tokens.
 LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int tokens, int plane, int token, int padded) {
     int unit = padded / UNIT_COLUMNS, c = padded % UNIT_COLUMNS;
+    if (l->rows) return x_row(tokens, token, padded / SLAB_COLUMNS) + (size_t)x_swizzled(token, padded % SLAB_COLUMNS);
     size_t fragment = (size_t)(token / TOKEN_BLOCK) * (size_t)l->units + (size_t)unit;
     int column = token % TOKEN_BLOCK;
     if (is_paired(l, planes, tokens))
@@ -230,7 +263,8 @@ LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int tokens, 
     return fragment * 256 + (size_t)(column * 4 + c % 16 / 4) * 8 + (size_t)(c / 16 * 4);
 }
 // The same for four columns of a plain layout, by shifts: quad = padded / 4.
-LAYOUT size_t quad_offset(const IntegerLayout *l, int planes, bool paired, int plane, int token, int quad) {
+LAYOUT size_t quad_offset(const IntegerLayout *l, int planes, int tokens, bool paired, int plane, int token, int quad) {
+    if (planes == 1 && l->rows) return x_row(tokens, token, quad / 32) + (size_t)x_swizzled(token, quad % 32 * 4);
     const unsigned unit = (unsigned)quad / 8, c = (unsigned)quad % 8, block = (unsigned)token / TOKEN_BLOCK;
     size_t fragment = (size_t)block * (size_t)l->units + unit;
     unsigned column = (unsigned)token % TOKEN_BLOCK;

@@ -4,6 +4,7 @@
 
 extern "C" int cuda_integer_few(void *stream, const IntegerArguments *a);
 extern "C" int cuda_integer_tiled(void *stream, const IntegerArguments *a);
+extern "C" void cuda_fill_many_launches(CudaLaunches *launches);
 
 extern "C" int cuda_prepare_kernels(size_t shared_bytes) { return prepare_kernels(shared_bytes); }
 
@@ -11,4 +12,5 @@ extern "C" void cuda_fill_launches(CudaLaunches *launches) {
     fill_launches(launches);
     launches->integer_few = cuda_integer_few;
     launches->integer_tiled = cuda_integer_tiled;
+    cuda_fill_many_launches(launches);
 }

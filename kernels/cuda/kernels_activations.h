@@ -187,7 +187,7 @@ DEVICE void load_row(const ActivationArguments *a, int token, RowQuads row) {
 }
 
 DEVICE void store_word(const int planes, const ActivationArguments *a, int plane, int token, int quad, uint32_t word) {
-    *(uint32_t *)(a->codes + quad_offset(&a->layout, planes, a->paired, plane, token, quad)) = word;
+    *(uint32_t *)(a->codes + quad_offset(&a->layout, planes, a->tokens, a->paired, plane, token, quad)) = word;
 }
 
 DEVICE void split_quad(const int planes, const ActivationArguments *a, int token, int quad, const float *v) {

@@ -111,6 +111,13 @@ DEVICE int32_t warp_sum_int(int32_t v) {
     UNROLL for (int mask = 16; mask > 0; mask /= 2) v += shuffle_int(v, mask);
     return v;
 }
+DEVICE int32_t warp_max_int(int32_t v) {
+    UNROLL for (int mask = 16; mask > 0; mask /= 2) {
+        const int32_t other = shuffle_int(v, mask);
+        v = other > v ? other : v;
+    }
+    return v;
+}
 DEVICE double warp_sum_double(double v) {
     UNROLL for (int mask = 16; mask > 0; mask /= 2) v += shuffle_double(v, mask);
     return v;

@@ -161,11 +161,10 @@ DEVICE void wait_for_stage(int stages) {
 // Where a lane finds its words of a unit, and the four registers that they are.
 DEVICE int lane_place(const int bits) { return code_place(bits, 0, threadIdx.x % WARP, 0, 0).byte; }
 
-DEVICE void unit_fragment(const int bits, const uint8_t *slab, int unit, uint32_t *fragment) {
+// The words of the lane, and at 3 bits the half word `high`.
+DEVICE void unit_words(const int bits, const uint8_t *slab, int unit, uint32_t *words, uint32_t *high) {
     const uint8_t *from = slab + unit * (bits == 3 ? 128 : unit_bytes(bits)) + lane_place(bits);
-    const uint32_t high =
-        bits == 3 ? *(const uint16_t *)(slab + code_place(3, unit, threadIdx.x % WARP, 0, 1).byte) : 0;
-    uint32_t words[4];
+    *high = bits == 3 ? *(const uint16_t *)(slab + code_place(3, unit, threadIdx.x % WARP, 0, 1).byte) : 0;
     words[0] = words[1] = words[2] = words[3] = 0;
     if (bits == 8) {
         const uint4 v = *(const uint4 *)from;
@@ -176,7 +175,12 @@ DEVICE void unit_fragment(const int bits, const uint8_t *slab, int unit, uint32_
     } else {
         words[0] = *(const uint32_t *)from;
     }
+}
+
+DEVICE void unit_fragment(const int bits, const uint8_t *slab, int unit, uint32_t *fragment) {
     const int per_word = bits == 8 ? 1 : bits == 4 ? 2 : 4;
+    uint32_t words[4], high;
+    unit_words(bits, slab, unit, words, &high);
     UNROLL for (int r = 0; r < 4; r++) fragment[r] = widened_codes(bits, words[r / per_word], high, r);
 }
 

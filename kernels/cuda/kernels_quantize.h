@@ -52,17 +52,34 @@ typedef struct RowError {
     double signal, noise;
 } RowError;
 
-DEVICE int quantized_code(const QuantizeArguments *a, int row, int padded, RowError *error) {
+// rintf(w / scale) between −most and most; reciprocal: 1 / scale, rounded. A product with it differs from the quotient
+// by less than 2^−22 of it, so only near the middle between two codes a division tells which one it is.
+DEVICE float nearest_code(float w, float scale, float reciprocal, float most) {
+    const float quotient = w * reciprocal, code = rintf(quotient);
+    if (fabsf(quotient) <= most && fabsf(fabsf(quotient - code) - 0.5f) > 1e-4f) return code;
+    return rintf(fmaxf(fminf(w / scale, most), -most));
+}
+
+// Four codes of a lane from padded column `padded` on, which one group has; errors NULL: nobody asks.
+DEVICE void quantize_four(const QuantizeArguments *a, int row, int padded, RowError *error, int *codes) {
     const IntegerLayout *l = &a->layout;
-    const int column = row < l->out ? column_at(l, padded) : -1;
-    if (column < 0) return 0;
-    const float most = (float)((1 << (l->bits - 1)) - 1), w = weight_at(a, row, column);
-    const float scale = element_at(a->scale_dtype, a->scales, scale_index(l, row, padded / l->group_columns));
-    const float code = rintf(fmaxf(fminf(w / scale, most), -most));
-    const double lost = (double)w - (double)(code * scale);
-    error->signal += (double)w * (double)w;
-    error->noise += lost * lost;
-    return (int)code;
+    const int group = padded / l->group_columns, within = padded - group * l->group_columns;
+    const int column = group * l->group + within;
+    const float most = (float)((1 << (l->bits - 1)) - 1);
+    float scale = 1, reciprocal = 1;
+    UNROLL for (int j = 0; j < 4; j++) codes[j] = 0;
+    if (row >= l->out || group >= l->groups) return;
+    scale = element_at(a->scale_dtype, a->scales, scale_index(l, row, group));
+    reciprocal = 1 / scale;
+    UNROLL for (int j = 0; j < 4; j++) {
+        if (within + j >= l->group || column + j >= l->in) continue;
+        const float w = weight_at(a, row, column + j), code = nearest_code(w, scale, reciprocal, most);
+        codes[j] = (int)code;
+        if (!a->errors) continue;
+        const double lost = (double)w - (double)(code * scale);
+        error->signal += (double)w * (double)w;
+        error->noise += lost * lost;
+    }
 }
 
 // Sixteen codes of a lane and unit to where they belong (code_place).
@@ -109,13 +126,12 @@ KERNEL(codes_kernel, PACK_WARPS *WARP, QuantizeArguments) {
     UNROLL for (int half = 0; half < 2; half++) error[half].signal = error[half].noise = 0;
     for (int unit = warp; unit < l->units; unit += PACK_WARPS) {
         int codes[16];
-        UNROLL for (int slot = 0; slot < 16; slot++) {
-            const int r = slot / 4, padded = unit * UNIT_COLUMNS + r / 2 * 16 + lane % 4 * 4 + slot % 4;
-            codes[slot] = quantized_code(&a, row + r % 2 * 8, padded, &error[r % 2]);
-        }
+        UNROLL for (int r = 0; r < 4; r++) quantize_four(
+            &a, row + r % 2 * 8, unit * UNIT_COLUMNS + r / 2 * 16 + lane % 4 * 4, &error[r % 2], codes + 4 * r);
         store_unit(l->bits, a.codes + slab_offset(l, (int)blockIdx.x, unit / SLAB_UNITS), unit % SLAB_UNITS, lane,
                    codes);
     }
+    if (!a.errors) return;
     UNROLL for (int half = 0; half < 2; half++) UNROLL for (int mask = 2; mask > 0; mask /= 2) {
         error[half].signal += shuffle_double(error[half].signal, mask);
         error[half].noise += shuffle_double(error[half].noise, mask);

@@ -80,7 +80,7 @@ static int dense_product(CudaBackend *c, const Set *set, const float *x, size_t 
 // ---- Integer ----
 
 IntegerRows cuda_integer_rows(const Weight *w) {
-    return (IntegerRows){w->codes, w->scales, w->zeros ? w->zeros : w->factors, w->bias};
+    return (IntegerRows){w->codes, w->scales, w->zeros ? w->zeros : w->factors, w->bias, w->powers};
 }
 
 IntegerArguments cuda_integer_arguments(const Weight *w, size_t tokens) {
@@ -110,19 +110,22 @@ bool cuda_same_rounding(const Weight *v, const Weight *w) {
 static bool same_activations(const Prepared *p, const Prepared *q) {
     return p->x == q->x && p->tokens == q->tokens && p->layout.in == q->layout.in &&
            p->layout.group == q->layout.group && p->planes == q->planes && p->static_scale == q->static_scale &&
-           p->divisor == q->divisor && (p->sums || !q->sums);
+           p->divisor == q->divisor && (p->sums || !q->sums) && p->layout.rows == q->layout.rows;
 }
 
-static int prepare_activations(CudaBackend *c, const Weight *w, const float *x, size_t tokens, int planes) {
+static int prepare_activations(CudaBackend *c, const Weight *w, const float *x, size_t tokens, bool rows) {
+    const int planes = cuda_planes(w);
+    IntegerLayout layout = w->layout;
+    layout.rows = rows;
     const Prepared wanted = {.x = x,
                              .tokens = tokens,
-                             .layout = w->layout,
+                             .layout = layout,
                              .planes = planes,
                              .static_scale = w->static_scale,
                              .divisor = w->divisor,
                              .sums = w->zeros != NULL};
     if (same_activations(&c->prepared, &wanted)) return 0;
-    const ActivationArguments a = {.layout = w->layout,
+    const ActivationArguments a = {.layout = layout,
                                    .x = x,
                                    .divisor = planes == 1 ? w->divisor : NULL,
                                    .codes = c->codes.data,
@@ -135,6 +138,16 @@ static int prepare_activations(CudaBackend *c, const Weight *w, const float *x, 
     const CudaLaunches *launches = c->runtime->launches;
     int code = cuda_take_rows(c, x, tokens, w->in, &fused) ? launches->fused(c->runtime->stream, &fused)
                                                            : launches->activations(c->runtime->stream, &a);
+    c->prepared = wanted;
+    if (code != 0) c->prepared.x = NULL;
+    return code;
+}
+
+static int prepare_f16(CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
+    const Prepared wanted = {.x = x, .tokens = tokens, .layout = w->layout, .planes = IN_F16};
+    if (same_activations(&c->prepared, &wanted)) return 0;
+    const F16Arguments a = {w->layout, x, c->codes.data, c->scales.data, (int)tokens};
+    const int code = c->runtime->launches->f16_activations(c->runtime->stream, &a);
     c->prepared = wanted;
     if (code != 0) c->prepared.x = NULL;
     return code;
@@ -166,18 +179,18 @@ static Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, in
     return s;
 }
 
-// As many stages of `bytes` as let `blocks` blocks stay on a multiprocessor, with `fixed` bytes beside the stages: all
-// that such a kernel takes, for it declares no shared memory itself.
-static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t blocks) {
+// least … most stages of `bytes`: as many as let `blocks` blocks stay on a multiprocessor, with `fixed` bytes beside
+// the stages: all that such a kernel takes, for it declares no shared memory itself.
+static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t blocks, size_t least, size_t most) {
     const size_t own = 1 << 10; // of each block, for the device
     const size_t room = (c->runtime->facts.shared_bytes + own) / blocks - own;
-    return (int)at_least(at_most(room > fixed ? (room - fixed) / bytes : 0, 4), 2);
+    return (int)at_least(at_most(room > fixed ? (room - fixed) / bytes : 0, most), least);
 }
 
 void cuda_cut_few(const CudaBackend *c, IntegerArguments *a) {
     a->columns = a->planes == 1 ? a->tokens : 2 * a->tokens;
     a->stage = stage_of(a, 1, SLAB_UNITS * a->columns * 32, FEW_TOKENS);
-    a->stages = stages_for(c, FEW_WARPS * (size_t)a->stage.bytes, few_piece_bytes(a), 3);
+    a->stages = stages_for(c, FEW_WARPS * (size_t)a->stage.bytes, few_piece_bytes(a), 3, 2, 4);
     if (a->planes > 1 && !a->portions.list) a->splits = splits_for(c, a, integer_blocks(a, 1, 1), 2 * FEW_WARPS);
 }
 
@@ -224,7 +237,56 @@ static void cut_tiled(const CudaBackend *c, IntegerArguments *a) {
         a->splits = splits_for(c, a, tiles_of(a), 4);
     }
     set_tile_stage(a);
-    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2);
+    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, 2, 4);
+}
+
+// ---- Many tokens in rows: weight-only in 16-bit floats, and int8 by warpgroups ----
+
+static bool by_f16(const CudaBackend *c, const Weight *w, size_t tokens) {
+    return w->integer && cuda_may_be_f16(c, w) && tokens > FEW_TOKENS && !cuda_avoids(c, KERNELS_F16);
+}
+
+static bool by_warpgroups(const CudaBackend *c, KernelFamily family) {
+    return c->runtime->facts.warpgroups && !cuda_avoids(c, family);
+}
+
+static bool by_int8_warpgroups(const CudaBackend *c, const Weight *w, size_t tokens) {
+    return cuda_planes(w) == 1 && tokens > FEW_TOKENS && is_regular(&w->layout) &&
+           by_warpgroups(c, KERNELS_INT8_WARPGROUPS);
+}
+
+// side: token blocks of a block; blocks: rows of a token in a slab.
+static void set_slab_tile(IntegerArguments *a, size_t side, int blocks) {
+    const int tokens = (int)side * TOKEN_BLOCK;
+    a->tile = (IntegerTile){1, (int)side, SLAB_WARPS, 1};
+    a->stage = stage_of(a, SLAB_WARPS, tokens * X_ROW_BYTES * blocks, a->planes == 1 ? tokens : 0);
+    a->stage.bytes = (int)blocks_of((size_t)a->stage.bytes, SWIZZLE_BYTES) * SWIZZLE_BYTES;
+}
+
+static size_t slab_tiles(const IntegerArguments *a) { return integer_blocks(a, SLAB_WARPS, a->tile.tokens); }
+
+// The fewest tokens for a block that take all of them, or the most for which there is room.
+static void cut_f16(const CudaBackend *c, IntegerArguments *a) {
+    const bool groups = by_warpgroups(c, KERNELS_WARPGROUPS);
+    const size_t least = groups ? 3 : 2, most = groups ? WARPGROUP_MOST_TOKENS : F16_MOST_TOKENS;
+    size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), most);
+    set_slab_tile(a, side, 2);
+    while (least * (size_t)a->stage.bytes > c->runtime->facts.shared_bytes && side > 2) set_slab_tile(a, side /= 2, 2);
+    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, least, least + 3);
+    a->splits = splits_for(c, a, slab_tiles(a), 4);
+}
+
+// Where sums are whole numbers to the end the columns are shared among blocks. Elsewhere that cannot be, and a block
+// takes fewer tokens until few multiprocessors are left without one.
+static void cut_int8(const CudaBackend *c, IntegerArguments *a) {
+    size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), INT8_MOST_TOKENS);
+    a->whole = a->levels == FACTORS || a->layout.groups == 1;
+    set_slab_tile(a, side, 1);
+    while (!a->whole && side > 2 && 4 * slab_tiles(a) < 3 * (size_t)c->runtime->facts.multiprocessors)
+        set_slab_tile(a, side /= 2, 1);
+    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, 2, 4);
+    a->splits = a->whole ? splits_for(c, a, slab_tiles(a), 4) : 1;
+    a->whole = a->splits > 1;
 }
 
 bool cuda_by_few(const IntegerArguments *a) {
@@ -234,6 +296,41 @@ bool cuda_by_few(const IntegerArguments *a) {
 
 bool cuda_by_tensor_cores(const CudaBackend *c, const Weight *w) {
     return c->runtime->facts.capability >= TENSOR_CORES && !w->wide && !cuda_avoids(c, KERNELS_INTEGER);
+}
+
+// ---- Which of them ----
+
+typedef enum Way { BY_CODE, BY_FEW, BY_TILES, BY_F16, BY_F16_WARPGROUPS, BY_INT8_WARPGROUPS } Way;
+
+static Way way_of(const CudaBackend *c, const Weight *w, const IntegerArguments *a) {
+    const size_t tokens = (size_t)a->tokens;
+    if (by_f16(c, w, tokens)) return by_warpgroups(c, KERNELS_WARPGROUPS) ? BY_F16_WARPGROUPS : BY_F16;
+    if (!cuda_by_tensor_cores(c, w)) return BY_CODE;
+    if (by_int8_warpgroups(c, w, tokens)) return BY_INT8_WARPGROUPS;
+    return cuda_by_few(a) ? BY_FEW : BY_TILES;
+}
+
+static void cut(const CudaBackend *c, Way way, IntegerArguments *a) {
+    switch (way) {
+    case BY_CODE: break;
+    case BY_FEW: cuda_cut_few(c, a); break;
+    case BY_TILES: cut_tiled(c, a); break;
+    case BY_F16:
+    case BY_F16_WARPGROUPS: cut_f16(c, a); break;
+    case BY_INT8_WARPGROUPS: cut_int8(c, a); break;
+    }
+}
+
+static int launch_integer(const CudaRuntime *r, Way way, const IntegerArguments *a) {
+    switch (way) {
+    case BY_CODE: break;
+    case BY_FEW: return r->launches->integer_few(r->stream, a);
+    case BY_TILES: return r->launches->integer_tiled(r->stream, a);
+    case BY_F16: return r->launches->f16_product(r->stream, a);
+    case BY_F16_WARPGROUPS: return r->launches->f16_by_warpgroups(r->stream, a);
+    case BY_INT8_WARPGROUPS: return r->launches->int8_by_warpgroups(r->stream, a);
+    }
+    return r->launches->integer_by_code(r->stream, a);
 }
 
 // What is added up later lies one weight after the other.
@@ -248,12 +345,18 @@ static void give_parts(CudaBackend *c, IntegerArguments *a, ReduceArguments *red
     }
 }
 
+static int add_parts(const CudaRuntime *r, const IntegerArguments *a, const ReduceArguments *reduce) {
+    const ReduceWholeArguments whole = {*a, *reduce};
+    return a->whole ? r->launches->reduce_whole(r->stream, &whole) : r->launches->reduce(r->stream, reduce);
+}
+
 static int integer_product(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
-    const CudaLaunches *launches = c->runtime->launches;
     const Weight *w = set->weights[0];
     IntegerArguments a = cuda_integer_arguments(w, tokens);
     ReduceArguments reduce;
-    int code = prepare_activations(c, w, x, tokens, a.planes);
+    const Way way = way_of(c, w, &a);
+    int code = by_f16(c, w, tokens) ? prepare_f16(c, w, x, tokens)
+                                    : prepare_activations(c, w, x, tokens, way == BY_INT8_WARPGROUPS);
     if (code != 0) return code;
     a.x = c->codes.data;
     a.x_scales = c->scales.data;
@@ -262,12 +365,10 @@ static int integer_product(CudaBackend *c, const Set *set, const float *x, size_
     for (int i = 0; i < set->count; i++)
         a.each[i] = (IntegerOutputs){cuda_integer_rows(set->weights[i]), set->y[i], set->weights[i]->layout.out,
                                      set->weights[i]->layout.row_blocks};
-    if (!cuda_by_tensor_cores(c, w)) return launches->integer_by_code(c->runtime->stream, &a);
-    const bool few = cuda_by_few(&a);
-    (few ? cuda_cut_few : cut_tiled)(c, &a);
+    cut(c, way, &a);
     if (a.splits > 1) give_parts(c, &a, &reduce);
-    code = (few ? launches->integer_few : launches->integer_tiled)(c->runtime->stream, &a);
-    return code != 0 || a.splits == 1 ? code : launches->reduce(c->runtime->stream, &reduce);
+    code = launch_integer(c->runtime, way, &a);
+    return code != 0 || a.splits == 1 ? code : add_parts(c->runtime, &a, &reduce);
 }
 
 // ---- Either ----
@@ -301,7 +402,8 @@ static int one_product(CudaBackend *c, const Set *set, const float *x, size_t to
 
 // Whether what waits is computed together with the integers that this product reads (prepare).
 static bool takes_rows(const CudaBackend *c, const Weight *w, const float *x, size_t tokens) {
-    return w->integer && !cuda_is_rounded_float(w) && tokens <= PASS_TOKENS && cuda_rows_wait(c, x, tokens, w->in);
+    return w->integer && !cuda_is_rounded_float(w) && tokens <= PASS_TOKENS && !by_f16(c, w, tokens) &&
+           cuda_rows_wait(c, x, tokens, w->in);
 }
 
 static void run_set(CudaBackend *c, const Set *set, const float *x, size_t tokens) {
@@ -326,7 +428,8 @@ static void run_set(CudaBackend *c, const Set *set, const float *x, size_t token
 static bool set_joins(const CudaBackend *c, const Weight *v, const Weight *w, size_t tokens) {
     if (!cuda_same_format(v, w) || cuda_is_rounded_float(v) || cuda_is_rounded_float(w)) return false;
     if (!v->integer) return tokens <= DENSE_FEW || (dense_by_library(c, v, tokens) && dense_by_library(c, w, tokens));
-    return cuda_by_tensor_cores(c, v) && cuda_by_tensor_cores(c, w) && cuda_same_rounding(v, w);
+    const bool together = by_f16(c, v, tokens) || (cuda_by_tensor_cores(c, v) && cuda_by_tensor_cores(c, w));
+    return together && cuda_same_rounding(v, w);
 }
 
 static bool is_joined(const CudaBackend *c, const Weight *const *weights, size_t i, size_t tokens) {

@@ -244,6 +244,8 @@ cudaError_t read_facts(int device, CudaFacts *facts) {
     // Code of an older generation that the driver translated for this device does not use what is new in it.
     const int device_has = properties.major * 10 + properties.minor;
     facts->capability = code.ptxVersion < device_has ? code.ptxVersion : device_has;
+    // Code for 9.0 itself, not translated for another device.
+    facts->warpgroups = device_has == 90 && code.binaryVersion == 90 && facts->capability == 90;
     facts->multiprocessors = properties.multiProcessorCount;
     facts->shared_bytes = properties.sharedMemPerBlockOptin;
     return cudaSuccess;

@@ -11,7 +11,8 @@
 
 typedef struct CudaFacts {
     char name[256];
-    int capability; // 90 for an H100
+    int capability;  // 90 for an H100
+    bool warpgroups; // it multiplies by warpgroups, and there is code for that
     int multiprocessors;
     size_t shared_bytes; // of one block, at most
 } CudaFacts;

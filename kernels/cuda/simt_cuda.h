@@ -12,24 +12,29 @@
 #define DEVICE static __device__ __forceinline__
 // Kernels begin with what BEGINS says, and every thread of them waits for what was launched before (lane.h). Every
 // device takes 4 KB of parameters.
-#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC, BEGINS)                                   \
-    static_assert(sizeof(ARGUMENTS) <= 4096, "too much for a kernel's parameters");               \
-    DEVICE void NAME##_body(const ARGUMENTS &a);                                                  \
-    static __global__ void __launch_bounds__(THREADS) NAME(const __grid_constant__ ARGUMENTS a) { \
-        let_next_begin();                                                                         \
-        BEGINS;                                                                                   \
-        NAME##_body(a);                                                                           \
-    }                                                                                             \
-    static const KnownKernel NAME##_known(reinterpret_cast<const void *>(NAME), DYNAMIC);         \
+#define KERNEL_KNOWN(NAME, BOUNDS, ARGUMENTS, DYNAMIC, BEGINS)                                  \
+    static_assert(sizeof(ARGUMENTS) <= 4096, "too much for a kernel's parameters");             \
+    DEVICE void NAME##_body(const ARGUMENTS &a);                                                \
+    static __global__ void __launch_bounds__ BOUNDS NAME(const __grid_constant__ ARGUMENTS a) { \
+        let_next_begin();                                                                       \
+        BEGINS;                                                                                 \
+        NAME##_body(a);                                                                         \
+    }                                                                                           \
+    static const KnownKernel NAME##_known(reinterpret_cast<const void *>(NAME), DYNAMIC);       \
     DEVICE void NAME##_body(const ARGUMENTS &a)
-#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, wait_for_previous())
+#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, false, wait_for_previous())
 // One that calls wait_for_previous itself, as soon as it needs or changes anything but weights.
-#define EARLY_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, (void)0)
+#define EARLY_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, false, (void)0)
 // Those with DYNAMIC_SHARED.
-#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, wait_for_previous())
-#define EARLY_DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, (void)0)
+#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, true, wait_for_previous())
+#define EARLY_DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, true, (void)0)
+// So few registers that a multiprocessor has room for `BLOCKS` blocks.
+#define CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) \
+    KERNEL_KNOWN(NAME, (THREADS, BLOCKS), ARGUMENTS, true, wait_for_previous())
 #define SHARED(TYPE, NAME, COUNT) __shared__ __align__(16) TYPE NAME[COUNT]
 #define DYNAMIC_SHARED(NAME) extern __shared__ __align__(16) unsigned char NAME[]
+// Where rows may be swizzled; of a kernel without SHARED, which would come first.
+#define SWIZZLED_SHARED(NAME) extern __shared__ __align__(1024) unsigned char NAME[]
 #define UNROLL _Pragma("unroll")
 #define UNROLL_BY_PRAGMA(TEXT) _Pragma(#TEXT)
 #define UNROLL_BY(N) UNROLL_BY_PRAGMA(unroll N)
@@ -154,6 +159,121 @@ DEVICE void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b) {
 #endif
 }
 
+// c [16, 8] += a [16, 16] · b [16, 8], of 16-bit floats, two to a word; a0: row lane / 4, columns 2 (lane % 4) and the
+// next; a1: row + 8; a2, a3: columns + 8; b0: column lane / 4, rows 2 (lane % 4) and the next, b1: rows + 8; c as
+// above.
+DEVICE void multiply_f16(float *c, const uint32_t *a, const uint32_t *b) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    (void)c, (void)a, (void)b;
+    __trap(); // never launched there
+#endif
+}
+
+// Four matrices of 8 rows of 16 bytes in shared memory; row: of matrix lane / 8 the row lane % 8. Of each matrix a lane
+// gets word lane % 4 of row lane / 4.
+DEVICE void load_matrices(uint32_t *words, const void *row) {
+    unsigned at = (unsigned)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(at)
+                 : "memory");
+}
+
+// ---- Within a warpgroup: four warps, of whom the first one's number is divisible by four ----
+//
+// c [64, 8 nb] += a [64, 16] · b [16, 8 nb] in the background. Each warp has 16 rows of a and c in its registers, as
+// multiply_f16 does; b is read from shared memory. Neither may be touched until the group of multiplications is waited
+// for, and whatever was done to them before needs a fence between. Only code for 9.0 itself (sm_90a) has these.
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+// A kernel that needs them says so first. What this thread's copies have brought to shared memory is seen by
+// multiplications behind the next barrier.
+#define NEEDS_WARPGROUPS() ((void)0)
+#define COPIES_FENCE() asm volatile("fence.proxy.async.shared::cta;" ::: "memory")
+#define WARPGROUP_FENCE() asm volatile("wgmma.fence.sync.aligned;" ::: "memory")
+#define WARPGROUP_COMMIT() asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory")
+// Until at most N of this warpgroup's groups are under way.
+#define WARPGROUP_WAIT(N) asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory")
+#else
+#define NEEDS_WARPGROUPS() \
+    do {                   \
+        __trap();          \
+        return;            \
+    } while (0) // never launched there
+#define COPIES_FENCE() ((void)0)
+#define WARPGROUP_FENCE() ((void)0)
+#define WARPGROUP_COMMIT() ((void)0)
+#define WARPGROUP_WAIT(N) ((void)0)
+#endif
+
+// Of b: rows of 128 bytes, one for each column, swizzled; eight of them are 1,024 bytes, at a multiple of which the
+// first begins. b: where the 32 bytes of a multiplication begin in the first row.
+DEVICE uint64_t matrix_descriptor(const void *b) {
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(b);
+    return (uint64_t)((at & 0x3FFFFu) >> 4) | (uint64_t)1 << 16 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+}
+
+#define EIGHT_TOTALS(C, B)                                                                            \
+    "+f"(C[B][0]), "+f"(C[B][1]), "+f"(C[B][2]), "+f"(C[B][3]), "+f"(C[B + 1][0]), "+f"(C[B + 1][1]), \
+        "+f"(C[B + 1][2]), "+f"(C[B + 1][3])
+#define THIRTY_TWO_TOTALS(C, B) \
+    EIGHT_TOTALS(C, B), EIGHT_TOTALS(C, B + 2), EIGHT_TOTALS(C, B + 4), EIGHT_TOTALS(C, B + 6)
+#define WARPGROUP_MULTIPLY(SHAPE, TOTALS, A0, A1, A2, A3, B, ...)                                                     \
+    asm volatile("wgmma.mma_async.sync.aligned." SHAPE ".f32.f16.f16 {" TOTALS "}, {%" #A0 ",%" #A1 ",%" #A2 ",%" #A3 \
+                 "}, %" #B ", 1, 1, 1, 0;"                                                                            \
+                 : __VA_ARGS__                                                                                        \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+DEVICE void warpgroup_multiply(const int nb, float (*c)[4], const uint32_t *a, uint64_t b) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define TOTALS_8 "%0,%1,%2,%3,%4,%5,%6,%7"
+#define TOTALS_16 TOTALS_8 ",%8,%9,%10,%11,%12,%13,%14,%15"
+#define TOTALS_32 TOTALS_16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define TOTALS_64                                                                                                 \
+    TOTALS_32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55," \
+              "%56,%57,%58,%59,%60,%61,%62,%63"
+    if (nb == 2)
+        WARPGROUP_MULTIPLY("m64n16k16", TOTALS_8, 8, 9, 10, 11, 12, EIGHT_TOTALS(c, 0));
+    else if (nb == 4)
+        WARPGROUP_MULTIPLY("m64n32k16", TOTALS_16, 16, 17, 18, 19, 20, EIGHT_TOTALS(c, 0), EIGHT_TOTALS(c, 2));
+    else if (nb == 8)
+        WARPGROUP_MULTIPLY("m64n64k16", TOTALS_32, 32, 33, 34, 35, 36, THIRTY_TWO_TOTALS(c, 0));
+    else
+        WARPGROUP_MULTIPLY("m64n128k16", TOTALS_64, 64, 65, 66, 67, 68, THIRTY_TWO_TOTALS(c, 0),
+                           THIRTY_TWO_TOTALS(c, 8));
+#else
+    (void)nb, (void)c, (void)a, (void)b;
+#endif
+}
+
+// The same of bytes with their signs: c [64, 8 nb] += a [64, 32] · b [32, 8 nb], registers as in multiply_fragments.
+// adds false: what c was is forgotten.
+#define EIGHT_SUMS(C, B)                                                                              \
+    "+r"(C[B][0]), "+r"(C[B][1]), "+r"(C[B][2]), "+r"(C[B][3]), "+r"(C[B + 1][0]), "+r"(C[B + 1][1]), \
+        "+r"(C[B + 1][2]), "+r"(C[B + 1][3])
+#define WARPGROUP_INT8(SHAPE, SUMS, A0, A1, A2, A3, B, ADDS, ...)                                         \
+    asm volatile("{.reg .pred adds; setp.ne.b32 adds, %" #ADDS ", 0; wgmma.mma_async.sync.aligned." SHAPE \
+                 ".s32.s8.s8 {" SUMS "}, {%" #A0 ",%" #A1 ",%" #A2 ",%" #A3 "}, %" #B ", adds;}"          \
+                 : __VA_ARGS__                                                                            \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)adds))
+DEVICE void warpgroup_multiply_int8(const int nb, int32_t (*c)[4], const uint32_t *a, uint64_t b, bool adds) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    if (nb == 2)
+        WARPGROUP_INT8("m64n16k32", TOTALS_8, 8, 9, 10, 11, 12, 13, EIGHT_SUMS(c, 0));
+    else if (nb == 4)
+        WARPGROUP_INT8("m64n32k32", TOTALS_16, 16, 17, 18, 19, 20, 21, EIGHT_SUMS(c, 0), EIGHT_SUMS(c, 2));
+    else
+        WARPGROUP_INT8("m64n64k32", TOTALS_32, 32, 33, 34, 35, 36, 37, EIGHT_SUMS(c, 0), EIGHT_SUMS(c, 2),
+                       EIGHT_SUMS(c, 4), EIGHT_SUMS(c, 6));
+#else
+    (void)nb, (void)c, (void)a, (void)b, (void)adds;
+#endif
+}
+
 // ---- Memory ----
 
 // What this thread wrote before is seen by the whole device before what it writes behind; likewise what it reads.
@@ -199,3 +319,13 @@ DEVICE void copy_begin_shared(void *shared, const void *global) {
 
 DEVICE float f16_value(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 DEVICE uint16_t f16_bits(float value) { return __half_as_ushort(__float2half_rn(value)); }
+// Two 16-bit floats to a word.
+DEVICE uint32_t both_f16(float value) {
+    const __half2 both = __float2half2_rn(value);
+    return (uint32_t)__half_as_ushort(__high2half(both)) << 16 | __half_as_ushort(__low2half(both));
+}
+DEVICE uint32_t multiply_add_f16(uint32_t a, uint32_t b, uint32_t c) { // a · b + c, rounded once
+    uint32_t d;
+    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+    return d;
+}

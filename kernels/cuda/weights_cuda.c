@@ -10,7 +10,7 @@
 void cuda_weight_free(Backend *backend, Weight *w) {
     CudaBackend *c = cuda_of(backend);
     if (!w) return;
-    void *const parts[] = {w->bias, w->data, w->codes, w->scales, w->zeros, w->factors, w->divisor};
+    void *const parts[] = {w->bias, w->data, w->codes, w->scales, w->zeros, w->factors, w->powers, w->divisor};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) cuda_release(c, parts[i]);
     free(w);
 }
@@ -99,12 +99,29 @@ int cuda_planes(const Weight *w) {
     return w->precision == PRECISION_F32 ? 3 : 2;
 }
 
+bool cuda_may_be_f16(const CudaBackend *c, const Weight *w) {
+    return c->runtime->facts.capability >= TENSOR_CORES && cuda_planes(w) == 2 && is_regular(&w->layout);
+}
+
+// What is needed besides codes and scales.
+static bool make_powers(CudaBackend *c, Weight *w, Error *err) {
+    const size_t bytes = (size_t)w->layout.row_blocks * UNIT_ROWS * sizeof(float);
+    void *powers;
+    if (!cuda_may_be_f16(c, w)) return true;
+    if (!cuda_allocate(c, bytes, "weights", &powers, err)) return false;
+    w->powers = powers;
+    w->bytes += bytes;
+    const RowPowersArguments a = {w->layout, w->scales, w->powers, (int)w->scale_dtype};
+    return cuda_check(c, c->runtime->launches->row_powers(c->runtime->stream, &a), "scaling weights") ||
+           error_set(err, "%s", c->failure.message);
+}
+
 // Working memory of a product with this weight.
 static bool reserve_activations(CudaBackend *c, const Weight *w, Error *err) {
     const int planes = cuda_planes(w);
     const size_t segments = (size_t)segment_count(&w->layout, planes), tokens = PASS_TOKENS;
-    // A block sums 128 × 64 outputs at most, and there are at most two blocks for each multiprocessor when it splits.
-    const size_t parts = (size_t)c->runtime->facts.multiprocessors * 2 * 128 * 64 * sizeof(float);
+    // A block sums 128 × 128 outputs at most, and there are at most two blocks for each multiprocessor when it splits.
+    const size_t parts = (size_t)c->runtime->facts.multiprocessors * 2 * 128 * 128 * sizeof(float);
     return cuda_reserve(c, &c->codes, activation_bytes_of(&w->layout, planes, PASS_TOKENS), err) &&
            cuda_reserve(c, &c->scales, (planes == 1 ? 1 : segments) * tokens * sizeof(float), err) &&
            (!w->zeros ||
@@ -197,7 +214,7 @@ static bool make_integer(CudaBackend *c, const QuantizedWeight *q, Weight *w, Er
         !upload_codes(c, q, w, err))
         return false;
     if (grid_table[q->grid].zeros && !upload_bytes(c, q->zeros, w, &w->zeros, err)) return false;
-    if (!factors) return upload_scales(c, q, w, err) && reserve_activations(c, w, err);
+    if (!factors) return upload_scales(c, q, w, err) && make_powers(c, w, err) && reserve_activations(c, w, err);
     float *scales = NULL;
     bool ok = upload_bytes(c, q->factors, w, &w->factors, err) && upload_floats(c, q->scales, q->out, &scales, err);
     w->scales = scales;
@@ -234,39 +251,54 @@ bool cuda_weight_quantized(Backend *backend, const QuantizedWeight *q, const Act
 
 // ---- From a dense weight on the device ----
 
+// What lies in the working memory of quantizing, one after the other: errors [out, 2], factors [in], divisors [out],
+// the row that is bad.
+typedef struct QuantizingMemory {
+    double *errors;
+    float *factors, *divisors;
+    int32_t *bad_row;
+} QuantizingMemory;
+
+static bool quantizing_memory(CudaBackend *c, const Weight *w, QuantizingMemory *m, Error *err) {
+    const size_t floats = w->in + w->out;
+    if (!cuda_reserve(c, &c->quantizing, 2 * w->out * sizeof(double) + floats * sizeof(float) + sizeof(int32_t), err))
+        return false;
+    m->errors = c->quantizing.data;
+    m->factors = (float *)(void *)(m->errors + 2 * w->out);
+    m->divisors = m->factors + w->in;
+    m->bad_row = (int32_t *)(void *)(m->divisors + w->out);
+    return true;
+}
+
+static int upload_if_there(CudaRuntime *r, void *to, const float *host, size_t n) {
+    return host ? r->upload(r, to, host, n * sizeof *host) : 0;
+}
+
 static bool quantize_on_device(CudaBackend *c, const Weight *dense, const WeightQuantizing *how, Weight *w,
                                double *errors, Error *err) {
-    float *factors = NULL, *divisors = NULL;
-    void *results = NULL;
-    const size_t error_bytes = 2 * w->out * sizeof *errors;
+    CudaRuntime *r = c->runtime;
+    QuantizingMemory m;
     int32_t bad = (int32_t)w->out;
-    bool ok = upload_floats(c, how->factors, w->in, &factors, err) &&
-              upload_floats(c, how->divisors, w->out, &divisors, err) &&
-              cuda_allocate(c, error_bytes + sizeof bad, "weights", &results, err);
-    if (ok) {
-        const QuantizeArguments a = {.layout = w->layout,
-                                     .w = dense->data,
-                                     .factors = factors,
-                                     .divisors = divisors,
-                                     .codes = w->codes,
-                                     .scales = w->scales,
-                                     .errors = results,
-                                     .bad_row = (int32_t *)(void *)((char *)results + error_bytes),
-                                     .dtype = (int)dense->dtype,
-                                     .stride = (int)dense->stride,
-                                     .scale_dtype = (int)w->scale_dtype};
-        CudaRuntime *r = c->runtime;
-        ok = (cuda_check(c, r->upload(r, a.bad_row, &bad, sizeof bad), "quantizing") &&
-              cuda_check(c, r->launches->quantize(r->stream, &a), "quantizing") &&
-              cuda_check(c, r->download(r, &bad, a.bad_row, sizeof bad), "quantizing") &&
-              (!errors || cuda_check(c, r->download(r, errors, results, error_bytes), "quantizing"))) ||
-             error_set(err, "%s", c->failure.message);
-    }
-    cuda_release(c, factors);
-    cuda_release(c, divisors);
-    cuda_release(c, results);
-    if (ok && bad < (int32_t)w->out) return quantized_not_finite((size_t)bad, how->factors || how->divisors, err);
-    return ok;
+    if (!quantizing_memory(c, w, &m, err)) return false;
+    const QuantizeArguments a = {.layout = w->layout,
+                                 .w = dense->data,
+                                 .factors = how->factors ? m.factors : NULL,
+                                 .divisors = how->divisors ? m.divisors : NULL,
+                                 .codes = w->codes,
+                                 .scales = w->scales,
+                                 .errors = errors ? m.errors : NULL,
+                                 .bad_row = m.bad_row,
+                                 .dtype = (int)dense->dtype,
+                                 .stride = (int)dense->stride,
+                                 .scale_dtype = (int)w->scale_dtype};
+    int code = upload_if_there(r, m.factors, how->factors, w->in);
+    if (code == 0) code = upload_if_there(r, m.divisors, how->divisors, w->out);
+    if (code == 0) code = r->upload(r, m.bad_row, &bad, sizeof bad);
+    if (code == 0) code = r->launches->quantize(r->stream, &a);
+    if (code == 0) code = r->download(r, &bad, m.bad_row, sizeof bad);
+    if (code == 0 && errors) code = r->download(r, errors, m.errors, 2 * w->out * sizeof *errors);
+    if (!cuda_check(c, code, "quantizing")) return error_set(err, "%s", c->failure.message);
+    return bad >= (int32_t)w->out || quantized_not_finite((size_t)bad, how->factors || how->divisors, err);
 }
 
 bool cuda_weight_from_dense(Backend *backend, const Weight *dense, const WeightQuantizing *how,
@@ -285,7 +317,7 @@ bool cuda_weight_from_dense(Backend *backend, const Weight *dense, const WeightQ
     bool ok = set_scheme(c, w, scheme, err) && integer_memory(c, w, how->group, how->bits, how->scale_dtype, err);
     const size_t scale_bytes = ok ? scale_count(&w->layout) * dtype_bytes(w->scale_dtype) : 0;
     ok = ok && cuda_allocate(c, scale_bytes, "scales", &w->scales, err) && reserve_activations(c, w, err) &&
-         quantize_on_device(c, dense, how, w, errors, err);
+         quantize_on_device(c, dense, how, w, errors, err) && make_powers(c, w, err);
     w->bytes += scale_bytes;
     return ok || cuda_refused(backend, weight);
 }

@@ -19,6 +19,7 @@ typedef struct Checks {
     Backend *b;         // what is checked
     Backend *reference; // the scalar CPU backend with one thread; only for what is defined by code (choosing a token)
     CheckedPlace place;
+    bool no_f16;   // weight-only products of many tokens are in integers
     bool thorough; // false: few cases, for valgrind and the sanitizers
     Random random;
     const size_t *launches; // of the device so far; NULL where nobody counts
@@ -66,6 +67,10 @@ typedef struct QuantizedCase {
 void check_dense(Checks *, DType, Precision, size_t out, size_t in, size_t tokens);
 // Products of integers must be equal to the last bit, others within the bounds of docs/kernels.md.
 void check_quantized(Checks *, const QuantizedCase *);
+// A weight-only product in 16-bit floats against its own definition (kernels/cuda/kernels_f16.h), in which only the
+// sums are left to chance. spread: of the scales of a row, in powers of two. Returns the largest difference from the
+// exact product, relative to the largest result.
+double check_f16_product(Checks *, const QuantizedCase *, int spread);
 // Cases first … end − 1 of those that go through every grid, number of bits and kind of activations, 64 in all, again
 // and again; sizes up to the given ones, with 8 tokens or fewer in every second case.
 typedef struct QuantizedSizes {

@@ -272,11 +272,15 @@ static void check_integer(const char *what, const QuantizedWeight *w, const Acti
 }
 
 // Half a step of the integers that x becomes (24 bits: of 127 · 2^16; 16 bits: of 127 · 257, on a device of 127 · 256)
-// in parts of the largest of 128 neighbours, and roundings of float sums beside it.
-static double weight_only_bound(const Checks *c, const QuantizedWeight *w, Precision precision, size_t in) {
+// in parts of the largest of 128 neighbours, and roundings of float sums beside it. Of more than 8 tokens a device may
+// make F16: of x, of the weight, and of a scale that has more digits.
+static double weight_only_bound(const Checks *c, const QuantizedWeight *w, Precision precision, size_t in,
+                                size_t tokens) {
     const double sums = in_floats(w) ? bound(c, 3e-7, 6e-7) + 2e-8 * sqrt((double)in)
                                      : bound(c, 2e-7, 6e-7) + bound(c, 4e-9, 2e-8) * sqrt((double)in);
-    return (precision == PRECISION_NATIVE ? 0.5 / bound(c, 127 * 257, 127 * 256) : 0) + sums;
+    if (precision == PRECISION_F32) return sums;
+    return (c->place != ON_HOST && tokens > 8 && !c->no_f16 ? 3 * 0x1p-11 : 0.5 / bound(c, 127 * 257, 127 * 256)) +
+           sums;
 }
 
 static void describe_case(const QuantizedCase *q, char *what, size_t size) {
@@ -313,7 +317,7 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
         const Precision precision = activation_is_integer(q->mode) ? PRECISION_F32 : q->precision;
         double *values = weight_values(&w), *seen = seen_by(&scheme, x, q->in, q->tokens);
         check_product(what, values, bias, seen, q->out, q->in, q->tokens, 127,
-                      weight_only_bound(c, &w, precision, q->in), y);
+                      weight_only_bound(c, &w, precision, q->in, q->tokens), y);
         free(values), free(seen);
     }
     if (c->place == ON_HOST && q->mode == ACTIVATION_NONE)
@@ -321,6 +325,78 @@ void check_quantized(Checks *c, const QuantizedCase *q) {
     c->b->ops->weight_free(c->b, weight);
     quantized_weight_free(&w);
     free(x), free(bias), free(divisor), free(y);
+}
+
+// ---- In 16-bit floats: what weights and activations are rounded to ----
+
+static float power_for(double most, int exponent) { return ldexpf(1, exponent - ilogb(most)); }
+
+static double f16_rounded(double value) { return (double)float_rounded(DTYPE_F16, (float)value); }
+
+// To 11 bits, whatever the exponent is.
+static double eleven_bits(double value) {
+    return value == 0 ? 0 : ldexp(rint(ldexp(value, 10 - ilogb(value))), ilogb(value) - 10);
+}
+
+// Row o: a code's worth, times a power of two that takes the row's largest scale to 2^−10 … 2^−9.
+static void f16_weights(const QuantizedWeight *w, size_t o, double *values) {
+    const size_t groups = group_count(w->in, w->group);
+    const double offset = w->grid == GRID_LOG2 ? 128 : 1 << (w->bits - 1); // powers of two are stored in 8 bits
+    double most = 0;
+    for (size_t g = 0; g < groups; g++)
+        most = fmax(most,
+                    (double)w->scales[w->factors ? o : o * groups + g] * (w->factors ? w->factors[o * groups + g] : 1));
+    const double power = (double)power_for(most * step_of(w), -10);
+    for (size_t i = 0; i < w->in; i++) {
+        const size_t at = o * groups + i / w->group;
+        const double stored = w->factors ? (double)((float)w->factors[at] * w->scales[o]) : (double)w->scales[at];
+        const double scale = eleven_bits(stored * step_of(w) * power);
+        const int32_t code = w->factors ? w->codes[o * w->in + i] : level(w, o, i);
+        const double zero = w->zeros ? 0 : f16_rounded(-offset * scale);
+        values[i] = f16_rounded((w->zeros ? code : code + offset) * scale + zero) / power;
+    }
+}
+
+static void f16_activations(const float *x, size_t in, double *values) {
+    double most = 0;
+    for (size_t i = 0; i < in; i++) most = fmax(most, fabs((double)x[i]));
+    const double power = most > 0 ? (double)power_for(most, 14) : 1;
+    for (size_t i = 0; i < in; i++) values[i] = f16_rounded((double)x[i] * power) / power;
+}
+
+static double relative_difference(const QuantizedWeight *w, const float *x, const float *y, size_t tokens) {
+    double *values = weight_values(w), most = 0, difference = 0;
+    for (size_t n = 0; n < tokens * w->out; n++) {
+        double sum = 0;
+        for (size_t i = 0; i < w->in; i++) sum += values[n % w->out * w->in + i] * (double)x[n / w->out * w->in + i];
+        most = fmax(most, fabs(sum));
+        difference = fmax(difference, fabs(sum - (double)y[n]));
+    }
+    free(values);
+    return difference / most;
+}
+
+double check_f16_product(Checks *c, const QuantizedCase *q, int spread) {
+    QuantizedWeight w = random_quantized(c, q);
+    const size_t scales = w.factors ? q->out : q->out * group_count(q->in, q->group);
+    for (size_t i = 0; i < scales; i++)
+        w.scales[i] = float_rounded(q->scale_dtype, ldexpf(w.scales[i], -(int)between(c, 0, (size_t)spread)));
+    float *x = random_floats(c, q->tokens * q->in, 1);
+    for (size_t t = 0; t < q->tokens; t++) x[t * q->in + between(c, 0, q->in - 1)] *= q->outlier;
+    Weight *weight = quantized_weight(c, &w, &(ActivationScheme){.mode = ACTIVATION_NONE}, NULL, PRECISION_NATIVE);
+    float *y = linear_result(c, weight, x, q->in, q->tokens, q->out);
+    double *values = doubles(q->out * q->in), *seen = doubles(q->tokens * q->in);
+    for (size_t o = 0; o < q->out; o++) f16_weights(&w, o, values + o * q->in);
+    for (size_t t = 0; t < q->tokens; t++) f16_activations(x + t * q->in, q->in, seen + t * q->in);
+    char what[200];
+    describe_case(q, what, sizeof what);
+    // Tensor cores cut off what is small beside the largest of 17 addends.
+    check_product(what, values, NULL, seen, q->out, q->in, q->tokens, 0, 0x1p-21 + 0x1p-27 * (double)q->in, y);
+    const double difference = relative_difference(&w, x, y, q->tokens);
+    c->b->ops->weight_free(c->b, weight);
+    quantized_weight_free(&w);
+    free(x), free(y), free(values), free(seen);
+    return difference;
 }
 
 void check_quantized_mix(Checks *c, const QuantizedSizes *sizes) {

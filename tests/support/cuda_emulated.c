@@ -21,6 +21,7 @@ char emulated_refusal[200];
 #include "base/array.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/kernels_integer_bits.h"
+#include "kernels/cuda/kernels_many.h"
 #include "kernels/cuda/kernels_table.h"
 
 typedef struct Kept { // a launch or a copy of a recorded step
@@ -117,7 +118,7 @@ static void run_kernel(const EmulatedRuntime *r, const SimtKernel *kernel, Exten
     if (!has_run) has_run = calloc(kernel_count(), sizeof *has_run);
     if (!has_run) abort();
     has_run[kernel - __start_simt_kernels] = true;
-    emulate(kernel, r->device.capability >= TENSOR_CORES, grid, threads, shared, arguments);
+    emulate(kernel, r->device.capability, grid, threads, shared, arguments);
 }
 
 int emulated_launch(void *stream, const SimtKernel *kernel, Extent grid, unsigned threads, size_t shared,
@@ -291,7 +292,7 @@ static int record_end(CudaRuntime *runtime, void **recorded) {
 // A kernel behind a kernel begins before that has run.
 static void begin_early(const EmulatedRuntime *r, const Kept *next) {
     if (r->base.early && next->arguments && next->kernel->early)
-        emulate_beginning(next->kernel, next->grid, next->threads, next->shared, next->arguments);
+        emulate_beginning(next->kernel, r->device.capability, next->grid, next->threads, next->shared, next->arguments);
 }
 
 static int run_recorded(CudaRuntime *runtime, void *recorded) {
@@ -347,8 +348,10 @@ bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
     fill_launches(&r->launches);
     r->launches.integer_few = launch_integer_few;
     r->launches.integer_tiled = launch_integer_tiled;
+    fill_many_launches(&r->launches);
     r->base = (CudaRuntime){.facts = {.name = "emulated device",
                                       .capability = device->capability,
+                                      .warpgroups = device->capability == 90,
                                       .multiprocessors = device->multiprocessors,
                                       .shared_bytes = device->shared_bytes},
                             .launches = &r->launches,

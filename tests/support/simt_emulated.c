@@ -16,7 +16,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(FROM, BYTES) ((void)(FROM), (void)(BYTES))
 #endif
 
-enum { LANES = 32, MOST_THREADS = 1024, SITES = 8, MOST_COPIES = 512 };
+enum { LANES = 32, MOST_THREADS = 1024, SITES = 8, MOST_COPIES = 512, GROUP_WARPS = 4, MOST_PENDING = 32 };
 // Of the distance only the stack is ever touched. Valgrind takes a jump of less than 2 MB for a large frame.
 enum { STACK_BYTES = 96 << 10, STACK_DISTANCE = 4 << 20 };
 // So far apart, stacks would all lie in the same lines of the caches: each begins a little further on.
@@ -24,17 +24,49 @@ enum { STACK_COLOURS = 64, STACK_COLOUR = 17 * 64 };
 #define ARENA_BYTES ((size_t)256 << 10)
 
 typedef enum State { READY, AT_WARP, AT_BLOCK, DONE } State;
-typedef enum Operation { SHUFFLE_32, SHUFFLE_64, FRAGMENTS, TF32 } Operation;
+typedef enum Operation {
+    SHUFFLE_32,
+    SHUFFLE_64,
+    FRAGMENTS,
+    TF32,
+    F16,
+    MATRICES,
+    GROUP_MULTIPLY,
+    GROUP_MULTIPLY_INT8,
+    GROUP_FENCE,
+    GROUP_COMMIT,
+    GROUP_WAIT
+} Operation;
 
 // What a lane brings to an operation of its warp, and what it gets back.
 typedef struct Deposit {
     Operation operation;
-    int mask;
+    int mask; // or token blocks, or groups that may be under way
     uint64_t value;
     int32_t *c;
-    float *f; // of TF32 instead of c
+    float *f; // of floats instead of c
     const uint32_t *a, *b;
+    const void *row;
+    uint32_t *words;
+    bool adds;
 } Deposit;
+
+// What a warpgroup multiplies in the background, as one of its warps sees it: its 16 rows.
+typedef struct Pending {
+    float *f[LANES];   // [nb][4]
+    int32_t *c[LANES]; // of bytes instead
+    const uint32_t *a[LANES];
+    const unsigned char *b;
+    int nb, group;
+    bool bytes, adds;
+} Pending;
+
+typedef struct WarpQueue {
+    Pending pending[MOST_PENDING];
+    int count, committed;
+    bool fenced;
+    uint64_t said; // hash of what was asked for: the same by all warps of a warpgroup
+} WarpQueue;
 
 typedef struct Copy {
     void *to;
@@ -50,6 +82,7 @@ typedef struct Fiber {
     void *fake_stack; // of the address sanitizer: kept from launch to launch, for it is costly to make
     Copy copies[MOST_COPIES];
     int copy_count, committed;
+    bool unfenced; // copies have arrived that a warpgroup might not see
 } Fiber;
 
 Emulated emulated;
@@ -67,7 +100,8 @@ static struct {
     const void *scheduler_stack;
     size_t scheduler_stack_bytes;
     const SimtKernel *kernel;
-    bool tensor_cores;
+    int capability;
+    WarpQueue queues[MOST_THREADS / LANES];
     const void *arguments;
     unsigned char *arena;
     size_t arena_used, arena_bytes, dynamic_bytes; // arena_bytes: all that a block of this launch declares
@@ -167,6 +201,7 @@ static void fiber_main(void) {
         if (!run.current->waited) give_up("a thread ends that has not waited for the kernel before");
         emulated_copy_wait(0);
         run.current->copy_count = run.current->committed = 0;
+        run.current->unfenced = false;
         leave(DONE);
     }
 }
@@ -193,25 +228,31 @@ static int32_t byte_at(uint32_t word, int j) { return (int32_t)((word >> 8 * j &
 // PTX ISA, "Matrix fragments for mma.m16n8k32" with s8: A registers 0 … 3: (row lane / 4, columns 4 (lane % 4) …), row
 // + 8, column + 16, both; B registers 0, 1: (column as A, token lane / 4), column + 16; C: row lane / 4 and + 8, tokens
 // 2 (lane % 4) and the next.
+// The same of a warp's rows for wgmma.m64nNk32.
+static void byte_rows(int16_t (*rows)[32], int lane, const uint32_t *a) {
+    for (int j = 0; j < 4; j++)
+        for (int r = 0; r < 4; r++)
+            rows[lane / 4 + r % 2 * 8][lane % 4 * 4 + j + r / 2 * 16] = (int16_t)byte_at(a[r], j);
+}
+
+static void add_bytes(int32_t *c, int lane, int16_t (*a)[32], int16_t (*columns)[32]) {
+    for (int i = 0; i < 4; i++) {
+        const int16_t *row = a[lane / 4 + i / 2 * 8], *column = columns[lane % 4 * 2 + i % 2];
+        int32_t sum = 0;
+        for (int k = 0; k < 32; k++) sum += row[k] * column[k];
+        c[i] = (int32_t)((uint32_t)c[i] + (uint32_t)sum);
+    }
+}
+
 static void multiply_warp(unsigned first) {
     static int16_t a[16][32], b[8][32]; // [row][column], [token][column]: what compilers make few instructions of
     for (int lane = 0; lane < LANES; lane++) {
         const Deposit *d = deposit_of(first, lane);
-        for (int j = 0; j < 4; j++) {
-            int k = lane % 4 * 4 + j;
-            for (int r = 0; r < 4; r++) a[lane / 4 + r % 2 * 8][k + r / 2 * 16] = (int16_t)byte_at(d->a[r], j);
-            for (int r = 0; r < 2; r++) b[lane / 4][k + r * 16] = (int16_t)byte_at(d->b[r], j);
-        }
+        byte_rows(a, lane, d->a);
+        for (int j = 0; j < 4; j++)
+            for (int r = 0; r < 2; r++) b[lane / 4][lane % 4 * 4 + j + r * 16] = (int16_t)byte_at(d->b[r], j);
     }
-    for (int lane = 0; lane < LANES; lane++) {
-        for (int i = 0; i < 4; i++) {
-            int row = lane / 4 + i / 2 * 8, token = lane % 4 * 2 + i % 2;
-            int32_t sum = 0;
-            for (int k = 0; k < 32; k++) sum += a[row][k] * b[token][k];
-            int32_t *c = &run.deposits[first + (unsigned)lane].c[i];
-            *c = (int32_t)((uint32_t)*c + (uint32_t)sum);
-        }
-    }
+    for (int lane = 0; lane < LANES; lane++) add_bytes(run.deposits[first + (unsigned)lane].c, lane, a, b);
 }
 
 // As frexp and ldexp have it, of normal numbers, and without a call.
@@ -230,10 +271,10 @@ static double power_of_two(int exponent) {
 
 // A sum as tensor cores add: of each addend what lies below the last bit of the largest one, but for one bit, is cut
 // off, and so is what a float has no room for.
-enum { ADDENDS = 9, ADDEND_BITS = 25 };
-static float cut_sum(const double *addends) {
+enum { TF32_ADDENDS = 9, F16_ADDENDS = 17, ADDEND_BITS = 25 };
+static float cut_sum(const double *addends, int count) {
     double most = 0, sum = 0;
-    for (int i = 0; i < ADDENDS; i++) {
+    for (int i = 0; i < count; i++) {
         const double size = fabs(addends[i]);
         most = size > most ? size : most;
         sum += addends[i];
@@ -243,7 +284,7 @@ static float cut_sum(const double *addends) {
     const int exponent = exponent_of(most);
     const double scale = power_of_two(ADDEND_BITS - exponent), back = power_of_two(exponent - ADDEND_BITS);
     sum = 0;
-    for (int i = 0; i < ADDENDS; i++) sum += (double)(int64_t)(addends[i] * scale);
+    for (int i = 0; i < count; i++) sum += (double)(int64_t)(addends[i] * scale);
     sum *= back;
     const float nearest = (float)sum;
     return fabs((double)nearest) > fabs(sum) && isfinite(nearest) ? nextafterf(nearest, 0) : nearest;
@@ -263,10 +304,160 @@ static void multiply_warp_tf32(unsigned first) {
     for (int lane = 0; lane < LANES; lane++) {
         for (int i = 0; i < 4; i++) {
             float *c = &run.deposits[first + (unsigned)lane].f[i];
-            double addends[ADDENDS] = {(double)*c};
+            double addends[TF32_ADDENDS] = {(double)*c};
             for (int k = 0; k < 8; k++) addends[k + 1] = a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
-            *c = cut_sum(addends);
+            *c = cut_sum(addends, TF32_ADDENDS);
         }
+    }
+}
+
+static double f16_part(uint32_t word, int i) { return (double)f16_to_float((uint16_t)(word >> 16 * i)); }
+
+// PTX ISA, "Matrix fragments for mma.m16n8k16" with f16, and the same of a warp's rows for wgmma.m64nNk16: A registers
+// 0 … 3: (row lane / 4, columns 2 (lane % 4) and the next), row + 8, columns + 8, both.
+static void f16_rows(double (*rows)[16], int lane, const uint32_t *a) {
+    for (int r = 0; r < 4; r++)
+        for (int i = 0; i < 2; i++) rows[lane / 4 + r % 2 * 8][lane % 4 * 2 + i + r / 2 * 8] = f16_part(a[r], i);
+}
+
+static void add_f16(float *c, int lane, double (*a)[16], double (*columns)[16]) {
+    for (int i = 0; i < 4; i++) {
+        const double *row = a[lane / 4 + i / 2 * 8], *column = columns[lane % 4 * 2 + i % 2];
+        double addends[F16_ADDENDS] = {(double)c[i]};
+        for (int k = 0; k < 16; k++) addends[k + 1] = row[k] * column[k];
+        c[i] = cut_sum(addends, F16_ADDENDS);
+    }
+}
+
+// B registers 0, 1: (rows 2 (lane % 4) and the next, column lane / 4), rows + 8.
+static void multiply_warp_f16(unsigned first) {
+    static double a[16][16], b[8][16];
+    for (int lane = 0; lane < LANES; lane++) {
+        const Deposit *d = deposit_of(first, lane);
+        f16_rows(a, lane, d->a);
+        for (int r = 0; r < 2; r++)
+            for (int i = 0; i < 2; i++) b[lane / 4][lane % 4 * 2 + i + r * 8] = f16_part(d->b[r], i);
+    }
+    for (int lane = 0; lane < LANES; lane++) add_f16(run.deposits[first + (unsigned)lane].f, lane, a, b);
+}
+
+static void load_warp_matrices(unsigned first) {
+    for (int lane = 0; lane < LANES; lane++)
+        if ((uintptr_t)deposit_of(first, lane)->row % 16) give_up("a row of a matrix is not aligned");
+    for (int lane = 0; lane < LANES; lane++)
+        for (int m = 0; m < 4; m++)
+            memcpy(&run.deposits[first + (unsigned)lane].words[m],
+                   (const char *)deposit_of(first, m * 8 + lane / 4)->row + lane % 4 * 4, 4);
+}
+
+// ---- What a warpgroup does in the background ----
+
+// PTX ISA, "Asynchronous warpgroup level matrix shared memory layout": K-major with a swizzle of 128 bytes. Eight rows,
+// one for each column of B, are 1,024 bytes; the 16 bytes n of row r stand at n ^ r, by the address itself.
+static const unsigned char *swizzled(const unsigned char *b, int column, int byte) {
+    size_t at = (size_t)(b - run.arena) + (size_t)column * 128 + (size_t)byte;
+    at ^= (at >> 7 & 7) << 4;
+    if (at + 2 > run.arena_bytes) give_up("a matrix ends behind shared memory");
+    return run.arena + at;
+}
+
+static double swizzled_f16(const unsigned char *b, int column, int k) {
+    uint16_t half;
+    memcpy(&half, swizzled(b, column, k * 2), sizeof half);
+    return (double)f16_to_float(half);
+}
+
+static void multiply_pending_f16(const Pending *p) {
+    static double a[16][16], b[8][16];
+    for (int lane = 0; lane < LANES; lane++) f16_rows(a, lane, p->a[lane]);
+    for (int n = 0; n < p->nb; n++) {
+        for (int column = 0; column < 8; column++)
+            for (int k = 0; k < 16; k++) b[column][k] = swizzled_f16(p->b, n * 8 + column, k);
+        for (int lane = 0; lane < LANES; lane++) add_f16(p->f[lane] + n * 4, lane, a, b);
+    }
+}
+
+static void multiply_pending_bytes(const Pending *p) {
+    static int16_t a[16][32], b[8][32];
+    for (int lane = 0; lane < LANES; lane++) byte_rows(a, lane, p->a[lane]);
+    for (int n = 0; n < p->nb; n++) {
+        for (int column = 0; column < 8; column++)
+            for (int k = 0; k < 32; k++) b[column][k] = (int16_t)byte_at(*swizzled(p->b, n * 8 + column, k), 0);
+        for (int lane = 0; lane < LANES; lane++) {
+            if (!p->adds) memset(p->c[lane] + n * 4, 0, 4 * sizeof(int32_t));
+            add_bytes(p->c[lane] + n * 4, lane, a, b);
+        }
+    }
+}
+
+// Bits as matrix_descriptor of kernels/cuda/simt_cuda.h puts them.
+static const unsigned char *described(uint64_t descriptor) {
+    const size_t at = (size_t)(descriptor & 0x3FFF) << 4;
+    if (descriptor >> 62 != 1 || (descriptor >> 32 & 0x3FFF) != 1024 >> 4 || (descriptor >> 49 & 7) != 0)
+        give_up("a matrix is described in a way that is not emulated");
+    if (at % 1024 >= 128) give_up("a swizzled matrix does not begin at a multiple of 1,024 bytes");
+    return run.arena + at;
+}
+
+static void queue_multiply(unsigned first) {
+    WarpQueue *q = &run.queues[first / LANES];
+    const Deposit *one = deposit_of(first, 0);
+    Pending *p = &q->pending[q->count];
+    if (run.capability != 90) give_up("the device has no warpgroups");
+    if (run.threads % (GROUP_WARPS * LANES)) give_up("a warpgroup is not whole");
+    if (!q->fenced) give_up("registers are multiplied without a fence");
+    for (unsigned i = 0; i < run.threads; i++)
+        if (run.fibers[i]->unfenced) give_up("copies are multiplied without a fence");
+    if (q->count++ == MOST_PENDING) give_up("too many multiplications under way");
+    p->nb = one->mask;
+    p->group = q->committed;
+    p->b = described(one->value);
+    p->bytes = one->operation == GROUP_MULTIPLY_INT8;
+    p->adds = one->adds;
+    for (int lane = 0; lane < LANES; lane++) {
+        const Deposit *d = deposit_of(first, lane);
+        if (d->value != one->value) give_up("lanes of a warp describe different matrices");
+        p->f[lane] = d->f;
+        p->c[lane] = d->c;
+        p->a[lane] = d->a;
+    }
+    q->said = (q->said * 31 + one->value) * 31 + (uint64_t)p->nb;
+}
+
+static void finish_groups(unsigned first, int under_way) {
+    WarpQueue *q = &run.queues[first / LANES];
+    int kept = 0;
+    for (int i = 0; i < q->count; i++) {
+        const Pending p = q->pending[i];
+        if (p.group < q->committed - under_way)
+            (p.bytes ? multiply_pending_bytes : multiply_pending_f16)(&p);
+        else
+            q->pending[kept++] = p;
+    }
+    q->count = kept;
+}
+
+static void operate_in_background(unsigned first, const Deposit *one) {
+    WarpQueue *q = &run.queues[first / LANES];
+    if (one->operation == GROUP_MULTIPLY || one->operation == GROUP_MULTIPLY_INT8) {
+        queue_multiply(first);
+    } else if (one->operation == GROUP_FENCE) {
+        q->fenced = true;
+    } else if (one->operation == GROUP_COMMIT) {
+        q->committed++;
+        q->fenced = false; // what comes next reads registers that were written since
+    } else {
+        finish_groups(first, one->mask);
+    }
+}
+
+// Of the warps of a block, when it ends.
+static void warpgroups_agree(void) {
+    const unsigned warps = run.threads / LANES;
+    for (unsigned w = 0; w < warps; w++) {
+        if (run.queues[w].count) give_up("multiplications are never waited for");
+        if (run.queues[w].said != run.queues[w / GROUP_WARPS * GROUP_WARPS].said)
+            give_up("warps of a warpgroup multiply different things");
     }
 }
 
@@ -278,12 +469,18 @@ static void operate(unsigned first) {
         values[lane] = d->value;
         if (d->operation != one->operation || d->mask != one->mask) give_up("lanes of a warp meet in different places");
     }
-    if ((one->operation == FRAGMENTS || one->operation == TF32) && !run.tensor_cores)
+    if ((one->operation == FRAGMENTS || one->operation == TF32 || one->operation == F16) && run.capability < 80)
         give_up("the device has no such tensor cores");
     if (one->operation == FRAGMENTS) {
         multiply_warp(first);
     } else if (one->operation == TF32) {
         multiply_warp_tf32(first);
+    } else if (one->operation == F16) {
+        multiply_warp_f16(first);
+    } else if (one->operation == MATRICES) {
+        load_warp_matrices(first);
+    } else if (one->operation >= GROUP_MULTIPLY) {
+        operate_in_background(first, one);
     } else {
         for (int lane = 0; lane < LANES; lane++) run.deposits[first + (unsigned)lane].value = values[lane ^ one->mask];
     }
@@ -322,6 +519,45 @@ void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b) {
     leave(AT_WARP);
 }
 
+void multiply_f16(float *c, const uint32_t *a, const uint32_t *b) {
+    run.deposits[run.current_thread] = (Deposit){.operation = F16, .f = c, .a = a, .b = b};
+    leave(AT_WARP);
+}
+
+void load_matrices(uint32_t *words, const void *row) {
+    run.deposits[run.current_thread] = (Deposit){.operation = MATRICES, .row = row, .words = words};
+    leave(AT_WARP);
+}
+
+void warpgroup_multiply(int nb, float (*c)[4], const uint32_t *a, uint64_t b) {
+    run.deposits[run.current_thread] =
+        (Deposit){.operation = GROUP_MULTIPLY, .mask = nb, .value = b, .f = c[0], .a = a};
+    leave(AT_WARP);
+}
+
+void warpgroup_multiply_int8(int nb, int32_t (*c)[4], const uint32_t *a, uint64_t b, bool adds) {
+    run.deposits[run.current_thread] =
+        (Deposit){.operation = GROUP_MULTIPLY_INT8, .mask = nb, .value = b, .c = c[0], .a = a, .adds = adds};
+    leave(AT_WARP);
+}
+
+static void group_operation(Operation operation, int mask) {
+    run.deposits[run.current_thread] = (Deposit){.operation = operation, .mask = mask};
+    leave(AT_WARP);
+}
+
+void emulated_warpgroup_fence(void) { group_operation(GROUP_FENCE, 0); }
+void emulated_warpgroup_commit(void) { group_operation(GROUP_COMMIT, 0); }
+void emulated_warpgroup_wait(int under_way) { group_operation(GROUP_WAIT, under_way); }
+
+uint64_t matrix_descriptor(const void *b) {
+    const size_t at = (size_t)((const unsigned char *)b - run.arena);
+    if (at % 16) give_up("a matrix is not aligned");
+    return (uint64_t)((at & 0x3FFFF) >> 4) | (uint64_t)1 << 16 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+}
+
+void emulated_copies_fence(void) { run.current->unfenced = false; }
+
 void __syncthreads(void) { leave(AT_BLOCK); }
 
 // ---- The kernel before ----
@@ -332,6 +568,7 @@ void wait_for_previous(void) {
     if (!run.beginning) return;
     run.current->begun = false;
     run.current->copy_count = run.current->committed = 0;
+    run.current->unfenced = false;
     leave(DONE);
 }
 
@@ -375,10 +612,12 @@ void emulated_copy_wait(int under_way) {
     int kept = 0;
     for (int i = 0; i < fiber->copy_count; i++) {
         const Copy *copy = &fiber->copies[i];
-        if (copy->group < fiber->committed - under_way)
+        if (copy->group < fiber->committed - under_way) {
             memcpy(copy->to, copy->from, 16);
-        else
+            fiber->unfenced = true;
+        } else {
             fiber->copies[kept++] = *copy;
+        }
     }
     fiber->copy_count = kept;
 }
@@ -437,6 +676,12 @@ static void run_block(void) {
     run.arena_used = in_words(run.dynamic_bytes);
     run.site_count = 0;
     memset(run.states, READY, run.threads);
+    for (unsigned w = 0; w < warps; w++) {
+        WarpQueue *q = &run.queues[w];
+        q->count = q->committed = 0;
+        q->fenced = false;
+        q->said = 0;
+    }
     for (;;) {
         unsigned done = 0, waiting = 0;
         for (unsigned i = 0; i < warps; i++) {
@@ -447,15 +692,20 @@ static void run_block(void) {
             done += run.states[i] == DONE;
             waiting += run.states[i] == AT_BLOCK;
         }
-        if (done == run.threads) return;
+        if (done == run.threads) {
+            warpgroups_agree();
+            return;
+        }
         if (waiting != run.threads) give_up("some threads wait at a barrier that others never reach");
         memset(run.states, READY, run.threads);
     }
 }
 
-static void prepare_run(const SimtKernel *kernel, Extent grid, unsigned threads, size_t shared, const void *arguments) {
+static void prepare_run(const SimtKernel *kernel, int capability, Extent grid, unsigned threads, size_t shared,
+                        const void *arguments) {
     run.kernel = kernel;
-    if (!run.arena) run.arena = aligned_alloc(64, ARENA_BYTES);
+    run.capability = capability;
+    if (!run.arena) run.arena = aligned_alloc(1024, ARENA_BYTES);
     run.arena_bytes = in_words(shared) + simt_static_shared(kernel);
     if (!run.arena || threads > MOST_THREADS || run.arena_bytes > ARENA_BYTES) give_up("the launch is too large");
     for (unsigned i = 0; i < threads; i++) make_fiber(i);
@@ -472,18 +722,18 @@ static void run_block_of(size_t n) {
     run_block();
 }
 
-void emulate(const SimtKernel *kernel, bool tensor_cores, Extent grid, unsigned threads, size_t shared,
+void emulate(const SimtKernel *kernel, int capability, Extent grid, unsigned threads, size_t shared,
              const void *arguments) {
-    prepare_run(kernel, grid, threads, shared, arguments);
-    run.tensor_cores = tensor_cores;
+    prepare_run(kernel, capability, grid, threads, shared, arguments);
     const size_t blocks = (size_t)grid.x * grid.y * grid.z;
     for (size_t i = 0; i < blocks; i++) run_block_of(emulated_backwards ? blocks - 1 - i : i);
 }
 
 // The first block and the last are enough.
-void emulate_beginning(const SimtKernel *kernel, Extent grid, unsigned threads, size_t shared, const void *arguments) {
+void emulate_beginning(const SimtKernel *kernel, int capability, Extent grid, unsigned threads, size_t shared,
+                       const void *arguments) {
     const size_t blocks = (size_t)grid.x * grid.y * grid.z;
-    prepare_run(kernel, grid, threads, shared, arguments);
+    prepare_run(kernel, capability, grid, threads, shared, arguments);
     run.beginning = true;
     run_block_of(0);
     run_block_of(blocks - 1);

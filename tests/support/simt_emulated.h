@@ -68,13 +68,13 @@ int emulated_launch(void *stream, const SimtKernel *, Extent grid, unsigned thre
 int emulated_allow_shared(void *stream, const SimtKernel *, size_t bytes);
 
 // Runs all blocks. Ends the program with a message when threads wait for each other forever, or meet in different
-// operations. tensor_cores: whether the device has those that kernels may use.
-void emulate(const SimtKernel *, bool tensor_cores, Extent grid, unsigned threads, size_t shared,
-             const void *arguments);
+// operations. capability: of the device, which decides what its tensor cores do.
+void emulate(const SimtKernel *, int capability, Extent grid, unsigned threads, size_t shared, const void *arguments);
 
 // What blocks of a kernel do before they wait for the one before, which has not run yet: nothing but to read. And, when
 // that has run, whether all that was read, through load_once and copy_begin, is still the same.
-void emulate_beginning(const SimtKernel *, Extent grid, unsigned threads, size_t shared, const void *arguments);
+void emulate_beginning(const SimtKernel *, int capability, Extent grid, unsigned threads, size_t shared,
+                       const void *arguments);
 bool emulated_beginning_holds(void);
 
 // Turns the order of blocks, warps and lanes round: what depends on it is a race.
@@ -95,6 +95,7 @@ extern bool emulated_backwards;
 #define EARLY_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, true)
 #define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, false)
 #define EARLY_DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, true)
+#define CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, false)
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     emulated_launch(STREAM, &KERNEL_NAME##_kernel, GRID, THREADS, SHARED_BYTES, ARGUMENTS, sizeof *(ARGUMENTS))
 #define UNROLL
@@ -105,6 +106,7 @@ extern bool emulated_backwards;
     SIMT_ENTRY("simt_shared") SimtShared NAME##_shared = {__func__, sizeof(TYPE) * (COUNT)}; \
     TYPE *NAME = (TYPE *)emulated_shared(&NAME##_shared)
 #define DYNAMIC_SHARED(NAME) unsigned char *NAME = emulated_dynamic_shared()
+#define SWIZZLED_SHARED(NAME) unsigned char *NAME = emulated_dynamic_shared()
 void *emulated_shared(const SimtShared *);
 unsigned char *emulated_dynamic_shared(void);
 
@@ -116,11 +118,27 @@ uint64_t shuffle_wide(uint64_t v, int mask);
 double shuffle_double(double v, int mask);
 void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b);
 void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b);
+void multiply_f16(float *c, const uint32_t *a, const uint32_t *b);
+void load_matrices(uint32_t *words, const void *row);
 void copy_begin(void *shared, const void *global);
 void emulated_copy_commit(void);
 void emulated_copy_wait(int under_way);
 #define COPY_COMMIT() emulated_copy_commit()
 #define COPY_WAIT(N) emulated_copy_wait(N)
+
+// A warpgroup's multiplications happen when they are waited for, and read what is in registers and shared memory then.
+void emulated_copies_fence(void);
+void emulated_warpgroup_fence(void);
+void emulated_warpgroup_commit(void);
+void emulated_warpgroup_wait(int under_way);
+uint64_t matrix_descriptor(const void *b);
+void warpgroup_multiply(int nb, float (*c)[4], const uint32_t *a, uint64_t b);
+void warpgroup_multiply_int8(int nb, int32_t (*c)[4], const uint32_t *a, uint64_t b, bool adds);
+#define NEEDS_WARPGROUPS() ((void)0)
+#define COPIES_FENCE() emulated_copies_fence()
+#define WARPGROUP_FENCE() emulated_warpgroup_fence()
+#define WARPGROUP_COMMIT() emulated_warpgroup_commit()
+#define WARPGROUP_WAIT(N) emulated_warpgroup_wait(N)
 
 uint4 load_once(const void *p);
 static inline __attribute__((unused)) void copy_begin_shared(void *shared, const void *global) {
@@ -159,6 +177,16 @@ static inline __attribute__((unused)) float __int_as_float(int32_t bits) { retur
 static inline __attribute__((unused)) int32_t __float_as_int(float value) { return (int32_t)__float_as_uint(value); }
 static inline __attribute__((unused)) float f16_value(uint16_t bits) { return f16_to_float(bits); }
 static inline __attribute__((unused)) uint16_t f16_bits(float value) { return float_to_f16(value); }
+static inline __attribute__((unused)) uint32_t both_f16(float value) { return (uint32_t)f16_bits(value) * 0x10001u; }
+static inline __attribute__((unused)) uint32_t multiply_add_f16(uint32_t a, uint32_t b, uint32_t c) {
+    uint32_t both = 0;
+    for (int shift = 0; shift < 32; shift += 16) { // of F16 what is in the float is exact, but for what cannot count
+        const float sum = fmaf(f16_value((uint16_t)(a >> shift)), f16_value((uint16_t)(b >> shift)),
+                               f16_value((uint16_t)(c >> shift)));
+        both |= (uint32_t)f16_bits(sum) << shift;
+    }
+    return both;
+}
 static inline __attribute__((unused)) uint32_t atomicAdd(uint32_t *p, uint32_t v) { return (*p += v) - v; }
 static inline __attribute__((unused)) int32_t atomicMin(int32_t *p, int32_t v) {
     int32_t before = *p;
