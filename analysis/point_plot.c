@@ -6,7 +6,7 @@
 
 #include "base/markup.h"
 
-enum { WIDTH = 760, HEIGHT = 460, LEFT = 76, RIGHT = 24, TOP = 48, BOTTOM = 56, LEGEND = 168 };
+enum { WIDTH = 760, HEIGHT = 460, LEFT = 76, RIGHT = 24, TOP = 48, BOTTOM = 56, LEGEND = 168, WORDS = 16 };
 
 // Colours that stay apart for colour-blind readers (Okabe and Ito 2008).
 static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"};
@@ -46,11 +46,21 @@ static void range_of(const PointPlot *plot, bool of_y, double *low, double *high
     }
 }
 
+// The end of the lowest error bar.
+static double lowest(const PointPlot *plot) {
+    double low = INFINITY;
+    for (int i = 0; i < plot->count; i++) low = fmin(low, plot->points[i].y - plot->points[i].error);
+    return low;
+}
+
 static Axis axis_of(const PointPlot *plot, bool of_y, double from, double to) {
     Axis axis = {.from = from, .to = to};
     range_of(plot, of_y, &axis.low, &axis.high);
     axis.logarithmic = of_y && axis.low > 0 && axis.high > 20 * axis.low;
-    if (of_y && !axis.logarithmic && axis.low > 0) axis.low = 0;
+    if (of_y && !axis.logarithmic && axis.low > 0) {
+        const double low = lowest(plot);
+        axis.low = low < axis.high - low ? 0 : low;
+    }
     if (axis.logarithmic) {
         axis.low = log10(axis.low);
         axis.high = log10(axis.high);
@@ -189,6 +199,26 @@ static void draw_legend(Text *svg, const PointPlot *plot) {
     plot_label(svg, left + 14, top, "start", "", "Pareto front");
 }
 
+// What labels stand for, a line each.
+static void draw_words(Text *svg, const PointPlot *plot) {
+    int top = HEIGHT + 4;
+    for (int i = 0; i < plot->count; i++) {
+        const PlottedPoint *p = &plot->points[i];
+        char words[120];
+        if (!p->words) continue;
+        snprintf(words, sizeof words, "%s  %s", p->label, p->words);
+        text_mend(words);
+        plot_label(svg, LEFT, top, "start", " class=\"small\"", words);
+        top += WORDS;
+    }
+}
+
+static int words_height(const PointPlot *plot) {
+    int count = 0;
+    for (int i = 0; i < plot->count; i++) count += plot->points[i].words != NULL;
+    return count * WORDS;
+}
+
 void point_plot_svg(const PointPlot *plot, Text *out) {
     Axis x = axis_of(plot, false, LEFT, right_end(plot)), y = axis_of(plot, true, HEIGHT - BOTTOM, TOP);
     text_addf(out,
@@ -196,7 +226,7 @@ void point_plot_svg(const PointPlot *plot, Text *out) {
               "font-size=\"12\" fill=\"#222\">\n<style>.grid{stroke:#e4e4e4}.small{font-size:10px;fill:#555}"
               ".front{fill:none;stroke:#222;stroke-width:1.5;stroke-dasharray:5 3}</style>\n"
               "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
-              WIDTH, HEIGHT);
+              WIDTH, HEIGHT + words_height(plot));
     plot_label(out, WIDTH / 2.0, 26, "middle", " font-size=\"15\"", plot->title);
     plot_ticks(out, plot, &x, false);
     plot_ticks(out, plot, &y, true);
@@ -207,5 +237,6 @@ void point_plot_svg(const PointPlot *plot, Text *out) {
     draw_front(out, plot, &x, &y);
     for (int f = 0; f < plot->family_count; f++) draw_family(out, plot, &x, &y, f);
     draw_legend(out, plot);
+    draw_words(out, plot);
     text_addf(out, "</svg>\n");
 }

@@ -8,6 +8,7 @@ typedef struct PlottedPoint {
     int family;         // points of one family are joined in their order
     bool front;         // on the Pareto front, which is drawn as a step line
     char label[24];     // beside the point; "" for none
+    const char *words;  // below the plot, behind the label; NULL: none
 } PlottedPoint;
 
 typedef struct PointPlot {
@@ -20,5 +21,5 @@ typedef struct PointPlot {
 } PointPlot;
 
 // A file of its own. y is drawn on a logarithmic scale where it is positive throughout and spans more than a factor of
-// twenty.
+// twenty, else from 0 where that takes no more than half the height.
 void point_plot_svg(const PointPlot *plot, Text *out);

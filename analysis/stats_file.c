@@ -39,8 +39,7 @@ static StatsHeader stats_header(StatsKind kind, uint64_t key, const char *payloa
 static const char *const kind_names[] = {
     [STATS_WEIGHTS] = "weights",       [STATS_INPUTS] = "inputs", [STATS_CALIBRATION] = "calibration",
     [STATS_STATES] = "states",         [STATS_TEXT] = "text",     [STATS_PART] = "part",
-    [STATS_STATISTICS] = "statistics", [STATS_TRIALS] = "trials",
-    [STATS_TRANSLATIONS] = "translations"};
+    [STATS_STATISTICS] = "statistics", [STATS_TRIALS] = "trials", [STATS_TRANSLATIONS] = "translations"};
 static_assert(sizeof kind_names / sizeof *kind_names == STATS_KIND_END, "a kind of file has no name");
 
 static char *file_path(const char *folder, StatsKind kind, uint64_t key) {

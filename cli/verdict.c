@@ -32,7 +32,7 @@ static void print_row(const Verdict *verdict, const VerdictRow *row) {
     const Finding *worst = row->worst < 0 ? NULL : &verdict->findings[row->worst];
     const char *name = target_table[row->target].name, *loads = row->loads ? "yes" : "no";
     for (int i = 0; i < (row->use_count ? row->use_count : 1); i++) {
-        const KernelUse use = row->use_count ? row->uses[i] : (KernelUse){"-", "-", 0};
+        const KernelUse use = row->use_count ? row->uses[i] : (KernelUse){.kernel = "-", .inputs = "-"};
         printf("%-13s %-5s %7d  %-24s %s", i ? "" : name, i ? "" : loads, use.linears, use.kernel, use.inputs);
         if (i == 0 && worst)
             printf("%*s%s: %s", 21 - (int)strlen(use.inputs), "", severity_names[worst->severity], worst->name);

@@ -197,8 +197,8 @@ const FormatRow format_compressed_tensors = {
     .ending = ".safetensors",
     .read_back = true,
     .loading = "```python\nfrom transformers import AutoModelForCausalLM  # with the package compressed-tensors\n"
-               "model = AutoModelForCausalLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor "
-               "`vllm serve FOLDER`.",
+               "model = AutoModelForCausalLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor\n\n"
+               "`vllm serve FOLDER`",
     .check = ct_check,
     .describe = ct_describe,
     .head = safetensors_head_of,

@@ -273,7 +273,7 @@ static bool gptq_finish(Export *x, Error *err) {
 const FormatRow format_gptq = {
     .ending = ".safetensors",
     .read_back = true,
-    .loading = "`vllm serve FOLDER`, or\n\n```python\nfrom gptqmodel import GPTQModel\n"
+    .loading = "`vllm serve FOLDER`\n\nor\n\n```python\nfrom gptqmodel import GPTQModel\n"
                "model = GPTQModel.load(\"this folder\")\n```",
     .check = gptq_check,
     .describe = gptq_describe,

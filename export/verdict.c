@@ -180,13 +180,15 @@ static const char *inputs_asked(const Case *c, int linear) {
     return names[format_holds_inputs(c->format) ? c->plan->decisions[linear].activations : POLICY_NONE];
 }
 
-static void count_use(VerdictRow *row, const char *kernel, const char *inputs) {
+static void count_use(VerdictRow *row, int linear, const char *kernel, const char *inputs) {
     int at = 0;
     while (at < row->use_count && !(same_text(row->uses[at].kernel, kernel) && same_text(row->uses[at].inputs, inputs)))
         at++;
     if (at == VERDICT_USES) return;
     if (at == row->use_count) row->uses[row->use_count++] = (KernelUse){.kernel = kernel, .inputs = inputs};
-    row->uses[at].linears++;
+    KernelUse *use = &row->uses[at];
+    if (use->linears < USE_NAMED) use->first[use->linears] = linear;
+    use->linears++;
 }
 
 static int compare_uses(const void *a, const void *b) {
@@ -198,7 +200,7 @@ static void list_uses(const Making *m, VerdictRow *row) {
         const Fact *fact = m->c.facts[i];
         if (!fact) continue;
         const char *inputs = fact->gives ? fact->gives : inputs_asked(&m->c, i);
-        count_use(row, fact->kernel ? fact->kernel : "none", fact->kernel ? inputs : "-");
+        count_use(row, i, fact->kernel ? fact->kernel : "none", fact->kernel ? inputs : "-");
     }
     qsort(row->uses, (size_t)row->use_count, sizeof *row->uses, compare_uses);
 }

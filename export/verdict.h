@@ -80,13 +80,14 @@ typedef struct Finding {
     int change_count;
 } Finding;
 
-enum { VERDICT_USES = 8 };
+enum { VERDICT_USES = 8, USE_NAMED = 3 };
 
 // What runs in one target, most linears first.
 typedef struct KernelUse {
     const char *kernel; // "Marlin"; "none": no kernel takes it
     const char *inputs; // what activations are there: "16 bit", "int8 per token"
     int linears;
+    int first[USE_NAMED]; // the first of them, at most `linears`
 } KernelUse;
 
 typedef struct VerdictRow {

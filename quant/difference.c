@@ -40,6 +40,8 @@ typedef struct Changes {
     Change *items;
     size_t count, capacity;
     int considered; // linears that both quantize
+    const Recipe *from;
+    bool overridden; // only what its overrides had set
     bool failed;
 } Changes;
 
@@ -67,11 +69,12 @@ static void compare_linear(const Resolved *from, const Resolved *to, const Model
                            Changes *changes) {
     const bool before = from->left[linear], after = to->left[linear];
     const double *old = from->settings[linear], *new = to->settings[linear];
-    if (before != after) change_add(changes, DIAL_LEFT, before, after, structure, linear);
+    if (before != after && !changes->overridden) change_add(changes, DIAL_LEFT, before, after, structure, linear);
     if (before || after) return;
     changes->considered++;
     for (int dial = 0; dial < DIAL_COUNT; dial++) {
-        if (dial_table[dial].per_linear && old[dial] != new[dial])
+        const bool asked = !changes->overridden || old[dial] != changes->from->value[dial];
+        if (asked && dial_table[dial].per_linear && old[dial] != new[dial])
             change_add(changes, dial, old[dial], new[dial], structure, linear);
     }
 }
@@ -210,7 +213,7 @@ static void add_change(Text *out, const Change *change, const Changes *all, bool
     add_values(out, change->dial, change->from, change->to);
     if (every) return;
     if (global)
-        text_addf(out, " (%d of %d linears)", change->count, all->considered);
+        text_addf(out, " (%d of %d quantized)", change->count, all->considered);
     else if (change->count > 1)
         text_addf(out, " (%d linears)", change->count);
 }
@@ -219,7 +222,7 @@ static int add_all(const Recipe *from, const Recipe *to, const Changes *changes,
                    const char *between, Text *out) {
     int count = 0;
     for (int dial = 0; dial < DIAL_COUNT; dial++) { // dials of the whole model
-        if (dial_table[dial].per_linear || from->value[dial] == to->value[dial]) continue;
+        if (changes->overridden || dial_table[dial].per_linear || from->value[dial] == to->value[dial]) continue;
         text_addf(out, "%s", count++ ? between : "");
         add_values(out, dial, from->value[dial], to->value[dial]);
     }
@@ -231,11 +234,11 @@ static int add_all(const Recipe *from, const Recipe *to, const Changes *changes,
     return count;
 }
 
-int recipe_difference(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
-                      Text *out) {
+static int difference(const Recipe *from, const Recipe *to, bool overridden, const ModelStructure *structure,
+                      const char *between, Text *out) {
     NameTable names;
     Resolved before = {0}, after = {0};
-    Changes changes = {0};
+    Changes changes = {.from = from, .overridden = overridden};
     int count = 0;
     bool ok = name_table_new(structure, &names) && resolve(from, &names, &before) && resolve(to, &names, &after);
     for (int i = 0; ok && i < structure->linear_count; i++) compare_linear(&before, &after, structure, i, &changes);
@@ -251,4 +254,14 @@ int recipe_difference(const Recipe *from, const Recipe *to, const ModelStructure
     resolved_free(&after);
     name_table_free(&names);
     return count;
+}
+
+int recipe_difference(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
+                      Text *out) {
+    return difference(from, to, false, structure, between, out);
+}
+
+int recipe_taken_back(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
+                      Text *out) {
+    return difference(from, to, true, structure, between, out);
 }

@@ -11,3 +11,6 @@
 // when memory is short, which out->failed tells.
 int recipe_difference(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
                       Text *out);
+// Of these, what an override of `from` had set.
+int recipe_taken_back(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
+                      Text *out);

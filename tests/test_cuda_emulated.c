@@ -993,7 +993,7 @@ static void every_kernel_has_run(void **state) {
 
 int main(void) {
     thorough = many_cases();
-    enum { ROOM = 48 };
+    enum { ROOM = 64 };
     struct CMUnitTest tests[ROOM] = {
         cmocka_unit_test(every_operation_of_devices_has_cases),
         cmocka_unit_test(test_layout),

@@ -90,7 +90,7 @@ static void rules_count_by_what_they_do(void **state) {
     set(&f->from, "*.mlp.down_proj", DIAL_BITS, 8);
     says(f, 0, "");
     f->to.value[DIAL_BITS] = 3;
-    says(f, 1, "bits 4 → 3 (24 of 28 linears)");
+    says(f, 1, "bits 4 → 3 (24 of 28 quantized)");
 }
 
 static void what_is_left_alone_is_told(void **state) {
@@ -102,6 +102,19 @@ static void what_is_left_alone_is_told(void **state) {
     f->from = f->to;
     f->to = swapped;
     says(f, 2, "bits 8 → 4, o_proj quantized (4 linears)");
+}
+
+// Rules of the recipe that go, not what follows the dials of all.
+static void what_is_taken_back_was_an_override(void **state) {
+    Fixture *f = *state;
+    f->to.value[DIAL_ACTIVATIONS] = POLICY_NONE;
+    set(&f->from, "*.down_proj", DIAL_BITS, 8);
+    set(&f->to, "model.layers.[0-2].mlp.down_proj", DIAL_BITS, 8);
+    assert_int_equal(recipe_taken_back(&f->from, &f->to, &f->model.structure, ", ", &f->said), 1);
+    assert_string_equal(f->said.data, "3 down_proj bits 8 → 4");
+    says(f, 2, "policy fptq → none, 3 down_proj bits 8 → 4");
+    text_clear(&f->said);
+    assert_int_equal(recipe_taken_back(&f->to, &f->from, &f->model.structure, ", ", &f->said), 0);
 }
 
 static void the_head_counts_once_it_is_named(void **state) {
@@ -142,6 +155,7 @@ int main(void) {
         TEST(whole_layers_are_named_as_such),
         TEST(rules_count_by_what_they_do),
         TEST(what_is_left_alone_is_told),
+        TEST(what_is_taken_back_was_an_override),
         TEST(the_head_counts_once_it_is_named),
         TEST(thousands_of_rules_take_no_time),
     };

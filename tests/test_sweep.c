@@ -154,9 +154,9 @@ static void methods_are_settings_that_exist(void **state) {
 static void plots_are_whole(void **state) {
     (void)state;
     PlottedPoint points[] = {
-        {3, 0.5, 0.1, 0, true, "a<b"}, {4, 0.01, 0.001, 0, true, ""}, {4, 0.02, 0.03, 1, false, "c"}};
+        {3, 0.5, 0.1, 0, true, "a<b", NULL}, {4, 0.01, 0.001, 0, true, "", NULL}, {4, 0.02, 0.03, 1, false, "c", NULL}};
     const char families[2][48] = {"one & two", "three"};
-    PointPlot plot = {"title", "x", "y", points, 3, families, 2, false};
+    PointPlot plot = {"title", "x", "y", points, 3, families, 2, false}, near = plot;
     for (plot.count = 1; plot.count <= 3; plot.count++) {
         Text svg = {0};
         point_plot_svg(&plot, &svg);
@@ -172,6 +172,14 @@ static void plots_are_whole(void **state) {
     Text svg = {0};
     point_plot_svg(&plot, &svg);
     assert_null(strstr(svg.data, "nan"));
+    assert_non_null(strstr(svg.data, ">0</text>"));
+    text_clear(&svg);
+    points[0] = (PlottedPoint){.x = 3, .y = 0.51, .error = 0.01, .words = "what it is", .label = "near"};
+    points[1] = (PlottedPoint){.x = 4, .y = 0.50, .error = 0.01};
+    near.count = 2;
+    point_plot_svg(&near, &svg);
+    assert_null(strstr(svg.data, ">0</text>")); // it would squeeze both into a corner
+    assert_non_null(strstr(svg.data, ">near  what it is</text>"));
     text_free(&svg);
 }
 

@@ -498,6 +498,7 @@ static void a_new_start_knows_what_was_tried(void **state) {
     set(w, DIAL_BITS, 2);
     assert_memory_equal(&workbench_effect(w)->accuracy, &coarse, sizeof coarse);
     assert_true(workbench_effect(w)->accuracy_turn == workbench_turn(w));
+    assert_own_positions(workbench_effect(w));
 
     Workbench *other = opened(); // beside it
     wait_until(other, is_measured);

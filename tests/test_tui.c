@@ -190,7 +190,7 @@ static void dials_scroll_where_the_room_is_small(void **state) {
     expect_dial(s, DIAL_BITS, "4");
     key(s, "\t[[[[[[[["); // round to the last one
     expect_dial(s, DIAL_PERCENTILE, "99.9");
-    expect(s, "─ Dials ↑ 12 ─");
+    expect(s, "─ Dials ↑ 12 more ─");
     expect_gone_text(s, " bits             4");
     key(s, "[[[[");
     expect_dial(s, DIAL_FOLD, "norm");
@@ -745,11 +745,13 @@ static void a_remedy_is_one_turn(void **state) {
     (void)state;
     Screen *s = start_converting(36, 120, "FAKE_PACE=8");
     expect(s, "finding 1 of 2");
-    expect(s, "f does it");
+    expect(s, "f sets granularity");
     key(s, "\033[6~"); // page down: the second one is the first that is shown
     expect(s, "finding 2 of 2");
     key(s, "f");
-    expect(s, "for vllm-sm75: granularity group, group-size 32, activations none; u undoes it");
+    expect(s, "for vllm-sm75: ");
+    expect(s, "policy fptq → none");
+    expect(s, "; u undoes it");
     expect_gone_text(s, "stay 16 bit!");
     expect_gone_text(s, "misread inputs-dropped");
     expect(s, "since pin");
@@ -759,6 +761,28 @@ static void a_remedy_is_one_turn(void **state) {
     key(s, "u");
     expect(s, "refused fused-bits");
     expect_gone_text(s, "recipe not saved");
+    quit(s);
+}
+
+// Nothing that somebody set goes without a question.
+static void a_remedy_asks_before_it_takes_an_override_back(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "o:set weight-bits 8\rx");
+    expect(s, "by the recipe as it is now");
+    key(s, "jjjj");
+    expect(s, "▸ vLLM on x86");
+    key(s, "f");
+    expect(s, "That takes back overrides: 5 down_proj bits 8 → 4.  y do it  Esc leave the recipe");
+    key(s, ESCAPE);
+    expect_gone_text(s, "takes back");
+    key(s, "q");
+    expect_dial(s, DIAL_BITS, "8");
+    key(s, "xfy");
+    expect(s, "for vllm-cpu: ");
+    expect(s, "5 down_proj bits 8 → 4, ");
+    key(s, "uq");
+    expect_dial(s, DIAL_BITS, "8");
     quit(s);
 }
 
@@ -1435,6 +1459,7 @@ int main(int argc, char **argv) {
         IN_HOME(the_mouse_chooses_turns_and_drags),
         IN_HOME(the_convert_screen_says_what_engines_do),
         IN_HOME(a_remedy_is_one_turn),
+        IN_HOME(a_remedy_asks_before_it_takes_an_override_back),
         IN_HOME(a_model_is_written_stopped_and_goes_on),
         IN_HOME(what_cannot_be_written_says_what_to_do),
         IN_HOME(quitting_asks_while_a_model_is_written),

@@ -343,16 +343,20 @@ static void trials_are_handed_out(void **state) {
     (void)state;
     Screen *s = start(36, 120);
     key(s, "3:set bits 3\r");
-    expect(s, "B  2: bits 4 → 3");
+    expect(s, "B  #2: bits 4 → 3");
     key(s, "y");
-    expect_copied(s, "2: bits 4 → 3", "copied row 2, ");
+    expect_copied(s, "#2: bits 4 → 3", "copied #2, ");
     write_to(s, "trials.csv", "2 rows written to ");
     expect_file("trials.csv", "number,what,note,compared,bits_per_weight,bytes,kl,kl_se,kl_against_a,");
     assert_in_file("trials.csv", "\r\n1,start,,A,4.");
     write_to(s, "trials.md", "2 rows written to ");
     expect_file("trials.md", "| # | what changed | note | A/B | bits/w | size | KL |");
     write_to(s, "trials.svg", "figure written to ");
-    assert_in_file("trials.svg", ">2</text>");
+    key(s, "X");
+    expect(s, "to trials.svg"); // as the last time
+    key(s, ESCAPE);
+    assert_in_file("trials.svg", ">#2 now</text>");
+    assert_in_file("trials.svg", ">#2 now  bits 4 → 3</text>"); // what the number stands for
     key(s, "d");
     expect(s, "From A to B");
     key(s, "y");
@@ -511,6 +515,24 @@ static void it_begins_as_it_was_left(void **state) {
     expect(s, "by |x|max ▼");
     expect(s, "Once upon a time");
     assert_false(screen_has(s, "since pin"));
+    quit(s);
+}
+
+static void the_scope_comes_back_with_its_marks(void **state) {
+    (void)state;
+    Screen *s = start_again();
+    key(s, "*role = down layer >= 3\ro");
+    expect(s, "Dials of 3 marked");
+    quit(s);
+    s = start_again();
+    expect(s, "Dials of 3 marked");
+    key(s, ":set weight-bits 8\r");
+    expect(s, "3 of 43 changed");
+    key(s, "o");
+    expect(s, " only");
+    quit(s);
+    s = start_again();
+    expect(s, " only");
     quit(s);
 }
 
@@ -787,10 +809,14 @@ static void the_guide_stays_until_it_is_dismissed(void **state) {
     (void)state;
     Screen *s = start_again();
     expect(s, "▸ ↑ ↓ choose a linear");
+    key(s, "p");
+    expect(s, "✓ p pins this state");
+    key(s, "p"); // takes it away
     quit(s);
     s = start_again();
     expect(s, "▸ ↑ ↓ choose a linear");
-    screen_resize(s, 24, 80); // no height for it: the first step alone, and then the header again
+    expect(s, "✓ p pins this state"); // what was done stays done
+    screen_resize(s, 24, 80);         // no height for it: the first step alone, and then the header again
     expect_gone_text(s, "p pins this state");
     expect_gone_text(s, "storyteller");
     expect(s, "▸ ↑ ↓ choose a linear");
@@ -835,6 +861,7 @@ int main(int argc, char **argv) {
         IN_HOME(settings_that_are_not_understood_are_told),
         IN_HOME(colorblind_is_blue_and_orange),
         IN_HOME(it_begins_as_it_was_left),
+        IN_HOME(the_scope_comes_back_with_its_marks),
         IN_HOME(a_pin_of_another_day_is_compared_with),
         IN_HOME(the_recipe_comes_back_if_its_file_is_as_it_was),
         IN_HOME(a_recipe_that_was_changed_is_offered),

@@ -97,9 +97,9 @@ static bool compare(Screen *s, const char *path, bool waits) {
 static Screen *prepared(const char *option) {
     Screen *s = start_with(36, 120, option, "FAKE_PACE=8");
     key(s, "3");
-    expect(s, "B  1: start");
+    expect(s, "B  #1: start");
     key(s, ":set bits 3\r");
-    expect(s, "B  2: bits 4");
+    expect(s, "B  #2: bits 4");
     expect(s, option ? "2.2-2.5x" : "2.2–2.5×"); // what is known last
     key(s, "u1");
     expect(s, option ? "1779 2.1-2.3x" : "1779 2.1–2.3×");

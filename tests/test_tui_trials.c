@@ -42,11 +42,11 @@ static Screen *start_with_rows(int rows, int cols, const char *option) {
     const char *times = option ? "x" : "×"; // of --ascii
     expect(s, "p99.9");
     key(s, "3>>>>");
-    expect_row(s, "   1 start", times);
+    expect_row(s, "  #1 start", times);
     key(s, ":set weight-bits 3\r");
-    expect_row(s, "   2 bits 4", times);
+    expect_row(s, "  #2 bits 4", times);
     key(s, "u:set weight-bits 8\r");
-    expect_row(s, "from 1: bits 4", times);
+    expect_row(s, "from #1: bits", times);
     key(s, "<<<<");
     return s;
 }
@@ -54,11 +54,11 @@ static Screen *start_with_rows(int rows, int cols, const char *option) {
 static void every_state_is_a_row(void **state) {
     (void)state;
     Screen *s = start_with_rows(36, 120, NULL);
-    expect_row(s, "from 1: bits 4 → 8", "▸ B●◆    3 ");
-    expect_row(s, "from 1: bits 4 → 8", "✓");
-    expect_row(s, "   2 bits 4 → 3", "✗");
-    expect_row(s, "   1 start", " A  ");
-    expect_row(s, "   1 start", "4.31");
+    expect_row(s, "from #1: bits 4 → 8", "▸ B●◆   #3 ");
+    expect_row(s, "from #1: bits 4 → 8", "✓");
+    expect_row(s, "  #2 bits 4 → 3", "✗");
+    expect_row(s, "  #1 start", " A  ");
+    expect_row(s, "  #1 start", "4.31");
     assert_true(screen_has(s, "against A"));
     quit(s);
 }
@@ -66,25 +66,56 @@ static void every_state_is_a_row(void **state) {
 static void two_are_compared_with_their_texts(void **state) {
     (void)state;
     Screen *s = start_with_rows(36, 120, NULL);
-    expect(s, "A  1: start");
-    expect(s, "B  3: bits 4 → 8");
-    expect(s, "▸ looked");
-    assert_false(screen_has(s, "▸ sang"));
+    expect(s, "A  #1: start");
+    expect(s, "B  #3: bits 4 → 8");
+    expect(s, "▸looked");
+    assert_false(screen_has(s, "▸sang"));
     key(s, "jb"); // the row of three bits is B
-    expect(s, "B  2: bits 4 → 3");
-    expect(s, "▸ sang");
+    expect(s, "B  #2: bits 4 → 3");
+    expect(s, "▸sang");
     expect(s, "A and B part at token 9");
     key(s, "ka");
-    expect(s, "A  3: bits 4 → 8");
-    expect_row(s, "from 1: bits 4 → 8", "▸A ●◆");
+    expect(s, "A  #3: bits 4 → 8");
+    expect_row(s, "from #1: bits 4 → 8", "▸A ●◆");
     key(s, "d");
     expect(s, "From A to B");
     expect(s, "bits 8 → 3");
     expect(s, "bits/weight 8.");
+    expect(s, "perplexity ");
     key(s, ESCAPE);
     expect_gone_text(s, "From A to B");
     key(s, "a"); // takes it back
-    expect(s, "A  1: start");
+    expect(s, "A  #1: start");
+    quit(s);
+}
+
+// Below the table, where the line of the row has no room for them; and x leads to Convert here, too.
+static void whole_words_of_the_chosen_row_are_seen(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(36, 120, NULL);
+    assert_false(screen_has(s, "#3  from")); // all of it is there
+    key(s, "1*role = down layer >= 3\ro:set weight-bits 4\r:trials\r");
+    expect(s, "#4  down_proj of layers 3–5 bits 8 → 4 (3 linears)");
+    key(s, "x");
+    expect(s, "by the recipe as it is now");
+    quit(s);
+}
+
+static bool part_on_one_line(Screen *s, const void *unused) {
+    (void)unused;
+    int row, other, col;
+    return screen_find(s, "waited for", &row, &col) && screen_find(s, "▸looked", &other, &col) && row == other;
+}
+
+// Also after a prompt that fills the pane.
+static void texts_begin_with_the_same_line(void **state) {
+    (void)state;
+    Screen *s = start_with_rows(24, 120, NULL);
+    char line[700] = ":prompt";
+    for (int i = 0; i < 100; i++) strncat(line, " once", sizeof line - strlen(line) - 2);
+    key(s, line);
+    key(s, "\r");
+    if (!screen_wait(s, part_on_one_line, NULL)) fail_with_screen(s, "texts side by side");
     quit(s);
 }
 
@@ -110,10 +141,10 @@ static void a_row_gives_its_recipe_back(void **state) {
     (void)state;
     Screen *s = start_with_rows(36, 120, NULL);
     key(s, "j\r");
-    expect(s, "the recipe of row 2; u undoes it");
-    expect_row(s, "   2 bits 4 → 3", "▸ B●");
+    expect(s, "the recipe of #2; u undoes it");
+    expect_row(s, "  #2 bits 4 → 3", "▸ B●");
     key(s, "u");
-    expect_row(s, "from 1: bits 4 → 8", "B●");
+    expect_row(s, "from #1: bits 4 → 8", "B●");
     key(s, "\r");
     expect(s, "this is the present recipe");
     quit(s);
@@ -128,7 +159,7 @@ static void a_state_on_its_way_is_shown_as_such(void **state) {
     key(s, ":set weight-bits 2\r");
     expect(s, "B  now, not measured yet");
     expect_row(s, "bits 4 → 2", "…");
-    expect_row(s, "   2 bits 4 → 2", "✗");
+    expect_row(s, "  #2 bits 4 → 2", "✗");
     quit(s);
 }
 
@@ -138,11 +169,11 @@ static void rows_are_named_and_forgotten(void **state) {
     key(s, "jnfor Monday\r");
     expect(s, "“for Monday” bits 4 → 3");
     key(s, "n");
-    expect(s, "note to row 2: for Monday");
+    expect(s, "note to #2: for Monday");
     key(s, "\x15\r");
     expect_gone_text(s, "“for Monday”");
     key(s, "D");
-    expect(s, "row 2 is forgotten");
+    expect(s, "#2 is forgotten");
     expect_gone_text(s, "  2 bits 4 → 3");
     key(s, "gD");
     expect(s, "the present state stays");
@@ -184,28 +215,28 @@ static void rows_are_sorted_by_any_column(void **state) {
 static void small_and_plain_terminals_show_it_all(void **state) {
     (void)state;
     Screen *s = start_with_rows(24, 80, "--ascii");
-    expect_row(s, "from 1: bits", "o@");
-    expect_row(s, "   1 start", "189 kB  0.0105"); // size, KL
-    expect_row(s, "   1 start", "2.437");          // perplexity
+    expect_row(s, "from #1: bits", "o@");
+    expect_row(s, "  #1 start", "189 kB  0.0105"); // size, KL
+    expect_row(s, "  #1 start", "2.437");          // perplexity
     assert_true(screen_has(s, "ppl>"));
     assert_false(screen_has(s, "tok/s"));
     key(s, ">");
     expect(s, "<    size");
     assert_false(screen_has(s, "4.31")); // bits
-    expect_row(s, "   1 start", "97.9 %");
-    expect_row(s, "from 1: bits", "-0.0104+-0.0001 *");
+    expect_row(s, "  #1 start", "97.9 %");
+    expect_row(s, "from #1: bits", "-0.0104+-0.0001 *");
     key(s, ">");
     expect(s, "tok/s");
     assert_false(screen_has(s, "size"));
     key(s, "<<");
     expect(s, "4.31");
-    expect_row(s, "   1 start", " A  ");
-    expect(s, "A  1: start");
-    expect(s, "B  3: bits 4 -> 8");
-    expect(s, "> looked"); // where it parts
-    key(s, "\t");          // the base takes A's place
+    expect_row(s, "  #1 start", " A  ");
+    expect(s, "A  #1: start");
+    expect(s, "B  #3: bits 4 -> 8");
+    expect(s, ">looked"); // where it parts
+    key(s, "\t");         // the base takes A's place
     expect(s, "base");
-    expect_gone_text(s, "A  1: start");
+    expect_gone_text(s, "A  #1: start");
     quit(s);
 }
 
@@ -214,11 +245,11 @@ static void the_base_stands_in_for_what_is_not_there(void **state) {
     Screen *s = start_with(24, 80, NULL, "FAKE_PACE=8");
     expect(s, "p99.9");
     key(s, "3");
-    expect_row(s, "   1 start", "2.437");
+    expect_row(s, "  #1 start", "2.437");
     expect(s, "base");
-    expect(s, "B  1: start");
+    expect(s, "B  #1: start");
     key(s, "\t\t");
-    expect(s, "A  1: start");
+    expect(s, "A  #1: start");
     quit(s);
 }
 
@@ -229,12 +260,12 @@ static void small_terminals_show_one_pane_at_a_time(void **state) {
     key(s, "v");
     expect_gone_text(s, "Texts after");
     expect(s, "v next pane");
-    expect(s, "   1 start");
+    expect(s, "  #1 start");
     key(s, "v");
     expect_gone_text(s, "what changed");
     expect(s, "─ Texts after the same prompt ─");
     int row = 0, col = 0, row_b = 0, col_b = 0;
-    assert_true(screen_find(s, "│ A  1: start", &row, &col) && screen_find(s, "│ B  3: bits 4 → 8", &row_b, &col_b));
+    assert_true(screen_find(s, "│ A  #1: start", &row, &col) && screen_find(s, "│ B  #3: bits 4 → 8", &row_b, &col_b));
     assert_true(row == row_b && col == 26 && col_b > col + 20);
     char *first = screen_row(s, row);
     assert_non_null(strstr(first, "│ base "));
@@ -282,7 +313,7 @@ static void a_turn_without_effect_is_no_row(void **state) {
     Screen *s = start_with_rows(36, 120, NULL);
     key(s, ":set quorum 0.5\r"); // the rule noise does not ask for it
     settle(s);
-    expect_row(s, "from 1: bits 4 → 8", "B●◆    3 ");
+    expect_row(s, "from #1: bits 4 → 8", "B●◆   #3 ");
     assert_false(screen_has(s, "   4 "));
     quit(s);
 }
@@ -314,8 +345,8 @@ static void a_large_terminal_has_a_plot(void **state) {
     assert_true(screen_find(s, "KL against", &top, &col) && screen_find(s, "standard error of KL", &bottom, &col));
     assert_true(bottom > top + 10);
     expect(s, "base");
-    expect(s, "A  1: start");
-    expect(s, "B  3: bits");
+    expect(s, "A  #1: start");
+    expect(s, "B  #3: bits");
     quit(s);
 }
 
@@ -325,6 +356,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         IN_HOME(every_state_is_a_row),
         IN_HOME(two_are_compared_with_their_texts),
+        IN_HOME(whole_words_of_the_chosen_row_are_seen),
+        IN_HOME(texts_begin_with_the_same_line),
         IN_HOME(tokens_say_how_sure_they_were),
         IN_HOME(a_row_gives_its_recipe_back),
         IN_HOME(a_state_on_its_way_is_shown_as_such),

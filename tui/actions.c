@@ -428,7 +428,7 @@ void action_folder_named(Ui *ui, const char *path) { convert_name_folder(ui, pat
 
 void action_fix(Ui *ui, int unused) {
     (void)unused;
-    convert_fix(ui);
+    convert_fix(ui, false);
 }
 
 void action_export(Ui *ui, int over) { convert_start(ui, over != 0); }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/expand.h"
+#include "quant/difference.h"
 #include "tui/actions.h"
 #include "tui/screen.h"
 
@@ -124,48 +125,44 @@ void convert_name_folder(Ui *ui, const char *path) {
 
 // ---- remedies -----------------------------------------------------------------------------------------------------
 
-// Whether it stands in a list with commas already.
-static bool is_listed(const Text *list, const char *words, size_t length) {
-    for (const char *at = list->length ? list->data : NULL; at; at = strstr(at, ", ")) {
-        if (*at == ',') at += 2;
-        if (strncmp(at, words, length) == 0 && (!at[length] || at[length] == ',')) return true;
-    }
-    return false;
+static void take_fix(Ui *ui, const char *engine, const Recipe *mended, const char *changes) {
+    Error err = {0};
+    if (!ui->pin.set) action_pin(ui, 0); // what they cost is seen beside what was before
+    if (ui_report(ui, workbench_restore(ui->workbench, mended, &err), &err))
+        ui_say(ui, "for %s: %s; u undoes it", engine, changes);
+    ui_update(ui);
 }
 
-// "for vllm-sm80: activations token, group-size 64; u undoes it", of lines that go on with the linears.
-static void say_changes(Ui *ui, const char *engine, const char *changes) {
-    Text text = {0};
-    for (const char *line = changes; *line;) {
-        const size_t length = strcspn(line, ":\n");
-        if (!is_listed(&text, line, length)) text_addf(&text, "%s%.*s", text.length ? ", " : "", (int)length, line);
-        line += strcspn(line, "\n");
-        line += *line == '\n';
-    }
-    ui_say(ui, "for %s: %s; u undoes it", engine, text.data ? text.data : "");
-    text_free(&text);
+static void offer_fix(Ui *ui, const char *engine, const Recipe *mended, bool asked) {
+    const ModelStructure *structure = workbench_structure(ui->workbench);
+    const Recipe *now = workbench_recipe(ui->workbench);
+    Text changes = {0}, taken = {0};
+    const int count = recipe_difference(now, mended, structure, ", ", &changes);
+    const bool takes = !asked && recipe_taken_back(now, mended, structure, ", ", &taken);
+    if (changes.failed || taken.failed)
+        ui_fail(ui, "there is too little memory");
+    else if (!count)
+        ui_say(ui, "nothing that the recipe could mend for %s", engine);
+    else if (takes)
+        ui_ask(ui, PROMPT_FIX, taken.data);
+    else
+        take_fix(ui, engine, mended, changes.data);
+    text_free(&changes);
+    text_free(&taken);
 }
 
-// What they cost is seen beside what was before: so that is pinned, if nothing is.
-void convert_fix(Ui *ui) {
-    const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
-    const VerdictRow *row = convert_row(ui, verdict);
-    Text changes;
+void convert_fix(Ui *ui, bool asked) {
+    const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
+    Recipe mended;
     Error err = {0};
     if (!row) {
         ui_say(ui, "there is nothing to mend");
         return;
     }
-    if (!ui->pin.set) action_pin(ui, 0);
-    const char *engine = target_table[row->target].name;
-    if (ui_report(ui, workbench_fix(ui->workbench, ui->convert.format, 1U << row->target, &changes, &err), &err)) {
-        if (changes.length)
-            say_changes(ui, engine, changes.data);
-        else
-            ui_say(ui, "nothing that the recipe could mend for %s", engine);
-    }
-    text_free(&changes);
-    ui_update(ui);
+    const Target target = row->target;
+    if (ui_report(ui, workbench_fix(ui->workbench, ui->convert.format, 1U << target, &mended, &err), &err))
+        offer_fix(ui, target_table[target].name, &mended, asked);
+    recipe_free(&mended);
 }
 
 // ---- the export ---------------------------------------------------------------------------------------------------

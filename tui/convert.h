@@ -20,7 +20,7 @@ void convert_move(Ui *ui, int rows);       // the chosen engine
 void convert_scroll(Ui *ui, int findings); // what is seen of its findings
 void convert_choose(Ui *ui, int row);
 void convert_name_folder(Ui *ui, const char *path); // "": a prompt asks
-void convert_fix(Ui *ui);
+void convert_fix(Ui *ui, bool asked);  // asked: even where it takes back what an override sets; else that is a question
 void convert_start(Ui *ui, bool over); // over: even over what the folder holds; both ask where something would be lost
 void convert_replace(Ui *ui);          // after the question
 void convert_go_on(Ui *ui);

@@ -85,6 +85,7 @@ static void write_file(Ui *ui, const char *path, bool over) {
             ui_say(ui, "%zu rows written to %s", content.rows - 1, file);
         else if (ok)
             ui_say(ui, "figure written to %s", file);
+        if (ok) snprintf(ui->exported, sizeof ui->exported, "%s", strrchr(path, '.'));
     }
     text_free(&content.text);
     free(file);
@@ -93,7 +94,9 @@ static void write_file(Ui *ui, const char *path, bool over) {
 void handout_ask(Ui *ui, int unused) {
     (void)unused;
     char name[64];
-    snprintf(name, sizeof name, "%s.csv", screen_table[ui->screen].title);
+    const char *ending = ui->exported;
+    if (!*ending || (strcasecmp(ending, ".svg") == 0 && !handouts[ui->screen].figure)) ending = ".csv";
+    snprintf(name, sizeof name, "%s%s", screen_table[ui->screen].title, ending);
     if (*name >= 'A' && *name <= 'Z') *name = (char)(*name - 'A' + 'a');
     ui_ask(ui, PROMPT_EXPORT, name);
 }

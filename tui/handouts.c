@@ -245,11 +245,11 @@ static void copy_trial(Ui *ui, const TrialRow *row, Text *out, Text *what) {
         return;
     }
     const TrialFigures *f = row->figures;
-    text_addf(out, "%u: %s%s%s  bits/w %s  size %s  KL %s ±%s  top-1 %s", row->number, row->what,
+    text_addf(out, "#%u: %s%s%s  bits/w %s  size %s  KL %s ±%s  top-1 %s", row->number, row->what,
               *row->note ? "  " : "", row->note, format_fixed(f->bits_per_weight, 2).text,
               format_bytes((double)f->bytes).text, format_fixed(f->accuracy.kl_mean, 5).text,
               format_fixed(f->accuracy.kl_se, 5).text, format_percent(f->accuracy.top1).text);
-    text_addf(what, "row %u", row->number);
+    text_addf(what, "#%u", row->number);
 }
 
 static void trials_copy(Ui *ui, Text *out, Text *what) {
@@ -271,15 +271,19 @@ static void trials_figure(Ui *ui, Text *out) {
         points[i] = (PlottedPoint){.x = row->figures->bits_per_weight,
                                    .y = row->figures->accuracy.kl_mean,
                                    .error = row->figures->accuracy.kl_se,
-                                   .front = trial_is_best(trials, row)};
-        snprintf(points[i].label, sizeof points[i].label, "%u", row->number);
+                                   .family = row->number == trials->present,
+                                   .front = trial_is_best(trials, row),
+                                   .words = *row->note ? row->note : row->what};
+        snprintf(points[i].label, sizeof points[i].label, "#%u%s", row->number, points[i].family ? " now" : "");
     }
+    static const char families[][48] = {"tried", "now"};
     const PointPlot plot = {.title = "Trials, by their numbers",
                             .x_label = "bits per weight",
                             .y_label = "KL divergence from the base, nats",
                             .points = points,
                             .count = (int)trials->count,
-                            .family_count = 1,
+                            .families = families,
+                            .family_count = trials->present ? 2 : 1,
                             .apart = true};
     if (points && trials->count) point_plot_svg(&plot, out);
     out->failed = out->failed || !points;

@@ -83,7 +83,9 @@ const Binding bindings[] = {
     {KEYS('n'), "n N", KEYS_LAYERS, ON_LAYERS, action_find, 1, "next match, previous match"},
     {KEYS('N'), "N", KEYS_LAYERS, ON_LAYERS, action_find, -1},
     {KEYS('&'), "&", KEYS_LAYERS, ON_LAYERS, action_prompt, PROMPT_FILTER,
-     "show only some: a name, bits<8, out < 15, class = token, layer >= 15, role = down, marked; ! or not turns round",
+     "show only some: a name, bits<8, out < 15, class = token, layer >= 15, role = down, marked; with several all must "
+     "hold, also with "
+     "and between them; ! or not turns round",
      BAR("filter", 8), WORD_WITH("filter", "[TEXT]", COMPLETE_FILTER, action_filter)},
     {KEYS(' '), "Space", KEYS_LAYERS, IN_LAYERS, action_mark_row, 0, "mark or unmark, and go on", BAR("mark", 4)},
     {KEYS('*'), "*", KEYS_LAYERS, ON_LAYERS, action_prompt, PROMPT_MARK,
@@ -109,7 +111,8 @@ const Binding bindings[] = {
 
     {KEYS(KEY_ARROW_UP, 'k'), "↑ k", KEYS_DIALS, IN_DIALS, action_move_dial, -1, "the dial above"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓ j", KEYS_DIALS, IN_DIALS, action_move_dial, 1, "the dial below"},
-    {KEYS('}'), "{ }", KEYS_DIALS, ON_LAYERS, action_move_column, 1, "the same from any pane"},
+    {KEYS('}'), "{ }", KEYS_DIALS, ON_LAYERS, action_move_column, 1,
+     "from any pane: the column of dials to the left, to the right"},
     {KEYS('{'), "{", KEYS_DIALS, ON_LAYERS, action_move_column, -1},
     {KEYS(']'), "[ ]", KEYS_DIALS, ON_LAYERS, action_move_dial, 1, "previous dial, next dial, from any pane"},
     {KEYS('['), "[", KEYS_DIALS, ON_LAYERS, action_move_dial, -1},
@@ -258,6 +261,8 @@ const Binding bindings[] = {
 
     {KEYS('x'), "x", KEYS_CONVERT, ON_LAYERS, action_screen, SCREEN_CONVERT,
      "write the model for other engines: the Convert screen", BAR("convert", 4), WORD("convert")},
+    {KEYS('x'), "x", KEYS_CONVERT, ON_OUTLIERS, action_screen, SCREEN_CONVERT},
+    {KEYS('x'), "x", KEYS_CONVERT, ON_TRIALS, action_screen, SCREEN_CONVERT},
     {KEYS(KEY_ARROW_UP, 'k'), "↑", KEYS_CONVERT, ON_CONVERT, action_engine, -1, "the engine above, also k"},
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_CONVERT, ON_CONVERT, action_engine, 1, "the engine below, also j",
      BAR("engine", 4)},
@@ -270,7 +275,8 @@ const Binding bindings[] = {
     {KEYS('o'), "o", KEYS_CONVERT, ON_CONVERT, action_folder, 0, "name the folder to write", BAR("folder", 2),
      WORD_WITH("folder", "[FOLDER]", COMPLETE_FILE, action_folder_named)},
     {KEYS('f'), "f", KEYS_CONVERT, ON_CONVERT, action_fix, 0,
-     "put what the chosen engine needs into the recipe, and pin what was before", BAR("fix", 2), WORD("fix")},
+     "put what the chosen engine needs into the recipe; pins what was before, if nothing is pinned", BAR("fix", 2),
+     WORD("fix")},
     {KEYS(KEY_RETURN), "Enter", KEYS_CONVERT, ON_CONVERT, action_export, 0,
      "write the model; go on with what was stopped", BAR("write it", 1)},
     {KEYS('O'), "O", KEYS_CONVERT, ON_CONVERT, action_export, 1, "write it over what the folder holds"},

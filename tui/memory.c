@@ -90,6 +90,14 @@ static void add_convert(const Ui *ui, cJSON *json) {
     if (convert->folder) add_path(out, "folder", convert->folder);
 }
 
+static const char *const scope_names[] = {
+    [SCOPE_ALL] = "all", [SCOPE_MARKED] = "marked", [SCOPE_SELECTED] = "selected"};
+
+static void add_guide(const Ui *ui, cJSON *json) {
+    cJSON *done = cJSON_AddArrayToObject(json, "guide");
+    for (int i = 0; i < GUIDE_STEPS; i++) cJSON_AddItemToArray(done, cJSON_CreateBool(ui->guide.done[i]));
+}
+
 bool memory_keep(const Ui *ui, Error *err) {
     char *path = memory_path(ui, true);
     cJSON *json = path ? cJSON_CreateObject() : NULL;
@@ -103,6 +111,8 @@ bool memory_keep(const Ui *ui, Error *err) {
     cJSON_AddStringToObject(json, "dial", dial_table[ui->dial].option);
     cJSON_AddStringToObject(json, "prompt", workbench_prompt(ui->workbench));
     cJSON_AddNumberToObject(json, "tokens", (double)workbench_tokens(ui->workbench));
+    cJSON_AddStringToObject(json, "scope", scope_names[ui->target.scope]);
+    add_guide(ui, json);
     add_marks(ui, json);
     add_recipe(ui, json);
     add_convert(ui, json);
@@ -158,6 +168,17 @@ static void restore_rows(Ui *ui, const cJSON *json) {
         rows->moved = true;
     }
     rows_arrange(rows);
+}
+
+// Of rows that are there; without marks the scope of these is that of all.
+static void restore_scope(Ui *ui, const char *name) {
+    for (int scope = 0; scope <= SCOPE_SELECTED; scope++)
+        if (strcmp(scope_names[scope], name) == 0) ui->target.scope = (Scope)scope;
+    target_refresh(&ui->target, &ui->rows);
+}
+
+static void restore_guide(Ui *ui, const cJSON *done) {
+    for (int i = 0; i < GUIDE_STEPS; i++) ui->guide.done[i] = cJSON_IsTrue(cJSON_GetArrayItem(done, i));
 }
 
 static void say_not_loaded(Ui *ui, const char *path) {
@@ -243,6 +264,8 @@ static void restore_all(Ui *ui, const cJSON *json, bool prompt, bool tokens) {
     const bool recipe = restore_recipe(ui, cJSON_GetObjectItemCaseSensitive(json, "recipe"));
     restore_convert(ui, cJSON_GetObjectItemCaseSensitive(json, "convert"));
     restore_rows(ui, json);
+    restore_scope(ui, word_of(json, "scope"));
+    restore_guide(ui, cJSON_GetObjectItemCaseSensitive(json, "guide"));
     restore_texts(ui, json, prompt, tokens);
     restore_pin(ui, cJSON_GetObjectItemCaseSensitive(json, "pin"));
     for (int kind = 0; kind < SCREEN_COUNT; kind++) {

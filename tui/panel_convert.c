@@ -144,7 +144,7 @@ static EngineColumns engine_columns(Rect pane) {
     EngineColumns c = {.engine = pane.col + 2, .end = pane.col + pane.cols - 1};
     c.loads = c.engine + (wide ? 34 : 13);
     c.kernel = c.loads + 6;
-    c.inputs = c.kernel + (wide ? 26 : 17);
+    c.inputs = c.kernel + (pane.cols >= 150 ? 46 : wide ? 26 : 17);
     c.worst = c.inputs + (wide ? 21 : 17);
     return c;
 }
@@ -159,14 +159,38 @@ static void draw_heading(Ui *ui, Rect pane) {
     canvas_text(canvas, pane.row, c.worst, c.end - c.worst, MEANING_FAINT, "worst finding");
 }
 
+// "Marlin", "Marlin 40, humming 2": each with its linears where there are several; "Marlin 40 +1" where that is too
+// wide.
+static void kernels_text(const Ui *ui, const VerdictRow *row, int cols, char *out, size_t size) {
+    Text text = {0};
+    int count = 0;
+    for (int i = 0; i < row->use_count; i++) {
+        const char *kernel = row->uses[i].kernel; // once, whatever inputs it has
+        int linears = 0, before = 0;
+        while (strcmp(row->uses[before].kernel, kernel) != 0) before++;
+        if (before < i) continue;
+        for (int j = i; j < row->use_count; j++)
+            linears += strcmp(row->uses[j].kernel, kernel) == 0 ? row->uses[j].linears : 0;
+        text_addf(&text, "%s%s %d", count++ ? ", " : "", kernel, linears);
+    }
+    if (count < 2)
+        snprintf(out, size, "%s", row->use_count ? row->uses[0].kernel : "–");
+    else if (text.data && canvas_width(&ui->canvas, text.data) <= cols)
+        snprintf(out, size, "%s", text.data);
+    else
+        snprintf(out, size, "%.*s +%d", text.data ? (int)strcspn(text.data, ",") : 0, text.data ? text.data : "",
+                 count - 1);
+    text_free(&text);
+}
+
 static void draw_engine(Ui *ui, Rect line, const Verdict *verdict, const VerdictRow *row, bool chosen) {
     const EngineColumns c = engine_columns(line);
     const TargetInfo *info = &target_table[row->target];
     const Finding *worst = row->worst < 0 ? NULL : &verdict->findings[row->worst];
-    const KernelUse use = row->use_count ? row->uses[0] : (KernelUse){"–", "–", 0};
+    const KernelUse use = row->use_count ? row->uses[0] : (KernelUse){.kernel = "–", .inputs = "–"};
     Canvas *canvas = &ui->canvas;
-    char kernel[64], inputs[64];
-    snprintf(kernel, sizeof kernel, row->use_count > 1 ? "%s +%d" : "%s", use.kernel, row->use_count - 1);
+    char kernel[96], inputs[64];
+    kernels_text(ui, row, c.inputs - c.kernel - 1, kernel, sizeof kernel);
     const bool dropped = strcmp(use.inputs, "16 bit") == 0 && inputs_dropped(workbench_plan(ui->workbench), row) > 0;
     snprintf(inputs, sizeof inputs, dropped ? "stay %s!" : "%s", use.inputs);
     canvas_text(canvas, line.row, line.col, 1, MEANING_ACCENT, chosen ? "▸" : " ");
@@ -208,6 +232,31 @@ static int draw_pieces(Ui *ui, Rect rest, const WrapPiece *pieces, size_t count)
     return rest.rows;
 }
 
+// " f sets granularity group, group size 32."; "" where it does nothing.
+static void what_f_does(const Finding *finding, char *out, size_t size) {
+    size_t used = 0;
+    *out = '\0';
+    if (finding->severity < SEVERITY_MISREAD) return;
+    for (int i = 0; i < finding->change_count && used < size; i++) {
+        const VerdictChange *change = &finding->changes[i];
+        char value[64];
+        int before = 0;
+        while (before < i && (finding->changes[before].dial != change->dial ||
+                              finding->changes[before].value != change->value)) // NOLINT: the same number or not
+            before++;
+        if (before < i) continue;
+        if (change->dial < 0) {
+            used +=
+                (size_t)snprintf(out + used, size - used, "%s", used ? ", leaves some alone" : " f leaves it alone");
+            continue;
+        }
+        dial_format((Dial)change->dial, change->value, value, sizeof value);
+        used += (size_t)snprintf(out + used, size - used, "%s %s %s", used ? "," : " f sets",
+                                 dial_table[change->dial].option, value);
+    }
+    if (used && used + 1 < size) snprintf(out + used, size - used, ".");
+}
+
 static int draw_finding(Ui *ui, Rect rest, const Finding *finding) {
     const ModelStructure *structure = workbench_structure(ui->workbench);
     char head[64], name[80], linears[128] = ": ";
@@ -219,31 +268,45 @@ static int draw_finding(Ui *ui, Rect rest, const Finding *finding) {
         else
             snprintf(linears, sizeof linears, ", %s: ", name);
     }
-    const bool mends = finding->change_count && finding->severity >= SEVERITY_MISREAD;
+    char remedy[256];
+    what_f_does(finding, remedy, sizeof remedy);
     const WrapPiece pieces[] = {
         {head, SIZE_MAX, severity_style(finding->severity) | STYLE_BOLD},
         {linears, SIZE_MAX, MEANING_FAINT},
         {finding->what, SIZE_MAX, MEANING_TEXT},
         {" ", SIZE_MAX, MEANING_TEXT},
         {finding->remedy, SIZE_MAX, MEANING_VALUE | STYLE_BOLD},
-        {mends ? " f does it." : "", SIZE_MAX, MEANING_ACCENT},
+        {remedy, SIZE_MAX, MEANING_ACCENT},
     };
     return draw_pieces(ui, rest, pieces, sizeof pieces / sizeof *pieces);
 }
 
+// "2 by humming, inputs 16 bit: 4 down_proj, 5 down_proj".
+static void add_use(const Ui *ui, const KernelUse *use, Text *out) {
+    char name[80];
+    if (strcmp(use->kernel, "none") == 0)
+        text_addf(out, "%d without a kernel", use->linears);
+    else
+        text_addf(out, "%d by %s, inputs %s", use->linears, use->kernel, use->inputs);
+    for (int i = 0; i < use->linears && i < USE_NAMED; i++) {
+        linear_short_name(&workbench_structure(ui->workbench)->linears[use->first[i]], name, sizeof name);
+        text_addf(out, "%s%s", i ? ", " : ": ", name);
+    }
+    if (use->linears > USE_NAMED) text_addf(out, " and %d more", use->linears - USE_NAMED);
+}
+
 // All kernels that run there, when there are several.
 static int draw_uses(Ui *ui, Rect rest, const VerdictRow *row) {
-    char text[1024];
-    size_t used = 0;
+    Text text = {0};
     if (row->use_count < 2) return 0;
-    for (int i = 0; i < row->use_count && used < sizeof text - 1; i++) {
-        const KernelUse *use = &row->uses[i];
-        const int put = snprintf(text + used, sizeof text - used, "%s%d by %s, inputs %s",
-                                 i ? " · " : "linears: ", use->linears, use->kernel, use->inputs);
-        used = used + (size_t)put < sizeof text ? used + (size_t)put : sizeof text - 1;
+    for (int i = 0; i < row->use_count; i++) {
+        text_addf(&text, "%s", i ? " · " : "linears: ");
+        add_use(ui, &row->uses[i], &text);
     }
-    const WrapPiece piece = {text, SIZE_MAX, MEANING_TEXT};
-    return draw_pieces(ui, rest, &piece, 1);
+    const WrapPiece piece = {text.data ? text.data : "", SIZE_MAX, MEANING_TEXT};
+    const int used = draw_pieces(ui, rest, &piece, 1);
+    text_free(&text);
+    return used;
 }
 
 static void draw_findings(Ui *ui, Rect pane, const Verdict *verdict) {

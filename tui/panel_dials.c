@@ -99,7 +99,7 @@ static void draw_dials_title(Ui *ui) {
     const int above = dials_between(0, ui->dial_first),
               below = dials_between(ui->dial_first + ui->layout.dial_rows, DIAL_ROWS);
     char title[340], target[120], changes[100], more[48] = "";
-    if (above) snprintf(more, sizeof more, " ↑ %d", above);
+    if (above) snprintf(more, sizeof more, " ↑ %d%s", above, below ? "" : " more");
     if (below) snprintf(more + strlen(more), sizeof more - strlen(more), " ↓ %d more", below);
     describe_target(ui, target, sizeof target);
     describe_changes(ui, changes, sizeof changes);

@@ -256,8 +256,8 @@ static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double 
 
 static double change_bytes(const Ui *ui) { return (double)workbench_plan(ui->workbench)->bytes - ui->pin.bytes; }
 
-// What a difference to the pin has to exceed to mean anything: by positions where these are known, twice the standard
-// error.
+// What a difference to the pin has to exceed to mean anything: twice the standard error, by positions where these are
+// known.
 typedef struct PinNoise {
     double ppl, kl, top1;
 } PinNoise;
@@ -267,7 +267,7 @@ static PinNoise noise_since_pin(const Ui *ui) {
     const Accuracy *now = &effect->accuracy;
     const Pin *pin = &ui->pin;
     if (!pin->by_position || !effect->by_position || pin->positions != effect->positions)
-        return (PinNoise){now->ppl * now->ppl_ratio_se, now->kl_se, now->top1_se};
+        return (PinNoise){2 * now->ppl * now->ppl_ratio_se, 2 * now->kl_se, 2 * now->top1_se};
     const Differences d = paired_differences(effect->by_position, pin->by_position, pin->positions);
     return (PinNoise){2 * now->ppl * d.nll.se, 2 * d.kl.se, 2 * d.top1.se};
 }
@@ -383,17 +383,16 @@ typedef struct TextSample {
     JobKind kind; // what keeps it waiting
 } TextSample;
 
-// Where two texts part: the number of bytes that are the same, back to a character's start. SIZE_MAX while they do not
-// part.
+// Where two texts part: the bytes before the first word that differs, as on Trials. SIZE_MAX while they do not part.
 static size_t parting(const DecodeText *a, const DecodeText *b) {
     if (!a->known || !b->known || !a->text || !b->text) return SIZE_MAX;
-    size_t i = 0;
-    while (a->text[i] && a->text[i] == b->text[i]) i++;
-    const bool a_ends = !a->text[i], b_ends = !b->text[i];
+    const size_t at = decode_text_difference(a, b);
+    const bool a_ends = at == a->count, b_ends = at == b->count;
     if (a_ends && b_ends) return SIZE_MAX;
     if ((a_ends && !a->finished) || (b_ends && !b->finished)) return SIZE_MAX; // still being written
-    while (i > 0 && ((unsigned char)a->text[i] & 0xC0) == 0x80) i--;
-    return i;
+    const size_t start = at ? a->ends[at - 1] : 0;
+    const bool blanks = !a_ends && !b_ends && a->text[start] == ' ' && b->text[start] == ' ';
+    return start + (blanks ? 1 : 0);
 }
 
 // Both texts scroll as one: the longer of them says how far.

@@ -21,6 +21,7 @@
 #define MARK_COLS 5     // "▸AB●◆"
 #define AGAINST_COLS 21 // where there is room: "−0.00694 ±0.00021 ✓" in the place of "−0.0069 ±0.0002 ✓"
 #define AGAINST_DECIMALS 4
+#define LEAST_ROWS_AND_WORDS 4
 #define WORDS_COLS 15 // at least: on 80 columns each step of scrolling brings a column
 
 // Where columns begin. Figures stand in the order of their importance, and those that find no room are scrolled to.
@@ -92,7 +93,7 @@ static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRo
     const TrialFigures *f = trial->figures;
     const char *settled = f->provisional ? "~" : "";
     char text[TRIAL_COLUMN_COUNT][64] = {""};
-    snprintf(text[TRIAL_NUMBER], sizeof *text, "%s%u", trial->earlier ? "e" : "", trial->number);
+    snprintf(text[TRIAL_NUMBER], sizeof *text, "%s%u", trial->earlier ? "e" : "#", trial->number);
     snprintf(text[TRIAL_BITS], sizeof *text, "%s", format_fixed(f->bits_per_weight, 2).text);
     snprintf(text[TRIAL_SIZE], sizeof *text, "%s", format_bytes((double)f->bytes).text);
     snprintf(text[TRIAL_KL], sizeof *text, "%s%s", settled,
@@ -110,19 +111,39 @@ static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRo
     draw_against(ui, line.row, c, trial);
 }
 
-static void draw_words(Ui *ui, Rect line, const TableColumns *c, const TrialRow *trial) {
-    const bool jumps = trial->from && trial->from + 1 != trial->number;
-    char text[600];
+// What stands before the words: a note, else the row that this one was turned from when it is not the one before.
+static void words_before(const TrialRow *trial, char *out, size_t size) {
+    *out = '\0';
     if (*trial->note)
-        snprintf(text, sizeof text, "“%s” ", trial->note);
-    else if (jumps)
-        snprintf(text, sizeof text, "from %u: ", trial->from);
-    else
-        *text = '\0';
+        snprintf(out, size, "“%s” ", trial->note);
+    else if (trial->from && trial->from + 1 != trial->number)
+        snprintf(out, size, "from #%u: ", trial->from);
+}
+
+static void draw_words(Ui *ui, Rect line, const TableColumns *c, const TrialRow *trial) {
+    char text[600];
+    words_before(trial, text, sizeof text);
     int used = canvas_fit(&ui->canvas, line.row, c->words, c->words_cols,
                           *trial->note ? MEANING_TITLE | STYLE_BOLD : MEANING_FAINT, text);
     canvas_fit(&ui->canvas, line.row, c->words + used, c->words_cols - used,
                trial->earlier ? MEANING_FAINT : MEANING_TEXT, trial->what);
+}
+
+// All words of the chosen row, where its line has no room for them.
+static void whole_words(Ui *ui, const TableColumns *c, char *out, size_t size) {
+    const TrialRow *trial = trials_row(workbench_trials(ui->workbench), trials_selected(ui));
+    char before[600], words[1024];
+    *out = '\0';
+    if (trial)
+        words_before(trial, before, sizeof before);
+    else
+        *before = '\0';
+    snprintf(words, sizeof words, "%s%s", before, trial ? trial->what : trials_present_words(ui));
+    if (canvas_width(&ui->canvas, words) <= c->words_cols) return;
+    if (trial)
+        snprintf(out, size, "#%u  %s", trial->number, words);
+    else
+        snprintf(out, size, "%s", words);
 }
 
 static void draw_marks(Ui *ui, Rect line, uint32_t number, bool selected) {
@@ -171,11 +192,16 @@ static void draw_table(Ui *ui, Rect pane) {
     const TableColumns c = table_columns(ui, pane);
     const Trials *trials = workbench_trials(ui->workbench);
     const uint32_t selected = trials_selected(ui);
-    const int room = pane.rows - 1;
+    int room = pane.rows - 1;
+    char whole[1100] = "";
     TrialOrder order;
     draw_title(ui, pane);
     draw_heading(ui, pane, &c);
     trials_order(ui, &order);
+    if (room >= LEAST_ROWS_AND_WORDS) whole_words(ui, &c, whole, sizeof whole);
+    if (*whole) room--;
+    canvas_fit(&ui->canvas, pane.row + pane.rows - 1, pane.col + MARK_COLS, pane.cols - MARK_COLS - 1, MEANING_TITLE,
+               whole);
     const int at = trials_place(&order, selected);
     int *top = &ui->trials.top;
     *top = layout_scroll(*top, at, room, order.count);
@@ -209,8 +235,12 @@ static void add_piece(TextPieces *pieces, const char *text, size_t length, Style
     pieces->items[pieces->count++] = (WrapPiece){text, length, style};
 }
 
-static TextPieces pieces_of(Ui *ui, const TrialText *side, size_t parts_at, bool focused) {
-    const DecodeText *text = side->text;
+static TextPieces pieces_of(Ui *ui, TrialSide which) {
+    const TrialText base = trials_text(ui, SIDE_BASE), found = trials_text(ui, which), *side = &found;
+    const bool focused = ui->trials.pane == 1 + (int)which;
+    const size_t parts_at = which == SIDE_BASE ? SIZE_MAX : trials_parting(&found, &base);
+    const DecodeText *text = found.text;
+    if (!text) return (TextPieces){0};
     TextPieces pieces = {.items = array_new(2 * text->count + 8, sizeof *pieces.items)};
     const bool chat = workbench_is_chat(ui->workbench);
     const size_t cursor = ui->trials.pane ? trials_token(ui) : SIZE_MAX; // all texts scroll with it
@@ -221,14 +251,11 @@ static TextPieces pieces_of(Ui *ui, const TrialText *side, size_t parts_at, bool
     for (size_t i = 0; i < text->count; i++) {
         const size_t start = token_start(text, i);
         Style style = i >= parts_at ? MEANING_DIFFERS : MEANING_TEXT;
-        if (i == parts_at) {
-            if (cursor == SIZE_MAX) pieces.keep = pieces.count;
-            add_piece(&pieces, "▸", SIZE_MAX, MEANING_ERROR);
-        }
         if (i == cursor && focused) style |= STYLE_REVERSE;
-        if (i <= cursor && cursor != SIZE_MAX) pieces.keep = pieces.count;
+        if (cursor == SIZE_MAX ? i == parts_at : i <= cursor) pieces.keep = pieces.count;
         const size_t blank = start < text->ends[i] && text->text[start] == ' '; // before a word; nothing to underline
         if (blank) add_piece(&pieces, " ", 1, style);
+        if (i == parts_at) add_piece(&pieces, "▸", SIZE_MAX, MEANING_ERROR);
         if (text->probabilities[i] < (float)LOW_PROBABILITY) style |= STYLE_UNDERLINE;
         add_piece(&pieces, text->text + start + blank, text->ends[i] - start - blank, style);
     }
@@ -244,13 +271,34 @@ static void side_label(const Ui *ui, TrialSide side, char *out, size_t size) {
     if (side == SIDE_BASE)
         snprintf(out, size, "base");
     else if (row)
-        snprintf(out, size, "%s  %u: %s", name, row->number, *row->note ? row->note : row->what);
+        snprintf(out, size, "%s  #%u: %s", name, row->number, *row->note ? row->note : row->what);
     else
         snprintf(out, size, "%s  %s", name, present ? "now, not measured yet" : "none yet");
 }
 
-static void draw_text(Ui *ui, Rect rect, TrialSide side) {
-    const TrialText base = trials_text(ui, SIDE_BASE), text = trials_text(ui, side);
+static Rect text_room(Rect rect) {
+    const Rect inside = rect_inset(rect, 1);
+    return (Rect){rect.row + 1, inside.col, rect.rows - 1, inside.cols};
+}
+
+// The line that all texts begin with: of the one that has the keys, else where the first of them parts from the base.
+static int first_line(Ui *ui, const TrialsLayout *l) {
+    int first = -1;
+    for (int i = 0; i < l->text_count && i < SIDE_COUNT; i++) {
+        const TrialSide side = trials_text_shown(ui, i);
+        if (ui->trials.pane && ui->trials.pane != 1 + (int)side) continue;
+        TextPieces pieces = pieces_of(ui, side);
+        const int line = pieces.items && pieces.keep
+                             ? wrap_first(&ui->canvas, text_room(l->text[i]), pieces.items, pieces.count, pieces.keep)
+                             : -1;
+        if (line >= 0 && (first < 0 || line < first)) first = line;
+        free(pieces.items);
+    }
+    return first < 0 ? 0 : first;
+}
+
+static void draw_text(Ui *ui, Rect rect, TrialSide side, int first) {
+    const TrialText text = trials_text(ui, side);
     const bool focused = ui->trials.pane == 1 + (int)side;
     char label[300];
     side_label(ui, side, label, sizeof label);
@@ -258,15 +306,14 @@ static void draw_text(Ui *ui, Rect rect, TrialSide side) {
     canvas_fit(&ui->canvas, rect.row, inside.col, inside.cols,
                focused ? MEANING_FOCUS | STYLE_BOLD : MEANING_TITLE | STYLE_BOLD, label);
     ui_hit(ui, rect, HIT_TRIAL_TEXT, (int)side);
-    const Rect room = {rect.row + 1, inside.col, rect.rows - 1, inside.cols};
+    const Rect room = text_room(rect);
     if (!text.text) {
         canvas_fit(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT,
                    text.waits ? ui_spinner(ui) : "no text of it is there");
         return;
     }
-    const size_t parts_at = side == SIDE_BASE ? SIZE_MAX : trials_parting(&text, &base);
-    TextPieces pieces = pieces_of(ui, &text, parts_at, focused);
-    if (pieces.items) wrap_draw(&ui->canvas, room, pieces.items, pieces.count, pieces.keep);
+    TextPieces pieces = pieces_of(ui, side);
+    if (pieces.items) wrap_draw_from(&ui->canvas, room, pieces.items, pieces.count, first);
     free(pieces.items);
 }
 
@@ -335,8 +382,9 @@ static void draw_note(Ui *ui, Rect line) {
 
 static void draw_texts(Ui *ui, const TrialsLayout *l) {
     panel_title(ui, l->texts, "Texts after the same prompt", PANE_COUNT);
+    const int first = first_line(ui, l);
     for (int i = 0; i < l->text_count && i < SIDE_COUNT; i++) {
-        draw_text(ui, l->text[i], trials_text_shown(ui, i));
+        draw_text(ui, l->text[i], trials_text_shown(ui, i), first);
         if (i) {
             const Rect edge = {l->text[i].row, l->text[i].col - 1, l->text[i].rows, 1};
             canvas_fill(&ui->canvas, edge, MEANING_RULE, "│");

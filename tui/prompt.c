@@ -88,6 +88,7 @@ static void prompt_accept(Ui *ui) {
     case PROMPT_QUIT:
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
+    case PROMPT_FIX:
     case PROMPT_OVERWRITE:
     case PROMPT_RESTORE:
     case PROMPT_NONE:
@@ -183,6 +184,12 @@ static void answer_replace(Ui *ui, int code) {
     if (code == 'y') convert_replace(ui);
 }
 
+static void answer_fix(Ui *ui, int code) {
+    if (code != 'y' && code != 'n' && code != KEY_ESCAPE && code != KEY_CONTROL('c')) return;
+    close_prompt(ui);
+    if (code == 'y') convert_fix(ui, true);
+}
+
 static void answer_overwrite(Ui *ui, int code) {
     char path[sizeof ui->editor.text];
     memcpy(path, ui->editor.text, sizeof path);
@@ -273,6 +280,7 @@ static void take_code(Ui *ui, int code) {
     case PROMPT_QUIT: answer_quit(ui, code); break;
     case PROMPT_LEAVE: answer_leave(ui, code); break;
     case PROMPT_REPLACE: answer_replace(ui, code); break;
+    case PROMPT_FIX: answer_fix(ui, code); break;
     case PROMPT_OVERWRITE: answer_overwrite(ui, code); break;
     case PROMPT_RESTORE: answer_restore(ui, code); break;
     case PROMPT_COMMAND:
@@ -319,7 +327,7 @@ void prompt_key(Ui *ui, const Key *key) {
 static bool asks_for_a_key(const Ui *ui) {
     return ui->prompt == PROMPT_SORT || ui->prompt == PROMPT_SWEEP || ui->prompt == PROMPT_SWEEP_SECOND ||
            ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE || ui->prompt == PROMPT_RESTORE ||
-           ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE;
+           ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE || ui->prompt == PROMPT_FIX;
 }
 
 // Pasted text is never keys: it goes into a line that is being edited, or nowhere.
@@ -358,7 +366,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
     case PROMPT_FOLDER: snprintf(out, size, "write the model to "); break;
     case PROMPT_BUDGET: snprintf(out, size, "bits per weight, or kl and a bound: "); break;
-    case PROMPT_NOTE: snprintf(out, size, "note to row %u: ", ui->trials.noted); break;
+    case PROMPT_NOTE: snprintf(out, size, "note to #%u: ", ui->trials.noted); break;
     case PROMPT_EXPORT: snprintf(out, size, "write .csv, .md or .svg to "); break;
     case PROMPT_SORT:
     case PROMPT_SWEEP:
@@ -366,6 +374,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_QUIT:
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
+    case PROMPT_FIX:
     case PROMPT_OVERWRITE:
     case PROMPT_RESTORE:
     case PROMPT_NONE:
@@ -447,6 +456,13 @@ static void draw_replace(Ui *ui, Rect line) {
                 labels + first, 4 - first);
 }
 
+static void draw_fix(Ui *ui, Rect line) {
+    static const char *const keys[] = {"y", "Esc"}, *const labels[] = {"do it", "leave the recipe"};
+    char question[sizeof ui->editor.text + 64];
+    snprintf(question, sizeof question, "That takes back overrides: %s.", ui->editor.text);
+    draw_choice(ui, line, question, keys, labels, 2);
+}
+
 static void draw_restore(Ui *ui, Rect line) {
     static const char *const keys[] = {"y", "n", "Esc"}, *const labels[] = {"restore", "discard", "later"};
     char question[80];
@@ -468,6 +484,7 @@ void prompt_draw(Ui *ui) {
     case PROMPT_QUIT: draw_quit(ui, inside); break;
     case PROMPT_LEAVE: draw_leave(ui, inside); break;
     case PROMPT_REPLACE: draw_replace(ui, inside); break;
+    case PROMPT_FIX: draw_fix(ui, inside); break;
     case PROMPT_OVERWRITE: draw_overwrite(ui, inside); break;
     case PROMPT_RESTORE: draw_restore(ui, inside); break;
     case PROMPT_COMMAND:

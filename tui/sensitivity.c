@@ -487,5 +487,5 @@ void sensitivity_stop(Ui *ui, int unused) {
         workbench_resume_study(ui->workbench, kinds[i]);
         return;
     }
-    ui_say(ui, "nothing is being measured");
+    ui_say(ui, "nothing is being measured; 6 goes to Convert");
 }

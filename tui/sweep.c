@@ -197,7 +197,7 @@ void sweep_stop(Ui *ui, int unused) {
     } else if (job.state == JOB_STOPPED)
         workbench_resume_study(ui->workbench, JOB_SWEEP);
     else
-        ui_say(ui, "nothing is being measured");
+        ui_say(ui, "nothing is being measured; 6 goes to Convert");
 }
 
 // A dial as on the screen, alone or with values as the command takes them.

@@ -128,6 +128,8 @@ static void add_comparison(Text *out, bool ascii, const TrialFigures *a, const T
     text_addf(out, "bits/weight %.2f → %.2f\n", a->bits_per_weight, b->bits_per_weight);
     text_addf(out, "KL %s → %s, %s\n", format_fixed(a->accuracy.kl_mean, 4).text,
               format_fixed(b->accuracy.kl_mean, 4).text, text);
+    text_addf(out, "perplexity %s → %s\n", format_figure(a->accuracy.ppl, 4).text,
+              format_figure(b->accuracy.ppl, 4).text);
     text_addf(out, "top-1 %s → %s", format_percent(a->accuracy.top1).text, format_percent(b->accuracy.top1).text);
 }
 
@@ -290,7 +292,7 @@ void trials_take(Ui *ui, int unused) {
     if (!ui_report(ui, workbench_restore(ui->workbench, &row->recipe, &err), &err)) return;
     ui->trials.selected = 0;
     ui_update(ui);
-    ui_say(ui, "the recipe of row %u; u undoes it", number);
+    ui_say(ui, "the recipe of #%u; u undoes it", number);
 }
 
 static void keep_compared(Ui *ui) {
@@ -308,7 +310,7 @@ void trials_compare_with(Ui *ui, int side) {
     *chosen = *chosen == number ? 0 : number;
     keep_compared(ui);
     if (*chosen)
-        ui_say(ui, "row %u is %s; %s again takes that back", number, side == SIDE_A ? "A" : "B",
+        ui_say(ui, "#%u is %s; %s again takes that back", number, side == SIDE_A ? "A" : "B",
                side == SIDE_A ? "a" : "b");
     else
         ui_say(ui, side == SIDE_A ? "A is the pin, or what the program started with" : "B is the present state");
@@ -332,7 +334,7 @@ void trials_drop(Ui *ui, int unused) {
     workbench_forget_trial(ui->workbench, number);
     choose_at(ui, place);
     keep_compared(ui);
-    ui_say(ui, "row %u is forgotten", number);
+    ui_say(ui, "#%u is forgotten", number);
 }
 
 void trials_ask_note(Ui *ui, int unused) {

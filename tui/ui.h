@@ -166,6 +166,7 @@ typedef enum PromptKind {
     PROMPT_QUIT,
     PROMPT_LEAVE,   // while a model is being written
     PROMPT_REPLACE, // what the folder holds
+    PROMPT_FIX,     // what overrides of the recipe set
     PROMPT_OVERWRITE,
     PROMPT_RESTORE,
     PROMPT_COUNT,
@@ -237,6 +238,7 @@ struct Ui {
     SweepScreen sweep;
     TrialsView trials;
     Demo demo;
+    char exported[8]; // the ending of the last table or figure that was written; empty: none
     PromptKind prompt;
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];

@@ -24,16 +24,12 @@ const Verdict *workbench_verdict(Workbench *w, ExportFormat format) {
     return verdict;
 }
 
-bool workbench_fix(Workbench *w, ExportFormat format, Targets targets, Text *changes, Error *err) {
+bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Recipe *out, Error *err) {
     VerdictFix fix;
-    *changes = (Text){0};
-    bool ok =
+    const bool ok =
         verdict_fix(history_now(&w->history), engine_structure(w->engine), &w->measured, format, targets, &fix, err);
-    if (ok && fix.change_count) {
-        *changes = fix.changes;
-        fix.changes = (Text){0};
-        ok = push_recipe(w, &fix.recipe, err);
-    }
+    *out = fix.recipe;
+    fix.recipe = (Recipe){0};
     verdict_fix_free(&fix);
     return ok;
 }

@@ -129,8 +129,8 @@ static void take_speeds(void *context, const SpeedMap *so_far) {
 static bool speeds_run(Workbench *w, uint64_t turn, Error *err) {
     SpeedsContext context = {w, turn};
     pthread_mutex_lock(&w->lock);
-    SpeedMap map = w->studies.speeds.turn == turn ? w->studies.speeds.map
-                                                  : speed_map_usual(&engine_structure(w->engine)->config);
+    SpeedMap map =
+        w->studies.speeds.turn == turn ? w->studies.speeds.map : speed_map_usual(&engine_structure(w->engine)->config);
     pthread_mutex_unlock(&w->lock);
     take_speeds(&context, &map); // its axes are seen
     if (!engine_speed_map(w->engine, CELL_SECONDS, &map, take_speeds, &context, &w->jobs[JOB_SPEEDS].progress, err))

@@ -242,9 +242,9 @@ void workbench_forget_tuned(Workbench *w);               // one that is done, st
 // What engines will do with the recipe as it is now, for all engines that read the format. NULL when memory is short.
 // Good until the plan is another.
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format);
-// Puts every remedy that a recipe can give for these engines into the recipe, as one step of the history. changes: one
-// line each, none where there is nothing to mend; free it in any case.
-bool workbench_fix(Workbench *w, ExportFormat format, Targets targets, Text *changes, Error *err);
+// The recipe with every remedy that one can give for these engines; the same where there is nothing to mend. Free it in
+// any case. workbench_restore takes it.
+bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Recipe *out, Error *err);
 
 // What an export by the recipe as it is now would do.
 typedef struct ForecastView {

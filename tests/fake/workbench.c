@@ -801,8 +801,8 @@ bool workbench_busy(const Workbench *w) {
     if (w->stopped || w->fails) return false;
     if (studies_go_on(w)) return true;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
-           w->effect.decode_turn != w->turn || !w->effect.quantized.finished || !text_is_written(w, w->texts.numbers[0]) ||
-           !text_is_written(w, w->texts.numbers[1]);
+           w->effect.decode_turn != w->turn || !w->effect.quantized.finished ||
+           !text_is_written(w, w->texts.numbers[0]) || !text_is_written(w, w->texts.numbers[1]);
 }
 
 int workbench_fd(const Workbench *w) { return w->timer; }
@@ -1043,16 +1043,12 @@ const Verdict *workbench_verdict(Workbench *w, ExportFormat format) {
                : NULL;
 }
 
-bool workbench_fix(Workbench *w, ExportFormat format, Targets targets, Text *changes, Error *err) {
+bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Recipe *out, Error *err) {
     VerdictFix fix;
     const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
-    *changes = (Text){0};
-    bool ok = verdict_fix(history_now(&w->history), &w->structure, measured, format, targets, &fix, err);
-    if (ok && fix.change_count) {
-        *changes = fix.changes;
-        fix.changes = (Text){0};
-        ok = push(w, &fix.recipe, err);
-    }
+    const bool ok = verdict_fix(history_now(&w->history), &w->structure, measured, format, targets, &fix, err);
+    *out = fix.recipe;
+    fix.recipe = (Recipe){0};
     verdict_fix_free(&fix);
     return ok;
 }
