@@ -326,7 +326,7 @@ device-report: $(DEVICE_CODE) ## prints what the code for an H200 says of its sp
 build/device/%.cubin: kernels/cuda/%.cu $(wildcard kernels/*.h kernels/cuda/*.h)
 	@test -n "$(NVCC)" || { echo "nvcc is missing, which compiles for devices" >&2; exit 1; }
 	@mkdir -p $(@D)
-	$(call quietly,NVCC  $@)$(NVCC) $(filter-out -gencode arch=%,$(CUDA_FLAGS)) -arch=sm_90 -cubin $< -o $@
+	$(call quietly,NVCC  $@)$(NVCC) $(filter-out -gencode arch=%,$(CUDA_FLAGS)) -arch=sm_90a -cubin $< -o $@
 
 # For a machine that has a device but neither our libraries nor a way to install them. In a checkout there:
 #     tar -xf build/gpu-programs.tar.gz && export LD_LIBRARY_PATH=build/gpu-programs/lib QUANTDIAL_SAMPLES=$PWD/samples

@@ -74,10 +74,11 @@ OWN16 = [
     dense("down", HIDDEN, DOWN),
 ]
 PREFILL = [
-    launch("512 tokens: add, norm, codes", "rms_norm_codes_2_1", 512, 1024, path=NORM_CODES.path),
-    launch("512 tokens: activation, codes", "elementwise_codes_2", 512 * 22, 128,
-           path={"LDG": 2, "SHFL": 4, "STG": 4}),
-    launch("512 tokens: products", "tiled_4_2_2_4", 96 * 8, 256, dynamic=2 * 42000, loop="LDGSTS IMMA"),
+    launch("512 tokens: add, norm", "rms_norm_1", 512, 1024, path=NORM.path),
+    launch("512 tokens: activations in 16 bits", "f16_activations_kernel", 512, 1024),
+    launch("512 tokens: activation", "elementwise_kernel", 512 * 43, 256),
+    launch("512 tokens: products", "warpgroups_4_16", 96 * 4, 256, dynamic=3 * (41 << 10), loop="LDGSTS HGMMA",
+           path={"LDGSTS": 11, "HGMMA": 8}),
     launch("512 tokens: attention", "attention_tiles_128_exact", 256, 128, dynamic=(64 + 64) * 132 * 4 + 384,
            loop="HMMA"),
 ]
