@@ -29,50 +29,67 @@ double why_weights_share(const Why *why) {
     return sum > 0 ? why->weights / sum : NAN;
 }
 
+double why_db(const Why *why) { return why->both > 0 ? 10 * log10(why->signal / why->both) : (double)INFINITY; }
+
 // ---- In words ----
 
-static void percent_text(double share, char *out, size_t size) {
+// Whole percents, but never none or all of what is a part.
+static const char *percent_text(double share, char *out, size_t size) {
     const double percent = 100 * share;
-    if (percent > 0 && percent < 0.01)
-        snprintf(out, size, "<0.01 %%");
-    else
-        snprintf(out, size, "%.*f %%", percent >= 99.95 || percent == 0 ? 0 : percent >= 0.95 ? 1 : 2, percent);
+    const bool all = percent > 99.5 && percent < 100;
+    snprintf(out, size, percent > 0 && percent < 0.5 ? "<1 %%" : all ? ">99 %%" : "%.0f %%", percent);
+    return out;
 }
 
-void why_outlier_text(const Why *why, const WeightStats *weights, char *out, size_t size) {
-    char input[64], share[32], beyond[64];
-    const double elements = weights && weights->elements ? (double)weights->elements : (double)NAN;
-    const bool some = weights && weights->outliers_6sigma > 0;
-    percent_text(some ? (double)weights->outliers_6sigma / elements : 0, share, sizeof share);
-    snprintf(beyond, sizeof beyond, some ? "; of the weights %s are beyond 6σ" : "; the weights have none", share);
+static void cause_text(const Why *why, const WeightStats *weights, char *out, size_t size) {
+    const bool known = weights && weights->elements, some = known && weights->outliers_6sigma > 0;
     if (why->raw_ratio > OUTLIER_FACTOR)
-        snprintf(input, sizeof input, "The outlier is in the input, channel %u", why->raw_channel);
+        snprintf(out, size, "Input channel %u stands out (%.*f×)", why->raw_channel, why->raw_ratio < 10,
+                 why->raw_ratio);
+    else if (known && !some)
+        snprintf(out, size, "Nothing stands out, in the input or in weights");
     else
-        snprintf(input, sizeof input, "The input has no outlier");
-    snprintf(out, size, "%s%s.", input, isnan(elements) ? "" : beyond);
+        snprintf(out, size, "No input channel stands out");
+    if (!some) return;
+    const size_t used = strlen(out);
+    snprintf(out + used, size - used,
+             why->raw_ratio > OUTLIER_FACTOR ? ", and %.2g %% of the weights do" : "; %.2g %% of the weights do",
+             100 * (double)weights->outliers_6sigma / (double)weights->elements);
 }
 
-void why_error_text(const Why *why, const Decision *decision, bool whole, char *out, size_t size) {
-    static const char *const parts[] = {"input", "weights"};
-    const double weights = why_weights_share(why);
-    const bool most = weights >= 0.5; // of it is of the weights
-    char larger[32], smaller[32];
-    if (isnan(weights)) {
+// A column that has no more than its share is not worth a word.
+#define COLUMN_SHARE_LEAST 0.1
+
+static void weights_text(const Why *why, const char *share, char *out, size_t size) {
+    const bool same = why->column == why->raw_channel && why->raw_ratio > OUTLIER_FACTOR;
+    if (why->column_share < COLUMN_SHARE_LEAST)
+        snprintf(out, size, "%s weights", share);
+    else
+        snprintf(out, size, "%s weights, worst in column %u%s", share, why->column,
+                 same ? ", which that channel multiplies" : "");
+}
+
+static void effect_text(const Why *why, const Decision *decision, char *out, size_t size) {
+    const double share = why_weights_share(why);
+    char percent[16], weights[96], input[32];
+    if (isnan(share)) {
         snprintf(out, size, "Nothing errs here.");
         return;
     }
-    if (decision->activations == POLICY_NONE) {
-        snprintf(out, size, "All error is rounding of weights.");
-        return;
-    }
-    percent_text(most ? weights : 1 - weights, larger, sizeof larger);
-    percent_text(most ? 1 - weights : weights, smaller, sizeof smaller);
-    const int used = snprintf(out, size, "%s of the error is rounding of %s", larger, parts[most]);
-    const size_t end = used > 0 && (size_t)used < size ? (size_t)used : size - 1;
-    if (whole)
-        snprintf(out + end, size - end, ", %s of %s.", smaller, parts[!most]);
+    const bool all = decision->activations == POLICY_NONE;
+    weights_text(why, all ? "all of" : percent_text(share, percent, sizeof percent), weights, sizeof weights);
+    snprintf(input, sizeof input, "%s input", percent_text(1 - share, percent, sizeof percent));
+    if (all)
+        snprintf(out, size, "Error: %s.", weights);
     else
-        snprintf(out + end, size - end, ".");
+        snprintf(out, size, "Error: %s; %s.", share >= 0.5 ? weights : input, share >= 0.5 ? input : weights);
+}
+
+void why_text(const Why *why, const WeightStats *weights, const Decision *decision, char *out, size_t size) {
+    char cause[128], effect[160];
+    cause_text(why, weights, cause, sizeof cause);
+    effect_text(why, decision, effect, sizeof effect);
+    snprintf(out, size, "%s. %s", cause, effect);
 }
 
 // ---- The input ----

@@ -31,11 +31,13 @@ typedef struct Why {
 // Weights' part of weights + input, 0…1; NAN when neither errs.
 double why_weights_share(const Why *why);
 
-// In a sentence, where the outlier is: in the input from OUTLIER_FACTOR times the median on, in weights beyond six
-// standard deviations. weights: NULL while they are not known.
-void why_outlier_text(const Why *why, const WeightStats *weights, char *out, size_t size);
-// In a sentence, what the error is made of; whole: both parts, else the larger one.
-void why_error_text(const Why *why, const Decision *decision, bool whole, char *out, size_t size);
+// Signal to noise of the output as it is, in dB: infinite where nothing errs.
+double why_db(const Why *why);
+
+// Cause and effect in words: which channel of the input stands out (from OUTLIER_FACTOR times the median on), how many
+// weights do (beyond six standard deviations), what the error of the output is made of and which column of weights errs
+// worst. weights: NULL while they are not known.
+void why_text(const Why *why, const WeightStats *weights, const Decision *decision, char *out, size_t size);
 
 // factors [in]: what the input is divided by and the columns multiplied by; divisors [out]: what the rows are divided
 // by, because the next linear's factors are folded into them; each may be NULL. Computed on the host in float. Errors:

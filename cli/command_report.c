@@ -33,7 +33,8 @@ static bool explain_worst(Report *r, Error *err) {
     for (int i = 0; i < r->worst_count; i++) {
         WorstLinear *worst = &r->worst[i];
         worst->explained = engine_stats(r->engine)->inputs[structure->linears[worst->linear].input].sample_rows > 0;
-        if (worst->explained && !engine_why(r->engine, engine_plan(r->engine), worst->linear, &worst->why, err))
+        if (worst->explained && (!engine_why(r->engine, engine_plan(r->engine), worst->linear, &worst->why, err) ||
+                                 !engine_remedies(r->engine, worst->linear, &worst->why, &worst->remedies, err)))
             return false;
     }
     return true;

@@ -7,16 +7,37 @@
 
 #define BAR_WIDTH 20
 
+// What makes a linear hurt, and what would mend that.
+typedef struct Reason {
+    Why why;
+    Remedies remedies;
+} Reason;
+
 // Why each linear that is shown hurts; signal stays 0 where its input was not measured.
-static bool look_for_reasons(const Options *options, const Engine *engine, const Sensitivities *study, Why *reasons,
+static bool look_for_reasons(const Options *options, const Engine *engine, const Sensitivities *study, Reason *reasons,
                              Error *err) {
     for (int i = 0; i < study->count; i++) {
         const int linear = study->linears[i].linear, input = engine_structure(engine)->linears[linear].input;
         if (!match_shows(options, &engine_structure(engine)->linears[linear])) continue;
         if (!engine_stats(engine)->inputs[input].sample_rows) continue;
-        if (!engine_why(engine, engine_plan(engine), linear, &reasons[i], err)) return false;
+        if (!engine_why(engine, engine_plan(engine), linear, &reasons[i].why, err) ||
+            (options->json && !engine_remedies(engine, linear, &reasons[i].why, &reasons[i].remedies, err)))
+            return false;
     }
     return true;
+}
+
+static void remedies_json(cJSON *linear, const Remedies *remedies) {
+    cJSON *list = cJSON_AddArrayToObject(linear, "remedies");
+    for (int i = 0; i < remedies->count; i++) {
+        const Remedy *remedy = &remedies->list[i];
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "dials", remedy->dials);
+        json_add_number(item, "output_sqnr_db", remedy->db);
+        json_add_number(item, "gain_db", remedy->gain);
+        json_add_number(item, "bits_per_weight", remedy->bits_per_weight);
+        cJSON_AddItemToArray(list, item);
+    }
 }
 
 static void why_json(cJSON *linear, const Why *why) {
@@ -35,7 +56,8 @@ static void why_json(cJSON *linear, const Why *why) {
     json_add_number(channel, "ratio", why->channel_ratio);
 }
 
-static cJSON *study_json(const Options *options, const Engine *engine, const Sensitivities *study, const Why *reasons) {
+static cJSON *study_json(const Options *options, const Engine *engine, const Sensitivities *study,
+                         const Reason *reasons) {
     const ModelStructure *structure = engine_structure(engine);
     cJSON *object = cJSON_CreateObject(), *linears = cJSON_AddArrayToObject(object, "linears");
     for (int i = 0; i < study->count; i++) {
@@ -51,7 +73,10 @@ static cJSON *study_json(const Options *options, const Engine *engine, const Sen
             json_add_number(linear, "kl_without", of->rest_kl);
             json_add_number(linear, "kl_without_se", of->rest_kl_se);
         }
-        if (reasons[i].signal > 0) why_json(linear, &reasons[i]);
+        if (reasons[i].why.signal > 0) {
+            why_json(linear, &reasons[i].why);
+            remedies_json(linear, &reasons[i].remedies);
+        }
         cJSON_AddItemToArray(linears, linear);
     }
     cJSON_AddNumberToObject(object, "estimate_tokens", (double)study->estimate_tokens);
@@ -107,7 +132,8 @@ static void print_row(const char *name, const Decision *d, const Sensitivity *of
 
 static double length_of(const Sensitivity *of, bool whole) { return whole ? of->kl : of->estimate; }
 
-static void print_study(const Options *options, const Engine *engine, const Sensitivities *study, const Why *reasons) {
+static void print_study(const Options *options, const Engine *engine, const Sensitivities *study,
+                        const Reason *reasons) {
     const bool whole = isfinite(study->all_kl);
     const double longest = length_of(&study->linears[0], whole);
     if (whole)
@@ -119,8 +145,8 @@ static void print_study(const Options *options, const Engine *engine, const Sens
         const Sensitivity *of = &study->linears[i];
         const Linear *linear = &engine_structure(engine)->linears[of->linear];
         if (match_shows(options, linear))
-            print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of, study->measured > 0, &reasons[i],
-                      longest > 0 ? length_of(of, whole) / longest : 0);
+            print_row(linear->name, &engine_plan(engine)->decisions[of->linear], of, study->measured > 0,
+                      &reasons[i].why, longest > 0 ? length_of(of, whole) / longest : 0);
     }
     printf("\nestimate: KL on %zu tokens", study->estimate_tokens);
     if (isfinite(study->rank_correlation))
@@ -134,7 +160,7 @@ static void print_study(const Options *options, const Engine *engine, const Sens
 bool command_sensitivity(const Options *options, Error *err) {
     Engine *engine;
     Sensitivities study = {0};
-    Why *reasons = NULL;
+    Reason *reasons = NULL;
     bool ok =
         open_prepared(options, true, true, &engine, err) &&
         engine_sensitivity(engine, engine_plan(engine), options->depth, NULL, NULL, &study, watch_start(options), err);

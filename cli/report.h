@@ -10,6 +10,7 @@ typedef struct WorstLinear {
     int linear;
     bool explained; // no token reached it, otherwise
     Why why;
+    Remedies remedies;
 } WorstLinear;
 
 typedef struct Report {

@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
@@ -187,11 +188,14 @@ static void add_why(const Report *r, const WorstLinear *worst, Text *page) {
     const Why *why = &worst->why;
     const Decision *decision = &engine_plan(r->engine)->decisions[worst->linear];
     const double weights = why_weights_share(why);
-    char where[160], what[128];
+    char text[320], mends[256];
     if (isnan(weights)) return;
-    why_outlier_text(why, &engine_stats(r->engine)->weights[worst->linear], where, sizeof where);
-    why_error_text(why, decision, true, what, sizeof what);
-    text_addf(page, "<p><strong>%s %s</strong></p>\n", where, what);
+    why_text(why, &engine_stats(r->engine)->weights[worst->linear], decision, text, sizeof text);
+    remedies_text(&worst->remedies, mends, sizeof mends);
+    mends[0] = (char)toupper((unsigned char)mends[0]);
+    add(page, "<p><strong>");
+    markup_text(page, text);
+    text_addf(page, "</strong></p>\n<p>%s.</p>\n", mends);
     add_share(page, "weights", weights);
     add_share(page, "input", 1 - weights);
     add_channel(why, decision, &engine_stats(r->engine)->inputs[linear_at(r, worst->linear)->input], page);

@@ -18,6 +18,7 @@
 #include "analysis/accuracy.h"
 #include "analysis/outliers.h"
 #include "analysis/points.h"
+#include "analysis/remedies.h"
 #include "analysis/sensitivity.h"
 #include "analysis/speed_map.h"
 #include "analysis/stats.h"
@@ -169,6 +170,10 @@ bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, double *in
 // What the error of one linear's output comes from (analysis/why.h) under a plan that quantizes it. Needs calibration,
 // but no forward pass.
 bool engine_why(const Engine *engine, const Plan *plan, int linear, Why *out, Error *err);
+// What would mend it (analysis/remedies.h): one kind, or all. plan: of the recipe.
+bool engine_try_remedy(const Engine *engine, const Recipe *recipe, const Plan *plan, int linear, RemedyKind kind,
+                       Remedies *remedies, Error *err);
+bool engine_remedies(const Engine *engine, int linear, const Why *why, Remedies *out, Error *err); // of its own plan
 
 // For failures in what the model computes: if a tensor holds infinite numbers or NaN, puts its name before the message.
 // Returns false.

@@ -171,6 +171,17 @@ bool engine_why(const Engine *engine, const Plan *plan, int linear, Why *out, Er
            checkpoint_intact(&engine->checkpoint, err);
 }
 
+bool engine_try_remedy(const Engine *engine, const Recipe *recipe, const Plan *plan, int linear, RemedyKind kind,
+                       Remedies *remedies, Error *err) {
+    return remedies_try(&engine->structure, &engine->stats, recipe, plan, linear, kind, remedies, err) &&
+           checkpoint_intact(&engine->checkpoint, err);
+}
+
+bool engine_remedies(const Engine *engine, int linear, const Why *why, Remedies *out, Error *err) {
+    return remedies_find(&engine->structure, &engine->stats, &engine->recipe, &engine->plan, linear, why, out, err) &&
+           checkpoint_intact(&engine->checkpoint, err);
+}
+
 // By quantizing the linear once more.
 static bool fresh_sqnr(const Linear *linear, const Decision *decision, double *db, Error *err) {
     QuantizedWeight codes;

@@ -71,6 +71,7 @@ typedef struct DialInfo {
     const char *key;          // "bits"
     const char *label;        // "bits": on the screen
     const char *help;         // one line
+    const char *brief;        // the same in few words; NULL: help is short
     const char *const *names; // DIAL_CHOICE by name (value = index), NULL-terminated; NULL for numbers
     const double *choices;    // numbers from a list (bits, group sizes), choice_count long; NULL for a range
     DialKind kind;

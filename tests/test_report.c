@@ -126,7 +126,7 @@ static void a_page_has_everything_and_needs_nothing(void **state) {
     assert_contains(page, "prefers-color-scheme:dark");
     assert_contains(page, "&quot;bits&quot;: 3"); // the recipe
     assert_int_equal(count_of(page, "<article>"), 6);
-    assert_int_equal(count_of(page, "of the error is rounding of "), 6);
+    assert_int_equal(count_of(page, "Error: "), 6);
     assert_int_equal(count_of(page, "<svg"), 3 + 2 * 6); // maps; two histograms of each
     const char *table = strstr(page, "<h2>All linears</h2>");
     assert_non_null(table);

@@ -240,6 +240,19 @@ static void values_are_typed_and_refused(void **state) {
     quit(s);
 }
 
+// What it does in words that fit, and why it does nothing where it does not.
+static void a_dial_says_what_it_does_or_why_not(void **state) {
+    (void)state;
+    Screen *s = start(24, 80);
+    key(s, ":set alpha 0.31\r");
+    expect(s, "─ what a group size may cost ─");
+    key(s, ":set group-size 64\r");
+    expect(s, "─ not used: group is adaptive ─");
+    key(s, ":set smooth-alpha 0.6\r");
+    expect(s, "─ not used: policy is fptq ─");
+    quit(s);
+}
+
 static void one_linear_gets_values_of_its_own(void **state) {
     (void)state;
     Screen *s = start(36, 120);
@@ -248,7 +261,7 @@ static void one_linear_gets_values_of_its_own(void **state) {
     key(s, ":set weight-bits 8\r");
     expect_dial(s, DIAL_BITS, "8");
     key(s, "o");
-    expect(s, "─ Dials ↓ 2 more · 1 of 43 changed ─");
+    expect(s, "─ Dials ↓ 2 more · 1 of 43 linears changed ─");
     expect_dial(s, DIAL_BITS, "4");
     expect(s, "*5 down_proj");
     key(s, "o");
@@ -1438,6 +1451,7 @@ int main(int argc, char **argv) {
         IN_HOME(an_old_figure_is_never_shown_as_new),
         IN_HOME(values_are_typed_and_refused),
         IN_HOME(one_linear_gets_values_of_its_own),
+        IN_HOME(a_dial_says_what_it_does_or_why_not),
         IN_HOME(a_linear_is_left_alone),
         IN_HOME(only_the_pane_of_the_dials_turns_them),
         IN_HOME(what_the_plan_does_is_said_at_every_size),

@@ -87,15 +87,93 @@ static void the_worst_is_under_the_cursor_with_its_outlier(void **state) {
     expect(&ui, "▸down");
     expect(&ui, "1286◂"); // with its figure, where cells are wide
     expect(&ui, "layers.5.mlp.down_proj  64 × 192");
-    expect(&ui, "The outlier is in the input, channel 17;");
-    expect(&ui, "75.0 % of the error is rounding of input.");
+    expect(&ui, "Input channel 17 stands out (62×)");
+    expect(&ui, "mends it: 8 bits 24.8 dB · 16-bit input");
+    expect(&ui, "|x|max 1286   output errs by 9.4 %, 20.6 dB");
     expect(&ui, "channel 17  61.5× median");
-    expect(&ui, ">6× its token's mean in 0.33 % of tokens");
-    expect(&ui, ">6× the median in 2 of 5 other down");
     resize(&ui, 40, 160);
     screen_draw(&ui);
-    expect(&ui, "75.0 % of the error is rounding of input, 25.0 % of weights.");
+    expect(&ui, ">6× its token's mean in 0.33 % of tokens");
+    expect(&ui, ">6× the median in 2 of 5 other down");
+    expect(&ui, "Error: 75 %");
+    expect(&ui, "input; 25 % weights, worst in column 7.");
     expect(&ui, "column 7  42.0 % of what weights err");
+    end(&ui);
+}
+
+// Advice is what was measured; what is not measured yet is not guessed.
+static void advice_is_what_was_measured(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 24, 80);
+    update(&ui);
+    Workbench *workbench = ui.workbench;
+    press(&ui, '2');
+    workbench->remedies = (Remedies){0};
+    screen_draw(&ui);
+    expect(&ui, "mends it: being measured");
+    workbench->remedies = (Remedies){.known = true, .db = 43.6};
+    screen_draw(&ui);
+    expect(&ui, "nothing needed: 43.6 dB");
+    workbench->remedies = (Remedies){.known = true, .db = 20};
+    screen_draw(&ui);
+    expect(&ui, "no dial helps here");
+    end(&ui);
+}
+
+// All of it, not its figures alone.
+static void what_is_of_an_earlier_setting_stands_in_brackets(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 60, 200);
+    update(&ui);
+    press(&ui, '2');
+    Workbench *workbench = ui.workbench;
+    workbench->effect.why_turn = workbench->effect.sqnr_turn = workbench->turn - 1;
+    screen_draw(&ui);
+    expect(&ui, "(Input channel 17 stands out");
+    expect(&ui, "(mends it: 8 bits 24.8 dB · 16-bit input 22.1 dB)");
+    expect(&ui, "(output errs by 9.4 %, 20.6 dB)");
+    expect(&ui, "(channel 17  61.5× median)");
+    expect(&ui, "(column 7  42.0 % of what weights err)");
+    press(&ui, 'm');
+    press(&ui, 'm'); // out dB
+    expect(&ui, "measuring errors; this is of an earlier setting");
+    end(&ui);
+}
+
+static void the_cursor_stays_when_the_measure_changes(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 36, 120);
+    update(&ui);
+    press(&ui, '2');
+    const int cell = ui.outliers.cell;
+    press(&ui, 'm');
+    assert_int_equal(ui.outliers.cell, cell);
+    expect(&ui, "|w|max 2.97   output errs by"); // and the measure is told beside it
+    const int worst = heat_worst(&ui.outliers.heat);
+    assert_int_not_equal(worst, cell);
+    press(&ui, 'W');
+    assert_int_equal(ui.outliers.cell, worst);
+    end(&ui);
+}
+
+static void it_is_said_what_a_dial_was_set_for(void **state) {
+    (void)state;
+    Ui ui;
+    begin(&ui, 24, 80);
+    update(&ui);
+    press(&ui, '2');
+    for (const char *c = ":set weight-bits 8\r"; *c; c++) press(&ui, *c);
+    expect(&ui, "bits 8: all linears");
+    press(&ui, ' ');
+    press(&ui, 'n');
+    press(&ui, ' ');
+    ui.target.scope = SCOPE_MARKED;
+    ui_update(&ui);
+    for (const char *c = ":set activations token\r"; *c; c++) press(&ui, *c);
+    expect(&ui, "policy token: 2 linears");
     end(&ui);
 }
 
@@ -431,6 +509,10 @@ static void every_size_draws(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(the_worst_is_under_the_cursor_with_its_outlier),
+        IN_FOLDER(advice_is_what_was_measured),
+        IN_FOLDER(what_is_of_an_earlier_setting_stands_in_brackets),
+        IN_FOLDER(the_cursor_stays_when_the_measure_changes),
+        IN_FOLDER(it_is_said_what_a_dial_was_set_for),
         cmocka_unit_test(ratios_are_those_before_factors),
         IN_FOLDER(channels_are_told_with_their_tokens),
         IN_FOLDER(too_many_layers_share_signs),

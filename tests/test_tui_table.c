@@ -75,7 +75,7 @@ static void rows_are_marked_and_set_together(void **state) {
     expect(s, "Dials of 12 marked");
     key(s, ":set weight-bits 8\r");
     expect(s, "◉*0 up_proj");
-    expect(s, "12 of 43 changed");
+    expect(s, "12 of 43 linears changed");
     expect_dial(s, DIAL_BITS, "8");
     key(s, "o");
     expect(s, "Dials of 0 v_proj only");
@@ -91,7 +91,7 @@ static void rows_are_marked_and_set_together(void **state) {
     expect(s, "○*0 up_proj"); // changed by the last turn
     key(s, "u");
     expect_gone_text(s, "*0 up_proj");
-    expect(s, "12 of 43 changed"); // by the undoing
+    expect_gone_text(s, "linears changed"); // everything is undone
     quit(s);
 }
 
@@ -101,9 +101,9 @@ static void the_second_half_of_the_down_projections_gets_eight_bits(void **state
     key(s, "p*role = down layer >= 3");
     expect(s, "3 of 43");
     key(s, "\ro:set weight-bits 8\r");
-    expect(s, "3 of 43 changed, 3 since the pin");
+    expect(s, "3 of 43 linears changed, 3 since the pin");
     key(s, ":set alpha 0.5\r"); // which changes nothing more
-    expect(s, " · 3 changed since the pin");
+    expect(s, " · 3 linears changed since the pin");
     assert_recipe(s, "model.layers.[3-5].mlp.down_proj bits=8; model.layers.[3-5].mlp.down_proj alpha=0.5; "
                      "lm_head ignore");
     quit(s);
@@ -129,11 +129,11 @@ static void what_is_left_alone_follows_the_marks(void **state) {
     (void)state;
     Screen *s = start(36, 120);
     key(s, "*v_proj\roi");
-    expect(s, "6 of 43 changed");
+    expect(s, "6 of 43 linears changed");
     key(s, ESCAPE ESCAPE);
     assert_recipe(s, "lm_head ignore; model.layers.*.self_attn.v_proj ignore");
     key(s, "/3 v\ri"); // taken back for the selected one alone
-    expect(s, "1 of 43 changed");
+    expect(s, "1 of 43 linears changed");
     assert_recipe(s, "lm_head ignore; model.layers.[0-245].self_attn.v_proj ignore");
     quit(s);
 }
@@ -307,7 +307,7 @@ static void layers_fold(void **state) {
     expect(s, "0 layer ×7");
     expect(s, "4 layer ×7        2.62  646.5  token    4 32–64"); // the largest, and what they have in common
     key(s, "o:set weight-bits 8\r");
-    expect(s, "7 of 43 changed");
+    expect(s, "7 of 43 linears changed");
     assert_recipe(s, "model.layers.5.* bits=8; lm_head ignore");
     key(s, ESCAPE "\033[ZZ");
     expect(s, "*5 down_proj");

@@ -164,26 +164,28 @@ static void what_is_exact_has_no_share(void **state) {
     assert_non_null(strstr(err.message, "some.linear: no sample rows of its input; calibrate first"));
 }
 
-static void it_is_said_where_the_outlier_is(void **state) {
+static void cause_and_effect_are_one_statement(void **state) {
     (void)state;
     const WeightStats none = {.elements = 1000}, some = {.elements = 1000, .outliers_6sigma = 2};
     const Decision exact = {.activations = POLICY_NONE}, token = {.activations = POLICY_TOKEN};
-    const Why why = {.weights = 1, .input = 3, .raw_channel = 567, .raw_ratio = 110};
-    char text[160];
-    why_outlier_text(&why, &none, text, sizeof text);
-    assert_string_equal(text, "The outlier is in the input, channel 567; the weights have none.");
-    why_outlier_text(&(Why){.raw_ratio = OUTLIER_FACTOR}, &some, text, sizeof text);
-    assert_string_equal(text, "The input has no outlier; of the weights 0.20 % are beyond 6σ.");
-    why_outlier_text(&why, NULL, text, sizeof text); // not measured yet
-    assert_string_equal(text, "The outlier is in the input, channel 567.");
-    why_error_text(&why, &token, true, text, sizeof text);
-    assert_string_equal(text, "75.0 % of the error is rounding of input, 25.0 % of weights.");
-    why_error_text(&(Why){.weights = 999, .input = 1}, &token, false, text, sizeof text);
-    assert_string_equal(text, "99.9 % of the error is rounding of weights.");
-    why_error_text(&(Why){.weights = 1}, &exact, true, text, sizeof text);
-    assert_string_equal(text, "All error is rounding of weights.");
-    why_error_text(&(Why){.signal = 1}, &token, true, text, sizeof text);
-    assert_string_equal(text, "Nothing errs here.");
+    const Why joined = {
+        .weights = 61, .input = 39, .raw_channel = 567, .raw_ratio = 110, .column = 567, .column_share = 0.9};
+    const Why apart = {.weights = 1, .input = 3, .raw_channel = 567, .raw_ratio = 7, .column = 5, .column_share = 0.2};
+    char text[320];
+    why_text(&joined, &none, &token, text, sizeof text);
+    assert_string_equal(text,
+                        "Input channel 567 stands out (110×). Error: 61 % weights, worst in column 567, which that "
+                        "channel multiplies; 39 % input.");
+    why_text(&apart, &some, &token, text, sizeof text);
+    assert_string_equal(text,
+                        "Input channel 567 stands out (7.0×), and 0.2 % of the weights do. Error: 75 % input; 25 % "
+                        "weights, worst in column 5.");
+    why_text(&(Why){.weights = 999, .input = 1}, &none, &token, text, sizeof text);
+    assert_string_equal(text, "Nothing stands out, in the input or in weights. Error: >99 % weights; <1 % input.");
+    why_text(&(Why){.weights = 1, .raw_ratio = OUTLIER_FACTOR}, NULL, &exact, text, sizeof text); // weights not known
+    assert_string_equal(text, "No input channel stands out. Error: all of weights.");
+    why_text(&(Why){.signal = 1}, &some, &token, text, sizeof text);
+    assert_string_equal(text, "No input channel stands out; 0.2 % of the weights do. Nothing errs here.");
 }
 
 int main(void) {
@@ -191,7 +193,7 @@ int main(void) {
         cmocka_unit_test(shares_are_those_of_the_reference),
         cmocka_unit_test(both_is_what_the_backend_computes),
         cmocka_unit_test(what_is_exact_has_no_share),
-        cmocka_unit_test(it_is_said_where_the_outlier_is),
+        cmocka_unit_test(cause_and_effect_are_one_statement),
     };
     return cmocka_run_group_tests_name("why", tests, NULL, NULL);
 }

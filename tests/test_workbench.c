@@ -228,7 +228,7 @@ static int looked_at;
 
 static bool is_explained(Workbench *w) {
     const Effect *e = workbench_effect(w);
-    return e->why && e->why_turn == workbench_turn(w) && e->why_linear == looked_at;
+    return e->why && e->remedies->known && e->why_turn == workbench_turn(w) && e->why_linear == looked_at;
 }
 
 // Of the linear that is looked at, again after a turn, and of another one when all is done already.

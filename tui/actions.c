@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/panels.h"
 #include "tui/prompt.h"
 #include "tui/screen.h"
 #include "tui/trials.h"
@@ -299,7 +300,8 @@ void action_pin(Ui *ui, int unused) {
                    &err))
         return;
     ui_update(ui);
-    ui_say(ui, "pinned: figures are compared with this state");
+    ui_say(ui, calibration_provisional(ui) ? "pinned this recipe; calibration goes on, for it and for what you turn"
+                                           : "pinned: figures are compared with this state");
 }
 
 // The marked ones while the dials set these, else the selected row.

@@ -56,6 +56,8 @@ void changes_follow(Changes *changes, Rows *rows) {
     if (turned && !same_step) memcpy(changes->before, changes->now, (size_t)rows->total * sizeof *changes->now);
     hash_plan(rows, workbench_plan(rows->workbench), changes->now);
     if (turned) {
+        // Back at the start nothing is changed.
+        if (workbench_step(w) == 0) memcpy(changes->before, changes->now, (size_t)rows->total * sizeof *changes->now);
         changes->turned = differing(changes->now, changes->before, rows->total, rows->changed);
         find_overridden(rows);
     }

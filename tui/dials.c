@@ -1,6 +1,7 @@
 #include "tui/dials.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 // By subject: what weights become, how the group size adapts, what happens to inputs. The papers' dials come first: a
@@ -18,26 +19,28 @@ bool dials_mixed(const Ui *ui, Dial dial) { return ui->target.mixed[dial]; }
 
 bool dials_overridden(const Ui *ui, Dial dial) { return ui->target.overridden[dial]; }
 
-bool dials_matter(const Ui *ui, Dial dial) {
+// The dial by which another has no effect; NO_DIAL: it has one.
+static int idle_by(const Ui *ui, Dial dial) {
     const Granularity granularity = (Granularity)dials_value(ui, DIAL_GRANULARITY);
     const ActivationPolicy policy = (ActivationPolicy)dials_value(ui, DIAL_ACTIVATIONS);
+    const int by_group = granularity == GRANULARITY_ADAPTIVE ? NO_DIAL : DIAL_GRANULARITY;
     switch (dial) {
-    case DIAL_GROUP_SIZE: return granularity == GRANULARITY_GROUP;
-    case DIAL_QUORUM: return granularity == GRANULARITY_ADAPTIVE && dials_value(ui, DIAL_RULE) != RULE_NOISE;
+    case DIAL_GROUP_SIZE: return granularity == GRANULARITY_GROUP ? NO_DIAL : DIAL_GRANULARITY;
+    case DIAL_QUORUM: return by_group == NO_DIAL && dials_value(ui, DIAL_RULE) == RULE_NOISE ? DIAL_RULE : by_group;
     case DIAL_ALPHA:
     case DIAL_RULE:
     case DIAL_MIN_GROUP:
-    case DIAL_MAX_GROUP: return granularity == GRANULARITY_ADAPTIVE;
-    case DIAL_FUSED: return granularity >= GRANULARITY_GROUP && ui->target.scope == SCOPE_ALL;
+    case DIAL_MAX_GROUP: return by_group;
+    case DIAL_FUSED: return granularity >= GRANULARITY_GROUP ? NO_DIAL : DIAL_GRANULARITY;
     case DIAL_V0:
     case DIAL_V1:
-    case DIAL_LAE_ALPHA: return policy == POLICY_FPTQ;
+    case DIAL_LAE_ALPHA: return policy == POLICY_FPTQ ? NO_DIAL : DIAL_ACTIVATIONS;
     case DIAL_FOLD:
-    case DIAL_UNFOLDABLE: return policy == POLICY_FPTQ || policy == POLICY_SMOOTHQUANT;
+    case DIAL_UNFOLDABLE: return policy == POLICY_FPTQ || policy == POLICY_SMOOTHQUANT ? NO_DIAL : DIAL_ACTIVATIONS;
     case DIAL_SMOOTH_ALPHA:
-    case DIAL_SMOOTH_SCALE: return policy == POLICY_SMOOTHQUANT;
-    case DIAL_PERCENTILE: return policy == POLICY_PERCENTILE;
-    case DIAL_CLIP: return granularity != GRANULARITY_TENSOR;
+    case DIAL_SMOOTH_SCALE: return policy == POLICY_SMOOTHQUANT ? NO_DIAL : DIAL_ACTIVATIONS;
+    case DIAL_PERCENTILE: return policy == POLICY_PERCENTILE ? NO_DIAL : DIAL_ACTIVATIONS;
+    case DIAL_CLIP: return granularity != GRANULARITY_TENSOR ? NO_DIAL : DIAL_GRANULARITY;
     case DIAL_BITS:
     case DIAL_GRID:
     case DIAL_GRANULARITY:
@@ -47,7 +50,27 @@ bool dials_matter(const Ui *ui, Dial dial) {
     case DIAL_CACHE_BITS:
     case DIAL_COUNT: break;
     }
-    return ui->target.scope == SCOPE_ALL || dial_table[dial].per_linear;
+    return NO_DIAL;
+}
+
+static bool is_for_all_only(const Ui *ui, Dial dial) {
+    return ui->target.scope != SCOPE_ALL && (!dial_table[dial].per_linear || dial == DIAL_FUSED);
+}
+
+bool dials_matter(const Ui *ui, Dial dial) { return !is_for_all_only(ui, dial) && idle_by(ui, dial) == NO_DIAL; }
+
+void dials_about(const Ui *ui, Dial dial, bool brief, char *out, size_t size) {
+    const DialInfo *info = &dial_table[dial];
+    char value[40];
+    const int by = idle_by(ui, dial);
+    if (is_for_all_only(ui, dial)) {
+        snprintf(out, size, "not used: it is for all linears");
+    } else if (by != NO_DIAL) {
+        dial_format((Dial)by, dials_value(ui, (Dial)by), value, sizeof value);
+        snprintf(out, size, "not used: %s is %s", dial_table[by].label, value);
+    } else {
+        snprintf(out, size, "%s", brief && info->brief ? info->brief : info->help);
+    }
 }
 
 static void find_place(Dial dial, int *column, int *row) {
@@ -96,6 +119,20 @@ Dial dials_beside(Dial from, int columns) {
 
 // ---- turning ------------------------------------------------------------------------------------------------------
 
+// Elsewhere than among the dials it is not seen what they set.
+static void say_what_was_set(Ui *ui, Dial dial, const double *value) {
+    const DialTarget *target = &ui->target;
+    char text[40] = "default", linears[80] = "all linears";
+    if (value) dial_format(dial, *value, text, sizeof text);
+    if (target->scope != SCOPE_ALL) snprintf(linears, sizeof linears, "%d linears", target->count);
+    if (target->scope != SCOPE_ALL && target->count == 1) {
+        char name[64];
+        linear_short_name(&workbench_structure(ui->workbench)->linears[target->linears[0]], name, sizeof name);
+        snprintf(linears, sizeof linears, "%s only", name);
+    }
+    ui_say(ui, "%s %s: %s", dial_table[dial].label, text, linears);
+}
+
 // value NULL: without an override.
 static void set_target(Ui *ui, Dial dial, const double *value) {
     Error err = {0};
@@ -107,7 +144,9 @@ static void set_target(Ui *ui, Dial dial, const double *value) {
     const bool ok = target->scope == SCOPE_ALL
                         ? workbench_set(ui->workbench, -1, dial, value, &err)
                         : workbench_set_many(ui->workbench, target->linears, target->count, dial, value, &err);
-    if (ui_report(ui, ok, &err)) ui_update(ui);
+    if (!ui_report(ui, ok, &err)) return;
+    if (ui->screen != SCREEN_LAYERS) say_what_was_set(ui, dial, value);
+    ui_update(ui);
 }
 
 void dials_set(Ui *ui, Dial dial, double value) { set_target(ui, dial, &value); }

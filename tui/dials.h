@@ -6,10 +6,12 @@
 extern const int dial_places[DIAL_COLUMNS][DIAL_ROWS]; // Dial or NO_DIAL
 
 // For the target of the dials: all linears, the marked ones, or the selected one.
-double dials_value(const Ui *ui, Dial dial);      // of the first of them
-bool dials_mixed(const Ui *ui, Dial dial);        // they have several
-bool dials_overridden(const Ui *ui, Dial dial);   // the target has a value of its own
-bool dials_matter(const Ui *ui, Dial dial);       // turning it changes something as the other dials stand
+double dials_value(const Ui *ui, Dial dial);    // of the first of them
+bool dials_mixed(const Ui *ui, Dial dial);      // they have several
+bool dials_overridden(const Ui *ui, Dial dial); // the target has a value of its own
+bool dials_matter(const Ui *ui, Dial dial);     // turning it changes something as the other dials stand
+// What it does, in a sentence or a few words, or by which other dial it is not used.
+void dials_about(const Ui *ui, Dial dial, bool brief, char *out, size_t size);
 Dial dials_next(Dial from, int steps);            // in reading order, column by column
 Dial dials_beside(Dial from, int columns);        // in another column, in the same row or the nearest above
 int dials_named(const char *name, size_t length); // by option, recipe key or label; NO_DIAL when there is none

@@ -56,9 +56,7 @@ static void tick(Ui *ui) {
 
 static void step_text(const Ui *ui, int step, char *out, size_t size) {
     switch (step) {
-    case 0:
-        snprintf(out, size, "↑ ↓ choose a linear: the table begins with the one whose input reaches furthest");
-        break;
+    case 0: snprintf(out, size, "↑ ↓ choose a linear: the first has the largest input"); break;
     case 1:
         snprintf(out, size, "%s pins this state: from then on you see what gets better and worse",
                  action_keys(&ui->settings, "pin"));

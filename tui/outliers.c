@@ -96,7 +96,9 @@ void outliers_worst(Ui *ui, int unused) {
 
 // ---- what is shown ------------------------------------------------------------------------------------------------
 
+// The cursor stays where it is.
 void outliers_measure(Ui *ui, HeatMeasure measure) {
+    ui->outliers.moved = ui->outliers.moved || ui->outliers.heat.map.known;
     ui->outliers.measure = measure;
     ui->outliers.filled = false;
 }

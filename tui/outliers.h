@@ -14,7 +14,7 @@ void outliers_move_line(Ui *ui, int steps);
 void outliers_move_end(Ui *ui, int direction);
 void outliers_point(Ui *ui, int line, int column); // as they are seen
 void outliers_next(Ui *ui, int steps);
-void outliers_worst(Ui *ui, int unused); // stays on it until the cursor moves, whatever the measure
+void outliers_worst(Ui *ui, int unused); // of the measure
 void outliers_turn_measure(Ui *ui, int steps);
 void outliers_measure(Ui *ui, HeatMeasure measure);
 void outliers_study(Ui *ui, int unused); // finds out what each linear costs alone

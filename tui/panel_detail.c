@@ -316,11 +316,14 @@ static void draw_why(Ui *ui, Rect line, const Decision *decision, int linear) {
     const Style style = effect->why_turn == workbench_turn(ui->workbench) ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM;
     const double weights = why_weights_share(why);
     char times[64];
+    const bool stale = effect->why_turn != workbench_turn(ui->workbench);
     panel_times(why, decision, false, times, sizeof times);
+    pen_text(&pen, style, stale ? "(" : "");
     pen_field(&pen, "channel", style, "%u (%s)", why->raw_channel, times);
     pen_field(&pen, "weights", style, "%s", format_percent(weights).text);
     pen_field(&pen, "input", style, "%s", format_percent(1 - weights).text);
-    pen_field(&pen, "column", style, "%u (%s)", why->column, format_percent(why->column_share).text);
+    pen_field(&pen, "column", style, stale ? "%u (%s))" : "%u (%s)", why->column,
+              format_percent(why->column_share).text);
 }
 
 #define RUNG_COLS 9
@@ -385,6 +388,8 @@ static void draw_short_ladder(Ui *ui, Rect line, const Decision *decision) {
         pen_text(&pen, MEANING_FAINT, "%s", fits ? step : " …");
         if (!fits) return;
     }
+    const char *of = decision->noise_ceiling > 0 ? " of the ceiling" : " of votes";
+    if (decision->steps && pen.col + canvas_width(&ui->canvas, of) <= pen.end) pen_text(&pen, MEANING_FAINT, "%s", of);
 }
 
 static void draw_decision(Ui *ui, Rect rect, const Decision *decision, int linear, const char *name) {

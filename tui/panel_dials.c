@@ -76,14 +76,15 @@ static void describe_target(const Ui *ui, char *out, size_t size) {
     }
 }
 
-// ", 1 of 43 changed, 6 since the pin": by the last turn, whatever the dials set now.
+// ", 1 of 43 linears changed, 6 since the pin": by the last turn, whatever the dials set now.
 static void describe_changes(const Ui *ui, char *out, size_t size) {
     const Changes *c = &ui->changes;
     *out = '\0';
-    if (c->turned) snprintf(out, size, " · %d of %d changed", c->turned, ui->rows.total);
+    if (c->turned) snprintf(out, size, " · %d of %d linears changed", c->turned, ui->rows.total);
     const size_t used = strlen(out);
     if (c->since_pin)
-        snprintf(out + used, size - used, used ? ", %d since the pin" : " · %d changed since the pin", c->since_pin);
+        snprintf(out + used, size - used, used ? ", %d since the pin" : " · %d linears changed since the pin",
+                 c->since_pin);
 }
 
 static int dials_between(int first, int end) {
@@ -108,8 +109,10 @@ static void draw_dials_title(Ui *ui) {
     if (ui->target.scope != SCOPE_ALL)
         canvas_fit(canvas, pane.row - 1, pane.col + 2, pane.cols - 3, MEANING_OVERRIDE | STYLE_BOLD, title);
     const int used = canvas_width(canvas, title) + 5, room = pane.cols - used - 3;
-    char help[256];
-    snprintf(help, sizeof help, " %s ", dial_table[ui->dial].help);
+    char help[256], about[250];
+    dials_about(ui, ui->dial, false, about, sizeof about);
+    if (canvas_width(canvas, about) > room) dials_about(ui, ui->dial, true, about, sizeof about);
+    snprintf(help, sizeof help, " %s ", about);
     if (room >= 16) canvas_right(canvas, pane.row - 1, pane.col + used, room + 2, MEANING_FAINT, help);
 }
 
@@ -125,7 +128,7 @@ static void draw_about(Ui *ui, Rect room) {
     const DialInfo *dial = &dial_table[ui->dial];
     char values[5][DIAL_ALLOWED_ROOM + 64], preset[64];
     dial_format(ui->dial, dial->default_value, preset, sizeof preset);
-    snprintf(values[0], sizeof *values, "%s", dial->help);
+    dials_about(ui, ui->dial, false, values[0], sizeof *values);
     dial_allowed(ui->dial, ", ", values[1], sizeof *values);
     snprintf(values[2], sizeof *values, "%s", preset);
     snprintf(values[3], sizeof *values, "--%s", dial->option);

@@ -281,10 +281,16 @@ static void draw_headings(Ui *ui, const LayersTable *table, Rect line) {
         canvas_text(&ui->canvas, line.row, line.col + line.cols, 1, MEANING_ACCENT, "›");
 }
 
+// Of what calibration measures.
+static bool is_of_inputs(Column column) {
+    return column == COLUMN_RANGE || column == COLUMN_CLASS || column == COLUMN_SQNR;
+}
+
 static void draw_layers_title(Ui *ui) {
     const Rect pane = ui->layout.layers;
     const Rows *rows = &ui->rows;
     char right[512], marked[48] = "";
+    const bool provisional = calibration_provisional(ui) && is_of_inputs(rows->sort);
     const bool falling = column_table[rows->sort].falling != rows->reversed;
     const int after = screen_tabs_draw(ui, (Rect){pane.row - 1, pane.col, 1, pane.cols - 22});
     const int room = pane.col + pane.cols - after - 1;
@@ -293,8 +299,8 @@ static void draw_layers_title(Ui *ui) {
         snprintf(right, sizeof right, "%s%s %d of %d & %s ", marked, *marked ? " ·" : "", rows->first[rows->count],
                  rows->total, rows->filter);
     else
-        snprintf(right, sizeof right, "%s%s by %s %s ", marked, *marked ? " ·" : "", column_table[rows->sort].title,
-                 falling ? "▼" : "▲");
+        snprintf(right, sizeof right, "%s%s by %s %s %s", marked, *marked ? " ·" : "", column_table[rows->sort].title,
+                 falling ? "▼" : "▲", provisional ? "order may still change " : "");
     if (*marked && !*rows->filter && canvas_width(&ui->canvas, right) > room)
         snprintf(right, sizeof right, "%s ", marked);
     canvas_right(&ui->canvas, pane.row - 1, after, room, *rows->filter || *marked ? MEANING_CHANGED : MEANING_FAINT,

@@ -80,7 +80,8 @@ static bool is_on_its_way(const Ui *ui, JobKind kind) {
 static void pen_stale(const Ui *ui, Pen *pen) {
     const bool waits = ui->outliers.measure != HEAT_KL || is_on_its_way(ui, JOB_SENSITIVITY);
     if (waits)
-        pen_text(pen, MEANING_FAINT, "%s of an earlier setting  ", ui_spinner(ui));
+        pen_text(pen, MEANING_FAINT, "%s %s; this is of an earlier setting  ", ui_spinner(ui),
+                 ui->outliers.measure == HEAT_KL ? "studying" : "measuring errors");
     else
         pen_text(pen, MEANING_CHANGED, "of an earlier setting; s studies this one  ");
 }
@@ -251,6 +252,8 @@ static void draw_scale(Ui *ui, Rect line) {
     }
     if (heat->measure == HEAT_KL) pen_study(ui, &pen);
     if (ui->rows.marked_count) pen_text(&pen, MEANING_CHANGED, "• %d marked   ", ui->rows.marked_count);
+    if (heat->measure != HEAT_WEIGHT_MAX && calibration_provisional(ui))
+        pen_text(&pen, MEANING_CHANGED, "order may still change  ");
     if (heat->measure >= HEAT_ERROR) pen_text(&pen, MEANING_FAINT, "– not quantized");
 }
 
@@ -274,20 +277,26 @@ static bool take_line(Rect *rest, Rect *line) {
     return true;
 }
 
-// Where the outlier is, and what the error is made of.
-static void draw_verdict(Ui *ui, Rect *rest, const Why *why, const Decision *decision, int linear, Style dim) {
-    char where[160], what[128];
-    Rect line;
-    why_outlier_text(why, workbench_weight_stats(ui->workbench, linear), where, sizeof where);
-    why_error_text(why, decision, true, what, sizeof what);
-    if (canvas_width(&ui->canvas, what) > rest->cols) why_error_text(why, decision, false, what, sizeof what);
-    const WrapPiece piece = {where, SIZE_MAX, dim ? dim : MEANING_CHANGED | STYLE_BOLD};
+// Wrapped, in as many lines as it takes. What is of an earlier setting stands in brackets, all of it.
+static void draw_sentence(Ui *ui, Rect *rest, const char *text, Style style, Style dim) {
+    char whole[400];
+    snprintf(whole, sizeof whole, dim ? "(%s)" : "%s", text);
+    const WrapPiece piece = {whole, SIZE_MAX, dim ? dim : style};
     const int needed = wrap_lines(&ui->canvas, rest->cols, &piece, 1), rows = needed < rest->rows ? needed : rest->rows;
     wrap_draw(&ui->canvas, (Rect){rest->row, rest->col, rows, rest->cols}, &piece, 1, 0);
     rest->row += rows;
     rest->rows -= rows;
-    if (take_line(rest, &line))
-        canvas_fit(&ui->canvas, line.row, line.col, line.cols, dim ? dim : MEANING_TEXT | STYLE_BOLD, what);
+}
+
+// What stands out and what errs, then what mends that.
+static void draw_verdict(Ui *ui, Rect *rest, const Why *why, const Decision *decision, int linear, Style dim) {
+    const Remedies *remedies = workbench_effect(ui->workbench)->remedies;
+    char text[320], mends[256] = "mends it: being measured";
+    why_text(why, workbench_weight_stats(ui->workbench, linear), decision, text, sizeof text);
+    draw_sentence(ui, rest, text, MEANING_CHANGED | STYLE_BOLD, dim);
+    if (isnan(why_weights_share(why))) return;
+    if (remedies && remedies->known) remedies_text(remedies, mends, sizeof mends);
+    draw_sentence(ui, rest, mends, MEANING_ACCENT, dim);
 }
 
 #define SHARE_COLS 8
@@ -312,36 +321,61 @@ static void draw_figures(Ui *ui, Rect line, int linear) {
               heat_text(HEAT_WEIGHT_MAX, rows_figure(ui->workbench, linear, COLUMN_WEIGHT_MAX)).text);
 }
 
-static void pen_kl(const Ui *ui, Pen *pen, int linear) {
-    const SensitivityView *study = workbench_sensitivity(ui->workbench);
-    if (study->turn != workbench_turn(ui->workbench)) return;
-    const Sensitivity *s = &study->linears[linear];
-    const double kl = s->alone_known ? s->kl : s->estimate, se = s->alone_known ? s->kl_se : s->estimate_se;
-    if (isnan(kl)) return;
-    pen_field(pen, "KL", MEANING_VALUE, s->alone_known ? "%.5f ±%.5f" : "~%.5f ±%.5f", kl, se);
+// What the measure of the map says of it. Its error is told in any case.
+static void pen_measure(const Ui *ui, Pen *pen, int linear) {
+    static const char *const labels[HEAT_MEASURES] = {
+        [HEAT_RANGE] = "|x|max", [HEAT_WEIGHT_MAX] = "|w|max", [HEAT_CHANGE] = "since pin"};
+    const HeatMeasure measure = ui->outliers.measure;
+    const double value = heat_value(&ui->outliers.heat, ui->workbench, linear);
+    if (!labels[measure] || isnan(value)) return;
+    if (is_stale(ui))
+        pen_field(pen, labels[measure], MEANING_FAINT | STYLE_DIM, "(%s)", heat_text(measure, value).text);
+    else
+        pen_field(pen, labels[measure], MEANING_VALUE, "%s%s",
+                  measure == HEAT_RANGE && calibration_provisional(ui) ? "~" : "", heat_text(measure, value).text);
 }
 
 // What the errors come to. What is on the map comes first, since it may be all that finds room.
 static void draw_error(Ui *ui, Rect line, int linear) {
     const Effect *effect = workbench_effect(ui->workbench);
     const double db = effect->output_sqnr_db ? effect->output_sqnr_db[linear] : (double)NAN;
-    const bool fresh = effect->sqnr_turn == workbench_turn(ui->workbench), kl = ui->outliers.measure == HEAT_KL;
+    const bool fresh = effect->sqnr_turn == workbench_turn(ui->workbench);
     Pen pen = pen_at(&ui->canvas, line);
-    if (kl) pen_kl(ui, &pen, linear);
+    pen_measure(ui, &pen, linear);
     if (isfinite(db))
-        pen_field(&pen, "output errs by", fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM,
-                  fresh ? "%s, %s dB" : "(%s, %s dB)", format_percent(pow(10, -db / 20)).text, format_decibel(db).text);
-    if (!kl) pen_kl(ui, &pen, linear);
+        pen_field(&pen, fresh ? "output errs by" : "(output errs by", fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM,
+                  fresh ? "%s, %s dB" : "%s, %s dB)", format_percent(pow(10, -db / 20)).text, format_decibel(db).text);
+}
+
+static double kl_alone(const Sensitivity *s) { return s->alone_known ? s->kl : s->estimate; }
+
+// What it costs the model, and how many cost more, as far as that is known.
+static void draw_cost(Ui *ui, Rect *rest, int linear) {
+    const SensitivityView *study = workbench_sensitivity(ui->workbench);
+    if (!study->linears || !study->turn) return;
+    const double kl = kl_alone(&study->linears[linear]);
+    const bool fresh = study->turn == workbench_turn(ui->workbench);
+    int rank = 1;
+    Rect line;
+    if (isnan(kl) || !take_line(rest, &line)) return;
+    const Sensitivity *s = &study->linears[linear];
+    for (int i = 0; i < ui->rows.total; i++) rank += kl_alone(&study->linears[i]) > kl;
+    Pen pen = pen_at(&ui->canvas, line);
+    pen_text(&pen, MEANING_FAINT, fresh ? "costs the model KL " : "(cost the model KL ");
+    pen_text(&pen, fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, "%s%.5f ±%.5f", s->alone_known ? "" : "~", kl,
+             s->alone_known ? s->kl_se : s->estimate_se);
+    pen_text(&pen, MEANING_FAINT, fresh ? ", rank %d" : ", rank %d)", rank);
 }
 
 static void draw_channel(Ui *ui, Rect line, const Why *why, const Decision *decision, Style style) {
     char times[64];
     Pen pen = pen_at(&ui->canvas, line);
     panel_times(why, decision, true, times, sizeof times);
-    pen_text(&pen, MEANING_FAINT, "channel ");
+    const bool stale = style & STYLE_DIM;
+    pen_text(&pen, MEANING_FAINT, stale ? "(channel " : "channel ");
     pen_text(&pen, style, "%u", why->raw_channel);
     pen_text(&pen, MEANING_FAINT, "  ");
-    pen_text(&pen, style, "%s", times);
+    pen_text(&pen, style, stale ? "%s)" : "%s", times);
 }
 
 static void draw_tokens(Ui *ui, Rect line, const Why *why, int linear, Style style) {
@@ -367,20 +401,12 @@ static void draw_others(Ui *ui, Rect line, const Why *why, int linear, Style sty
 
 static void draw_column(Ui *ui, Rect line, const Why *why, Style style) {
     Pen pen = pen_at(&ui->canvas, line);
-    pen_text(&pen, MEANING_FAINT, "column ");
+    const bool stale = style & STYLE_DIM;
+    pen_text(&pen, MEANING_FAINT, stale ? "(column " : "column ");
     pen_text(&pen, style, "%u", why->column);
     pen_text(&pen, MEANING_FAINT, "  ");
     pen_text(&pen, style, "%s", format_percent(why->column_share).text);
-    pen_text(&pen, MEANING_FAINT, " of what weights err");
-}
-
-// What usually mends it, in terms of the dials. Two thirds of the error are most of it.
-static const char *remedy(const Decision *decision, double weights) {
-    const bool token = decision->activations == POLICY_TOKEN;
-    if (weights > 2.0 / 3) return "mends it: more bits, smaller groups";
-    if (weights < 1.0 / 3)
-        return token ? "mends it: policy smoothquant, or none" : "mends it: policy token, a smaller v1";
-    return token ? "mends it: more bits; policy smoothquant" : "mends it: more bits; policy token";
+    pen_text(&pen, MEANING_FAINT, stale ? " of what weights err)" : " of what weights err");
 }
 
 #define BARS_ROWS_LEAST 11 // lower panes have no room for bars, whose figures the sentences have
@@ -393,6 +419,7 @@ static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
         take_line(rest, &line);
         panel_waiting_draw(ui, line, calibrated ? JOB_ERRORS : JOB_CALIBRATE);
         if (take_line(rest, &line)) draw_error(ui, line, linear);
+        draw_cost(ui, rest, linear);
         if (take_line(rest, &line)) draw_figures(ui, line, linear);
         return;
     }
@@ -400,17 +427,16 @@ static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
     const Style dim = effect->why_turn == workbench_turn(ui->workbench) ? 0 : MEANING_FAINT | STYLE_DIM;
     const double weights = why_weights_share(why);
     const bool bars = rest->rows >= BARS_ROWS_LEAST;
-    const Style faint = dim ? dim : MEANING_FAINT, value = dim ? dim : MEANING_VALUE;
+    const Style value = dim ? dim : MEANING_VALUE;
     draw_verdict(ui, rest, why, decision, linear, dim);
-    if (isnan(weights)) return;
-    if (take_line(rest, &line))
-        canvas_fit(&ui->canvas, line.row, line.col, line.cols, dim ? dim : MEANING_ACCENT, remedy(decision, weights));
     if (take_line(rest, &line)) draw_error(ui, line, linear);
+    draw_cost(ui, rest, linear);
+    if (isnan(weights)) return;
     if (bars && take_line(rest, &line)) draw_share(ui, line, "weights", weights, dim ? dim : MEANING_WEIGHT);
     if (bars && take_line(rest, &line)) draw_share(ui, line, "input", 1 - weights, dim ? dim : MEANING_TAIL);
     if (take_line(rest, &line)) draw_channel(ui, line, why, decision, value);
-    if (take_line(rest, &line)) draw_tokens(ui, line, why, linear, value);
-    if (take_line(rest, &line)) draw_others(ui, line, why, linear, faint);
+    if (take_line(rest, &line)) draw_tokens(ui, line, why, linear, MEANING_VALUE);
+    if (take_line(rest, &line)) draw_others(ui, line, why, linear, MEANING_FAINT);
     if (take_line(rest, &line)) draw_column(ui, line, why, value);
     if (take_line(rest, &line)) draw_figures(ui, line, linear);
 }

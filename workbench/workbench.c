@@ -96,7 +96,16 @@ static bool plan_anew(Workbench *w, Error *err) {
     if (!make_plan(w, &plan, err)) return false;
     w->changes++;
     w->made_here = 0;
+    Recipe present;
+    if (!recipe_copy(history_now(&w->history), &present, err)) {
+        plan_free(&plan);
+        return false;
+    }
     pthread_mutex_lock(&w->lock);
+    recipe_free(&w->present);
+    w->present = present;
+    w->presents++;
+    wish_wakes_locked(w);
     const bool same =
         plan_hash(&plan) == plan_hash(&w->wanted) && recipe_needs_ranges(history_now(&w->history)) == w->wants_ranges;
     take_plan_locked(w, &plan);
@@ -222,6 +231,7 @@ void workbench_close(Workbench *w) {
     history_free(&w->history);
     plan_free(&w->plan);
     plan_free(&w->wanted);
+    recipe_free(&w->present);
     free(w->measured.weights);
     input_set_release(w->inputs);
     input_set_release(w->findings.inputs);
@@ -314,6 +324,8 @@ static void take_findings(Workbench *w) {
     e->accuracy = f->accuracy;
     take_positions(w, f);
     w->effect_why = f->why;
+    w->effect_remedies = f->remedies;
+    e->remedies = &w->effect_remedies;
     e->why = f->why_turn ? &w->effect_why : NULL;
     e->why_turn = f->why_turn;
     e->why_linear = f->why_linear;

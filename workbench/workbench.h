@@ -102,7 +102,8 @@ typedef struct Effect {
     uint64_t why_turn;
     int why_linear;
     const Why *why;
-    DecodeText base; // does not depend on the recipe
+    const Remedies *remedies; // of the same linear and turn; not known at first
+    DecodeText base;          // does not depend on the recipe
     uint64_t decode_turn;
     DecodeText quantized;
     // Of base and quantized model, timed in turn. Not finished: a first glimpse, or more pairs are to come.

@@ -56,6 +56,7 @@ typedef struct Findings {
     uint64_t why_turn;
     int why_linear;
     Why why;
+    Remedies remedies;
     DecodeText base, quantized;
     RowText row_texts[ROW_TEXTS];           // each of the one that is wanted at this place, or was
     uint64_t forecast_turn, forecast_asked; // that the forecast belongs to
@@ -153,6 +154,7 @@ struct Workbench {
     float *effect_by_position;
     uint64_t effect_positions; // the version of these
     Why effect_why;
+    Remedies effect_remedies;
     Trials trials;
     struct {
         uint64_t turn, plan; // of the last state that was made a row
@@ -178,6 +180,8 @@ struct Workbench {
     pthread_mutex_t lock;
     pthread_cond_t wake;  // something was asked for
     uint64_t turn;        // the screen's current turn
+    Recipe present;       // a copy of the recipe as it is, for the worker
+    uint64_t presents;    // counts them
     Plan wanted;          // a copy of the plan of that turn; equal to the screen's in all that makes the model
     bool wants_ranges;    // it rests on ranges of inputs, or would if they were known
     uint64_t prompt_turn; // counts prompts and lengths of what follows them

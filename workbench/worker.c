@@ -29,6 +29,7 @@ typedef struct Worker {
     uint64_t measured_tokens;                              // calibration tokens behind the measured errors
     uint64_t explained, explained_tokens;                  // the same where it is known why
     int explained_linear;                                  // this one hurts
+    uint64_t explained_recipe;                             // and what would mend it, by this recipe
     uint64_t base_prompt, quantized_prompt;                // prompts that the texts belong to
     int first_changed;                                     // layers before it are as in the last evaluation
     bool begun;                                            // the first window of this turn is scored
@@ -441,29 +442,64 @@ static bool must_explain(const Worker *k) {
     const Engine *engine = k->w->engine;
     const int linear = k->w->looked_at;
     if (linear < 0 || !k->plan.decisions || !k->plan.decisions[linear].quantized) return false;
-    if (k->explained == k->turn && k->explained_linear == linear &&
+    if (k->explained == k->turn && k->explained_linear == linear && k->explained_recipe == k->w->presents &&
         k->explained_tokens == engine_calibration_tokens(engine))
         return false;
     return engine_stats(engine)->inputs[engine_structure(engine)->linears[linear].input].sample_rows > 0;
 }
 
-static bool explain_linear(Worker *k, Error *err) {
+static void tell_why(Worker *k, int linear, const Why *why, const Remedies *remedies) {
     Workbench *w = k->w;
-    Why why;
     pthread_mutex_lock(&w->lock);
-    const int linear = must_explain(k) ? w->looked_at : -1;
-    pthread_mutex_unlock(&w->lock);
-    if (linear < 0) return true;
-    if (!engine_why(w->engine, &k->plan, linear, &why, err)) return false;
-    k->explained = k->turn;
-    k->explained_linear = linear;
-    k->explained_tokens = engine_calibration_tokens(w->engine);
-    pthread_mutex_lock(&w->lock);
-    w->findings.why = why;
+    w->findings.why = *why;
+    w->findings.remedies = *remedies;
     w->findings.why_turn = k->turn;
     w->findings.why_linear = linear;
     pthread_mutex_unlock(&w->lock);
     signal_screen(w);
+}
+
+// Another turn, or another linear, goes before what is left. recipe: of the turn; NULL: there is a newer one.
+static bool present_recipe(const Worker *k, int linear, Recipe *recipe, Error *err) {
+    Workbench *w = k->w;
+    pthread_mutex_lock(&w->lock);
+    const bool newest = k->turn == w->turn && w->looked_at == linear && recipe_copy(&w->present, recipe, err);
+    pthread_mutex_unlock(&w->lock);
+    return newest;
+}
+
+// True in *known when all kinds were tried.
+static bool find_remedies(Worker *k, int linear, const Why *why, Remedies *out, Error *err) {
+    *out = (Remedies){.db = why_db(why)};
+    bool ok = true;
+    int kind = out->db < REMEDY_ENOUGH ? 0 : REMEDY_COUNT;
+    for (Recipe recipe; ok && kind < REMEDY_COUNT && present_recipe(k, linear, &recipe, err); kind++) {
+        ok = engine_try_remedy(k->w->engine, &recipe, &k->plan, linear, (RemedyKind)kind, out, err);
+        recipe_free(&recipe);
+    }
+    out->known = kind == REMEDY_COUNT;
+    return ok;
+}
+
+// Another linear may be looked at before it is done.
+static bool explain_linear(Worker *k, Error *err) {
+    Workbench *w = k->w;
+    Why why;
+    Remedies remedies = {0};
+    pthread_mutex_lock(&w->lock);
+    const int linear = must_explain(k) ? w->looked_at : -1;
+    const uint64_t recipe = w->presents;
+    pthread_mutex_unlock(&w->lock);
+    if (linear < 0) return true;
+    if (!engine_why(w->engine, &k->plan, linear, &why, err)) return false;
+    tell_why(k, linear, &why, &remedies);
+    if (!find_remedies(k, linear, &why, &remedies, err)) return false;
+    if (!remedies.known) return true;
+    tell_why(k, linear, &why, &remedies);
+    k->explained = k->turn;
+    k->explained_linear = linear;
+    k->explained_recipe = recipe;
+    k->explained_tokens = engine_calibration_tokens(w->engine);
     return true;
 }
 
@@ -496,7 +532,11 @@ static void errors_job(Worker *k) {
     Error err = {0};
     if (!job_begin(k, JOB_ERRORS)) return;
     double *db = malloc(2 * (size_t)engine_structure(w->engine)->linear_count * sizeof *db);
-    const bool ok = explain_linear(k, &err) && measure_errors(k, db, &err);
+    bool ok = explain_linear(k, &err);
+    pthread_mutex_lock(&w->lock);
+    const bool more = must_explain(k);
+    pthread_mutex_unlock(&w->lock);
+    if (!more) ok = ok && measure_errors(k, db, &err);
     free(db);
     job_end(k, JOB_ERRORS, ok, &err);
 }

@@ -71,6 +71,7 @@ struct Workbench {
     double output_sqnr[LINEARS_MOST], input_sqnr[LINEARS_MOST], weight_sqnr[LINEARS_MOST];
     float by_position[POSITION_FIGURES * POSITIONS];
     Why why;
+    Remedies remedies;
     int looked_at;
     Trials trials;
     char *prompt;
@@ -386,6 +387,12 @@ static void score(Workbench *w, double share) {
                    .others = LAYERS - 1,
                    .others_beyond = 2};
     w->effect.why = &w->why;
+    w->remedies = (Remedies){.known = true,
+                             .db = 20.6,
+                             .count = 2,
+                             .list = {{.kind = REMEDY_BITS, .text = "8 bits", .db = 24.8, .gain = 4.2},
+                                      {.kind = REMEDY_INPUT, .text = "16-bit input", .db = 22.1, .gain = 1.5}}};
+    w->effect.remedies = &w->remedies;
     w->effect.why_turn = w->turn;
     w->effect.why_linear = w->looked_at;
     w->effect.output_sqnr_db = w->output_sqnr;

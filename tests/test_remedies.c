@@ -1,0 +1,185 @@
+// What mends a linear, against the error that it has when the recipe is really changed so.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "analysis/methods.h"
+#include "analysis/remedies.h"
+#include "tests/support/study.h"
+
+static StudyFixture s;
+
+static int open_study(void **state) {
+    (void)state;
+    study_open(NULL, &s);
+    return 0;
+}
+
+static int close_study(void **state) {
+    (void)state;
+    study_close(&s);
+    return 0;
+}
+
+static void must(bool ok, const Error *err) {
+    if (!ok) fail_msg("%s", err->message);
+}
+
+static double db_by(const Recipe *recipe, int linear, Plan *plan, Why *why) {
+    Error err = {0};
+    must(plan_make(recipe, &s.model.structure, &s.stats.measured, plan, &err), &err);
+    must(why_planned(&s.model.structure, &s.stats, plan, linear, why, &err), &err);
+    return why_db(why);
+}
+
+static void recipe_with(const char *dials, Recipe *out) {
+    Error err = {0};
+    must(recipe_default(out, &err), &err);
+    must(recipe_turn(out, dials, &err), &err);
+}
+
+static Remedies remedies_of(const Recipe *recipe, int linear) {
+    Error err = {0};
+    Plan plan;
+    Why why;
+    Remedies remedies;
+    db_by(recipe, linear, &plan, &why);
+    must(remedies_find(&s.model.structure, &s.stats, recipe, &plan, linear, &why, &remedies, &err), &err);
+    plan_free(&plan);
+    return remedies;
+}
+
+// Whatever it brings is enough.
+static Remedies tried(const Recipe *recipe, int linear, RemedyKind kind) {
+    Error err = {0};
+    Plan plan;
+    Remedies remedies = {.db = -1000};
+    must(plan_make(recipe, &s.model.structure, &s.stats.measured, &plan, &err), &err);
+    must(remedies_try(&s.model.structure, &s.stats, recipe, &plan, linear, kind, &remedies, &err), &err);
+    plan_free(&plan);
+    return remedies;
+}
+
+static const Remedy *find(const Remedies *remedies, RemedyKind kind) {
+    for (int i = 0; i < remedies->count; i++) {
+        if (remedies->list[i].kind == kind) return &remedies->list[i];
+    }
+    return NULL;
+}
+
+static int linear_of(LinearRole role) {
+    int i = 0;
+    while (s.model.structure.linears[i].role != role) i++;
+    return i;
+}
+
+// Whoever does what is said gets the figure that was told.
+static void a_remedy_does_what_it_says(void **state) {
+    (void)state;
+    int told = 0;
+    for (int i = 0; i < s.model.structure.linear_count; i++) {
+        Recipe recipe;
+        recipe_with("weight-bits=3 granularity=channel activations=static", &recipe);
+        if (s.model.structure.linears[i].role == ROLE_HEAD) break;
+        const Remedies remedies = remedies_of(&recipe, i);
+        assert_true(remedies.known);
+        for (int r = 0; r < remedies.count; r++) {
+            Error err = {0};
+            Plan plan;
+            Why why;
+            recipe_free(&recipe);
+            recipe_with("weight-bits=3 granularity=channel activations=static", &recipe);
+            must(recipe_turn(&recipe, remedies.list[r].dials, &err), &err); // for all: it holds for this one, too
+            const double db = db_by(&recipe, i, &plan, &why);
+            // Factors that the next linear puts into its rows are the one thing that a change for all may add.
+            if (remedies.list[r].kind != REMEDY_SMOOTH && fabs(db - remedies.list[r].db) > 1e-6)
+                fail_msg("linear %d, %s: %g dB, not %g", i, remedies.list[r].dials, db, remedies.list[r].db);
+            assert_true(remedies.list[r].gain >= REMEDY_GAIN_LEAST);
+            assert_true(fabs(remedies.list[r].db - remedies.db - remedies.list[r].gain) < 1e-9);
+            plan_free(&plan);
+            told++;
+        }
+        recipe_free(&recipe);
+    }
+    assert_true(told > 10);
+}
+
+static void what_a_recipe_cannot_give_is_not_told(void **state) {
+    (void)state;
+    Recipe recipe;
+    const int down = linear_of(ROLE_DOWN);
+    recipe_with("weight-bits=8 granularity=group group-size=16 activations=none", &recipe);
+    Remedies remedies = remedies_of(&recipe, down);
+    assert_int_equal(remedies.count, 0); // the ends of all dials
+    recipe_free(&recipe);
+    recipe_with("weight-bits=2 granularity=adaptive min-group=32 max-group=32 activations=token", &recipe);
+    remedies = remedies_of(&recipe, down);
+    assert_int_equal(tried(&recipe, down, REMEDY_GROUP).count, 0); // the floor
+    assert_int_equal(tried(&recipe, down, REMEDY_TOKEN).count, 0); // it has that
+    const Remedy *bits = find(&remedies, REMEDY_BITS);
+    assert_non_null(bits);
+    assert_string_equal(bits->dials, "weight-bits=3");
+    assert_true(bits->bits_per_weight > 0.9);
+    recipe_free(&recipe);
+    recipe_with("weight-bits=2 granularity=adaptive alpha=1 min-group=16 max-group=32 activations=token", &recipe);
+    remedies = tried(&recipe, linear_of(ROLE_O), REMEDY_GROUP); // has groups of 32 by the noise
+    assert_int_equal(remedies.count, 1);
+    assert_string_equal(remedies.list[0].dials, "max-group=16");
+    recipe_free(&recipe);
+}
+
+// Factors that have nowhere to go are no remedy: the policy would leave the linear with what it has.
+static void smoothquant_is_told_only_where_it_can_be_folded(void **state) {
+    (void)state;
+    Recipe recipe;
+    const int down = linear_of(ROLE_DOWN);
+    Linear *linear = &s.model.structure.linears[down];
+    const FoldKind fold = linear->fold;
+    recipe_with("weight-bits=8 granularity=group group-size=16 activations=static", &recipe);
+    for (int foldable = 0; foldable < 2; foldable++) {
+        linear->fold = foldable ? fold : FOLD_NONE;
+        const Remedies smooth = tried(&recipe, down, REMEDY_SMOOTH);
+        assert_int_equal(smooth.count, foldable);
+        if (foldable) assert_string_equal(smooth.list[0].dials, "activations=smoothquant fold=all");
+    }
+    recipe_free(&recipe);
+}
+
+static void the_least_costly_comes_first(void **state) {
+    (void)state;
+    char text[256];
+    Recipe recipe;
+    recipe_with("weight-bits=3 granularity=channel activations=static", &recipe);
+    const Remedies remedies = remedies_of(&recipe, linear_of(ROLE_DOWN));
+    for (int i = 1; i < remedies.count; i++) {
+        assert_int_not_equal(remedies.list[i - 1].kind, REMEDY_INPUT);
+        assert_true(remedies.list[i - 1].bits_per_weight <= 0 || remedies.list[i].bits_per_weight > 0 ||
+                    remedies.list[i].kind == REMEDY_INPUT);
+    }
+    recipe_free(&recipe);
+    remedies_text(&(Remedies){.db = 43.58}, text, sizeof text);
+    assert_string_equal(text, "nothing needed: 43.6 dB");
+    remedies_text(&(Remedies){.db = 20}, text, sizeof text);
+    assert_string_equal(text, "no dial helps here");
+    remedies_text(&(Remedies){.db = 20,
+                              .count = 2,
+                              .list = {{.text = "8 bits", .db = 24.8}, {.text = "16-bit input", .db = 22.1}}},
+                  text, sizeof text);
+    assert_string_equal(text, "mends it: 8 bits 24.8 dB · 16-bit input 22.1 dB");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_remedy_does_what_it_says),
+        cmocka_unit_test(what_a_recipe_cannot_give_is_not_told),
+        cmocka_unit_test(smoothquant_is_told_only_where_it_can_be_folded),
+        cmocka_unit_test(the_least_costly_comes_first),
+    };
+    return cmocka_run_group_tests_name("remedies", tests, open_study, close_study);
+}
