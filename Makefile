@@ -316,6 +316,18 @@ bench-gpu: build $(OUT)/bench/gpu/bench_gpu ## runs the benchmarks of a CUDA dev
 	@if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then \
 	    python3 tools/bench_torch.py tests/bench/results; else echo "python3 has no torch with CUDA: nothing to compare with"; fi
 
+# What the machine code for one device says without one. cuobjdump is looked for beside nvcc.
+CUOBJDUMP ?= $(firstword $(wildcard $(dir $(NVCC))cuobjdump) $(shell command -v cuobjdump 2>/dev/null))
+DEVICE_CODE := $(patsubst %,build/device/%.cubin,kernels integer many)
+.PHONY: device-report
+device-report: $(DEVICE_CODE) ## prints what the code for an H200 says of its speed (docs/device.md); needs nvcc, cuobjdump
+	@test -n "$(CUOBJDUMP)" || { echo "cuobjdump is missing; it comes with the CUDA toolkit, or set CUOBJDUMP" >&2; exit 1; }
+	@python3 tools/device_report.py $(CUOBJDUMP) $(DEVICE_CODE)
+build/device/%.cubin: kernels/cuda/%.cu $(wildcard kernels/*.h kernels/cuda/*.h)
+	@test -n "$(NVCC)" || { echo "nvcc is missing, which compiles for devices" >&2; exit 1; }
+	@mkdir -p $(@D)
+	$(call quietly,NVCC  $@)$(NVCC) $(filter-out -gencode arch=%,$(CUDA_FLAGS)) -arch=sm_90a -cubin $< -o $@
+
 # For a machine that has a device but neither our libraries nor a way to install them. In a checkout there:
 #     tar -xf build/gpu-programs.tar.gz && export LD_LIBRARY_PATH=build/gpu-programs/lib QUANTDIAL_SAMPLES=$PWD/samples
 #     build/gpu-programs/test_gpu [PATTERN]; build/gpu-programs/bench_gpu --help; build/gpu-programs/quantdial doctor

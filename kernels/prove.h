@@ -16,6 +16,7 @@ typedef enum KernelFamily {
     KERNELS_FUSED,           // operations that wait for the next one; else one by one
     KERNELS_MIXTURE,         // experts chosen on the device; else on the host
     KERNELS_STEP,            // recorded steps; else each operation is asked for
+    KERNELS_EARLY,           // kernels that begin before the last one has ended; else one after the other
     KERNELS_MEASURE,         // statistics of activations; else on the host
     KERNEL_FAMILIES,
 } KernelFamily;

@@ -221,7 +221,7 @@ static void test_f16_products(void **state) {
                                      .out = between(&c, 1, 150),
                                      .in = between(&c, 256, i % 8 == 0 ? 1500 : 400),
                                      .group = groups[(i + n) % 4],
-                                     .tokens = tokens[(i / 4 + i) % 4] - between(&c, 0, 7),
+                                     .tokens = tokens[(i / 4 + i + n / 2) % 4] - between(&c, 0, 7),
                                      .scale_dtype = (DType)(i / 2 % 3),
                                      .outlier = outliers[i % 3]};
             emulated_backwards = i % 2;
@@ -317,9 +317,19 @@ static int fails(void *stream, const void *arguments) {
     return 719;
 }
 
+// Writes no keys while kernels begin early.
+static const CudaRuntime *careless;
+static int (*careful_rope_write)(void *stream, const RopeWriteArguments *);
+
+static int careless_rope_write(void *stream, const RopeWriteArguments *a) {
+    return careless->early ? 0 : careful_rope_write(stream, a);
+}
+
 // Launches of one family that do nothing, or fail.
 static void spoil(CudaBackend *c, CudaLaunches *launches, KernelFamily family, int (*with)(void *, const void *)) {
     void (*function)(void) = (void (*)(void))with;
+    careless = c->runtime;
+    careful_rope_write = c->runtime->launches->rope_write;
     *launches = *c->runtime->launches;
     c->runtime->launches = launches;
     switch (family) {
@@ -335,6 +345,7 @@ static void spoil(CudaBackend *c, CudaLaunches *launches, KernelFamily family, i
     case KERNELS_FUSED: launches->rope_write = (int (*)(void *, const RopeWriteArguments *))function; break;
     case KERNELS_MIXTURE: launches->mix = (int (*)(void *, const MixArguments *))function; break;
     case KERNELS_STEP: c->runtime->run = no_run; break;
+    case KERNELS_EARLY: launches->rope_write = careless_rope_write; break;
     case KERNELS_MEASURE: launches->measure = (int (*)(void *, const MeasureArguments *))function; break;
     case KERNEL_FAMILIES: launches->norm = (int (*)(void *, const NormArguments *))function; break;
     }
@@ -688,6 +699,32 @@ static void test_unprepared_kernels(void **state) {
     end(&c);
 }
 
+typedef struct BeginsArguments {
+    const uint4 *weights;
+    uint4 *y;
+} BeginsArguments;
+
+EARLY_KERNEL(begins_early, 32, BeginsArguments) {
+    const uint4 w = load_once(a.weights);
+    wait_for_previous();
+    a.y[threadIdx.x] = w;
+}
+
+// What a kernel reads before it waits must not be what the one before writes; nor does it write.
+static void test_beginnings(void **state) {
+    (void)state;
+    uint4 weights = {1, 2, 3, 4}, y[32] = {{0, 0, 0, 0}};
+    const BeginsArguments a = {&weights, y};
+    for (int change = 0; change < 2; change++) {
+        emulate_beginning(&begins_early_kernel, 90, (Extent){2, 1, 1}, 32, 0, &a);
+        assert_int_equal(y[5].y, 0);
+        weights.z += (uint32_t)change;
+        assert_int_equal(emulated_beginning_holds(), !change);
+    }
+    emulate(&begins_early_kernel, 90, (Extent){2, 1, 1}, 32, 0, &a);
+    assert_int_equal(y[31].z, 4);
+}
+
 // Tensor cores do not read the last 13 bits of a number, nothing is rounded, and what is small beside the largest
 // addend is lost.
 static void test_tf32(void **state) {
@@ -941,6 +978,19 @@ static void test_failures(void **state) {
     end(&c);
 }
 
+// Behind all the others. The kernels of this file are no part of the device's.
+static void every_kernel_has_run(void **state) {
+    (void)state;
+    size_t from = 0, missing = 0;
+    const char *name;
+    while ((name = emulated_never_run(&from))) {
+        if (strcmp(name, "begins_early") == 0) continue;
+        print_error("no test runs %s\n", name);
+        missing++;
+    }
+    assert_int_equal(missing, 0);
+}
+
 int main(void) {
     thorough = many_cases();
     enum { ROOM = 64 };
@@ -964,6 +1014,7 @@ int main(void) {
 #ifdef EMULATES
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_unprepared_kernels),
+        cmocka_unit_test(test_beginnings),
         cmocka_unit_test(test_tf32),
         cmocka_unit_test(test_warpgroups),
 #endif
@@ -980,5 +1031,7 @@ int main(void) {
         cmocka_unit_test(test_failures),
     };
     add_backend_tests(tests, ROOM, backend_test);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest last[] = {cmocka_unit_test(every_kernel_has_run)};
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return thorough ? failed + cmocka_run_group_tests_name("kernels", last, NULL, NULL) : failed;
 }

@@ -167,7 +167,9 @@ typedef struct ActivationArguments {
     int32_t *sums; // of codes, [segments, sum_planes, tokens padded to 8]; NULL: not wanted
     int tokens, planes;
     float static_scale; // of one plane; 0: of the token
-    Portions portions;  // then `tokens` is what a portion has room for, and all of the above is that of the first
+    int slot_bits; // of the layout, and whether the planes are paired: found when it is launched, for plain layouts
+    bool paired;
+    Portions portions; // then `tokens` is what a portion has room for, and all of the above is that of the first
     PortionStrides strides;
     const ExpertRounding *experts; // [experts], in place of divisor and static_scale
 } ActivationArguments;
@@ -329,7 +331,8 @@ typedef struct CacheFollowArguments { // blocks of every layer and head change p
 typedef struct AttentionArguments {
     CacheView cache;
     const float *q, *bias, *sinks; // bias: [heads, bias_stride] or NULL; sinks: [heads] or NULL
-    float *y, *parts; // parts [rows, heads, splits, head_dim + 2]: sums, their weight and maximum; splits > 1
+    float *y, *parts;              // parts [rows, heads, splits, head_dim + 2]: maximum, weight and sums; splits > 1
+    uint32_t *arrived; // of each block with the same heads of a row, splits that are done; 0 between launches
     size_t bias_stride;
     float scale, softcap;
     int sequences, tokens, heads, window, splits; // rows of q and y: sequences · tokens
@@ -420,6 +423,12 @@ enum {
     ATTENTION_LARGEST_HEAD = 512,
     ATTENTION_TILE_LARGEST_HEAD = 256,
 };
+
+// Query heads that a block takes together in attention of one token.
+LAYOUT int attention_heads(int per_kv, int head_dim) {
+    const int most = head_dim % 8 != 0 ? 1 : head_dim <= 128 ? 4 : head_dim <= 256 ? 2 : 1;
+    return per_kv < 2 || most < 2 ? 1 : per_kv == 2 ? 2 : most;
+}
 
 // Tiles of attention: dimensions that a kernel has room for, queries of a block (16 a warp), its shared memory.
 enum { TILE_POSITIONS = 32, WARP_QUERIES = 16 };

@@ -40,7 +40,8 @@ static bool cache_memory(CudaBackend *c, Cache *cache, Error *err) {
     v->key_scales = key_scales;
     v->value_scales = value_scales;
     // Attention splits only while that makes no more than target_blocks, of four heads each at most.
-    return ok && cuda_reserve(c, &c->parts, target_blocks(c) * 4 * ((size_t)v->head_dim + 2) * sizeof(float), err);
+    return ok && cuda_reserve(c, &c->parts, target_blocks(c) * 4 * ((size_t)v->head_dim + 2) * sizeof(float), err) &&
+           cuda_reserve(c, &c->arrived, target_blocks(c) * sizeof(uint32_t), err);
 }
 
 bool cuda_cache_new(Backend *backend, int layers, size_t sequences, int kv_heads, int head_dim, size_t positions,
@@ -128,8 +129,8 @@ void cuda_cache_follow(Backend *backend, Cache *cache, const int32_t *from, size
 
 // A recorded step does not know how far it will look back: as if the cache were full.
 static int splits_for(const CudaBackend *c, const Cache *cache, const AttentionShape *shape, size_t last, size_t rows) {
-    const size_t nh = shape->head_dim <= 128 ? 4 : shape->head_dim <= 256 ? 2 : 1;
     const size_t per_kv = (size_t)shape->heads / (size_t)cache->view.kv_heads;
+    const size_t nh = (size_t)attention_heads((int)per_kv, shape->head_dim);
     const size_t blocks = (size_t)cache->view.kv_heads * ((per_kv + nh - 1) / nh) * rows;
     size_t seen = shape->whole ? (size_t)shape->whole : c->recording ? (size_t)cache->view.positions : last;
     if (shape->window > 0 && seen > (size_t)shape->window) seen = (size_t)shape->window;
@@ -166,6 +167,7 @@ void cuda_attention(Backend *backend, const Cache *cache, int layer, const Atten
                                           .sinks = shape->sinks,
                                           .y = y + at,
                                           .parts = c->parts.data,
+                                          .arrived = c->arrived.data,
                                           .bias_stride = shape->bias_stride,
                                           .scale = shape->scale,
                                           .softcap = shape->softcap,

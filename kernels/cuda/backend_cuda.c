@@ -113,7 +113,7 @@ static const char *cuda_describe(const Backend *backend) {
 
 static void cuda_destroy(Backend *backend) {
     CudaBackend *c = cuda_of(backend);
-    Region *regions[] = {&c->codes,  &c->scales,     &c->sums,    &c->parts,  &c->floats,
+    Region *regions[] = {&c->codes,  &c->scales,     &c->sums,    &c->parts,  &c->floats, &c->arrived,
                          &c->halves, &c->quantizing, &c->staging, &c->routes, &c->slots};
     cuda_synchronize(backend);
     for (size_t i = 0; i < sizeof regions / sizeof *regions; i++) cuda_release(c, regions[i]->data);
@@ -179,6 +179,7 @@ static void cuda_avoid(Backend *backend, unsigned families) {
     (void)cuda_ready(c);
     c->avoided = families;
     c->ops = cuda_ops;
+    c->runtime->early = c->runtime->facts.capability >= EARLY_KERNELS && !cuda_avoids(c, KERNELS_EARLY);
     if (cuda_avoids(c, KERNELS_MIXTURE)) {
         c->ops.mixture_new = NULL;
         c->ops.mixture = NULL;
@@ -204,6 +205,7 @@ bool backend_cuda_on(CudaRuntime *runtime, Backend **out, Error *err) {
     c->ops = cuda_ops;
     c->base.ops = &c->ops;
     c->runtime = runtime;
+    cuda_avoid(&c->base, 0);
     snprintf(c->description, sizeof c->description, "%s", runtime->facts.name);
     log_line("the device computes: %s", c->description);
     *out = &c->base;

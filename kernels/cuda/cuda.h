@@ -71,6 +71,7 @@ typedef struct CudaBackend {
     Step *recording;
     Region codes, scales, sums; // prepared activations
     Region parts;               // of products and attention that are split
+    Region arrived;             // of attention that is split: zeros between launches
     Region quantizing;          // what quantizing a weight needs beside it
     Region floats, halves;      // rounded activations, and those for the library
     Region staging;             // rows on their way up
@@ -81,9 +82,9 @@ typedef struct CudaBackend {
     Deferred deferred;
 } CudaBackend;
 
-// Tokens that one pass of a product takes: bounds the working memory. The first capability whose tensor cores the
-// kernels use.
-enum { PASS_TOKENS = 512, TENSOR_CORES = 80 };
+// Tokens that one pass of a product takes: bounds the working memory. The first capabilities whose tensor cores the
+// kernels use, and where a kernel may begin early.
+enum { PASS_TOKENS = 512, TENSOR_CORES = 80, EARLY_KERNELS = 90 };
 
 static inline bool cuda_avoids(const CudaBackend *c, KernelFamily family) { return c->avoided >> family & 1; }
 

@@ -90,6 +90,13 @@ LAYOUT bool is_regular(const IntegerLayout *l) {
            (l->group_columns >= UNIT_COLUMNS && SLAB_COLUMNS % l->group_columns == 0);
 }
 
+// A regular layout is *plain* if padded columns are the columns themselves, and those come in whole fours (quads): then
+// lane i of a warp has columns 4 i … of a slab, and segments are neighbouring lanes.
+LAYOUT bool is_plain(const IntegerLayout *l) {
+    return is_regular(l) && l->in % 4 == 0 && (l->groups == 1 || l->group == l->group_columns) &&
+           l->slabs == (l->in + SLAB_COLUMNS - 1) / SLAB_COLUMNS;
+}
+
 // At most 2^this groups have a part in one slab; exactly as many, or one, in a regular layout.
 LAYOUT int slab_slot_bits(const IntegerLayout *l) {
     int units = l->group_columns / UNIT_COLUMNS;
@@ -254,6 +261,18 @@ LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int tokens, 
     else
         fragment = fragment * (size_t)planes + (size_t)plane;
     return fragment * 256 + (size_t)(column * 4 + c % 16 / 4) * 8 + (size_t)(c / 16 * 4);
+}
+// The same for four columns of a plain layout, by shifts: quad = padded / 4.
+LAYOUT size_t quad_offset(const IntegerLayout *l, int planes, int tokens, bool paired, int plane, int token, int quad) {
+    if (planes == 1 && l->rows) return x_row(tokens, token, quad / 32) + (size_t)x_swizzled(token, quad % 32 * 4);
+    const unsigned unit = (unsigned)quad / 8, c = (unsigned)quad % 8, block = (unsigned)token / TOKEN_BLOCK;
+    size_t fragment = (size_t)block * (size_t)l->units + unit;
+    unsigned column = (unsigned)token % TOKEN_BLOCK;
+    if (paired)
+        column = (unsigned)token * 2 + (unsigned)plane;
+    else
+        fragment = fragment * (size_t)planes + (size_t)plane;
+    return fragment * 256 + (size_t)((column * 4 + c % 4) * 8 + c / 4 * 4);
 }
 LAYOUT size_t activation_bytes_of(const IntegerLayout *l, int planes, int tokens) {
     return (size_t)token_blocks(tokens) * (size_t)l->units * (size_t)planes * 256;

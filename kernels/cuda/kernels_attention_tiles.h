@@ -37,6 +37,16 @@ DEVICE void store_eight(float *to, const float *eight) {
     ((float4 *)to)[1] = v;
 }
 
+// Eight elements of a row from dimension d on; zeros behind its end.
+DEVICE void eight_of_row(int dtype, const void *rows, size_t row, int head_dim, int d, float *out) {
+    if (head_dim % 8 == 0 && d < head_dim) {
+        eight_elements(dtype, rows, row * head_dim + d, out);
+    } else {
+        UNROLL for (int j = 0; j < 8; j++) out[j] =
+            d + j < head_dim ? element_at(dtype, rows, row * head_dim + d + j) : 0;
+    }
+}
+
 // `count` rows of the cache from `row` on, and zeros behind them. bad NULL: numbers that are not finite stay.
 DEVICE void load_rows(const int dim, const CacheView *c, const void *rows, size_t row, int count, float *to,
                       float *bad) {

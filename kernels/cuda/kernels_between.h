@@ -17,16 +17,61 @@ DEVICE void add_to_row(const NormArguments *a, size_t row) {
     for (int i = threadIdx.x; i < a->width; i += (int)blockDim.x) x[i] += a->added[row * a->width + i];
 }
 
-// One row by the whole block, which may go on with it (kernels_fused.h).
+DEVICE float norm_factor(const NormArguments *a, float squares, float *scratch) {
+    return 1 / sqrtf(block_sum(squares, scratch) / (float)a->width + a->eps);
+}
+
+// One row of quads by the whole block, `count` of them for each thread, which may go on with the result
+// (kernels_fused.h). Zeros stand behind its end.
+DEVICE void rms_norm_quads(const int count, const bool aligned, const NormArguments *a, size_t row, float *scratch,
+                           RowQuads y) {
+    const int quads = a->width / 4, threads = (int)blockDim.x;
+    const size_t begin = row * a->width;
+    float *x = a->x + begin, squares = 0;
+    RowQuads gain, added;
+    UNROLL for (int k = 0; k < count; k++) {
+        const int quad = (int)threadIdx.x + k * threads;
+        UNROLL for (int j = 0; j < 4; j++) y[k][j] = gain[k][j] = added[k][j] = 0;
+        if (quad >= quads) continue;
+        load_four(aligned, x + quad * 4, y[k]);
+        if (a->added) load_four(aligned, a->added + begin + quad * 4, added[k]);
+        load_four(aligned, a->gain + quad * 4, gain[k]);
+    }
+    UNROLL for (int k = 0; k < count; k++) {
+        const int quad = (int)threadIdx.x + k * threads;
+        if (a->added) {
+            UNROLL for (int j = 0; j < 4; j++) y[k][j] += added[k][j];
+            if (quad < quads) store_four(aligned, x + quad * 4, y[k]);
+        }
+        UNROLL for (int j = 0; j < 4; j++) squares = fmaf(y[k][j], y[k][j], squares);
+    }
+    const float factor = norm_factor(a, squares, scratch);
+    UNROLL for (int k = 0; k < count; k++) {
+        const int quad = (int)threadIdx.x + k * threads;
+        UNROLL for (int j = 0; j < 4; j++) y[k][j] = y[k][j] * factor * gain[k][j];
+        if (quad < quads) store_four(aligned, a->y + begin + quad * 4, y[k]);
+    }
+}
+static bool norm_is_aligned(const NormArguments *a) {
+    return is_aligned(a->x) && is_aligned(a->added) && is_aligned(a->gain) && is_aligned(a->y);
+}
+
+// Any row by the whole block. The order of sums depends on its width alone.
 DEVICE void rms_norm_row(const NormArguments *a, size_t row, float *scratch) {
     const int step = (int)blockDim.x;
     const float *x = a->x + row * a->width;
     float *y = a->y + row * a->width, squares = 0;
+    if (is_row_of_quads(a->width)) {
+        RowQuads quads;
+        rms_norm_quads(ROW_QUADS, false, a, row, scratch, quads);
+        return;
+    }
     add_to_row(a, row);
     for (int i = threadIdx.x; i < a->width; i += step) squares = fmaf(x[i], x[i], squares);
-    const float factor = 1 / sqrtf(block_sum(squares, scratch) / (float)a->width + a->eps);
+    const float factor = norm_factor(a, squares, scratch);
     for (int i = threadIdx.x; i < a->width; i += step) y[i] = x[i] * factor * a->gain[i];
 }
+static unsigned norm_threads(int width) { return is_row_of_quads(width) ? quad_threads(width) : row_threads(width); }
 
 DEVICE void layer_norm_row(const NormArguments *a, size_t row, double *scratch) {
     const int step = (int)blockDim.x;
@@ -46,6 +91,21 @@ KERNEL(rms_norm_kernel, MOST_ROW_THREADS, NormArguments) {
     SHARED(float, scratch, WARP);
     rms_norm_row(&a, blockIdx.x, scratch);
 }
+
+#define RMS_NORM_KERNEL(QUADS)                                     \
+    KERNEL(rms_norm_##QUADS, MOST_ROW_THREADS, NormArguments) {    \
+        SHARED(float, scratch, WARP);                              \
+        RowQuads row;                                              \
+        rms_norm_quads(QUADS, true, &a, blockIdx.x, scratch, row); \
+    }
+RMS_NORM_KERNEL(1)
+RMS_NORM_KERNEL(2)
+RMS_NORM_KERNEL(4)
+// One of a row of so many quads for each thread.
+#define LAUNCH_QUADS(NAME, WIDTH, GRID, THREADS)                                   \
+    (quads_of_thread(WIDTH) == 1   ? LAUNCH(NAME##_1, GRID, THREADS, 0, stream, a) \
+     : quads_of_thread(WIDTH) == 2 ? LAUNCH(NAME##_2, GRID, THREADS, 0, stream, a) \
+                                   : LAUNCH(NAME##_4, GRID, THREADS, 0, stream, a))
 
 KERNEL(layer_norm_kernel, MOST_ROW_THREADS, NormArguments) {
     SHARED(double, scratch, WARP);
@@ -87,6 +147,22 @@ DEVICE float elementwise(const ElementwiseArguments *a, size_t i) {
     const Nonlinearity f = (Nonlinearity)a->nonlinearity;
     float value = activated(f, a->x[i]);
     return a->other ? value * factor_of(f, a->other[i]) : value;
+}
+
+// Four of ELEMENTWISE_ACTIVATE; aligned.
+DEVICE void activated_four(const ElementwiseArguments *a, size_t i, float *v) {
+    const Nonlinearity f = (Nonlinearity)a->nonlinearity;
+    float x[4], other[4];
+    UNROLL for (int j = 0; j < 4; j++) other[j] = 0;
+    load_four(true, a->x + i, x);
+    if (a->other) load_four(true, a->other + i, other);
+    if (f == NONLINEARITY_SILU) {
+        UNROLL for (int j = 0; j < 4; j++) v[j] = activated(NONLINEARITY_SILU, x[j]);
+    } else {
+        UNROLL for (int j = 0; j < 4; j++) v[j] = activated(f, x[j]);
+    }
+    if (!a->other) return;
+    UNROLL for (int j = 0; j < 4; j++) v[j] *= factor_of(f, other[j]);
 }
 
 KERNEL(elementwise_kernel, FLAT_THREADS, ElementwiseArguments) {
@@ -145,9 +221,11 @@ static int launch_widen(void *stream, const WidenArguments *a) {
     return LAUNCH(widen_kernel, flat_extent(a->n), FLAT_THREADS, 0, stream, a);
 }
 static int launch_norm(void *stream, const NormArguments *a) {
-    const unsigned threads = row_threads(a->width);
-    if (a->bias) return LAUNCH(layer_norm_kernel, extent(a->rows, 1, 1), threads, 0, stream, a);
-    return LAUNCH(rms_norm_kernel, extent(a->rows, 1, 1), threads, 0, stream, a);
+    const Extent rows = extent(a->rows, 1, 1);
+    if (a->bias) return LAUNCH(layer_norm_kernel, rows, row_threads(a->width), 0, stream, a);
+    if (is_row_of_quads(a->width) && norm_is_aligned(a))
+        return LAUNCH_QUADS(rms_norm, a->width, rows, quad_threads(a->width));
+    return LAUNCH(rms_norm_kernel, rows, norm_threads(a->width), 0, stream, a);
 }
 static int launch_elementwise(void *stream, const ElementwiseArguments *a) {
     return LAUNCH(elementwise_kernel, flat_extent(a->n), FLAT_THREADS, 0, stream, a);

@@ -9,6 +9,17 @@ enum { WARP = 32, ROW_THREADS = 256, MOST_ROW_THREADS = 1024, FLAT_THREADS = 256
 // Threads of a block that takes a row: wide rows are few, and then they must be quick.
 static inline unsigned row_threads(int width) { return width > 2048 ? MOST_ROW_THREADS : ROW_THREADS; }
 
+// A row of fours (quads), at most ROW_QUADS for each thread, can stay in its block's registers: quad n is that of
+// thread n % threads.
+enum { ROW_QUADS = 4 };
+typedef float RowQuads[ROW_QUADS][4];
+static inline unsigned quad_threads(int width) { // whole warps
+    const unsigned threads = (unsigned)(width + 4 * WARP - 1) / (4 * WARP) * WARP;
+    return threads < (unsigned)MOST_ROW_THREADS ? threads : (unsigned)MOST_ROW_THREADS;
+}
+static inline int quads_of_thread(int width) { return (width / 4 + MOST_ROW_THREADS - 1) / MOST_ROW_THREADS; }
+LAYOUT bool is_row_of_quads(int width) { return width % 4 == 0 && width / 4 <= ROW_QUADS * MOST_ROW_THREADS; }
+
 // ---- Element types ----
 
 DEVICE float bf16_value(uint16_t bits) { return __uint_as_float((uint32_t)bits << 16); }
@@ -57,6 +68,35 @@ DEVICE void eight_elements(int dtype, const void *p, size_t i, float *out) {
         uint16_t bits = (uint16_t)(words[j / 2] >> (j % 2 * 16));
         out[j] = dtype == ELEMENT_F16 ? f16_value(bits) : bf16_value(bits);
     }
+}
+
+// Four floats; aligned: in one access.
+DEVICE void load_four(const bool aligned, const float *p, float *v) {
+    if (aligned) {
+        const float4 four = *(const float4 *)p;
+        v[0] = four.x, v[1] = four.y, v[2] = four.z, v[3] = four.w;
+    } else {
+        UNROLL for (int j = 0; j < 4; j++) v[j] = p[j];
+    }
+}
+DEVICE void store_four(const bool aligned, float *p, const float *v) {
+    if (aligned) {
+        float4 four;
+        four.x = v[0], four.y = v[1], four.z = v[2], four.w = v[3];
+        *(float4 *)p = four;
+    } else {
+        UNROLL for (int j = 0; j < 4; j++) p[j] = v[j];
+    }
+}
+// NULL is, too.
+static inline bool is_aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
+
+// |v| as a number that grows with it; infinities and NaN lie above all others.
+enum { NOT_FINITE = 0x7F800000 };
+DEVICE uint32_t size_bits(float v) { return __float_as_uint(v) & 0x7FFFFFFFu; }
+DEVICE uint32_t larger_bits(uint32_t a, uint32_t b) { return a > b ? a : b; }
+DEVICE uint32_t largest_of_four(const float *v) {
+    return larger_bits(larger_bits(size_bits(v[0]), size_bits(v[1])), larger_bits(size_bits(v[2]), size_bits(v[3])));
 }
 
 DEVICE int position_of(const Position *p) { return p->device ? *p->device : p->value; }
@@ -123,6 +163,14 @@ DEVICE float block_max(float v, float *scratch) {
     if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = v;
     __syncthreads();
     v = warp_max(threadIdx.x % WARP < blockDim.x / WARP ? scratch[threadIdx.x % WARP] : -INFINITY);
+    __syncthreads();
+    return v;
+}
+DEVICE uint32_t block_largest(uint32_t v, float *scratch) {
+    v = warp_largest(v);
+    if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = __uint_as_float(v);
+    __syncthreads();
+    v = warp_largest(threadIdx.x % WARP < blockDim.x / WARP ? __float_as_uint(scratch[threadIdx.x % WARP]) : 0);
     __syncthreads();
     return v;
 }

@@ -95,11 +95,13 @@ DEVICE void dense_few(const int dtype, const int tokens, const bool portions, co
     DenseShare share;
     float sum[DENSE_ROWS][8];
     DenseWeights now, next;
+    if (portions) wait_for_previous();
     if (!dense_share(portions, a, &share)) return;
     const int lane = threadIdx.x % WARP, row = (share.block * DENSE_WARPS + (int)threadIdx.x / WARP) * DENSE_ROWS;
+    if (row < share.out && lane * 8 < a->in) dense_load(dtype, a, &share, row, lane * 8, now);
+    if (!portions) wait_for_previous();
     if (row >= share.out) return;
     UNROLL for (int r = 0; r < DENSE_ROWS; r++) UNROLL for (int t = 0; t < tokens; t++) sum[r][t] = 0;
-    if (lane * 8 < a->in) dense_load(dtype, a, &share, row, lane * 8, now);
     for (int column = lane * 8; column < a->in; column += DENSE_COLUMNS) {
         const bool more = column + DENSE_COLUMNS < a->in;
         if (more) dense_load(dtype, a, &share, row, column + DENSE_COLUMNS, next);
@@ -113,12 +115,12 @@ DEVICE void dense_few(const int dtype, const int tokens, const bool portions, co
     }
 }
 
-#define DENSE_FEW_KERNEL(DTYPE, TOKENS)                                                \
-    KERNEL(dense_few_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) {          \
-        dense_few(ELEMENT_##DTYPE, TOKENS, false, &a);                                 \
-    }                                                                                  \
-    KERNEL(dense_few_portions_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) { \
-        dense_few(ELEMENT_##DTYPE, TOKENS, true, &a);                                  \
+#define DENSE_FEW_KERNEL(DTYPE, TOKENS)                                                      \
+    EARLY_KERNEL(dense_few_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) {          \
+        dense_few(ELEMENT_##DTYPE, TOKENS, false, &a);                                       \
+    }                                                                                        \
+    EARLY_KERNEL(dense_few_portions_##DTYPE##_##TOKENS, DENSE_WARPS *WARP, DenseArguments) { \
+        dense_few(ELEMENT_##DTYPE, TOKENS, true, &a);                                        \
     }
 #define DENSE_FEW_KERNELS(DTYPE) \
     DENSE_FEW_KERNEL(DTYPE, 1)   \

@@ -241,10 +241,11 @@ typedef struct Side {
     int bytes;           // from one to the next
     int to;              // in the stage
     int slot, count;     // which one of a slab; how many there are, 0: nothing
-    bool of_group;
+    bool of_group, of_weights;
 } Side;
 
-DEVICE Side side_of(const void *from, int slot_bytes, int word, int to, int slot, int count, bool of_group) {
+DEVICE Side side_of(const void *from, int slot_bytes, int word, int to, int slot, int count, bool of_group,
+                    bool of_weights) {
     Side side;
     side.from = (const uint8_t *)from + (size_t)slot * slot_bytes + word * 16;
     side.bytes = slot_bytes;
@@ -252,6 +253,7 @@ DEVICE Side side_of(const void *from, int slot_bytes, int word, int to, int slot
     side.slot = slot;
     side.count = count;
     side.of_group = of_group;
+    side.of_weights = of_weights;
     return side;
 }
 
@@ -265,35 +267,70 @@ DEVICE Side few_side(const bool ordered, const IntegerArguments *a, const Weight
     int n = threadIdx.x % WARP;
     if (n < slots * words)
         return side_of((const uint8_t *)share->w.scales + row * words, words * 16, n % words, a->stage.scales + n * 16,
-                       n / words, l->groups, true);
+                       n / words, l->groups, true, true);
     n -= slots * words;
     if (a->levels != NO_LEVELS) {
-        if (n < slots) return side_of(share->w.levels + row, 16, 0, a->stage.levels + n * 16, n, l->groups, true);
+        if (n < slots) return side_of(share->w.levels + row, 16, 0, a->stage.levels + n * 16, n, l->groups, true, true);
         n -= slots;
     }
     if (!ordered) {
         if (n < slots)
-            return side_of(share->x_scales, token_bytes, 0, a->stage.x_scales + n * token_bytes, n, segments, false);
+            return side_of(share->x_scales, token_bytes, 0, a->stage.x_scales + n * token_bytes, n, segments, false,
+                           false);
         n -= slots;
     }
     if (a->levels == ZERO_POINTS && n < slots * sum_words)
         return side_of(share->x_sums, token_bytes, n % sum_words,
                        a->stage.x_sums + n / sum_words * token_bytes + n % sum_words * 16, n / sum_words, segments,
-                       ordered);
-    return side_of(share->w.codes, 0, 0, 0, 0, 0, false);
+                       ordered, false);
+    return side_of(share->w.codes, 0, 0, 0, 0, 0, false, false);
+}
+
+DEVICE void few_copy_weights(const int bits, const IntegerArguments *a, const WeightShare *share, int slab,
+                             uint8_t *stage) {
+    const int lane = threadIdx.x % WARP;
+    copy_codes(bits, share, (uint32_t)((share->row_block * a->layout.slabs + slab) * slab_words(bits) + lane), stage);
+}
+
+DEVICE void few_copy_x(const IntegerArguments *a, const WeightShare *share, int slab, uint8_t *stage) {
+    const int lane = threadIdx.x % WARP, columns = a->columns;
+    const uint8_t *x = word_at(share->x, (uint32_t)(slab * SLAB_UNITS * 16 + lane));
+    UNROLL for (int unit = 0; unit < SLAB_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
+        if (lane % 16 < columns * 2)
+            copy_begin_shared(stage + a->stage.x + ((unit + lane / 16) * columns * 2 + lane % 16) * 16, x + unit * 256);
+}
+
+DEVICE void few_copy_side(const IntegerArguments *a, const Side *side, int slab, uint8_t *stage) {
+    const int slot_bits = a->stage.slot_bits, slabs = a->layout.group_columns / SLAB_COLUMNS; // of a group
+    const int first = side->of_group && slot_bits == 0 && slabs > 1 ? slab / slabs : slab << slot_bits;
+    if (first + side->slot < side->count) copy_begin(stage + side->to, side->from + (size_t)first * side->bytes);
 }
 
 DEVICE void few_copy(const int bits, const IntegerArguments *a, const WeightShare *share, const Side *side, int slab,
                      uint8_t *stage) {
-    const IntegerLayout *l = &a->layout;
-    const int lane = threadIdx.x % WARP, columns = a->columns, slot_bits = a->stage.slot_bits;
-    const uint8_t *x = word_at(share->x, (uint32_t)(slab * SLAB_UNITS * 16 + lane));
-    copy_codes(bits, share, (uint32_t)((share->row_block * l->slabs + slab) * slab_words(bits) + lane), stage);
-    UNROLL for (int unit = 0; unit < SLAB_UNITS; unit += 2) // two of them: 16 words have the columns of a unit
-        if (lane % 16 < columns * 2)
-            copy_begin_shared(stage + a->stage.x + ((unit + lane / 16) * columns * 2 + lane % 16) * 16, x + unit * 256);
-    const int first = side->of_group && slot_bits == 0 ? slab / (l->group_columns / SLAB_COLUMNS) : slab << slot_bits;
-    if (first + side->slot < side->count) copy_begin(stage + side->to, side->from + (size_t)first * side->bytes);
+    few_copy_weights(bits, a, share, slab, stage);
+    few_copy_x(a, share, slab, stage);
+    few_copy_side(a, side, slab, stage);
+}
+
+// The first slabs, `step` apart: the weights before the activations are there.
+DEVICE void few_begin(const int bits, const bool early, const IntegerArguments *a, const WeightShare *share,
+                      const Side *side, int slab, int step, int end, uint8_t *stages) {
+    const int ahead = a->stages - 1;
+    for (int i = 0; early && i < ahead && slab + i * step < end; i++) {
+        few_copy_weights(bits, a, share, slab + i * step, stages + i * a->stage.bytes);
+        if (side->of_weights) few_copy_side(a, side, slab + i * step, stages + i * a->stage.bytes);
+    }
+    if (early) wait_for_previous();
+    for (int i = 0; i < ahead; i++) {
+        uint8_t *stage = stages + i * a->stage.bytes;
+        if (slab + i * step < end) {
+            if (!early) few_copy_weights(bits, a, share, slab + i * step, stage);
+            few_copy_x(a, share, slab + i * step, stage);
+            if (!early || !side->of_weights) few_copy_side(a, side, slab + i * step, stage);
+        }
+        COPY_COMMIT();
+    }
 }
 
 // Where a lane finds its part of x; lanes whose column is not there may read any other.
@@ -314,15 +351,77 @@ DEVICE void few_multiply(const int bits, const int units, const IntegerArguments
 
 // ---- Free order: paired planes; the splits share the columns, too ----
 
-// Adds a slab whose segments have so many units to the totals of rows lane / 4 and + 8 and token lane % 4.
+// What is copied next, slab by slab: by this lane its first word of the weights, one of x, and one beside them.
+typedef struct Feed {
+    const uint8_t *w, *x, *side;
+    int at, step, left, period; // the group or segment of the side; on by `step` when `period` slabs are through
+} Feed;
+
+DEVICE Feed feed_from(const int bits, const IntegerArguments *a, const WeightShare *share, const Side *side, int slab) {
+    const IntegerLayout *l = &a->layout;
+    const int lane = threadIdx.x % WARP, slabs = l->group_columns / SLAB_COLUMNS;
+    Feed f;
+    f.w = word_at(share->w.codes, (uint32_t)((share->row_block * l->slabs + slab) * slab_words(bits) + lane));
+    f.x = word_at(share->x, (uint32_t)(slab * SLAB_UNITS * 16 + lane));
+    f.step = 1 << a->stage.slot_bits;
+    f.period = side->of_group && slabs > 1 ? slabs : 1;
+    f.left = f.period - slab % f.period;
+    f.at = slab / f.period * f.step + side->slot;
+    f.side = side->from + (size_t)(slab / f.period * f.step) * side->bytes;
+    return f;
+}
+
+DEVICE void feed_weights(const int bits, Feed *f, uint8_t *stage) {
+    const int lane = threadIdx.x % WARP, words = slab_words(bits);
+    UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words)
+        copy_begin(stage + (n + lane) * 16, f->w + n * 16);
+    f->w += words * 16;
+}
+
+DEVICE void feed_x(const IntegerArguments *a, Feed *f, uint8_t *stage) {
+    const int lane = threadIdx.x % WARP, columns = a->columns;
+    uint8_t *to = stage + a->stage.x + (lane / 16 * columns * 2 + lane % 16) * 16;
+    if (lane % 16 < columns * 2) {
+        copy_begin_shared(to, f->x);
+        copy_begin_shared(to + columns * 64, f->x + 512);
+    }
+    f->x += SLAB_UNITS * 256;
+}
+
+DEVICE void feed_side(const Side *side, Feed *f, uint8_t *stage) {
+    if (f->at < side->count) copy_begin(stage + side->to, f->side);
+    if (--f->left > 0) return;
+    f->left = f->period;
+    f->at += f->step;
+    f->side += side->bytes * f->step;
+}
+
+// The first slabs: of weights, which need not wait for the activations, and then of these.
+DEVICE void feed_first(const int bits, const bool early, const IntegerArguments *a, const Side *side, Feed *f,
+                       int slabs, uint8_t *stages) {
+    const int ahead = a->stages - 1;
+    for (int i = 0; i < ahead && i < slabs; i++) {
+        feed_weights(bits, f, stages + i * a->stage.bytes);
+        if (side->of_weights) feed_side(side, f, stages + i * a->stage.bytes);
+    }
+    if (early) wait_for_previous();
+    for (int i = 0; i < ahead; i++) {
+        if (i < slabs) feed_x(a, f, stages + i * a->stage.bytes);
+        if (i < slabs && !side->of_weights) feed_side(side, f, stages + i * a->stage.bytes);
+        COPY_COMMIT();
+    }
+}
+
+// Adds a slab whose segments have so many units to the totals of rows lane / 4 and + 8 and token lane % 4. groups: that
+// are left from this slab on; what lies behind them is padding.
 DEVICE void free_slab(const int bits, const int levels, const int units, const IntegerArguments *a,
-                      const uint8_t *stage, int slab, float *totals) {
+                      const uint8_t *stage, int groups, float *totals) {
     const uint8_t *x = few_x(a, stage);
     UNROLL for (int slot = 0; slot < SLAB_UNITS / units; slot++) {
         const int at = slot * FEW_TOKENS + (int)threadIdx.x % 4;
         int32_t sums[4], level[2];
         float scale[2];
-        if (units < SLAB_UNITS && slab * (SLAB_UNITS / units) + slot >= a->layout.groups) return; // padding
+        if (units < SLAB_UNITS && slot >= groups) return;
         few_multiply(bits, units, a, stage, x, slot * units, sums);
         scale_pair(levels, a, stage, slot, scale, level);
         const float activation = ((const float *)(stage + a->stage.x_scales))[at] * (1.0f / (1 << (8 - bits)));
@@ -332,40 +431,53 @@ DEVICE void free_slab(const int bits, const int levels, const int units, const I
     }
 }
 
-DEVICE void free_slab_as_laid_out(const int bits, const int levels, const IntegerArguments *a, const uint8_t *stage,
-                                  int slab, float *totals) {
-    switch (a->stage.slot_bits) {
-    case 0: free_slab(bits, levels, 4, a, stage, slab, totals); break;
-    case 1: free_slab(bits, levels, 2, a, stage, slab, totals); break;
-    default: free_slab(bits, levels, 1, a, stage, slab, totals); break;
+// The slabs of one warp. levels and units are constant, so that the loop holds nothing else.
+DEVICE void free_slabs(const int bits, const int levels, const int units, const bool early, const IntegerArguments *a,
+                       const WeightShare *share, int from, int end, uint8_t *first, float *totals) {
+    const int bytes = a->stage.bytes, ahead = a->stages - 1;
+    const Side side = few_side(false, a, share);
+    const uint8_t *here = first, *last = first + ahead * bytes;
+    uint8_t *free = first + ahead * bytes;
+    Feed f = feed_from(bits, a, share, &side, from);
+    int groups = a->layout.groups - from * (SLAB_UNITS / units);
+    feed_first(bits, early, a, &side, &f, end - from, first);
+    for (int slab = from; slab < end; slab++) {
+        wait_for_stage(a->stages);
+        warp_barrier(); // all lanes' copies are there, and all have left the stage before
+        if (slab + ahead < end) {
+            feed_weights(bits, &f, free);
+            feed_x(a, &f, free);
+            feed_side(&side, &f, free);
+        }
+        COPY_COMMIT();
+        free_slab(bits, levels, units, a, here, groups, totals);
+        groups -= SLAB_UNITS / units;
+        free = free == last ? first : free + bytes;
+        here = here == last ? first : here + bytes;
     }
 }
 
-DEVICE void few_free(const int bits, const IntegerArguments *a, const WeightShare *share, uint8_t *memory) {
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, stages = a->stages;
+DEVICE void free_slabs_as_laid_out(const int bits, const int levels, const bool early, const IntegerArguments *a,
+                                   const WeightShare *share, int from, int end, uint8_t *stages, float *totals) {
+    switch (a->stage.slot_bits) {
+    case 0: free_slabs(bits, levels, 4, early, a, share, from, end, stages, totals); break;
+    case 1: free_slabs(bits, levels, 2, early, a, share, from, end, stages, totals); break;
+    default: free_slabs(bits, levels, 1, early, a, share, from, end, stages, totals); break;
+    }
+}
+
+DEVICE void few_free(const int bits, const bool early, const IntegerArguments *a, const WeightShare *share,
+                     uint8_t *memory) {
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const int worker = (int)blockIdx.y * FEW_WARPS + warp, workers = a->splits * FEW_WARPS, slabs = a->layout.slabs;
     const int from = (int)((long long)slabs * worker / workers), end = (int)((long long)slabs * (worker + 1) / workers);
-    const Side side = few_side(false, a, share);
     float *shared = (float *)memory, totals[2]; // shared: [warps][2][lanes]
     totals[0] = totals[1] = 0;
-    memory += few_piece_bytes(a) + (size_t)warp * stages * a->stage.bytes;
-    for (int i = 0; i < stages - 1; i++) {
-        if (from + i < end) few_copy(bits, a, share, &side, from + i, memory + i * a->stage.bytes);
-        COPY_COMMIT();
-    }
-    for (int slab = from, here = 0, free = stages - 1; slab < end; slab++) {
-        const uint8_t *stage = memory + here * a->stage.bytes;
-        wait_for_stage(stages);
-        warp_barrier(); // all lanes' copies are there, and all have left the stage before
-        if (slab + stages - 1 < end) few_copy(bits, a, share, &side, slab + stages - 1, memory + free * a->stage.bytes);
-        COPY_COMMIT();
-        if (a->levels == ZERO_POINTS)
-            free_slab_as_laid_out(bits, ZERO_POINTS, a, stage, slab, totals);
-        else
-            free_slab_as_laid_out(bits, NO_LEVELS, a, stage, slab, totals);
-        free = here;
-        here = here + 1 < stages ? here + 1 : 0;
-    }
+    memory += few_piece_bytes(a) + (size_t)warp * a->stages * a->stage.bytes;
+    if (a->levels == ZERO_POINTS)
+        free_slabs_as_laid_out(bits, ZERO_POINTS, early, a, share, from, end, memory, totals);
+    else
+        free_slabs_as_laid_out(bits, NO_LEVELS, early, a, share, from, end, memory, totals);
     UNROLL for (int i = 0; i < 2; i++) shared[(warp * 2 + i) * WARP + lane] = totals[i];
     __syncthreads();
     if (warp >= 2) return;
@@ -447,7 +559,8 @@ DEVICE void add_pieces(const IntegerArguments *a, const WeightShare *share, cons
     }
 }
 
-DEVICE void few_ordered(const int bits, const IntegerArguments *a, const WeightShare *share, uint8_t *memory) {
+DEVICE void few_ordered(const int bits, const bool early, const IntegerArguments *a, const WeightShare *share,
+                        uint8_t *memory) {
     const int warp = threadIdx.x / WARP, stages = a->stages, slabs = a->layout.slabs;
     const int row = threadIdx.x % UNIT_ROWS, token = threadIdx.x / UNIT_ROWS, slot_bits = a->stage.slot_bits;
     const int warp_pieces = PIECE_OUTPUTS << slot_bits;
@@ -458,11 +571,7 @@ DEVICE void few_ordered(const int bits, const IntegerArguments *a, const WeightS
     adder.sum = adder.group = 0;
     adder.left = a->layout.group_columns / SLAB_COLUMNS;
     memory += few_piece_bytes(a) + (size_t)warp * stages * a->stage.bytes;
-    for (int i = 0; i < stages - 1; i++) {
-        const int slab = i * FEW_WARPS + warp;
-        if (slab < slabs) few_copy(bits, a, share, &side, slab, memory + i * a->stage.bytes);
-        COPY_COMMIT();
-    }
+    few_begin(bits, early, a, share, &side, warp, FEW_WARPS, slabs, memory);
     for (int first = 0, here = 0, free = stages - 1, buffer = 0; first < slabs; first += FEW_WARPS) {
         const int ahead = first + (stages - 1) * FEW_WARPS + warp;
         int32_t *now = pieces + buffer * FEW_WARPS * warp_pieces, *own = now + warp * warp_pieces;
@@ -700,21 +809,23 @@ DEVICE void tiled_product(const int bits, const int planes, const int nr, const 
 #define LAUNCH_TILED(BITS, PLANES, NR, NB) \
     LAUNCH(tiled_##BITS##_##PLANES##_##NR##_##NB, grid, a->tile.warps *WARP, shared, stream, a)
 
-// With portions a block may find that there is nothing for it to do.
-#define FEW_KERNELS(BITS, PORTIONS, NAME)                                   \
-    DYNAMIC_KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
-        DYNAMIC_SHARED(memory);                                             \
-        WeightShare share;                                                  \
-        share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
-        if (PORTIONS && !share_of_portion(&a, &share)) return;              \
-        few_free(BITS, &a, &share, memory);                                 \
-    }                                                                       \
-    DYNAMIC_KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
-        DYNAMIC_SHARED(memory);                                             \
-        WeightShare share;                                                  \
-        share_of(&a, (int)blockIdx.x, 1, 1, &share);                        \
-        if (PORTIONS && !share_of_portion(&a, &share)) return;              \
-        few_ordered(BITS, &a, &share, memory);                              \
+// With portions a block may find that there is nothing for it to do, and knows its weights only when it has waited.
+#define FEW_KERNELS(BITS, PORTIONS, NAME)                                         \
+    EARLY_DYNAMIC_KERNEL(few_free_##NAME, FEW_WARPS *WARP, IntegerArguments) {    \
+        DYNAMIC_SHARED(memory);                                                   \
+        WeightShare share;                                                        \
+        share_of(&a, (int)blockIdx.x, 1, 1, &share);                              \
+        if (PORTIONS) wait_for_previous();                                        \
+        if (PORTIONS && !share_of_portion(&a, &share)) return;                    \
+        few_free(BITS, !(PORTIONS), &a, &share, memory);                          \
+    }                                                                             \
+    EARLY_DYNAMIC_KERNEL(few_ordered_##NAME, FEW_WARPS *WARP, IntegerArguments) { \
+        DYNAMIC_SHARED(memory);                                                   \
+        WeightShare share;                                                        \
+        share_of(&a, (int)blockIdx.x, 1, 1, &share);                              \
+        if (PORTIONS) wait_for_previous();                                        \
+        if (PORTIONS && !share_of_portion(&a, &share)) return;                    \
+        few_ordered(BITS, !(PORTIONS), &a, &share, memory);                       \
     }
 #define LAUNCH_FEW(NAME)                                                                    \
     (a->planes == 1 ? LAUNCH(few_ordered_##NAME, grid, FEW_WARPS * WARP, shared, stream, a) \

@@ -5,6 +5,8 @@
 
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/lane.h"
+
 extern "C" {
 #include "kernels/backend.h"
 #include "kernels/cuda/library.h"
@@ -31,6 +33,7 @@ struct Runtime {
     CudaLaunches launches;
     int device;
     cudaStream_t stream;
+    Lane lane;
     void *stage[STAGES];
     cudaEvent_t read[STAGES]; // when a stage may be filled again
     int next;
@@ -42,6 +45,12 @@ struct Runtime {
 };
 
 Runtime *of(CudaRuntime *runtime) { return reinterpret_cast<Runtime *>(runtime); }
+
+// The stream, for anything but a kernel of ours.
+cudaStream_t stream_of(Runtime *r) {
+    r->lane.after_kernel = false;
+    return r->stream;
+}
 
 const char *message(int code) {
     if (code < 0) return "the library for dense products reports an error";
@@ -56,7 +65,7 @@ int enter(CudaRuntime *runtime) { return cudaSetDevice(of(runtime)->device); }
 int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
     cudaError_t error = cudaMalloc(out, bytes);
     if (error == cudaSuccess) {
-        error = cudaMemsetAsync(*out, 0, bytes, of(runtime)->stream);
+        error = cudaMemsetAsync(*out, 0, bytes, stream_of(of(runtime)));
         if (error == cudaSuccess) return error;
         (void)cudaFree(*out);
     }
@@ -66,7 +75,7 @@ int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
 }
 
 void release(CudaRuntime *runtime, void *data) {
-    (void)cudaStreamSynchronize(of(runtime)->stream);
+    (void)cudaStreamSynchronize(stream_of(of(runtime)));
     (void)cudaFree(data);
 }
 
@@ -79,7 +88,7 @@ int allocate_host(CudaRuntime *, size_t bytes, void **out) {
 void release_host(CudaRuntime *, void *data) { (void)cudaFreeHost(data); }
 
 int clear_memory(CudaRuntime *runtime, void *data, size_t bytes) {
-    return cudaMemsetAsync(data, 0, bytes, of(runtime)->stream);
+    return cudaMemsetAsync(data, 0, bytes, stream_of(of(runtime)));
 }
 
 // rows × width bytes, side by side on the host, `stride` apart on the device.
@@ -88,8 +97,8 @@ int upload_rows(CudaRuntime *runtime, void *device, size_t stride, const void *h
     const size_t most = width < STAGE_BYTES ? STAGE_BYTES / width : 0;
     if (most == 0) { // a row that fits no stage; the driver copies it by itself, in its own time
         cudaError_t error =
-            cudaMemcpy2DAsync(device, stride, host, width, width, rows, cudaMemcpyHostToDevice, r->stream);
-        return error == cudaSuccess ? cudaStreamSynchronize(r->stream) : error;
+            cudaMemcpy2DAsync(device, stride, host, width, width, rows, cudaMemcpyHostToDevice, stream_of(r));
+        return error == cudaSuccess ? cudaStreamSynchronize(stream_of(r)) : error;
     }
     for (size_t done = 0; done < rows;) {
         const size_t now = rows - done < most ? rows - done : most;
@@ -99,8 +108,8 @@ int upload_rows(CudaRuntime *runtime, void *device, size_t stride, const void *h
         if (error != cudaSuccess) return error;
         memcpy(r->stage[stage], static_cast<const char *>(host) + done * width, now * width);
         error = cudaMemcpy2DAsync(static_cast<char *>(device) + done * stride, stride, r->stage[stage], width, width,
-                                  now, cudaMemcpyHostToDevice, r->stream);
-        if (error == cudaSuccess) error = cudaEventRecord(r->read[stage], r->stream);
+                                  now, cudaMemcpyHostToDevice, stream_of(r));
+        if (error == cudaSuccess) error = cudaEventRecord(r->read[stage], stream_of(r));
         if (error != cudaSuccess) return error;
         done += now;
     }
@@ -109,14 +118,14 @@ int upload_rows(CudaRuntime *runtime, void *device, size_t stride, const void *h
 
 int upload_few(Runtime *r, void *device, const void *host, size_t bytes) {
     if (r->few_used + bytes > FEW_ROOM) {
-        cudaError_t error = cudaStreamSynchronize(r->stream);
+        cudaError_t error = cudaStreamSynchronize(stream_of(r));
         if (error != cudaSuccess) return error;
         r->few_used = 0;
     }
     char *stage = r->few + r->few_used;
     r->few_used += (bytes + 15) / 16 * 16;
     memcpy(stage, host, bytes);
-    return cudaMemcpyAsync(device, stage, bytes, cudaMemcpyHostToDevice, r->stream);
+    return cudaMemcpyAsync(device, stage, bytes, cudaMemcpyHostToDevice, stream_of(r));
 }
 
 int upload(CudaRuntime *runtime, void *device, const void *host, size_t bytes) {
@@ -132,8 +141,8 @@ int download(CudaRuntime *runtime, void *host, const void *device, size_t bytes)
     for (size_t done = 0; done < bytes;) {
         const size_t now = bytes - done < STAGE_BYTES ? bytes - done : STAGE_BYTES;
         cudaError_t error = cudaMemcpyAsync(r->results, static_cast<const char *>(device) + done, now,
-                                            cudaMemcpyDeviceToHost, r->stream);
-        if (error == cudaSuccess) error = cudaStreamSynchronize(r->stream);
+                                            cudaMemcpyDeviceToHost, stream_of(r));
+        if (error == cudaSuccess) error = cudaStreamSynchronize(stream_of(r));
         if (error != cudaSuccess) return error;
         memcpy(static_cast<char *>(host) + done, r->results, now);
         done += now;
@@ -142,30 +151,30 @@ int download(CudaRuntime *runtime, void *host, const void *device, size_t bytes)
 }
 
 int copy_memory(CudaRuntime *runtime, void *to, const void *from, size_t bytes) {
-    return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, of(runtime)->stream);
+    return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_of(of(runtime)));
 }
 
-int synchronize(CudaRuntime *runtime) { return cudaStreamSynchronize(of(runtime)->stream); }
+int synchronize(CudaRuntime *runtime) { return cudaStreamSynchronize(stream_of(of(runtime))); }
 
 // ---- Recorded steps: CUDA graphs ----
 
 // Relaxed: a kernel that is launched for the first time is loaded then, for which the driver may allocate. Of ours only
 // the stream's own work happens in between (backend_cuda.c refuses the rest).
 int record_begin(CudaRuntime *runtime) {
-    cudaError_t error = cudaStreamBeginCapture(of(runtime)->stream, cudaStreamCaptureModeRelaxed);
+    cudaError_t error = cudaStreamBeginCapture(stream_of(of(runtime)), cudaStreamCaptureModeRelaxed);
     if (error != cudaSuccess) (void)cudaGetLastError(); // or the next launch would seem to have failed
     return error;
 }
 
 int record_upload(CudaRuntime *runtime, void *device, const void *host, size_t bytes) {
-    return cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, of(runtime)->stream);
+    return cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_of(of(runtime)));
 }
 
 int record_end(CudaRuntime *runtime, void **recorded) {
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t executable = nullptr;
     *recorded = nullptr;
-    cudaError_t error = cudaStreamEndCapture(of(runtime)->stream, &graph);
+    cudaError_t error = cudaStreamEndCapture(stream_of(of(runtime)), &graph);
     if (error == cudaSuccess) error = cudaGraphInstantiateWithFlags(&executable, graph, 0);
     if (graph) (void)cudaGraphDestroy(graph);
     if (error != cudaSuccess) (void)cudaGetLastError(); // what cannot be recorded is run as usual
@@ -174,12 +183,15 @@ int record_end(CudaRuntime *runtime, void **recorded) {
 }
 
 int run_recorded(CudaRuntime *runtime, void *recorded) {
-    return cudaGraphLaunch(static_cast<cudaGraphExec_t>(recorded), of(runtime)->stream);
+    return cudaGraphLaunch(static_cast<cudaGraphExec_t>(recorded), stream_of(of(runtime)));
 }
 
 void forget(CudaRuntime *, void *recorded) { (void)cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(recorded)); }
 
-int product(CudaRuntime *runtime, const LibraryProduct *p) { return cuda_library_product(of(runtime)->library, p); }
+int product(CudaRuntime *runtime, const LibraryProduct *p) {
+    (void)stream_of(of(runtime));
+    return cuda_library_product(of(runtime)->library, p);
+}
 
 // ---- Opening and closing ----
 
@@ -293,7 +305,9 @@ bool backend_cuda_new(int device, Backend **out, Error *err) {
         return error_set(err, "device %d does not start: %s; --backend cpu computes on the processor", device,
                          cudaGetErrorString(error));
     }
-    r->base.stream = r->stream;
+    r->lane.stream = r->stream;
+    r->lane.early = &r->base.early;
+    r->base.stream = &r->lane;
     open_library(r);
     return backend_cuda_on(&r->base, out, err);
 }

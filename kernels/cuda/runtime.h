@@ -29,7 +29,8 @@ typedef struct CudaRuntime CudaRuntime;
 struct CudaRuntime {
     CudaFacts facts;
     const CudaLaunches *launches;
-    void *stream;
+    void *stream;      // for the launches
+    bool early;        // a kernel may begin before the one before it has ended, and waits for that as soon as it must
     char library[160]; // the vendor's library for dense products, or why it is not used
 
     void (*close)(CudaRuntime *);

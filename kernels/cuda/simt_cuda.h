@@ -7,27 +7,54 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/lane.h"
+
 #define DEVICE static __device__ __forceinline__
-// Every device takes 4 KB of parameters.
-#define KERNEL_KNOWN(NAME, BOUNDS, ARGUMENTS, DYNAMIC)                                    \
-    static_assert(sizeof(ARGUMENTS) <= 4096, "too much for a kernel's parameters");       \
-    static __global__ void NAME(const __grid_constant__ ARGUMENTS a);                     \
-    static const KnownKernel NAME##_known(reinterpret_cast<const void *>(NAME), DYNAMIC); \
-    static __global__ void __launch_bounds__ BOUNDS NAME(const __grid_constant__ ARGUMENTS a)
-#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, false)
-// One with DYNAMIC_SHARED.
-#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, true)
+// Kernels begin with what BEGINS says, and every thread of them waits for what was launched before (lane.h). Every
+// device takes 4 KB of parameters.
+#define KERNEL_KNOWN(NAME, BOUNDS, ARGUMENTS, DYNAMIC, BEGINS)                                  \
+    static_assert(sizeof(ARGUMENTS) <= 4096, "too much for a kernel's parameters");             \
+    DEVICE void NAME##_body(const ARGUMENTS &a);                                                \
+    static __global__ void __launch_bounds__ BOUNDS NAME(const __grid_constant__ ARGUMENTS a) { \
+        let_next_begin();                                                                       \
+        BEGINS;                                                                                 \
+        NAME##_body(a);                                                                         \
+    }                                                                                           \
+    static const KnownKernel NAME##_known(reinterpret_cast<const void *>(NAME), DYNAMIC);       \
+    DEVICE void NAME##_body(const ARGUMENTS &a)
+#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, false, wait_for_previous())
+// One that calls wait_for_previous itself, as soon as it needs or changes anything but weights.
+#define EARLY_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, false, (void)0)
+// Those with DYNAMIC_SHARED.
+#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, true, wait_for_previous())
+#define EARLY_DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS), ARGUMENTS, true, (void)0)
 // So few registers that a multiprocessor has room for `BLOCKS` blocks.
-#define CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) KERNEL_KNOWN(NAME, (THREADS, BLOCKS), ARGUMENTS, true)
+#define CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) \
+    KERNEL_KNOWN(NAME, (THREADS, BLOCKS), ARGUMENTS, true, wait_for_previous())
 #define SHARED(TYPE, NAME, COUNT) __shared__ __align__(16) TYPE NAME[COUNT]
 #define DYNAMIC_SHARED(NAME) extern __shared__ __align__(16) unsigned char NAME[]
 // Where rows may be swizzled; of a kernel without SHARED, which would come first.
 #define SWIZZLED_SHARED(NAME) extern __shared__ __align__(1024) unsigned char NAME[]
 #define UNROLL _Pragma("unroll")
+#define UNROLL_BY_PRAGMA(TEXT) _Pragma(#TEXT)
+#define UNROLL_BY(N) UNROLL_BY_PRAGMA(unroll N)
 
 typedef struct Extent {
     unsigned x, y, z;
 } Extent;
+
+// The next kernel may begin as soon as every block of this one has said so …
+DEVICE void let_next_begin(void) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+// … and goes on behind this when the one before has ended, and what it wrote is there.
+DEVICE void wait_for_previous(void) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
 
 // All kernels of the program, listed before main begins.
 struct KnownKernel {
@@ -54,10 +81,29 @@ static inline int prepare_kernels(size_t shared_bytes) {
     return 0;
 }
 
+// Recorded steps of such launches need CUDA 12.3.
 template <typename A>
-static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t shared, void *stream, const A *a) {
-    kernel<<<dim3(grid.x, grid.y, grid.z), threads, shared, (cudaStream_t)stream>>>(*a);
-    return (int)cudaGetLastError();
+static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t shared, void *to, const A *a) {
+    Lane *lane = static_cast<Lane *>(to);
+    const dim3 blocks(grid.x, grid.y, grid.z);
+#if CUDART_VERSION >= 12030
+    cudaLaunchAttribute begins;
+    begins.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    begins.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t how = {};
+    how.gridDim = blocks;
+    how.blockDim = dim3(threads);
+    how.dynamicSmemBytes = shared;
+    how.stream = lane->stream;
+    how.attrs = &begins;
+    how.numAttrs = *lane->early && lane->after_kernel ? 1 : 0;
+    (void)cudaLaunchKernelEx(&how, kernel, *a);
+#else
+    kernel<<<blocks, threads, shared, lane->stream>>>(*a);
+#endif
+    const cudaError_t error = cudaGetLastError();
+    lane->after_kernel = error == cudaSuccess;
+    return (int)error;
 }
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     launch(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS)
@@ -69,6 +115,19 @@ DEVICE float shuffle_float(float v, int mask) { return __shfl_xor_sync(ALL_LANES
 DEVICE int32_t shuffle_int(int32_t v, int mask) { return __shfl_xor_sync(ALL_LANES, v, mask); }
 DEVICE uint64_t shuffle_wide(uint64_t v, int mask) { return __shfl_xor_sync(ALL_LANES, (unsigned long long)v, mask); }
 DEVICE double shuffle_double(double v, int mask) { return __shfl_xor_sync(ALL_LANES, v, mask); }
+
+// The largest of the lanes' numbers.
+DEVICE uint32_t warp_largest(uint32_t v) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+    return __reduce_max_sync(ALL_LANES, v);
+#else
+    for (int mask = 16; mask > 0; mask /= 2) {
+        const uint32_t other = __shfl_xor_sync(ALL_LANES, v, mask);
+        v = other > v ? other : v;
+    }
+    return v;
+#endif
+}
 
 // What the lanes wrote before is seen by all of them behind it.
 DEVICE void warp_barrier(void) { __syncwarp(); }
@@ -216,6 +275,9 @@ DEVICE void warpgroup_multiply_int8(const int nb, int32_t (*c)[4], const uint32_
 }
 
 // ---- Memory ----
+
+// What this thread wrote before is seen by the whole device before what it writes behind; likewise what it reads.
+DEVICE void device_fence(void) { __threadfence(); }
 
 // 16 bytes that are read once: they need not stay in the first-level cache.
 DEVICE uint4 load_once(const void *p) {

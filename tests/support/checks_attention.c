@@ -221,6 +221,28 @@ void attention_cases(Checks *c) {
     }
 }
 
+// One token of heads of every size, as many of them for a head of keys as a device takes together, and one more; heads
+// that do not come in eights; a context that is split, and one that is not.
+void attention_shapes(Checks *c) {
+    static const int dims[] = {64, 128, 256, 512, 6, 66, 130, 300}, ratios[] = {1, 2, 5};
+    if (c->place == ON_HOST || !c->thorough) return;
+    for (int i = 0; i < 8 * 3 * 4; i++) {
+        turn(c, i);
+        const int dim = dims[i / 12];
+        if (dim % 8 != 0 && i % 12 / 4 != 1) continue;
+        const AttentionCase a = {.heads = ratios[i % 12 / 4],
+                                 .kv_heads = 1,
+                                 .head_dim = dim,
+                                 .sequences = 1,
+                                 .tokens = 1,
+                                 .before = i / 4 % 2 ? 150 : 20,
+                                 .dtype = cache_types[i % 4],
+                                 .sinks = i % 5 == 0,
+                                 .deviation = 3};
+        check_attention(c, &a);
+    }
+}
+
 // Tiles of queries: heads that share, windows, biases, all types, rooms for 64, 128 and 256 dimensions on a device.
 void many_token_cases(Checks *c) {
     static const int ratios[] = {1, 3, 8, 2, 40}, dims[] = {64, 24, 128, 17, 130, 256, 80};

@@ -622,20 +622,20 @@ void weight_refusals(Checks *c) {
 
 // ---- Several at once ----
 
-static Weight *dense_weight(Checks *c, size_t in, size_t out, void **block) {
+static Weight *dense_weight(Checks *c, DType dtype, size_t in, size_t out, void **block) {
     float *w = random_floats(c, out * in, 0.1), *bias = between(c, 0, 1) ? random_floats(c, out, 1) : NULL;
-    void *data = stored_as(DTYPE_BF16, w, out * in, block);
+    void *data = stored_as(dtype, w, out * in, block);
     Weight *weight = NULL;
-    assert_true(c->b->ops->weight_dense(c->b, DTYPE_BF16, data, out, in, bias, PRECISION_NATIVE, &weight, NULL));
+    assert_true(c->b->ops->weight_dense(c->b, dtype, data, out, in, bias, PRECISION_NATIVE, &weight, NULL));
     c->b->ops->synchronize(c->b);
     free(w), free(bias);
     return weight;
 }
 
 // Weight-only ones on a symmetric grid, others with zero points.
-static Weight *four_bit_weight(Checks *c, ActivationMode mode, size_t group, size_t in, size_t out) {
+static Weight *weight_of_bits(Checks *c, int bits, ActivationMode mode, size_t group, size_t in, size_t out) {
     const QuantizedCase q = {.grid = mode == ACTIVATION_NONE ? GRID_SYMMETRIC : GRID_ASYMMETRIC,
-                             .bits = 4,
+                             .bits = bits,
                              .out = out,
                              .in = in,
                              .group = in < group ? in : group,
@@ -654,8 +654,8 @@ enum { LINEARS = 8 };
 
 static Weight *one_of_many(Checks *c, int i, size_t in, size_t out, void **block) {
     *block = NULL;
-    if (i == 2 || i == 5) return dense_weight(c, in, out, block);
-    return four_bit_weight(c, i == 1 || i == 6 ? ACTIVATION_TOKEN : ACTIVATION_NONE, 32, in, out);
+    if (i == 2 || i == 5) return dense_weight(c, DTYPE_BF16, in, out, block);
+    return weight_of_bits(c, 4, i == 1 || i == 6 ? ACTIVATION_TOKEN : ACTIVATION_NONE, 32, in, out);
 }
 
 // The same as one by one, on a device in fewer launches.
@@ -707,17 +707,19 @@ typedef struct MixtureCase {
     bool normalized, mixed; // mixed: experts of different formats, gate and up too
     ActivationMode mode;    // of the others
     bool dense;             // none is quantized
+    DType dtype;            // of those that are not
+    int bits;
 } MixtureCase;
 
 static Weight *expert_weight(Checks *c, const MixtureCase *m, size_t in, size_t out, void **block) {
     const size_t kind = m->mixed ? between(c, 0, 3) : 3;
     *block = NULL;
-    if (m->dense || kind == 0) return dense_weight(c, in, out, block);
-    return four_bit_weight(c,
-                           kind == 1   ? ACTIVATION_NONE
-                           : kind == 2 ? ACTIVATION_STATIC
-                                       : m->mode,
-                           kind == 1 ? 64 : 32, in, out);
+    if (m->dense || kind == 0) return dense_weight(c, m->dtype, in, out, block);
+    return weight_of_bits(c, m->bits,
+                          kind == 1   ? ACTIVATION_NONE
+                          : kind == 2 ? ACTIVATION_STATIC
+                                      : m->mode,
+                          kind == 1 ? 64 : 32, in, out);
 }
 
 // Sums up what the experts of one token give, in order of experts. chosen: zeros.
@@ -802,7 +804,25 @@ void mixture_cases(Checks *c) {
                                .normalized = i % 2,
                                .mixed = i % 4 == 2,
                                .mode = modes[i % 3],
-                               .dense = i % 6 == 5};
+                               .dense = i % 6 == 5,
+                               .dtype = DTYPE_BF16,
+                               .bits = 4};
+        check_mixture(c, &m);
+    }
+}
+
+// Every instance of the kernels for portions, and of those of few tokens.
+void mixture_formats(Checks *c) {
+    static const size_t tokens[] = {1, 2, 4, 8};
+    static const int bits[] = {2, 3, 8};
+    if (!c->b->ops->mixture || !c->thorough) return;
+    for (int i = 0; i < 4 * 3; i++) {
+        MixtureCase m = {.experts = 2, .per_token = 1, .tokens = tokens[i % 4], .hidden = 40, .inner = 24};
+        m.dense = true, m.dtype = (DType)(i / 4);
+        check_mixture(c, &m);
+        check_dense(c, (DType)(i / 4), PRECISION_NATIVE, 20, 40, tokens[i % 4]);
+        if (i >= 6) continue;
+        m.dense = false, m.bits = bits[i % 3], m.mode = i / 3 ? ACTIVATION_TOKEN : ACTIVATION_NONE;
         check_mixture(c, &m);
     }
 }

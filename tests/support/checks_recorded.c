@@ -165,7 +165,7 @@ static float *fused_result(Checks *c, int way, Weight *const *w, const float *x,
 }
 
 // An addition and a norm, or an activation function, before a product: the same bits in fewer launches.
-static void check_fused(Checks *c, ActivationMode mode, size_t tokens, size_t in, size_t out) {
+static void check_fused(Checks *c, ActivationMode mode, Precision first, size_t tokens, size_t in, size_t out) {
     const QuantizedCase q = {.grid = between(c, 0, 1) ? GRID_SYMMETRIC : GRID_ASYMMETRIC,
                              .bits = 4,
                              .out = out,
@@ -181,7 +181,7 @@ static void check_fused(Checks *c, ActivationMode mode, size_t tokens, size_t in
     for (size_t i = 0; i < in; i++) divisor[i] = 0.1f + fabsf(divisor[i]);
     for (int i = 0; i < 2; i++) {
         const ActivationScheme scheme = {.mode = mode, .scale = 1 / 60.0f, .divisor = i ? NULL : divisor};
-        const Precision precision = i ? PRECISION_F32 : PRECISION_NATIVE;
+        const Precision precision = (i == 0) == (first == PRECISION_F32) ? PRECISION_F32 : PRECISION_NATIVE;
         assert_true(c->b->ops->weight_quantized(c->b, &codes, &scheme, NULL, precision, &w[i], NULL));
     }
     for (int way = 0; way < FUSED_WAYS; way++) {
@@ -206,16 +206,18 @@ static float *ropes_result(Checks *c, const AttentionShape *shape, DType dtype, 
     enum { FIRST = 2, TOKENS = 1, POSITIONS = 4 };
     Backend *b = c->b;
     const size_t heads = sequences * (size_t)shape->heads, kv_heads = sequences * (size_t)shape->kv_heads;
-    const size_t dim = (size_t)shape->head_dim, half = dim / 4, q = heads * dim, kv = kv_heads * dim;
+    const size_t dim = (size_t)shape->head_dim, q = heads * dim, kv = kv_heads * dim;
+    const size_t half = dim % 8 == 0 ? dim / 2 : dim / 4; // whole heads, or parts of them
+    const bool adjacent = shape->kv_heads == 2;
     const size_t n = q + 2 * kv, turns_count = 2 * POSITIONS * half;
     float *x = put(c, qkv, n), *turns = put(c, table, turns_count);
     float *y = put_nothing(c, 2 * q + kv), *parts[2] = {y, y + q};
     Cache *cache;
     assert_true(b->ops->cache_new(b, 1, sequences, shape->kv_heads, shape->head_dim, POSITIONS, dtype, &cache, NULL));
     b->ops->cache_write(b, cache, 0, 0, FIRST, x, x); // anything: 2 tokens of zeros would hide mistakes
-    b->ops->rope(b, x, TOKENS, (int)heads, (int)dim, (int)(2 * half), false, turns, turns + POSITIONS * half, FIRST);
+    b->ops->rope(b, x, TOKENS, (int)heads, (int)dim, (int)(2 * half), adjacent, turns, turns + POSITIONS * half, FIRST);
     part(b, apart);
-    b->ops->rope(b, x + q, TOKENS, (int)kv_heads, (int)dim, (int)(2 * half), false, turns, turns + POSITIONS * half,
+    b->ops->rope(b, x + q, TOKENS, (int)kv_heads, (int)dim, (int)(2 * half), adjacent, turns, turns + POSITIONS * half,
                  FIRST);
     part(b, apart);
     b->ops->cache_write(b, cache, 0, FIRST, TOKENS, x + q, x + q + kv);
@@ -230,7 +232,7 @@ static float *ropes_result(Checks *c, const AttentionShape *shape, DType dtype, 
 static void check_fused_ropes(Checks *c, DType dtype, size_t sequences, int heads, int kv_heads, int head_dim) {
     const AttentionShape shape = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = 0.3f};
     const size_t dim = (size_t)head_dim, q = sequences * (size_t)heads * dim, kv = sequences * (size_t)kv_heads * dim;
-    float *qkv = random_floats(c, q + 4 * kv, 1), *table = random_floats(c, 2 * dim, 1);
+    float *qkv = random_floats(c, q + 4 * kv, 1), *table = random_floats(c, 4 * dim, 1);
     const size_t begin = launched(c, 0);
     float *together = ropes_result(c, &shape, dtype, sequences, qkv, table, false);
     const size_t middle = launched(c, 0);
@@ -249,11 +251,14 @@ void fused_cases(Checks *c) {
     const int cases = amount(c, (Amount){0, 0}, (Amount){8, 2}, (Amount){30, 3});
     for (int i = 0; i < cases; i++) {
         turn(c, i);
-        check_fused(c, modes[i % 3], between(c, 1, at(c, 4, 4, 20)), between(c, 3, at(c, 300, 300, 5000)),
-                    between(c, 1, at(c, 40, 40, 300)));
+        check_fused(c, modes[i % 3], (Precision)(i / 3 % 2), between(c, 1, at(c, 4, 4, 20)),
+                    between(c, 3, at(c, 300, 300, 5000)), between(c, 1, at(c, 40, 40, 300)));
         check_fused_ropes(c, i % 2 ? DTYPE_I8 : DTYPE_F16, between(c, 1, at(c, 3, 3, 9)), (int)at(c, 6, 6, 12),
                           1 + i % 3, 4 * (int)between(c, 1, at(c, 30, 30, 60)));
     }
-    check_fused(c, ACTIVATION_TOKEN, 2, 2100, 3); // rows of many threads
-    check_fused(c, ACTIVATION_NONE, 1, 2100, 3);
+    check_fused(c, ACTIVATION_TOKEN, PRECISION_NATIVE, 2, 2100, 3); // rows of many threads
+    check_fused(c, ACTIVATION_NONE, PRECISION_NATIVE, 1, 2100, 3);
+    for (int i = 0; c->thorough && i < 2 * 3; i++) // and of one, two and four quads for each thread
+        check_fused(c, modes[i % 3 == 0 ? 0 : 1], (Precision)(i % 3 == 2), 1, i / 3 ? 8200 : 4100, 1);
+    if (c->thorough) check_fused(c, ACTIVATION_NONE, PRECISION_F32, 1, 256, 20);
 }

@@ -105,6 +105,22 @@ static int refused(const EmulatedRuntime *r, const SimtKernel *kernel, Extent gr
 
 // ---- Launches ----
 
+static bool *has_run; // of each kernel, on any device
+
+const char *emulated_never_run(size_t *from) {
+    for (; *from < kernel_count(); ++*from)
+        if (!has_run || !has_run[*from]) return __start_simt_kernels[(*from)++].name;
+    return NULL;
+}
+
+static void run_kernel(const EmulatedRuntime *r, const SimtKernel *kernel, Extent grid, unsigned threads, size_t shared,
+                       const void *arguments) {
+    if (!has_run) has_run = calloc(kernel_count(), sizeof *has_run);
+    if (!has_run) abort();
+    has_run[kernel - __start_simt_kernels] = true;
+    emulate(kernel, r->device.capability, grid, threads, shared, arguments);
+}
+
 int emulated_launch(void *stream, const SimtKernel *kernel, Extent grid, unsigned threads, size_t shared,
                     const void *arguments, size_t bytes) {
     EmulatedRuntime *r = stream;
@@ -114,7 +130,7 @@ int emulated_launch(void *stream, const SimtKernel *kernel, Extent grid, unsigne
     if (r->device.launches_left < 0) return FAILED;
     if (!r->recording) {
         emulated_kernels++;
-        emulate(kernel, r->device.capability, grid, threads, shared, arguments);
+        run_kernel(r, kernel, grid, threads, shared, arguments);
         return 0;
     }
     void *copy = malloc(bytes);
@@ -273,6 +289,12 @@ static int record_end(CudaRuntime *runtime, void **recorded) {
     return 0;
 }
 
+// A kernel behind a kernel begins before that has run.
+static void begin_early(const EmulatedRuntime *r, const Kept *next) {
+    if (r->base.early && next->arguments && next->kernel->early)
+        emulate_beginning(next->kernel, r->device.capability, next->grid, next->threads, next->shared, next->arguments);
+}
+
 static int run_recorded(CudaRuntime *runtime, void *recorded) {
     const Recorded *r = recorded;
     emulated_runs++;
@@ -285,7 +307,12 @@ static int run_recorded(CudaRuntime *runtime, void *recorded) {
         const int code = refused(of(runtime), k->kernel, k->grid, k->threads, k->shared);
         if (code != 0) return code;
         emulated_kernels++;
-        emulate(k->kernel, of(runtime)->device.capability, k->grid, k->threads, k->shared, k->arguments);
+        if (i + 1 < r->count) begin_early(of(runtime), &r->kept[i + 1]);
+        run_kernel(of(runtime), k->kernel, k->grid, k->threads, k->shared, k->arguments);
+        if (emulated_beginning_holds()) continue;
+        fprintf(stderr, "emulated %s reads before it waits what %s has yet to write\n", r->kept[i + 1].kernel->name,
+                k->kernel->name);
+        abort();
     }
     return failing(of(runtime));
 }
@@ -358,6 +385,11 @@ bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
     (void)device;
     *out = NULL;
     return false;
+}
+
+const char *emulated_never_run(size_t *from) {
+    (void)from;
+    return NULL;
 }
 
 #endif

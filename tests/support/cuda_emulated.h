@@ -24,6 +24,9 @@ bool backend_emulated_new(const EmulatedDevice *device, Backend **out);
 // copied back to the host.
 extern size_t emulated_runs, emulated_kernels, emulated_downloaded;
 
+// The next kernel from number *from on that no launch has run yet, *from behind it; or NULL.
+const char *emulated_never_run(size_t *from);
+
 // Launches that a device would have refused, as it would have: too much shared memory or too many threads for the
 // kernel ("invalid argument"), an impossible grid ("invalid configuration argument"); and which one was the last.
 extern size_t emulated_refusals;

@@ -10,7 +10,10 @@
 #include <ucontext.h>
 
 #ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(FROM, BYTES) ((void)(FROM), (void)(BYTES))
 #endif
 
 enum { LANES = 32, MOST_THREADS = 1024, SITES = 8, MOST_COPIES = 512, GROUP_WARPS = 4, MOST_PENDING = 32 };
@@ -74,7 +77,7 @@ typedef struct Copy {
 typedef struct Fiber {
     ucontext_t context; // where it begins; from then on jumps, which need no system call
     void *place[5];     // of __builtin_setjmp
-    bool begun;
+    bool begun, waited; // waited: for the kernel before
     char *stack;
     void *fake_stack; // of the address sanitizer: kept from launch to launch, for it is costly to make
     Copy copies[MOST_COPIES];
@@ -105,7 +108,19 @@ static struct {
     const SimtShared *sites[SITES];
     size_t site_offsets[SITES];
     int site_count;
+    bool beginning; // threads end where they wait for the kernel before
 } run;
+
+// What was read before the kernel before had run.
+typedef struct Read {
+    const void *from;
+    uint4 found;
+} Read;
+
+static struct {
+    Read *reads;
+    size_t count, capacity;
+} early;
 
 static _Noreturn void give_up(const char *what) {
     fprintf(stderr, "emulated %s, block %u %u %u, thread %u: %s\n", run.kernel->name, emulated.block.x,
@@ -171,6 +186,7 @@ SWITCHES static void resume(unsigned thread) {
     if (__builtin_setjmp(run.scheduler) == 0) {
         if (run.current->begun) jump(run.current->place);
         run.current->begun = true;
+        ASAN_UNPOISON_MEMORY_REGION(run.current->stack, STACK_BYTES); // of functions that were left (beginnings)
         setcontext(&run.current->context);
     }
     switch_ends(run.scheduler_fake_stack, NULL, NULL);
@@ -180,7 +196,9 @@ SWITCHES static void resume(unsigned thread) {
 static void fiber_main(void) {
     switch_ends(NULL, &run.scheduler_stack, &run.scheduler_stack_bytes);
     for (;;) {
+        run.current->waited = false;
         run.kernel->entry(run.arguments);
+        if (!run.current->waited) give_up("a thread ends that has not waited for the kernel before");
         emulated_copy_wait(0);
         run.current->copy_count = run.current->committed = 0;
         run.current->unfenced = false;
@@ -542,12 +560,48 @@ void emulated_copies_fence(void) { run.current->unfenced = false; }
 
 void __syncthreads(void) { leave(AT_BLOCK); }
 
+// ---- The kernel before ----
+
+// In a beginning this is the end: the fiber is left where it is, and begins anew next time.
+void wait_for_previous(void) {
+    run.current->waited = true;
+    if (!run.beginning) return;
+    run.current->begun = false;
+    run.current->copy_count = run.current->committed = 0;
+    run.current->unfenced = false;
+    leave(DONE);
+}
+
+static void note_read(const void *from) {
+    if (!run.beginning) return;
+    if (early.count == early.capacity) {
+        early.capacity = early.capacity ? 2 * early.capacity : 256;
+        early.reads = realloc(early.reads, early.capacity * sizeof *early.reads);
+        if (!early.reads) give_up("no memory");
+    }
+    early.reads[early.count++] = (Read){from, *(const uint4 *)from};
+}
+
+bool emulated_beginning_holds(void) {
+    bool holds = true;
+    for (size_t i = 0; i < early.count; i++)
+        holds &= memcmp(early.reads[i].from, &early.reads[i].found, sizeof(uint4)) == 0;
+    early.count = 0;
+    return holds;
+}
+
+uint4 load_once(const void *p) {
+    note_read(p);
+    return *(const uint4 *)p;
+}
+
 // ---- Copies in the background ----
 
 void copy_begin(void *shared, const void *global) {
     Fiber *fiber = run.current;
     if (fiber->copy_count == MOST_COPIES) give_up("too many copies under way");
     if ((uintptr_t)shared % 16 || (uintptr_t)global % 16) give_up("a copy of 16 bytes is not aligned");
+    note_read(global);
     fiber->copies[fiber->copy_count++] = (Copy){shared, global, fiber->committed};
 }
 
@@ -647,8 +701,8 @@ static void run_block(void) {
     }
 }
 
-void emulate(const SimtKernel *kernel, int capability, Extent grid, unsigned threads, size_t shared,
-             const void *arguments) {
+static void prepare_run(const SimtKernel *kernel, int capability, Extent grid, unsigned threads, size_t shared,
+                        const void *arguments) {
     run.kernel = kernel;
     run.capability = capability;
     if (!run.arena) run.arena = aligned_alloc(1024, ARENA_BYTES);
@@ -660,13 +714,30 @@ void emulate(const SimtKernel *kernel, int capability, Extent grid, unsigned thr
     run.dynamic_bytes = shared;
     emulated.grid_size = grid;
     emulated.block_size = (Extent){threads, 1, 1};
-    size_t blocks = (size_t)grid.x * grid.y * grid.z;
-    for (size_t i = 0; i < blocks; i++) {
-        size_t n = emulated_backwards ? blocks - 1 - i : i;
-        emulated.block =
-            (Extent){(unsigned)(n % grid.x), (unsigned)(n / grid.x % grid.y), (unsigned)(n / grid.x / grid.y)};
-        run_block();
-    }
+}
+
+static void run_block_of(size_t n) {
+    const Extent grid = emulated.grid_size;
+    emulated.block = (Extent){(unsigned)(n % grid.x), (unsigned)(n / grid.x % grid.y), (unsigned)(n / grid.x / grid.y)};
+    run_block();
+}
+
+void emulate(const SimtKernel *kernel, int capability, Extent grid, unsigned threads, size_t shared,
+             const void *arguments) {
+    prepare_run(kernel, capability, grid, threads, shared, arguments);
+    const size_t blocks = (size_t)grid.x * grid.y * grid.z;
+    for (size_t i = 0; i < blocks; i++) run_block_of(emulated_backwards ? blocks - 1 - i : i);
+}
+
+// The first block and the last are enough.
+void emulate_beginning(const SimtKernel *kernel, int capability, Extent grid, unsigned threads, size_t shared,
+                       const void *arguments) {
+    const size_t blocks = (size_t)grid.x * grid.y * grid.z;
+    prepare_run(kernel, capability, grid, threads, shared, arguments);
+    run.beginning = true;
+    run_block_of(0);
+    run_block_of(blocks - 1);
+    run.beginning = false;
 }
 
 #endif

@@ -49,6 +49,7 @@ typedef struct SimtKernel {
     const char *name;
     unsigned most_threads; // launch bounds
     bool dynamic;          // it has DYNAMIC_SHARED
+    bool early;            // it does something before it waits for the kernel before it
     void (*entry)(const void *arguments);
 } SimtKernel;
 typedef struct SimtShared {
@@ -70,23 +71,35 @@ int emulated_allow_shared(void *stream, const SimtKernel *, size_t bytes);
 // operations. capability: of the device, which decides what its tensor cores do.
 void emulate(const SimtKernel *, int capability, Extent grid, unsigned threads, size_t shared, const void *arguments);
 
+// What blocks of a kernel do before they wait for the one before, which has not run yet: nothing but to read. And, when
+// that has run, whether all that was read, through load_once and copy_begin, is still the same.
+void emulate_beginning(const SimtKernel *, int capability, Extent grid, unsigned threads, size_t shared,
+                       const void *arguments);
+bool emulated_beginning_holds(void);
+
 // Turns the order of blocks, warps and lanes round: what depends on it is a race.
 extern bool emulated_backwards;
 
 #define DEVICE static inline __attribute__((unused))
 // Its alignment is said, so that entries stand beside each other.
 #define SIMT_ENTRY(SECTION) static const __attribute__((used, section(SECTION), aligned(sizeof(void *))))
-#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC)                                            \
-    static void NAME(ARGUMENTS a);                                                                 \
-    static void NAME##_entry(const void *arguments) { NAME(*(const ARGUMENTS *)arguments); }       \
-    SIMT_ENTRY("simt_kernels") SimtKernel NAME##_kernel = {#NAME, THREADS, DYNAMIC, NAME##_entry}; \
+#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC, EARLY)                                            \
+    static void NAME(ARGUMENTS a);                                                                        \
+    static void NAME##_entry(const void *arguments) {                                                     \
+        if (!EARLY) wait_for_previous();                                                                  \
+        NAME(*(const ARGUMENTS *)arguments);                                                              \
+    }                                                                                                     \
+    SIMT_ENTRY("simt_kernels") SimtKernel NAME##_kernel = {#NAME, THREADS, DYNAMIC, EARLY, NAME##_entry}; \
     static void NAME(const ARGUMENTS a)
-#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false)
-#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true)
-#define CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true)
+#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, false)
+#define EARLY_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, true)
+#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, false)
+#define EARLY_DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, true)
+#define CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, false)
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     emulated_launch(STREAM, &KERNEL_NAME##_kernel, GRID, THREADS, SHARED_BYTES, ARGUMENTS, sizeof *(ARGUMENTS))
 #define UNROLL
+#define UNROLL_BY(N)
 
 // The same place for all threads of a block; the entry's address is what tells two of them apart.
 #define SHARED(TYPE, NAME, COUNT)                                                            \
@@ -97,6 +110,7 @@ extern bool emulated_backwards;
 void *emulated_shared(const SimtShared *);
 unsigned char *emulated_dynamic_shared(void);
 
+void wait_for_previous(void);
 void __syncthreads(void);
 float shuffle_float(float v, int mask);
 int32_t shuffle_int(int32_t v, int mask);
@@ -126,11 +140,28 @@ void warpgroup_multiply_int8(int nb, int32_t (*c)[4], const uint32_t *a, uint64_
 #define WARPGROUP_COMMIT() emulated_warpgroup_commit()
 #define WARPGROUP_WAIT(N) emulated_warpgroup_wait(N)
 
-static inline __attribute__((unused)) uint4 load_once(const void *p) { return *(const uint4 *)p; }
+uint4 load_once(const void *p);
 static inline __attribute__((unused)) void copy_begin_shared(void *shared, const void *global) {
     copy_begin(shared, global);
 }
+static inline __attribute__((unused)) void device_fence(void) {} // blocks run one after the other
 static inline __attribute__((unused)) void warp_barrier(void) { shuffle_int(0, 0); }
+
+static inline __attribute__((unused)) uint32_t warp_largest(uint32_t v) {
+    for (int mask = 16; mask > 0; mask /= 2) {
+        const uint32_t other = (uint32_t)shuffle_int((int32_t)v, mask);
+        v = other > v ? other : v;
+    }
+    return v;
+}
+
+// Bytes of b (4 … 7) and a (0 … 3), one for each of the lower four nibbles of `which`.
+static inline __attribute__((unused)) uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t which) {
+    const uint64_t both = (uint64_t)b << 32 | a;
+    uint32_t bytes = 0;
+    for (int i = 0; i < 4; i++) bytes |= (uint32_t)(both >> (which >> 4 * i & 7) * 8 & 0xFF) << 8 * i;
+    return bytes;
+}
 
 static inline __attribute__((unused)) float __uint_as_float(uint32_t bits) {
     float value;

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""What the compiled code of the device says before a device is there: `make device-report`.
+
+    device_report.py CUOBJDUMP CUBIN...      a Markdown table to standard output
+
+Registers and shared memory are the compiler's. Instructions are counted in the machine code: of a loop once around, of
+a kernel without a loop that matters from its entry to its end, on the path that the entry's counts choose (of several
+such paths the longest). Times are predictions by the model in docs/device.md, whose constants stand below.
+"""
+import collections
+import re
+import subprocess
+import sys
+
+# ---- The device (H200) and the model ----
+
+MULTIPROCESSORS, CLOCK = 132, 1.755e9  # Hz
+COPY_RATES = 4.3e12, 4.8e12  # B/s: nine tenths of what the data sheet gives, by which the table goes, and all of it
+ISSUE = 4  # instructions a cycle on a multiprocessor
+ALONE = 4  # cycles from one instruction of a warp to the next that needs it
+TRIP = 0.6e-6  # s: from a load of global memory to its use
+GAP, EARLY_GAP = 1.2e-6, 0.5e-6  # s between kernels: one after the other, and where the next one is there already
+SHARED, OWN_SHARED, REGISTERS = 228 << 10, 1 << 10, 65536  # of a multiprocessor; what each block costs
+
+# ---- The shape: 7 B parameters, 4096 wide, 11008 inside, 32 heads of 128; one token behind 1024 ----
+
+HIDDEN, INNER, HEADS, DIM, SEEN = 4096, 11008, 32, 128, 1024
+INT4 = 0.5 + 2 / 64  # bytes of a weight, with F16 scales of groups of 64
+QKV, OUT, UP, DOWN = 3 * HIDDEN * HIDDEN, HIDDEN * HIDDEN, 2 * HIDDEN * INNER, HIDDEN * INNER
+CACHE = 2 * HEADS * DIM * 2 * SEEN
+
+Launch = collections.namedtuple("Launch", "role kernel blocks threads bytes dynamic loop path around flight first trips")
+
+
+def launch(role, kernel, blocks, threads, bytes=0, dynamic=0, loop="", path=None, around=0, flight=0, first=0, trips=0):
+    """loop: the operations that it holds, else the whole kernel; path: how often operations occur on it; around: bytes
+    that a warp moves once around; flight: bytes of a warp under way; first: those it asks for before it waits; trips:
+    loads of memory that wait for one another, of a kernel that does not stream."""
+    return Launch(role, kernel, blocks, threads, bytes, dynamic, loop, path or {}, around, flight, first, trips)
+
+
+FEW = dict(threads=256, dynamic=2048 + 8 * 4 * 1408, loop="LDGSTS IMMA",
+           path={"LDGSTS": 5, "IMMA": 4, "I2FP": 4, "LDS": 16}, around=1088, flight=3 * 1088, first=3 * 1088)
+DENSE = dict(threads=128, loop="LDG FFMA", path={"LDG": 6}, around=4 * 512, flight=2 * 4 * 512, first=4 * 512)
+
+
+def few(role, rows, weights):
+    return launch(role, "few_free_4", rows // 16, bytes=weights * INT4, **FEW)
+
+
+def dense(role, rows, weights):
+    return launch(role, "dense_few_BF16_1", rows // 16, bytes=weights * 2, **DENSE)
+
+
+def norm(role, kernel, path):
+    return launch(role, kernel, 1, 1024, path=path, trips=1)
+
+
+NORM = norm("add, norm", "rms_norm_1", {"LDG": 3, "STG": 2})
+NORM_CODES = norm("add, norm, codes", "rms_norm_codes_2_1", {"LDG": 3, "STG": 5, "SHFL": 14, "REDUX": 0})
+ROPE = launch("rotate, store keys and values", "rope_write_pairs", 24, 128, path={"LDG": 9, "STG": 8, "REDUX": 0}, trips=2)
+ATTENTION = launch("attention", "attention_2_1_BF16", 512, 128, bytes=CACHE, loop="LDG SHFL FFMA",
+                   path={"LDG": 4, "SHFL": 3, "MUFU": 2}, around=4 * 512, flight=2 * 4 * 512, trips=4)
+DECODE = [
+    NORM_CODES, few("q, k, v", 3 * HIDDEN, QKV), ROPE, ATTENTION,
+    launch("codes", "codes_2", 8, 128, path={"SHFL": 4, "STG": 3}, trips=1), few("o", HIDDEN, OUT),
+    NORM_CODES, few("gate, up", 2 * INNER, UP),
+    launch("activation, codes", "elementwise_codes_2", 22, 128, path={"LDG": 2, "SHFL": 4, "STG": 4}, trips=1),
+    few("down", HIDDEN, DOWN),
+]
+OWN16 = [
+    NORM, dense("q, k, v", 3 * HIDDEN, QKV), ROPE, ATTENTION, dense("o", HIDDEN, OUT),
+    NORM, dense("gate, up", 2 * INNER, UP), launch("activation", "elementwise_kernel", 43, 256, trips=1),
+    dense("down", HIDDEN, DOWN),
+]
+PREFILL = [
+    launch("512 tokens: add, norm", "rms_norm_1", 512, 1024, path=NORM.path),
+    launch("512 tokens: activations in 16 bits", "f16_activations_kernel", 512, 1024),
+    launch("512 tokens: activation", "elementwise_kernel", 512 * 43, 256),
+    launch("512 tokens: products", "warpgroups_4_16", 96 * 4, 256, dynamic=3 * (41 << 10), loop="LDGSTS HGMMA",
+           path={"LDGSTS": 11, "HGMMA": 8}),
+    launch("512 tokens: attention", "attention_tiles_128_exact", 256, 128, dynamic=(64 + 64) * 132 * 4 + 384,
+           loop="HMMA"),
+]
+
+# ---- Machine code ----
+
+
+def operation(text):
+    return re.sub(r"^@!?U?P\w+ ", "", text).split()[0].split(".")[0]
+
+
+def read(cuobjdump, cubin):
+    """(name → [(address, text)], name → (registers, shared bytes))"""
+    code, use, name = {}, {}, None
+    for line in subprocess.run([cuobjdump, "-sass", "-res-usage", cubin], check=True, capture_output=True,
+                               text=True).stdout.splitlines():
+        if m := re.search(r"Function (?:: )?_Z(\d+)(\w+):?$", line):
+            name = m.group(2)[:int(m.group(1))]
+        elif m := re.search(r"REG:(\d+) .*SHARED:(\d+)", line):
+            use[name] = (int(m.group(1)), int(m.group(2)))
+        elif m := re.match(r"\s+/\*([0-9a-f]{4,})\*/\s+(.*?);", line):
+            code.setdefault(name, []).append((int(m.group(1), 16), m.group(2).strip()))
+    return code, use
+
+
+def target(text):
+    return int(re.findall(r"0x([0-9a-f]+)", text)[-1], 16)
+
+
+def follow(code):
+    """of each instruction, those that may come next"""
+    at = {address: i for i, (address, _) in enumerate(code)}
+    after = []
+    for i, (_, text) in enumerate(code):
+        what, on = operation(text), [i + 1] if i + 1 < len(code) else []
+        sometimes = text.startswith("@") or re.search(r"BRA(\.\w+)* !?U?P\d", text)
+        if what == "BRA" and ".DIV" not in text:  # that is for warps that have parted
+            on = [at[target(text)]] + (on if sometimes else [])
+        elif what in ("EXIT", "RET") and not sometimes:
+            on = []
+        after.append(on)
+    return after
+
+
+def instructions(code, counted, first=0, last=None):
+    """{how often the counted operations occur: instructions on the longest path} of paths without repetition"""
+    after, state, order, back = follow(code), {first: 1}, [], set()
+    stack = [(first, iter(after[first]))]
+    while stack:
+        node, nexts = stack[-1]
+        for m in nexts:
+            if last is not None and not first <= m <= last:
+                continue
+            if state.get(m) == 1:
+                back.add((node, m))
+            elif m not in state:
+                state[m] = 1
+                stack.append((m, iter(after[m])))
+                break
+        else:
+            state[node] = 2
+            order.append(node)
+            stack.pop()
+    paths = {}
+    for node in order:
+        own = tuple(int(operation(code[node][1]) == what) for what in counted)
+        ends = node == last if last is not None else operation(code[node][1]) in ("EXIT", "RET") or not after[node]
+        paths[node] = {own: 1} if ends else {}
+        for m in after[node] if node != last else []:
+            if (node, m) in back:
+                continue
+            for key, length in paths.get(m, {}).items():
+                key = tuple(a + b for a, b in zip(own, key))
+                paths[node][key] = max(paths[node].get(key, 0), length + 1)
+    return paths[first]
+
+
+def loops(code):
+    at = {address: i for i, (address, _) in enumerate(code)}
+    return [(at[target(text)], i) for i, (_, text) in enumerate(code)
+            if operation(text) == "BRA" and target(text) < code[i][0]]
+
+
+def counted_instructions(code, l):
+    places, wanted, found = [(0, None)], tuple(l.path.values()), {}
+    if l.loop:
+        places = [(a, b) for a, b in loops(code)
+                  if set(l.loop.split()) <= {operation(text) for _, text in code[a:b + 1]}]
+    for place in sorted(places, key=lambda p: (p[1] or 0) - p[0]):
+        found = instructions(code, list(l.path), *place)
+        if wanted in found:
+            return found[wanted]
+    sys.exit(f"{l.kernel} has no path of {l.path}; there are {sorted(found)}")
+
+
+# ---- What it comes to ----
+
+
+def resident(l, registers, shared):
+    """blocks on a multiprocessor"""
+    warps = -(-l.threads // 32)
+    by_registers = REGISTERS // (-(-registers * 32 // 256) * 256) // warps
+    return min(by_registers, SHARED // (shared + l.dynamic + OWN_SHARED), 2048 // l.threads, 32)
+
+
+def under_way(l, blocks, each):
+    """bytes on a multiprocessor when its warps have `each`"""
+    return min(blocks, -(-l.blocks // MULTIPROCESSORS)) * l.threads // 32 * each
+
+
+def predicted(l, count, use, early, before, rate):
+    """seconds, the gap before it included; before: what the kernel before took, during which the first weights come"""
+    warps, used = l.blocks * l.threads // 32, min(l.blocks, MULTIPROCESSORS)
+    if l.around:
+        issue = l.bytes / l.around * count / (ISSUE * used * CLOCK)
+    else:
+        issue = count * max(ALONE, warps / used / ISSUE) / CLOCK
+    first = min(MULTIPROCESSORS * under_way(l, resident(l, *use), l.first), before * rate) if early else 0
+    return (EARLY_GAP if early else GAP) + l.trips * TRIP + max(issue, (l.bytes - first) / rate)
+
+
+def times(launches, counts, use, early, rate):
+    found = []
+    for l, count in zip(launches, counts):
+        found.append(predicted(l, count, use[l.kernel], l.kernel in early, found[-1] if found else 0, rate))
+    return found
+
+
+def row(l, count, use, time):
+    registers, shared = use
+    blocks = resident(l, registers, shared)
+    per = f"{count / l.around * 1024:.0f}" if l.around else ""
+    flight = f"{under_way(l, blocks, l.flight) / 1024:.0f} KB" if l.flight else ""
+    shown = f"{time * 1e6:.1f}" if l.bytes or l.trips else ""
+    return (f"| {l.role} | `{l.kernel}` | {l.blocks} × {l.threads} | {registers} | {(shared + l.dynamic) / 1024:.0f} KB | "
+            f"{blocks * l.threads / 2048:.0%} | {count} | {per} | {flight} | {shown} |")
+
+
+def main():
+    code, use = {}, {}
+    for cubin in sys.argv[2:]:
+        for all_of, of_one in zip((code, use), read(sys.argv[1], cubin)):
+            all_of.update(of_one)
+    early = {name for name, text in code.items() if any(operation(t) == "ACQBULK" for _, t in text)}
+    counts = {}
+    for title, launches in (("Decode, int4", DECODE), ("Decode, own 16 bits", OWN16), ("Prefill, int4", PREFILL)):
+        print(f"\n**{title}**\n\n| does | kernel | blocks | registers | shared | occupancy | instructions | for a KB | "
+              "under way | µs |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        counts[title] = [counted_instructions(code[l.kernel], l) for l in launches]
+        for l, count, time in zip(launches, counts[title], times(launches, counts[title], use, early, COPY_RATES[0])):
+            print(row(l, count, use[l.kernel], time))
+    print()
+    for rate in COPY_RATES:
+        t4, t16 = (sum(times(launches, counts[title], use, early, rate)) * 1e6
+                   for title, launches in (("Decode, int4", DECODE), ("Decode, own 16 bits", OWN16)))
+        print(f"Predicted for a layer at {rate / 1e12:.1f} TB/s: {t4:.0f} µs in {len(DECODE)} launches at 4 bits, {t16:.0f} µs "
+              f"in {len(OWN16)} at 16: {t16 / t4:.2f} times as fast.")
+
+
+if __name__ == "__main__":
+    main()
