@@ -13,20 +13,24 @@ static const int all_bits[4] = {2, 3, 4, 8};
 // ---- While it runs ----
 
 typedef struct Teller {
-    double best_kl, seconds; // as told last
+    double best_bits, best_kl, seconds; // as told last
 } Teller;
 
 // A line for each better recipe, and every so often, also where stderr is no terminal. It takes the place of the bar.
 static void tell(void *context, const Tuned *tuned) {
     Teller *teller = context;
-    const bool better = isfinite(tuned->best_kl) && tuned->best_kl != teller->best_kl;
+    const bool first = isfinite(tuned->best_bits) && tuned->best_bits != teller->best_bits;
+    const bool better = first || (isfinite(tuned->best_kl) && tuned->best_kl != teller->best_kl);
     if (!better && tuned->seconds < teller->seconds + SECONDS_BETWEEN_LINES) return;
+    teller->best_bits = tuned->best_bits;
     teller->best_kl = tuned->best_kl;
     teller->seconds = tuned->seconds;
     fprintf(stderr, "%s%d:%02d  %d evaluations", isatty(STDERR_FILENO) ? "\r\033[K" : "", (int)tuned->seconds / 60,
             (int)tuned->seconds % 60, tuned->trials);
     if (isfinite(tuned->best_kl))
         fprintf(stderr, "  best so far: KL %.5f at %.3f bits per weight", tuned->best_kl, tuned->best_bits);
+    else if (isfinite(tuned->best_bits))
+        fprintf(stderr, "  best so far: one scheme for all, at %.3f bits per weight", tuned->best_bits);
     if (isfinite(tuned->best_kl) && isfinite(tuned->first_kl))
         fprintf(stderr, " (one scheme for all: KL %.5f)", tuned->first_kl);
     fprintf(stderr, "\n");
