@@ -66,23 +66,22 @@ static Change change_of(const Recipe *recipe, const Linear *linear, const Decisi
         break;
     case REMEDY_SMOOTH:
         if (!rounded || d->smooth) break;
-        change_policy(POLICY_SMOOTHQUANT, "smoothquant", remedy, &change);
+        change_policy(POLICY_SMOOTHQUANT, "policy smoothquant", remedy, &change);
         if (linear->fold != FOLD_LINEAR_ROWS || recipe_value(recipe, DIAL_FOLD, linear->name) == FOLDS_ALL) break;
         put(&change, DIAL_FOLD, FOLDS_ALL);
-        snprintf(remedy->text, sizeof remedy->text, "smoothquant with fold all");
+        snprintf(remedy->text, sizeof remedy->text, "policy smoothquant, fold all");
         break;
     case REMEDY_GROUP: change_group(recipe, linear->name, d, remedy, &change); break;
     case REMEDY_BITS: change_bits(d, remedy, &change); break;
     case REMEDY_INPUT:
-        if (rounded) change_policy(POLICY_NONE, "16-bit input", remedy, &change);
+        if (rounded) change_policy(POLICY_NONE, "policy none", remedy, &change);
         break;
     case REMEDY_COUNT: break;
     }
     return change;
 }
 
-// ---- Trying it
-// -------------------------------------------------------------------------------------------------------
+// ---- Trying it ----
 
 static bool is_of_input(RemedyKind kind) {
     return kind == REMEDY_TOKEN || kind == REMEDY_SMOOTH || kind == REMEDY_INPUT;
@@ -182,6 +181,7 @@ void remedies_text(const Remedies *remedies, char *out, size_t size) {
         snprintf(out, size, remedies->count ? "mends it:" : "no dial helps here");
     for (int i = 0; i < remedies->count; i++) {
         const size_t used = strlen(out);
-        snprintf(out + used, size - used, "%s %s %.1f dB", i ? " ·" : "", remedies->list[i].text, remedies->list[i].db);
+        snprintf(out + used, size - used, "%s %s %.1f dB", i ? " or" : "", remedies->list[i].text,
+                 remedies->list[i].db);
     }
 }

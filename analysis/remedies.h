@@ -40,5 +40,5 @@ bool remedies_try(const ModelStructure *structure, const ModelStats *stats, cons
 // All of them, if the output needs any.
 bool remedies_find(const ModelStructure *structure, const ModelStats *stats, const Recipe *recipe, const Plan *plan,
                    int linear, const Why *why, Remedies *out, Error *err);
-// "mends it: 8 bits 24.8 dB · 16-bit input 22.1 dB", "no dial helps here", "nothing needed: 43.6 dB".
+// "mends it: 8 bits 24.8 dB or policy none 22.1 dB", "no dial helps here", "nothing needed: 43.6 dB".
 void remedies_text(const Remedies *remedies, char *out, size_t size);

@@ -88,7 +88,7 @@ static void the_worst_is_under_the_cursor_with_its_outlier(void **state) {
     expect(&ui, "1286◂"); // with its figure, where cells are wide
     expect(&ui, "layers.5.mlp.down_proj  64 × 192");
     expect(&ui, "Input channel 17 stands out (62×)");
-    expect(&ui, "mends it: 8 bits 24.8 dB · 16-bit input");
+    expect(&ui, "mends it: 8 bits 24.8 dB or policy none");
     expect(&ui, "|x|max 1286   output errs by 9.4 %, 20.6 dB");
     expect(&ui, "channel 17  61.5× median");
     resize(&ui, 40, 160);
@@ -132,7 +132,7 @@ static void what_is_of_an_earlier_setting_stands_in_brackets(void **state) {
     workbench->effect.why_turn = workbench->effect.sqnr_turn = workbench->turn - 1;
     screen_draw(&ui);
     expect(&ui, "(Input channel 17 stands out");
-    expect(&ui, "(mends it: 8 bits 24.8 dB · 16-bit input 22.1 dB)");
+    expect(&ui, "(mends it: 8 bits 24.8 dB or policy none 22.1 dB)");
     expect(&ui, "(output errs by 9.4 %, 20.6 dB)");
     expect(&ui, "(channel 17  61.5× median)");
     expect(&ui, "(column 7  42.0 % of what weights err)");

@@ -7,6 +7,7 @@ typedef enum Scope { SCOPE_ALL, SCOPE_MARKED, SCOPE_SELECTED } Scope;
 
 typedef struct DialTarget {
     Scope scope;
+    int offered; // marked linears when the scope was chosen last
     int *linears, count;                            // [count]; none with SCOPE_ALL
     double value[DIAL_COUNT];                       // of the first of them; with SCOPE_ALL that of the recipe
     bool mixed[DIAL_COUNT], overridden[DIAL_COUNT]; // they differ; some have a value of their own
@@ -20,4 +21,5 @@ bool target_init(DialTarget *target, const Rows *rows, Error *err);
 void target_free(DialTarget *target);
 // After whatever may have changed: scope, marks, selection, recipe. Without marks the scope of these is that of all.
 void target_refresh(DialTarget *target, const Rows *rows);
+// Goes round, but what was marked since the scope was chosen comes first.
 Scope target_next_scope(const DialTarget *target, const Rows *rows);

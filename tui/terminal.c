@@ -305,6 +305,9 @@ static void terminal_leave(Terminal *t) {
     if (t->titles) putp(title_restore);
     curs_set(1);
     endwin();
+    // Once more: leaving the alternate screen may bring back a hidden one, which curses takes for visible.
+    const char *visible = tigetstr("cnorm");
+    if (visible && visible != (char *)-1) putp(visible);
     fflush(stdout);
 }
 

@@ -391,7 +391,7 @@ static void score(Workbench *w, double share) {
                              .db = 20.6,
                              .count = 2,
                              .list = {{.kind = REMEDY_BITS, .text = "8 bits", .db = 24.8, .gain = 4.2},
-                                      {.kind = REMEDY_INPUT, .text = "16-bit input", .db = 22.1, .gain = 1.5}}};
+                                      {.kind = REMEDY_INPUT, .text = "policy none", .db = 22.1, .gain = 1.5}}};
     w->effect.remedies = &w->remedies;
     w->effect.why_turn = w->turn;
     w->effect.why_linear = w->looked_at;
