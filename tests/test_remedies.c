@@ -85,8 +85,8 @@ static void a_remedy_does_what_it_says(void **state) {
     int told = 0;
     for (int i = 0; i < s.model.structure.linear_count; i++) {
         Recipe recipe;
-        recipe_with("weight-bits=3 granularity=channel activations=static", &recipe);
         if (s.model.structure.linears[i].role == ROLE_HEAD) break;
+        recipe_with("weight-bits=3 granularity=channel activations=static", &recipe);
         const Remedies remedies = remedies_of(&recipe, i);
         assert_true(remedies.known);
         for (int r = 0; r < remedies.count; r++) {
