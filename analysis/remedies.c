@@ -17,8 +17,7 @@ typedef struct Change {
 
 static void put(Change *change, Dial dial, double value) { change->settings[change->count++] = (Setting){dial, value}; }
 
-// ---- What there is to change
-// -----------------------------------------------------------------------------------------
+// ---- What there is to change ----
 
 // The next smaller size that the dials know; 0: none.
 static size_t smaller_group(size_t group) {

@@ -160,7 +160,7 @@ bool speed_map_measure(Transformer *first, Transformer *second, double seconds, 
         }
         if (b + 1 < map->batch_count || !goes_on(map, config)) continue;
         map->batches[map->batch_count++] = 2 * map->batches[b];
-        progress_begin(progress, "timing", (uint64_t)cells_missing(map));
+        progress_extend(progress, (uint64_t)map->context_count);
     }
     return true;
 }

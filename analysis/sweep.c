@@ -82,6 +82,12 @@ double sweep_value(const Sweep *sweep, int point, int dial) {
     return sweep->dials[dial].values[point % sweep->dials[dial].count];
 }
 
+void sweep_value_text(const Sweep *sweep, int point, int dial, char *out, size_t size) {
+    dial_format(sweep->dials[dial].dial, sweep_value(sweep, point, dial), out, size);
+}
+
+const char *sweep_option(const Sweep *sweep, int dial) { return dial_table[sweep->dials[dial].dial].option; }
+
 static bool make_recipes(const Recipe *recipe, Sweep *sweep, Error *err) {
     sweep->recipes = array_new((size_t)sweep->count, sizeof *sweep->recipes);
     sweep->points = array_new((size_t)sweep->count, sizeof *sweep->points);

@@ -32,6 +32,8 @@ bool sweep_new(const Recipe *recipe, SweepDial *dials, int dial_count, Sweep *ou
 void sweep_free(Sweep *sweep);
 
 double sweep_value(const Sweep *sweep, int point, int dial); // the setting of one of its dials at a point
+void sweep_value_text(const Sweep *sweep, int point, int dial, char *out, size_t size);
+const char *sweep_option(const Sweep *sweep, int dial); // what options call the dial
 
 // The points that are known as SVG, a file of its own: over bits per weight, or over the last dial where the size stays
 // the same. Nothing while none is known.

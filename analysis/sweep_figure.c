@@ -6,12 +6,6 @@
 #include "analysis/point_plot.h"
 #include "analysis/sweep.h"
 
-static const char *option_of(const Sweep *sweep, int dial) { return dial_table[sweep->dials[dial].dial].option; }
-
-static void value_text(const Sweep *sweep, int point, int dial, char *out, size_t size) {
-    dial_format(sweep->dials[dial].dial, sweep_value(sweep, point, dial), out, size);
-}
-
 // Dials that do not change the size (thresholds of activations) are plotted against their own value.
 static bool size_differs(const Sweep *sweep) {
     double least = INFINITY, most = 0;
@@ -31,14 +25,14 @@ static PlottedPoint plotted(const Sweep *sweep, int i, bool by_size) {
                           .error = p->accuracy.kl_se,
                           .family = last > 0 ? i / sweep->dials[last].count : 0,
                           .front = by_size && p->pareto};
-    if (by_size) value_text(sweep, i, last, point.label, sizeof point.label);
+    if (by_size) sweep_value_text(sweep, i, last, point.label, sizeof point.label);
     return point;
 }
 
 static void name_family(const Sweep *sweep, int family, char *out, size_t size) {
     char value[32];
-    value_text(sweep, family * sweep->dials[1].count, 0, value, sizeof value);
-    snprintf(out, size, "%s %s", option_of(sweep, 0), value);
+    sweep_value_text(sweep, family * sweep->dials[1].count, 0, value, sizeof value);
+    snprintf(out, size, "%s %s", sweep_option(sweep, 0), value);
 }
 
 void sweep_svg(const Sweep *sweep, Text *out) {
@@ -53,7 +47,7 @@ void sweep_svg(const Sweep *sweep, Text *out) {
     }
     for (int f = 0; ok && sweep->dial_count > 1 && f < family_count; f++)
         name_family(sweep, f, families[f], sizeof families[f]);
-    const char *last = option_of(sweep, sweep->dial_count - 1);
+    const char *last = sweep_option(sweep, sweep->dial_count - 1);
     snprintf(title, sizeof title, by_size ? "Accuracy against size; at each point: %s" : "Accuracy against %s", last);
     const PointPlot plot = {.title = title,
                             .x_label = by_size ? "bits per weight" : last,

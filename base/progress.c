@@ -28,6 +28,10 @@ void progress_skip(Progress *progress, uint64_t more) {
     progress_add(progress, more);
 }
 
+void progress_extend(Progress *progress, uint64_t more) {
+    if (progress) atomic_fetch_add(&progress->total, more);
+}
+
 bool progress_should_stop(const Progress *progress) {
     if (!progress) return false;
     if (progress->pause) progress->pause(progress->pause_context);

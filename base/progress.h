@@ -32,5 +32,8 @@ bool progress_add(Progress *progress, uint64_t more);
 // The same for what need not be done: it says nothing about the speed of the rest.
 void progress_skip(Progress *progress, uint64_t more);
 
+// There is more to do than was said at the beginning.
+void progress_extend(Progress *progress, uint64_t more);
+
 bool progress_should_stop(const Progress *progress);
 void progress_request_stop(Progress *progress);

@@ -13,16 +13,22 @@ typedef struct Reason {
     Remedies remedies;
 } Reason;
 
+static bool look_for_reason(const Options *options, const Engine *engine, int linear, Reason *out, Error *err) {
+    const Linear *l = &engine_structure(engine)->linears[linear];
+    if (!match_shows(options, l) || !engine_stats(engine)->inputs[l->input].sample_rows) return true;
+    return engine_why(engine, engine_plan(engine), linear, &out->why, err) &&
+           (!options->json || engine_remedies(engine, linear, &out->why, &out->remedies, err));
+}
+
 // Why each linear that is shown hurts; signal stays 0 where its input was not measured.
-static bool look_for_reasons(const Options *options, const Engine *engine, const Sensitivities *study, Reason *reasons,
-                             Error *err) {
+static bool look_for_reasons(const Options *options, const Engine *engine, const Sensitivities *study, Reason **reasons,
+                             Progress *progress, Error *err) {
+    progress_begin(progress, "looking for causes", (uint64_t)study->count);
+    *reasons = array_new((size_t)study->count, sizeof **reasons);
+    if (!*reasons) return error_memory(err, "the linears");
     for (int i = 0; i < study->count; i++) {
-        const int linear = study->linears[i].linear, input = engine_structure(engine)->linears[linear].input;
-        if (!match_shows(options, &engine_structure(engine)->linears[linear])) continue;
-        if (!engine_stats(engine)->inputs[input].sample_rows) continue;
-        if (!engine_why(engine, engine_plan(engine), linear, &reasons[i].why, err) ||
-            (options->json && !engine_remedies(engine, linear, &reasons[i].why, &reasons[i].remedies, err)))
-            return false;
+        if (!look_for_reason(options, engine, study->linears[i].linear, &(*reasons)[i], err)) return false;
+        if (!progress_add(progress, 1)) return error_stopped(err);
     }
     return true;
 }
@@ -161,14 +167,11 @@ bool command_sensitivity(const Options *options, Error *err) {
     Engine *engine;
     Sensitivities study = {0};
     Reason *reasons = NULL;
-    bool ok =
-        open_prepared(options, true, true, &engine, err) &&
-        engine_sensitivity(engine, engine_plan(engine), options->depth, NULL, NULL, &study, watch_start(options), err);
+    bool ok = open_prepared(options, true, true, &engine, err);
+    Progress *progress = ok ? watch_start(options) : NULL;
+    ok = ok && engine_sensitivity(engine, engine_plan(engine), options->depth, NULL, NULL, &study, progress, err) &&
+         look_for_reasons(options, engine, &study, &reasons, progress, err);
     watch_end();
-    if (ok) {
-        reasons = array_new((size_t)study.count, sizeof *reasons);
-        ok = reasons ? look_for_reasons(options, engine, &study, reasons, err) : error_memory(err, "the linears");
-    }
     if (ok) {
         warn_unmatched(options, engine);
         if (options->json)

@@ -6,17 +6,11 @@
 #include "base/number.h"
 #include "cli/results.h"
 
-static const char *option_of(const Sweep *sweep, int dial) { return dial_table[sweep->dials[dial].dial].option; }
-
-static void value_text(const Sweep *sweep, int point, int dial, char *out, size_t size) {
-    dial_format(sweep->dials[dial].dial, sweep_value(sweep, point, dial), out, size);
-}
-
 // ---- JSON, table, CSV ----
 
 static void add_value(cJSON *values, const Sweep *sweep, int point, int dial) {
     char text[32];
-    value_text(sweep, point, dial, text, sizeof text);
+    sweep_value_text(sweep, point, dial, text, sizeof text);
     double number;
     bool numeric = number_parse(text, &number);
     cJSON_AddItemToArray(values, numeric ? cJSON_CreateNumber(number) : cJSON_CreateString(text));
@@ -26,7 +20,7 @@ static cJSON *sweep_json(const Engine *engine, const Sweep *sweep) {
     cJSON *object = cJSON_CreateObject(), *dials = cJSON_AddArrayToObject(object, "dials");
     cJSON *points = cJSON_AddArrayToObject(object, "points");
     scored_json(object, engine, TEXT_EVALUATION, sweep->points[0].accuracy.tokens);
-    for (int d = 0; d < sweep->dial_count; d++) cJSON_AddItemToArray(dials, cJSON_CreateString(option_of(sweep, d)));
+    for (int d = 0; d < sweep->dial_count; d++) cJSON_AddItemToArray(dials, cJSON_CreateString(sweep_option(sweep, d)));
     for (int i = 0; i < sweep->count; i++) {
         cJSON *point = cJSON_CreateObject(), *values = cJSON_AddArrayToObject(point, "values");
         for (int d = 0; d < sweep->dial_count; d++) add_value(values, sweep, i, d);
@@ -37,12 +31,12 @@ static cJSON *sweep_json(const Engine *engine, const Sweep *sweep) {
 }
 
 static void print_sweep(const Engine *engine, const Sweep *sweep) {
-    for (int d = 0; d < sweep->dial_count; d++) printf("%-12s ", option_of(sweep, d));
+    for (int d = 0; d < sweep->dial_count; d++) printf("%-12s ", sweep_option(sweep, d));
     point_print_header();
     for (int i = 0; i < sweep->count; i++) {
         for (int d = 0; d < sweep->dial_count; d++) {
             char text[32];
-            value_text(sweep, i, d, text, sizeof text);
+            sweep_value_text(sweep, i, d, text, sizeof text);
             printf("%-12s ", text);
         }
         point_print(&sweep->points[i]);
@@ -54,14 +48,14 @@ static void print_sweep(const Engine *engine, const Sweep *sweep) {
 
 static bool write_csv(const Sweep *sweep, const char *path, Error *err) {
     Text csv = {0};
-    for (int d = 0; d < sweep->dial_count; d++) text_addf(&csv, "%s,", option_of(sweep, d));
+    for (int d = 0; d < sweep->dial_count; d++) text_addf(&csv, "%s,", sweep_option(sweep, d));
     text_addf(&csv, "bits_per_weight,bytes,ppl,kl,kl_se,top1,tokens_per_second,pareto,kl_above_best,kl_above_best_se,"
                     "ln_ppl_above_best,ln_ppl_above_best_se,top1_above_best,top1_above_best_se\n");
     for (int i = 0; i < sweep->count; i++) {
         const Point *p = &sweep->points[i];
         char text[32];
         for (int d = 0; d < sweep->dial_count; d++) {
-            value_text(sweep, i, d, text, sizeof text);
+            sweep_value_text(sweep, i, d, text, sizeof text);
             text_addf(&csv, "%s,", text);
         }
         if (p->bits_per_weight > 0) text_addf(&csv, "%.6g", p->bits_per_weight);

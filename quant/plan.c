@@ -592,9 +592,10 @@ bool decision_same_factors(const Decision *a, const Decision *b) { return keys_e
 uint64_t plan_hash(const Plan *plan) {
     const int cache_bits = plan->cache_bits == 8 ? 8 : 16;
     uint64_t hash = hash_bytes(HASH_START, &cache_bits, sizeof cache_bits);
-    for (int i = 0; i < plan->linear_count; i++) {
+    for (uint64_t i = 0; i < (uint64_t)plan->linear_count; i++) {
+        if (!plan->decisions[i].quantized) continue; // as nearly all are when one of thousands is measured alone
         const DecisionKey key = decision_key(&plan->decisions[i]);
-        hash = hash_bytes(hash, &key, sizeof key);
+        hash = hash_bytes(hash_bytes(hash, &i, sizeof i), &key, sizeof key);
     }
     return hash;
 }

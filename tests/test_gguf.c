@@ -687,14 +687,18 @@ static void check_linear(const Written *w, int i) {
         assert_memory_equal(w->file.data + tensor->at, linear->weight->data, linear->weight->bytes);
 }
 
+static void write_and_read(Written *w) {
+    Error err = {0};
+    if (!write_file(w, false, &err)) fail_msg("%s", err.message);
+    assert_true(file_read(w->path, 1 << 24, &w->bytes, &w->size, NULL));
+    gguf_read(w->bytes, w->size, &w->file);
+}
+
 static void the_file_holds_what_was_planned(void **state) {
     (void)state;
     Written w = {0};
-    Error err = {0};
     open_random(&w);
-    if (!write_file(&w, false, &err)) fail_msg("%s", err.message);
-    assert_true(file_read(w.path, 1 << 24, &w.bytes, &w.size, NULL));
-    gguf_read(w.bytes, w.size, &w.file);
+    write_and_read(&w);
     assert_int_equal((w.size - (size_t)(w.file.data - (const uint8_t *)w.bytes)) % 32, 0);
     const ModelStructure *s = &w.model.structure;
     for (int i = 0; i < s->linear_count; i++) check_linear(&w, i);
@@ -811,9 +815,7 @@ static void experts_of_a_layer_are_one_tensor(void **state) {
     Written w = {0};
     Error err = {0};
     open_experts(&w);
-    if (!write_file(&w, false, &err)) fail_msg("%s", err.message);
-    assert_true(file_read(w.path, 1 << 24, &w.bytes, &w.size, NULL));
-    gguf_read(w.bytes, w.size, &w.file);
+    write_and_read(&w);
     assert_int_equal(w.file.tensor_count, 3 + 3 + 1 + 4 + 2); // outside, of experts, router, attention, norms
     assert_int_equal(gguf_tensor(&w.file, "blk.0.ffn_gate_exps.weight")->type, GGUF_Q4_0);
     assert_int_equal(gguf_tensor(&w.file, "blk.0.ffn_down_exps.weight")->type, GGUF_Q8_0);

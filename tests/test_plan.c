@@ -845,6 +845,32 @@ static void hashes_tell_what_changes_the_model(void **state) {
     assert_true(differences > 40 && equals > 40);
 }
 
+// As studies look them up: one quantized, the others not.
+static void linears_alone_are_told_apart(void **state) {
+    Fixture *f = *state;
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_NONE);
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_CHANNEL);
+    plan(f);
+    const int count = f->plan.linear_count;
+    uint64_t hashes[64];
+    int alike = 0;
+    assert_in_range(count, 2, 64);
+    Plan alone = {.linear_count = count, .decisions = calloc((size_t)count, sizeof(Decision))};
+    assert_non_null(alone.decisions);
+    for (int i = 0; i < count; i++) {
+        alone.decisions[i] = f->plan.decisions[i];
+        hashes[i] = plan_hash(&alone);
+        for (int j = 0; j < i; j++) {
+            if (!f->plan.decisions[i].quantized && !f->plan.decisions[j].quantized) continue;
+            assert_true(hashes[i] != hashes[j]);
+            alike += decision_equal(&f->plan.decisions[i], &f->plan.decisions[j]);
+        }
+        alone.decisions[i] = (Decision){0};
+    }
+    assert_true(alike > 0);
+    free(alone.decisions);
+}
+
 #define WITH_MODEL(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -868,6 +894,7 @@ int main(void) {
         WITH_MODEL(thresholds_that_meet_leave_no_middle),
         WITH_MODEL(all_folds_reach_the_linear_before),
         WITH_MODEL(hashes_tell_what_changes_the_model),
+        WITH_MODEL(linears_alone_are_told_apart),
         WITH_MODEL(what_folds_nowhere_can_be_divided_at_run_time),
         WITH_MODEL(heads_that_share_a_row_share_its_factor),
         WITH_MODEL(smoothquant_equalizes_whatever_its_range),

@@ -138,8 +138,12 @@ static void a_map_goes_on_where_it_was(void **state) {
     const SpeedMap stopped = map;
     assert_true(stopped.ratio[1][0].median > 0 && stopped.ratio[1][1].median == 0);
     cells = (Cells){0};
+    map.ratio[1][0].median = 2; // so that it goes on
     assert_true(speed_map_measure(model.base, variant, 0, &map, see_cell, &cells, &cells.progress, &err));
+    assert_true(map.batch_count > 2);
     assert_int_equal(cells.calls, 1 + 2 * (map.batch_count - 2));
+    assert_int_equal(cells.progress.done, cells.calls); // one bar from the beginning to the end
+    assert_int_equal(cells.progress.total, cells.calls);
     bool pays = false; // with the largest batch, after which it went on
     for (int b = 2; b < map.batch_count; b++) assert_int_equal(map.batches[b], 2 * map.batches[b - 1]);
     for (int c = 0; c < 2; c++) pays = pays || speed_pays(&map.ratio[map.batch_count - 1][c]);

@@ -47,7 +47,6 @@ void studies_free(Workbench *w) {
     free(s->shown_linears);
     free(s->bits);
     free(s->shown_bits);
-    recipe_free(&s->recipe);
     recipe_free(&s->sweep_recipe);
     recipe_free(&s->tune_recipe);
     tuned_free(&s->tuned);
@@ -63,7 +62,7 @@ bool study_wants_kept_locked(const Workbench *w) {
 bool study_wanted_locked(const Workbench *w, JobKind kind) {
     const Studies *s = &w->studies;
     switch (kind) {
-    case JOB_CHOICES: return s->looks_at_sensitivity && s->recipe_turn == w->turn && s->choices_turn != w->turn;
+    case JOB_CHOICES: return s->looks_at_sensitivity && s->choices_turn != w->turn;
     case JOB_SPEEDS: return s->looks_at_speeds && !(s->speeds.turn == w->turn && s->speeds.finished);
     case JOB_SENSITIVITY: return (s->wants_sensitivity && s->sensitivity_done != w->turn) || study_wants_kept_locked(w);
     case JOB_SWEEP: return s->wants_sweep && s->sweep_done != s->sweep_asked;
@@ -101,19 +100,10 @@ static void step_back_locked(Workbench *w) {
 
 // ---- sensitivity --------------------------------------------------------------------------------------------------
 
-static void keep_recipe_locked(Workbench *w) {
-    Recipe copy;
-    if (!recipe_copy(history_now(&w->history), &copy, NULL)) return; // what needs it has to wait
-    recipe_free(&w->studies.recipe);
-    w->studies.recipe = copy;
-    w->studies.recipe_turn = w->turn;
-}
-
 void studies_turn_locked(Workbench *w) {
     Studies *s = &w->studies;
     studies_interrupt_locked(w);
     s->wants_sensitivity = s->looks_at_sensitivity;
-    if (s->looks_at_sensitivity) keep_recipe_locked(w);
     ask_locked(w, JOB_CHOICES);
     ask_locked(w, JOB_SENSITIVITY);
     ask_locked(w, JOB_SPEEDS);
@@ -127,7 +117,6 @@ void workbench_look_at_sensitivity(Workbench *w, bool look) {
     s->looks_at_sensitivity = look;
     if (begins) {
         step_back_locked(w);
-        if (s->recipe_turn != w->turn) keep_recipe_locked(w);
         ask_locked(w, JOB_CHOICES);
         // One that the user stopped stays so.
         if (!s->wants_sensitivity) {

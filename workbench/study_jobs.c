@@ -16,7 +16,7 @@ static bool choices_run(Workbench *w, const Plan *plan, uint64_t turn, Error *er
     BitChoices *choices = array_new(n, sizeof *choices);
     Recipe recipe = {0};
     pthread_mutex_lock(&w->lock);
-    bool ok = w->studies.recipe_turn == turn ? recipe_copy(&w->studies.recipe, &recipe, err) : error_stopped(err);
+    bool ok = w->turn == turn ? recipe_copy(&w->present, &recipe, err) : error_stopped(err);
     pthread_mutex_unlock(&w->lock);
     ok = ok && (choices || error_memory(err, "a budget")) &&
          bit_choices_make(&recipe, structure, &engine_stats(w->engine)->measured, plan, choices, err);

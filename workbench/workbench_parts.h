@@ -97,8 +97,6 @@ typedef struct Exporter {
 typedef struct Studies {
     atomic_bool interrupted; // of a search: a turn does not end it with the best so far
     uint64_t version;        // counts changes of the findings
-    Recipe recipe;           // of the present turn, while a study of it is wanted
-    uint64_t recipe_turn;    // 0: none
 
     bool looks_at_sensitivity, wants_sensitivity, looks_at_kept;
     uint64_t kept_turn;                                        // that was looked up

@@ -65,8 +65,7 @@ static int wanted_row_text(const Workbench *w) {
 }
 
 // The state of a job that succeeded. Calibration is done in parts, and there are several texts: then it waits for the
-// rest.
-// Call with the lock held.
+// rest. Call with the lock held.
 static JobState state_after_locked(const Worker *k, JobKind kind) {
     const Job *quantize = &k->w->jobs[JOB_QUANTIZE];
     if (kind >= JOB_STUDIES) return study_wanted_locked(k->w, kind) ? JOB_WAITING : JOB_DONE;
@@ -459,48 +458,53 @@ static void tell_why(Worker *k, int linear, const Why *why, const Remedies *reme
     signal_screen(w);
 }
 
-// Another turn, or another linear, goes before what is left. recipe: of the turn; NULL: there is a newer one.
-static bool present_recipe(const Worker *k, int linear, Recipe *recipe, Error *err) {
+// Another turn, or another linear, goes before what is left.
+static bool still_looks(const Worker *k, int linear) {
     Workbench *w = k->w;
     pthread_mutex_lock(&w->lock);
-    const bool newest = k->turn == w->turn && w->looked_at == linear && recipe_copy(&w->present, recipe, err);
+    const bool looks = k->turn == w->turn && w->looked_at == linear;
     pthread_mutex_unlock(&w->lock);
-    return newest;
+    return looks;
 }
 
-// True in *known when all kinds were tried.
-static bool find_remedies(Worker *k, int linear, const Why *why, Remedies *out, Error *err) {
+// out->known: all kinds were tried.
+static bool find_remedies(Worker *k, const Recipe *recipe, int linear, const Why *why, Remedies *out, Error *err) {
     *out = (Remedies){.db = why_db(why)};
-    bool ok = true;
     int kind = out->db < REMEDY_ENOUGH ? 0 : REMEDY_COUNT;
-    for (Recipe recipe; ok && kind < REMEDY_COUNT && present_recipe(k, linear, &recipe, err); kind++) {
-        ok = engine_try_remedy(k->w->engine, &recipe, &k->plan, linear, (RemedyKind)kind, out, err);
-        recipe_free(&recipe);
-    }
+    for (; kind < REMEDY_COUNT && still_looks(k, linear); kind++)
+        if (!engine_try_remedy(k->w->engine, recipe, &k->plan, linear, (RemedyKind)kind, out, err)) return false;
     out->known = kind == REMEDY_COUNT;
-    return ok;
+    return true;
+}
+
+static bool explain(Worker *k, int linear, const Recipe *recipe, uint64_t presents, Error *err) {
+    const Engine *engine = k->w->engine;
+    Why why;
+    Remedies remedies = {0};
+    if (!engine_why(engine, &k->plan, linear, &why, err)) return false;
+    tell_why(k, linear, &why, &remedies);
+    if (!find_remedies(k, recipe, linear, &why, &remedies, err)) return false;
+    if (!remedies.known) return true;
+    tell_why(k, linear, &why, &remedies);
+    k->explained = k->turn;
+    k->explained_linear = linear;
+    k->explained_recipe = presents;
+    k->explained_tokens = engine_calibration_tokens(engine);
+    return true;
 }
 
 // Another linear may be looked at before it is done.
 static bool explain_linear(Worker *k, Error *err) {
     Workbench *w = k->w;
-    Why why;
-    Remedies remedies = {0};
+    Recipe recipe = {0};
     pthread_mutex_lock(&w->lock);
     const int linear = must_explain(k) ? w->looked_at : -1;
-    const uint64_t recipe = w->presents;
+    const uint64_t presents = w->presents;
+    bool ok = linear < 0 || recipe_copy(&w->present, &recipe, err);
     pthread_mutex_unlock(&w->lock);
-    if (linear < 0) return true;
-    if (!engine_why(w->engine, &k->plan, linear, &why, err)) return false;
-    tell_why(k, linear, &why, &remedies);
-    if (!find_remedies(k, linear, &why, &remedies, err)) return false;
-    if (!remedies.known) return true;
-    tell_why(k, linear, &why, &remedies);
-    k->explained = k->turn;
-    k->explained_linear = linear;
-    k->explained_recipe = recipe;
-    k->explained_tokens = engine_calibration_tokens(w->engine);
-    return true;
+    if (linear >= 0) ok = ok && explain(k, linear, &recipe, presents, err);
+    recipe_free(&recipe);
+    return ok;
 }
 
 static bool must_measure_errors(const Worker *k) {
