@@ -122,6 +122,13 @@ void ui_hit(Ui *ui, Rect rect, HitKind kind, int value) {
     if (ui->hit_count < HITS_MOST) ui->hits[ui->hit_count++] = (Hit){rect, kind, value};
 }
 
+const Hit *ui_hit_at(const Ui *ui, int row, int col) {
+    for (int i = ui->hit_count - 1; i >= 0; i--) {
+        if (rect_contains(ui->hits[i].rect, row, col)) return &ui->hits[i];
+    }
+    return NULL;
+}
+
 const char *ui_spinner(const Ui *ui) {
     static const char *const frames[] = {"⠋", "⠙", "⠸", "⠴", "⠦", "⠇"};
     return frames[ui->tick % (int)(sizeof frames / sizeof *frames)];

@@ -299,4 +299,5 @@ void ui_fail(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3
 bool ui_report(Ui *ui, bool ok, const Error *err);      // shows the error unless ok; returns ok
 void ui_ask(Ui *ui, PromptKind kind, const char *text); // on the bottom line; text: what stands there to be edited
 void ui_hit(Ui *ui, Rect rect, HitKind kind, int value);
+const Hit *ui_hit_at(const Ui *ui, int row, int col); // what was drawn last lies on top; NULL: nothing is there
 const char *ui_spinner(const Ui *ui);
