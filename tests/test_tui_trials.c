@@ -174,7 +174,7 @@ static void rows_are_named_and_forgotten(void **state) {
     expect_gone_text(s, "“for Monday”");
     key(s, "D");
     expect(s, "#2 is forgotten");
-    expect_gone_text(s, "  2 bits 4 → 3");
+    expect_gone_text(s, "#2 bits 4 → 3");
     key(s, "gD");
     expect(s, "the present state stays");
     quit(s);
@@ -325,7 +325,7 @@ static void a_turn_without_effect_is_no_row(void **state) {
     key(s, ":set quorum 0.5\r"); // the rule noise does not ask for it
     settle(s);
     expect_row(s, "from #1: bits 4 → 8", "B●◆   #3 ");
-    assert_false(screen_has(s, "   4 "));
+    assert_false(screen_has(s, "#4 "));
     key(s, ":set quorum 0.6\r");
     expect(s, "the same model as #3");
     quit(s);
