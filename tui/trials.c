@@ -24,6 +24,8 @@ const TrialColumnInfo trial_column_table[] = {
 };
 static_assert(sizeof trial_column_table / sizeof *trial_column_table == TRIAL_COLUMN_COUNT, "a column has no row");
 
+const char *const trial_side_names[] = {"base", "A", "B"};
+
 static const Trials *all(const Ui *ui) { return workbench_trials(ui->workbench); }
 
 // ---- order --------------------------------------------------------------------------------------------------------
