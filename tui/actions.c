@@ -371,8 +371,8 @@ void action_load(Ui *ui, const char *path) {
         return;
     }
     ui_name_recipe(ui, file);
-    ui_update(ui);
     ui_say(ui, "recipe loaded from %s; u undoes it", file);
+    ui_update(ui);
 }
 
 void action_write(Ui *ui, const char *path) {

@@ -142,8 +142,11 @@ static bool put_rule(Recipe *recipe, int edited, const char *match, const Overri
     return true;
 }
 
-static void take_recipe(Ui *ui, Recipe *recipe, bool ok, Error *err) {
-    if (ui_report(ui, ok && workbench_restore(ui->workbench, recipe, err), err)) ui_update(ui);
+static void take_recipe(Ui *ui, Recipe *recipe, bool ok, const char *said, Error *err) {
+    if (ui_report(ui, ok && workbench_restore(ui->workbench, recipe, err), err)) {
+        ui_say(ui, "%s", said);
+        ui_update(ui);
+    }
     recipe_free(recipe);
     keep_in_bounds(ui);
 }
@@ -166,7 +169,7 @@ void overrides_accept(Ui *ui, const char *line) {
     ok = ok && put_rule(&recipe, ui->overrides.edited, match, &settings, ignore, &err);
     if (ok && ui->overrides.edited < 0)
         ui->overrides.selected = ignore ? rule_count(&recipe) - 1 : recipe.override_count - 1;
-    take_recipe(ui, &recipe, ok, &err);
+    take_recipe(ui, &recipe, ok, "", &err);
 }
 
 static void edit_rule(Ui *ui, int rule) {
@@ -187,8 +190,7 @@ static void drop_rule(Ui *ui) {
     if (ui->overrides.selected >= rule_count(workbench_recipe(ui->workbench))) return;
     const bool ok = recipe_copy(workbench_recipe(ui->workbench), &recipe, &err);
     if (ok) remove_rule(&recipe, ui->overrides.selected);
-    take_recipe(ui, &recipe, ok, &err);
-    if (ok) ui_say(ui, "removed; u undoes it");
+    take_recipe(ui, &recipe, ok, "removed; u undoes it", &err);
 }
 
 static void move_rule(Ui *ui, int steps) {
@@ -207,7 +209,7 @@ static void move_rule(Ui *ui, int steps) {
         recipe.overrides[to] = moved;
         ui->overrides.selected = to;
     }
-    take_recipe(ui, &recipe, ok, &err);
+    take_recipe(ui, &recipe, ok, "", &err);
 }
 
 static void mark_linears(Ui *ui) {

@@ -205,8 +205,8 @@ static void answer_restore(Ui *ui, int code) {
     if (code == 'y' || code == KEY_RETURN) {
         close_prompt(ui);
         if (!ui_report(ui, workbench_restore(ui->workbench, &ui->unsaved.kept, &err), &err)) return;
-        ui_update(ui);
         ui_say(ui, "unsaved changes are restored; w writes them to a file, u undoes them");
+        ui_update(ui);
     } else if (code == 'n') {
         unsaved_forget(&ui->unsaved);
         close_prompt(ui);

@@ -411,8 +411,8 @@ static void take_tuned(Ui *ui) {
     if (!ui_report(ui, ok, &err)) return;
     ui->sensitivity.tuned = false;
     workbench_forget_tuned(ui->workbench);
-    ui_update(ui);
     ui_say(ui, "what was tuned is in the recipe; u undoes it");
+    ui_update(ui);
 }
 
 void sensitivity_take(Ui *ui, int unused) {
@@ -438,11 +438,11 @@ void sensitivity_take(Ui *ui, int unused) {
     const bool ok = same || workbench_restore(ui->workbench, &recipe, &err);
     recipe_free(&recipe);
     if (!ui_report(ui, ok, &err)) return;
-    ui_update(ui);
     if (same)
         ui_say(ui, "the recipe has these bits already");
     else
         ui_say(ui, "the chosen bits are in the recipe, with %d override%s; u undoes it", rules, rules == 1 ? "" : "s");
+    ui_update(ui);
 }
 
 // ---- keys: jobs ---------------------------------------------------------------------------------------------------

@@ -326,7 +326,7 @@ void trials_take(Ui *ui, int unused) {
     }
     if (!ui_report(ui, workbench_restore(ui->workbench, &row->recipe, &err), &err)) return;
     ui->trials.selected = 0;
-    ui_update(ui);
+    ui_update(ui); // first: that it is the model of this row need not be told
     ui_say(ui, "the recipe of #%u; u undoes it", number);
 }
 

@@ -160,14 +160,11 @@ static void tell_unkept(Ui *ui) {
 static void tell_same(Ui *ui) {
     const Trials *trials = workbench_trials(ui->workbench);
     const uint64_t changes = workbench_changes(ui->workbench);
-    if (changes != ui->same.changes) {
-        ui->same.changes = changes;
-        ui->same.last = trials->last;
-        ui->same.pending = true;
-    }
-    if (!ui->same.pending || !trials->present) return;
-    ui->same.pending = false;
-    if (trials->present > ui->same.last || ui->message.failure) return;
+    const bool turned = changes != ui->same.changes, known = trials->present && trials->present <= ui->same.last;
+    if (turned && !trials->present) return;
+    ui->same.changes = changes;
+    ui->same.last = trials->last;
+    if (!turned || !known || ui->message.failure) return;
     char said[sizeof ui->message.text];
     snprintf(said, sizeof said, "%s", ui->message.text);
     ui_say(ui, "%s%sthe same model as #%u", said, *said ? " · " : "", trials->present);

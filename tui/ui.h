@@ -238,10 +238,9 @@ struct Ui {
     SensitivityScreen sensitivity;
     SweepScreen sweep;
     TrialsView trials;
-    struct {              // a turn whose model is still to be looked for among the rows
+    struct {              // as ui_update left it: while they differ, the model of a turn is looked for among the rows
         uint64_t changes; // of the recipe
-        uint32_t last;    // the newest row at that time
-        bool pending;
+        uint32_t last;    // the newest row
     } same;
     Demo demo;
     char exported[8]; // the ending of the last table or figure that was written; empty: none
