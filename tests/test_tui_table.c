@@ -397,6 +397,10 @@ static void overrides_are_listed_edited_and_removed(void **state) {
     expect_gone_text(s, "weight-bits 3");
     key(s, "u");
     expect(s, "weight-bits 3, alpha 0.1");
+    screen_click(s, 0, 0); // beside it, where nothing else is clicked
+    expect_gone_text(s, "Overrides: the");
+    key(s, "O");
+    expect(s, "Overrides: the");
     key(s, ESCAPE);
     expect_gone_text(s, "Overrides: the");
     assert_recipe(s, "*.5.* bits=3; *.5.* alpha=0.1; lm_head ignore; *.down_proj ignore");
