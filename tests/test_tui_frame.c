@@ -109,8 +109,6 @@ static void the_bottom_line_names_the_keys_of_the_pane(void **state) {
     quit(s);
 }
 
-// ---- one pane on the whole frame ----------------------------------------------------------------------------------
-
 static void commands_refuse_what_they_do_not_take(void **state) {
     (void)state;
     Screen *s = start(24, 80);
@@ -127,6 +125,8 @@ static void commands_refuse_what_they_do_not_take(void **state) {
     expect(s, "the help does not know “nonsense”");
     quit(s);
 }
+
+// ---- one pane on the whole frame ----------------------------------------------------------------------------------
 
 static void every_pane_has_the_whole_frame_in_turn(void **state) {
     (void)state;

@@ -51,6 +51,13 @@ static void press(Ui *ui, int code) {
     screen_draw(ui);
 }
 
+// The screen of outliers, with all that is measured.
+static void begin_on_map(Ui *ui, int rows, int cols) {
+    begin(ui, rows, cols);
+    update(ui);
+    press(ui, '2');
+}
+
 static const char *row_text(const Ui *ui, int row) {
     static char text[300 * (CHARACTER_MOST + 1)];
     size_t used = 0;
@@ -80,9 +87,7 @@ static void expect(const Ui *ui, const char *text) {
 static void the_worst_is_under_the_cursor_with_its_outlier(void **state) {
     (void)state;
     Ui ui;
-    begin(&ui, 24, 80);
-    update(&ui);
-    press(&ui, '2');
+    begin_on_map(&ui, 24, 80);
     assert_int_equal(ui.screen, SCREEN_OUTLIERS);
     expect(&ui, "▸down");
     expect(&ui, "1286◂"); // with its figure, where cells are wide
@@ -105,10 +110,8 @@ static void the_worst_is_under_the_cursor_with_its_outlier(void **state) {
 static void advice_is_what_was_measured(void **state) {
     (void)state;
     Ui ui;
-    begin(&ui, 24, 80);
-    update(&ui);
+    begin_on_map(&ui, 24, 80);
     Workbench *workbench = ui.workbench;
-    press(&ui, '2');
     workbench->remedies = (Remedies){0};
     screen_draw(&ui);
     expect(&ui, "mends it: being measured");
@@ -125,9 +128,7 @@ static void advice_is_what_was_measured(void **state) {
 static void what_is_of_an_earlier_setting_stands_in_brackets(void **state) {
     (void)state;
     Ui ui;
-    begin(&ui, 60, 200);
-    update(&ui);
-    press(&ui, '2');
+    begin_on_map(&ui, 60, 200);
     Workbench *workbench = ui.workbench;
     workbench->effect.why_turn = workbench->effect.sqnr_turn = workbench->turn - 1;
     screen_draw(&ui);
@@ -145,9 +146,7 @@ static void what_is_of_an_earlier_setting_stands_in_brackets(void **state) {
 static void the_cursor_stays_when_the_measure_changes(void **state) {
     (void)state;
     Ui ui;
-    begin(&ui, 36, 120);
-    update(&ui);
-    press(&ui, '2');
+    begin_on_map(&ui, 36, 120);
     const int cell = ui.outliers.cell;
     press(&ui, 'm');
     assert_int_equal(ui.outliers.cell, cell);
@@ -162,9 +161,7 @@ static void the_cursor_stays_when_the_measure_changes(void **state) {
 static void it_is_said_what_a_dial_was_set_for(void **state) {
     (void)state;
     Ui ui;
-    begin(&ui, 24, 80);
-    update(&ui);
-    press(&ui, '2');
+    begin_on_map(&ui, 24, 80);
     for (const char *c = ":set weight-bits 8\r"; *c; c++) press(&ui, *c);
     expect(&ui, "bits 8: all linears");
     press(&ui, ' ');
@@ -286,9 +283,7 @@ static void keys_move_over_layers_and_lines(void **state) {
 static void n_goes_from_worst_to_worst(void **state) {
     (void)state;
     Ui ui;
-    begin(&ui, 36, 120);
-    update(&ui);
-    press(&ui, '2');
+    begin_on_map(&ui, 36, 120);
     double last = INFINITY;
     int steps = 0;
     for (int before = -1; ui.outliers.cell != before; steps++) {
@@ -313,9 +308,7 @@ static void n_goes_from_worst_to_worst(void **state) {
 static void marks_and_selection_are_those_of_the_layers(void **state) {
     (void)state;
     Ui ui;
-    begin(&ui, 36, 120);
-    update(&ui);
-    press(&ui, '2');
+    begin_on_map(&ui, 36, 120);
     press(&ui, 'h');
     press(&ui, ' ');
     const int marked = outliers_cell(&ui)->worst;
@@ -344,9 +337,7 @@ static void measures_follow_the_recipe(void **state) {
     (void)state;
     Ui ui;
     Error err = {0};
-    begin(&ui, 36, 120);
-    update(&ui);
-    press(&ui, '2');
+    begin_on_map(&ui, 36, 120);
     press(&ui, 'm');
     expect(&ui, "[|w|max]");
     press(&ui, KEY_TAB);
@@ -398,9 +389,7 @@ static void measures_follow_the_recipe(void **state) {
 static void the_mouse_chooses_cells_and_measures(void **state) {
     (void)state;
     Ui ui;
-    begin(&ui, 36, 120);
-    update(&ui);
-    press(&ui, '2');
+    begin_on_map(&ui, 36, 120);
     const int cell = ui.outliers.cell;
     for (int i = 0; i < ui.hit_count; i++) {
         const Hit hit = ui.hits[i];
@@ -487,9 +476,7 @@ static void experts_share_a_cell(void **state) {
 static void every_size_draws(void **state) {
     (void)state;
     Ui ui;
-    begin(&ui, 24, 80);
-    update(&ui);
-    press(&ui, '2');
+    begin_on_map(&ui, 24, 80);
     for (int rows = 5; rows <= 100; rows += 7) {
         for (int cols = 20; cols <= 300; cols += 23) {
             resize(&ui, rows, cols);

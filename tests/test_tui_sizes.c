@@ -86,6 +86,7 @@ static const struct {
     {"as it is", "", "", false},
     {"help", "?", "\033", false},
     {"jobs", "J", "\033", false},
+    {"speeds", "B", "\033", false},
     {"a command", ":export ", "\033", false},
     {"a name is asked for", "w", "\033", false},
     {"one pane", "v", "\033\033", true},
@@ -124,7 +125,8 @@ static void walk_all(Ui *ui) {
             walk(ui, states[i].name, offset++);
             draw_at(ui, 36, 120, "resting");
             press(ui, states[i].back);
-            assert_true(ui->prompt == PROMPT_NONE && !ui->help.shown && !ui->jobs.shown && !ui->overrides.shown);
+            assert_true(ui->prompt == PROMPT_NONE && !ui->help.shown && !ui->jobs.shown && !ui->speeds_shown &&
+                        !ui->overrides.shown);
         }
     }
 }

@@ -95,6 +95,20 @@ static void rows_are_marked_and_set_together(void **state) {
     quit(s);
 }
 
+static void what_was_marked_since_comes_first(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, ":mark q_proj\ro");
+    expect(s, "Dials of 6 marked");
+    key(s, "o");
+    expect(s, "Dials of 5 down_proj only");
+    key(s, ":unmark\r:mark v_proj\ro"); // as many
+    expect(s, "Dials of 6 marked");
+    key(s, "oo");
+    expect_gone_text(s, "Dials of");
+    quit(s);
+}
+
 static void the_second_half_of_the_down_projections_gets_eight_bits(void **state) {
     (void)state;
     Screen *s = start(36, 120);
@@ -383,6 +397,10 @@ static void overrides_are_listed_edited_and_removed(void **state) {
     expect_gone_text(s, "weight-bits 3");
     key(s, "u");
     expect(s, "weight-bits 3, alpha 0.1");
+    screen_click(s, 0, 0); // beside it, where nothing else is clicked
+    expect_gone_text(s, "Overrides: the");
+    key(s, "O");
+    expect(s, "Overrides: the");
     key(s, ESCAPE);
     expect_gone_text(s, "Overrides: the");
     assert_recipe(s, "*.5.* bits=3; *.5.* alpha=0.1; lm_head ignore; *.down_proj ignore");
@@ -411,6 +429,7 @@ int main(int argc, char **argv) {
     if (session_is_screen(argc, argv, &status)) return status;
     const struct CMUnitTest tests[] = {
         IN_HOME(rows_are_marked_and_set_together),
+        IN_HOME(what_was_marked_since_comes_first),
         IN_HOME(the_second_half_of_the_down_projections_gets_eight_bits),
         IN_HOME(values_that_differ_are_mixed),
         IN_HOME(what_is_left_alone_follows_the_marks),

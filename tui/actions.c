@@ -236,7 +236,7 @@ void action_scope(Ui *ui, int unused) {
     (void)unused;
     if (ui->target.scope != SCOPE_SELECTED && !ui->rows.marked_count && ui_linear(ui) < 0) return;
     ui->target.scope = target_next_scope(&ui->target, &ui->rows);
-    ui->target.offered = ui->rows.marked_count;
+    ui->target.offered = ui->rows.marks;
     target_refresh(&ui->target, &ui->rows);
     switch (ui->target.scope) {
     case SCOPE_ALL: ui_say(ui, "dials set all linears again"); return;
@@ -371,8 +371,8 @@ void action_load(Ui *ui, const char *path) {
         return;
     }
     ui_name_recipe(ui, file);
-    ui_update(ui);
     ui_say(ui, "recipe loaded from %s; u undoes it", file);
+    ui_update(ui);
 }
 
 void action_write(Ui *ui, const char *path) {

@@ -43,7 +43,6 @@ static void add_figure(Sheet *sheet, double figure, const char *shown) {
 
 // ---- Layers -------------------------------------------------------------------------------------------------------
 
-// For programs the figures themselves, for people as they are shown.
 static void add_linear(const Ui *ui, Sheet *sheet, int linear) {
     const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
     sheet_cell(sheet, workbench_structure(ui->workbench)->linears[linear].name);
@@ -227,11 +226,10 @@ static void trials_sheet(Ui *ui, Sheet *sheet) {
 }
 
 static void copy_trial_texts(Ui *ui, Text *out, Text *what) {
-    static const char *const names[] = {"base", "A", "B"};
     for (int side = 0; side < SIDE_COUNT; side++) {
         const TrialText text = trials_text(ui, (TrialSide)side);
         if (text.text && side == 0) text_addf(out, "prompt: %s\n", text.prompt);
-        if (text.text) text_addf(out, "%s: %s\n", names[side], text.text->text);
+        if (text.text) text_addf(out, "%s: %s\n", trial_side_names[side], text.text->text);
     }
     text_addf(what, "the texts of base, A and B");
 }
@@ -301,11 +299,11 @@ static const Heading point_headings[] = {{"bits_per_weight", "bits/w"},
 
 static const char *point_state(const Ui *ui, const SweepView *v, int point) {
     const SweepPoint *p = &v->points[point];
-    return !p->point.known                 ? "not measured"
-           : p->older                      ? "of an earlier setting"
-           : sweep_is_here(ui, point)      ? "now"
-           : v->points[point].point.pareto ? "front"
-                                           : "";
+    return !p->point.known            ? "not measured"
+           : p->older                 ? "of an earlier setting"
+           : sweep_is_here(ui, point) ? "now"
+           : p->point.pareto          ? "front"
+                                      : "";
 }
 
 static void add_point(const Ui *ui, Sheet *sheet, const SweepView *v, int point) {
@@ -465,7 +463,7 @@ static void add_findings(const Verdict *verdict, const VerdictRow *row, Sheet *s
 static void convert_sheet(Ui *ui, Sheet *sheet) {
     static const char *const headings[] = {"engine", "version", "verdict", "finding", "remedy"};
     const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
-    add_cells(sheet, headings, sizeof headings / sizeof *headings);
+    add_cells(sheet, headings, COUNT_OF(headings));
     sheet_end_row(sheet);
     for (int i = 0; verdict && i < verdict->row_count; i++) add_findings(verdict, &verdict->rows[i], sheet);
 }

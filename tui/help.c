@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "tui/key_names.h"
+#include "tui/panels.h"
 #include "tui/screen.h"
 
 #define SHOWN_COLS 22
@@ -312,13 +313,7 @@ void help_draw(Ui *ui) {
     const HelpText text = whole_text(ui, cols - 2, ui->help.filter.text);
     // It does not jump while one types.
     const int count = (int)text.count, rows = count < most && !ui->help.filter.length ? count : most;
-    const Rect inside = {l->frame.row + (l->frame.rows - rows) / 2, l->frame.col + (l->frame.cols - cols) / 2, rows,
-                         cols};
-    canvas_restyle(&ui->canvas, (Rect){0, 0, ui->canvas.rows, ui->canvas.cols}, STYLE_DIM);
-    const Rect whole = {inside.row - 1, inside.col - 2, rows + 2, cols + 4};
-    canvas_fill(&ui->canvas, whole, MEANING_TEXT, " ");
-    canvas_box(&ui->canvas, (Rect){inside.row, inside.col - 1, rows, cols + 2}, MEANING_FOCUS);
-    canvas_text(&ui->canvas, inside.row - 1, inside.col + 1, cols, MEANING_FOCUS | STYLE_BOLD, " Help ");
+    const Rect inside = rect_inset(panel_overlay_draw(ui, rows, cols + 2, " Help ", ""), 1); // draw_edge has its keys
     draw_edge(ui, (Rect){inside.row + rows, inside.col, 1, cols}, rows < count);
     ui->help.rows = count;
     if (ui->help.top > count - rows) ui->help.top = count - rows;

@@ -81,33 +81,26 @@ static void draw_job(Ui *ui, Rect line, const JobView *job, bool chosen) {
     if (chosen) canvas_restyle(canvas, line, STYLE_SELECTED);
 }
 
-#define COLS_MOST 72
+#define COLS 72
 #define MESSAGE_ROWS 2
 
 void jobs_draw(Ui *ui) {
     JobKind kinds[JOB_COUNT];
-    const int count = listed(ui, kinds), cols = COLS_MOST;
-    const Rect frame = ui->layout.frame;
-    const Rect inside = {frame.row + (frame.rows - count - MESSAGE_ROWS) / 2, frame.col + (frame.cols - cols) / 2,
-                         count + MESSAGE_ROWS, cols};
+    const int count = listed(ui, kinds);
+    const Rect inside =
+        panel_overlay_draw(ui, count + MESSAGE_ROWS, COLS, " Jobs ", " x stop, go on  ! all of them  Esc closes ");
     if (ui->jobs.at >= count) ui->jobs.at = count - 1;
-    canvas_restyle(&ui->canvas, (Rect){0, 0, ui->canvas.rows, ui->canvas.cols}, STYLE_DIM);
-    canvas_fill(&ui->canvas, (Rect){inside.row - 1, inside.col - 1, inside.rows + 2, cols + 2}, MEANING_TEXT, " ");
-    canvas_box(&ui->canvas, inside, MEANING_FOCUS);
-    canvas_text(&ui->canvas, inside.row - 1, inside.col + 2, cols, MEANING_FOCUS | STYLE_BOLD, " Jobs ");
-    canvas_right(&ui->canvas, inside.row + inside.rows, inside.col, cols, MEANING_FAINT,
-                 " x stop, go on  ! all of them  Esc closes ");
     for (int i = 0; i < count; i++) {
         JobView job;
         workbench_job(ui->workbench, kinds[i], &job);
-        const Rect line = {inside.row + i, inside.col + 1, 1, cols - 2};
+        const Rect line = {inside.row + i, inside.col + 1, 1, COLS - 2};
         draw_job(ui, line, &job, i == ui->jobs.at);
         ui_hit(ui, line, HIT_JOB, i);
         if (i != ui->jobs.at || job.state != JOB_FAILED) continue;
         char message[sizeof job.message];
         convert_words(job.message, message, sizeof message);
         const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
-        wrap_draw(&ui->canvas, (Rect){inside.row + count, inside.col + 1, MESSAGE_ROWS, cols - 3}, &piece, 1, 0);
+        wrap_draw(&ui->canvas, (Rect){inside.row + count, inside.col + 1, MESSAGE_ROWS, COLS - 3}, &piece, 1, 0);
     }
 }
 
@@ -138,13 +131,9 @@ static void stop_or_go_on(Ui *ui, JobKind kind) {
 
 static void jobs_click(Ui *ui, const Key *key) {
     if (key->action != MOUSE_PRESS) return;
-    for (int i = ui->hit_count - 1; i >= 0; i--) {
-        const Hit *hit = &ui->hits[i];
-        if (hit->kind != HIT_JOB || !rect_contains(hit->rect, key->row, key->col)) continue;
-        ui->jobs.at = hit->value;
-        return;
-    }
-    ui->jobs.shown = false;
+    const Hit *hit = ui_hit_at(ui, key->row, key->col);
+    ui->jobs.shown = hit && hit->kind == HIT_JOB;
+    if (ui->jobs.shown) ui->jobs.at = hit->value;
 }
 
 void jobs_key(Ui *ui, const Key *key) {

@@ -6,6 +6,7 @@
 
 #include "tui/actions.h"
 #include "tui/dials.h"
+#include "tui/panels.h"
 #include "tui/sweep.h"
 #include "tui/trials.h"
 
@@ -164,9 +165,7 @@ void menu_draw(Ui *ui, Rect line) {
     const Rect frame = ui->layout.frame;
     const int most = frame.rows - 4, rows = menu.count < most ? menu.count : most;
     const Rect box = {frame.row + 2, frame.col + 2, rows, frame.cols - 4 < 72 ? frame.cols - 4 : 72};
-    canvas_fill(&ui->canvas, (Rect){box.row - 1, box.col - 1, box.rows + 2, box.cols + 2}, MEANING_TEXT, " ");
-    canvas_box(&ui->canvas, box, MEANING_FOCUS);
-    canvas_text(&ui->canvas, box.row - 1, box.col + 1, box.cols, MEANING_FOCUS | STYLE_BOLD, title_of(ui));
+    panel_box_draw(ui, box, title_of(ui));
     ui->menu.top = layout_scroll(ui->menu.top, ui->menu.at, rows, menu.count);
     for (int i = 0; i < rows; i++) {
         const Rect row = {box.row + i, box.col, 1, box.cols};

@@ -11,14 +11,6 @@
 #include "tui/trials.h"
 #include "tui/view.h"
 
-// What was drawn last lies on top.
-static const Hit *hit_at(const Ui *ui, int row, int col) {
-    for (int i = ui->hit_count - 1; i >= 0; i--) {
-        if (rect_contains(ui->hits[i].rect, row, col)) return &ui->hits[i];
-    }
-    return NULL;
-}
-
 static void move_slider(Ui *ui, Dial dial, int col) {
     for (int i = 0; i < ui->hit_count; i++) {
         const Hit *hit = &ui->hits[i];
@@ -30,7 +22,7 @@ static void move_slider(Ui *ui, Dial dial, int col) {
 }
 
 static void mouse_press(Ui *ui, const Key *key) {
-    const Hit *hit = hit_at(ui, key->row, key->col);
+    const Hit *hit = ui_hit_at(ui, key->row, key->col);
     ui->dragged = NO_DIAL; // where a prompt stood, the release was not seen
     if (!hit) return;
     switch (hit->kind) {
@@ -67,7 +59,7 @@ static void mouse_press(Ui *ui, const Key *key) {
 }
 
 static void mouse_wheel(Ui *ui, const Key *key, int direction) {
-    const Hit *hit = hit_at(ui, key->row, key->col);
+    const Hit *hit = ui_hit_at(ui, key->row, key->col);
     if (ui->screen == SCREEN_CONVERT) {
         if (hit && hit->kind == HIT_ENGINE)
             convert_move(ui, direction);

@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "tui/actions.h"
 #include "tui/dials.h"
+#include "tui/panels.h"
 #include "tui/ui.h"
 
 #define LEFT_ALONE "ignore"
@@ -141,8 +142,11 @@ static bool put_rule(Recipe *recipe, int edited, const char *match, const Overri
     return true;
 }
 
-static void take_recipe(Ui *ui, Recipe *recipe, bool ok, Error *err) {
-    if (ui_report(ui, ok && workbench_restore(ui->workbench, recipe, err), err)) ui_update(ui);
+static void take_recipe(Ui *ui, Recipe *recipe, bool ok, const char *said, Error *err) {
+    if (ui_report(ui, ok && workbench_restore(ui->workbench, recipe, err), err)) {
+        ui_say(ui, "%s", said);
+        ui_update(ui);
+    }
     recipe_free(recipe);
     keep_in_bounds(ui);
 }
@@ -165,7 +169,7 @@ void overrides_accept(Ui *ui, const char *line) {
     ok = ok && put_rule(&recipe, ui->overrides.edited, match, &settings, ignore, &err);
     if (ok && ui->overrides.edited < 0)
         ui->overrides.selected = ignore ? rule_count(&recipe) - 1 : recipe.override_count - 1;
-    take_recipe(ui, &recipe, ok, &err);
+    take_recipe(ui, &recipe, ok, "", &err);
 }
 
 static void edit_rule(Ui *ui, int rule) {
@@ -186,8 +190,7 @@ static void drop_rule(Ui *ui) {
     if (ui->overrides.selected >= rule_count(workbench_recipe(ui->workbench))) return;
     const bool ok = recipe_copy(workbench_recipe(ui->workbench), &recipe, &err);
     if (ok) remove_rule(&recipe, ui->overrides.selected);
-    take_recipe(ui, &recipe, ok, &err);
-    if (ok) ui_say(ui, "removed; u undoes it");
+    take_recipe(ui, &recipe, ok, "removed; u undoes it", &err);
 }
 
 static void move_rule(Ui *ui, int steps) {
@@ -206,7 +209,7 @@ static void move_rule(Ui *ui, int steps) {
         recipe.overrides[to] = moved;
         ui->overrides.selected = to;
     }
-    take_recipe(ui, &recipe, ok, &err);
+    take_recipe(ui, &recipe, ok, "", &err);
 }
 
 static void mark_linears(Ui *ui) {
@@ -225,15 +228,10 @@ static void select_rule(Ui *ui, int rule) {
 static void take_mouse(Ui *ui, const Key *key) {
     if (key->action == MOUSE_WHEEL_UP) select_rule(ui, ui->overrides.selected - 1);
     if (key->action == MOUSE_WHEEL_DOWN) select_rule(ui, ui->overrides.selected + 1);
-    for (int i = ui->hit_count - 1; key->action == MOUSE_PRESS && i >= 0; i--) {
-        const Hit *hit = &ui->hits[i];
-        if (!rect_contains(hit->rect, key->row, key->col)) continue;
-        if (hit->kind == HIT_RULE)
-            select_rule(ui, hit->value);
-        else
-            ui->overrides.shown = false;
-        return;
-    }
+    if (key->action != MOUSE_PRESS) return;
+    const Hit *hit = ui_hit_at(ui, key->row, key->col);
+    ui->overrides.shown = hit && hit->kind == HIT_RULE;
+    if (ui->overrides.shown) select_rule(ui, hit->value);
 }
 
 void overrides_key(Ui *ui, const Key *key) {
@@ -305,15 +303,9 @@ static Rect draw_frame(Ui *ui, int rules) {
     const Rect frame = ui->layout.frame;
     const int most = frame.rows - 6, cols = frame.cols - 8 < 110 ? frame.cols - 8 : 110;
     const int rows = 1 + (rules < 1 ? 1 : rules < most - 1 ? rules : most - 1);
-    const Rect inside = {frame.row + (frame.rows - rows) / 2, frame.col + (frame.cols - cols) / 2, rows, cols};
     const char *keys = cols >= 100 ? " Enter edit  a add  d remove  K J move  Space mark its linears  Esc closes "
                                    : " Enter edit  a add  d remove  K J move  Esc closes ";
-    canvas_restyle(&ui->canvas, (Rect){0, 0, ui->canvas.rows, ui->canvas.cols}, STYLE_DIM);
-    canvas_fill(&ui->canvas, (Rect){inside.row - 1, inside.col - 2, rows + 2, cols + 4}, MEANING_TEXT, " ");
-    canvas_box(&ui->canvas, (Rect){inside.row, inside.col - 1, rows, cols + 2}, MEANING_FOCUS);
-    canvas_text(&ui->canvas, inside.row - 1, inside.col + 1, cols, MEANING_FOCUS | STYLE_BOLD,
-                " Overrides: the last one wins ");
-    canvas_right(&ui->canvas, inside.row + rows, inside.col, cols, MEANING_FAINT, keys);
+    const Rect inside = rect_inset(panel_overlay_draw(ui, rows, cols + 2, " Overrides: the last one wins ", keys), 1);
     ui_hit(ui, inside, HIT_RULE, ui->overrides.selected); // beside the rules nothing happens
     return inside;
 }
@@ -324,8 +316,7 @@ void overrides_draw(Ui *ui) {
     Overrides *o = &ui->overrides;
     const Rect inside = draw_frame(ui, o->rules);
     const int rows = inside.rows - 1, match_cols = inside.cols * 11 / 20;
-    if (o->selected < o->top) o->top = o->selected;
-    if (o->selected >= o->top + rows) o->top = o->selected - rows + 1;
+    o->top = layout_scroll(o->top, o->selected, rows, o->rules);
     draw_headings(ui, (Rect){inside.row, inside.col, 1, inside.cols}, match_cols);
     if (o->rules == 0)
         canvas_fit(&ui->canvas, inside.row + 1, inside.col + 1, inside.cols, MEANING_FAINT,

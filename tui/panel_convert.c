@@ -215,7 +215,8 @@ static void draw_engines(Ui *ui, Rect pane, const Verdict *verdict) {
         return;
     }
     draw_heading(ui, pane);
-    const int at = (int)(chosen - verdict->rows), room = pane.rows - 1, first = at < room ? 0 : at - room + 1;
+    const int at = (int)(chosen - verdict->rows), room = pane.rows - 1,
+              first = layout_scroll(0, at, room, verdict->row_count);
     for (int i = first; i < verdict->row_count && i - first < room; i++) {
         const Rect line = {pane.row + 1 + i - first, pane.col, 1, pane.cols};
         draw_engine(ui, line, verdict, &verdict->rows[i], i == at);

@@ -251,6 +251,22 @@ static void draw_keys(Ui *ui, Rect line) {
     free(shown);
 }
 
+void panel_box_draw(Ui *ui, Rect inside, const char *title) {
+    canvas_fill(&ui->canvas, (Rect){inside.row - 1, inside.col - 1, inside.rows + 2, inside.cols + 2}, MEANING_TEXT,
+                " ");
+    canvas_box(&ui->canvas, inside, MEANING_FOCUS);
+    canvas_text(&ui->canvas, inside.row - 1, inside.col + 2, inside.cols, MEANING_FOCUS | STYLE_BOLD, title);
+}
+
+Rect panel_overlay_draw(Ui *ui, int rows, int cols, const char *title, const char *keys) {
+    const Rect frame = ui->layout.frame;
+    const Rect inside = {frame.row + (frame.rows - rows) / 2, frame.col + (frame.cols - cols) / 2, rows, cols};
+    canvas_restyle(&ui->canvas, (Rect){0, 0, ui->canvas.rows, ui->canvas.cols}, STYLE_DIM);
+    panel_box_draw(ui, inside, title);
+    canvas_right(&ui->canvas, inside.row + rows, inside.col, cols - 1, MEANING_FAINT, keys);
+    return inside;
+}
+
 #define MESSAGE_ROWS_MOST 5
 
 void panel_message_draw(Ui *ui, Rect last, Style style, const char *text) {

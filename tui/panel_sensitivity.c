@@ -134,9 +134,7 @@ static void draw_list(Ui *ui, Rect pane) {
     canvas_right(&ui->canvas, pane.row - 1, after, pane.col + pane.cols - after - 1, MEANING_FAINT, title);
     draw_heading(ui, (Rect){pane.row, pane.col, 1, pane.cols});
     if (selected < 0) canvas_fit(&ui->canvas, list.row, list.col + 2, list.cols - 3, MEANING_FAINT, nothing_yet(ui));
-    if (selected < s->top) s->top = selected < 0 ? 0 : selected;
-    if (selected >= s->top + list.rows) s->top = selected - list.rows + 1;
-    if (s->top > s->row_count - list.rows) s->top = s->row_count > list.rows ? s->row_count - list.rows : 0;
+    s->top = layout_scroll(s->top, selected, list.rows, s->row_count);
     for (int i = 0; i < list.rows && s->top + i < s->row_count; i++)
         draw_row(ui, (Rect){list.row + i, list.col, 1, list.cols}, s->top + i, s->top + i == selected);
 }

@@ -222,8 +222,6 @@ static void draw_table(Ui *ui, Rect pane) {
 
 // ---- texts --------------------------------------------------------------------------------------------------------
 
-static const char *const side_names[] = {"base", "A", "B"};
-
 static size_t token_start(const DecodeText *text, size_t token) { return token ? text->ends[token - 1] : 0; }
 
 // TextPieces for wrap: the prompt, then every token in its own style, with a mark where the text parts from the base's.
@@ -337,7 +335,7 @@ static void add_other(const Ui *ui, Text *out, const TrialText *mine, TrialSide 
     if (!other.text || strcmp(other.prompt, mine->prompt) != 0 || token >= other.text->count) return;
     if (decode_text_difference(mine->text, other.text) < token) return;
     token_words(other.text, token, word, sizeof word);
-    text_addf(out, " · %s “%s” %s", side_names[side], word,
+    text_addf(out, " · %s “%s” %s", trial_side_names[side], word,
               format_percent((double)other.text->probabilities[token]).text);
 }
 
@@ -348,7 +346,7 @@ static void token_note(const Ui *ui, Text *out) {
     char word[64];
     if (!mine.text || !mine.text->count) return;
     token_words(mine.text, token, word, sizeof word);
-    text_addf(out, "token %zu of %zu: %s “%s” %s", token + 1, mine.text->count, side_names[side], word,
+    text_addf(out, "token %zu of %zu: %s “%s” %s", token + 1, mine.text->count, trial_side_names[side], word,
               format_percent((double)mine.text->probabilities[token]).text);
     const size_t before = out->length;
     for (int other = 0; other < SIDE_COUNT; other++)

@@ -20,6 +20,9 @@ void panel_bottom_draw(Ui *ui); // keys, the job that runs, messages
 // ---- what they share ----
 
 void panel_title(Ui *ui, Rect pane, const char *title, Pane which); // which PANE_COUNT: has no keys of its own
+void panel_box_draw(Ui *ui, Rect inside, const char *title);        // empty, over what is there
+// A box in the middle of the frame, while the rest is dim; keys: on its lower edge. Returns what lies inside.
+Rect panel_overlay_draw(Ui *ui, int rows, int cols, const char *title, const char *keys);
 // Text in as many lines as it needs, the last of them in `last`, over what is there.
 void panel_message_draw(Ui *ui, Rect last, Style style, const char *text);
 int kl_decimals(double se); // as many as show one or two digits of the standard error

@@ -205,8 +205,8 @@ static void answer_restore(Ui *ui, int code) {
     if (code == 'y' || code == KEY_RETURN) {
         close_prompt(ui);
         if (!ui_report(ui, workbench_restore(ui->workbench, &ui->unsaved.kept, &err), &err)) return;
-        ui_update(ui);
         ui_say(ui, "unsaved changes are restored; w writes them to a file, u undoes them");
+        ui_update(ui);
     } else if (code == 'n') {
         unsaved_forget(&ui->unsaved);
         close_prompt(ui);
@@ -303,18 +303,9 @@ static void take_code(Ui *ui, int code) {
 
 // On an answer, as if its key was pressed.
 static void take_click(Ui *ui, const Key *key) {
-    if (key->action != MOUSE_PRESS) return;
-    for (int i = ui->hit_count - 1; i >= 0; i--) {
-        const Hit *hit = &ui->hits[i];
-        if (!rect_contains(hit->rect, key->row, key->col)) continue;
-        if (hit->kind == HIT_ITEM)
-            menu_click(ui, hit->value);
-        else if (hit->kind == HIT_KEY)
-            take_code(ui, hit->value);
-        else
-            continue;
-        return;
-    }
+    const Hit *hit = key->action == MOUSE_PRESS ? ui_hit_at(ui, key->row, key->col) : NULL;
+    if (hit && hit->kind == HIT_ITEM) menu_click(ui, hit->value);
+    if (hit && hit->kind == HIT_KEY) take_code(ui, hit->value);
 }
 
 void prompt_key(Ui *ui, const Key *key) {

@@ -416,13 +416,7 @@ void rows_move_to(Rows *rows, int index) {
 
 void rows_move(Rows *rows, int steps) { rows_move_to(rows, rows_index(rows) + steps); }
 
-void rows_show(Rows *rows, int height) {
-    const int index = rows_index(rows);
-    if (index >= 0 && index < rows->top) rows->top = index;
-    if (index >= rows->top + height) rows->top = index - height + 1;
-    if (rows->top > rows->count - height) rows->top = rows->count - height;
-    if (rows->top < 0) rows->top = 0;
-}
+void rows_show(Rows *rows, int height) { rows->top = layout_scroll(rows->top, rows_index(rows), height, rows->count); }
 
 // ---- marks --------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,13 @@
 
 static int linear_count(const Ui *ui) { return workbench_structure(ui->workbench)->linear_count; }
 
+static bool has_experts(const Ui *ui) {
+    for (int i = 0; i < linear_count(ui); i++) {
+        if (workbench_structure(ui->workbench)->linears[i].expert >= 0) return true;
+    }
+    return false;
+}
+
 bool sensitivity_init(Ui *ui, Error *err) {
     SensitivityScreen *s = &ui->sensitivity;
     const size_t n = (size_t)linear_count(ui);
@@ -27,10 +34,8 @@ bool sensitivity_init(Ui *ui, Error *err) {
     s->sources = array_new(n, sizeof *s->sources);
     s->chosen = array_new(n, sizeof *s->chosen);
     s->rows = array_new(n, sizeof *s->rows);
-    for (size_t i = 0; i < n; i++) {
-        // A mixture is read by roles of its layers, not by thousands of experts.
-        if (workbench_structure(ui->workbench)->linears[i].expert >= 0) s->fold = COSTS_OF_EXPERTS;
-    }
+    // A mixture is read by roles of its layers, not by thousands of experts.
+    if (has_experts(ui)) s->fold = COSTS_OF_EXPERTS;
     return (s->costs && s->sources && s->chosen && s->rows) || error_memory(err, "the screen");
 }
 
@@ -314,11 +319,8 @@ void sensitivity_fold(Ui *ui, int steps) {
     static const char *const words[] = {"one row for each linear", "experts of a layer are one row",
                                         "one row for each role", "one row for each layer"};
     SensitivityScreen *s = &ui->sensitivity;
-    bool experts = false;
-    for (int i = 0; i < linear_count(ui); i++)
-        experts = experts || workbench_structure(ui->workbench)->linears[i].expert >= 0;
     s->fold = (CostFold)(((int)s->fold + steps) % COST_FOLDS);
-    if (s->fold == COSTS_OF_EXPERTS && !experts) s->fold = COSTS_OF_ROLES;
+    if (s->fold == COSTS_OF_EXPERTS && !has_experts(ui)) s->fold = COSTS_OF_ROLES;
     s->selected = -1;
     s->moved = false;
     s->top = 0;
@@ -411,8 +413,8 @@ static void take_tuned(Ui *ui) {
     if (!ui_report(ui, ok, &err)) return;
     ui->sensitivity.tuned = false;
     workbench_forget_tuned(ui->workbench);
-    ui_update(ui);
     ui_say(ui, "what was tuned is in the recipe; u undoes it");
+    ui_update(ui);
 }
 
 void sensitivity_take(Ui *ui, int unused) {
@@ -438,11 +440,11 @@ void sensitivity_take(Ui *ui, int unused) {
     const bool ok = same || workbench_restore(ui->workbench, &recipe, &err);
     recipe_free(&recipe);
     if (!ui_report(ui, ok, &err)) return;
-    ui_update(ui);
     if (same)
         ui_say(ui, "the recipe has these bits already");
     else
         ui_say(ui, "the chosen bits are in the recipe, with %d override%s; u undoes it", rules, rules == 1 ? "" : "s");
+    ui_update(ui);
 }
 
 // ---- keys: jobs ---------------------------------------------------------------------------------------------------

@@ -83,16 +83,10 @@ static void draw_words(Ui *ui, Rect rect, const SpeedsView *view, const JobView 
 void speeds_draw(Ui *ui) {
     const SpeedsView *view = workbench_speeds(ui->workbench);
     const int rows = 1 + (view->turn ? view->map.batch_count : 0) + WORDS_ROWS;
-    const Rect frame = ui->layout.frame;
-    const Rect inside = {frame.row + (frame.rows - rows) / 2, frame.col + (frame.cols - COLS) / 2, rows, COLS};
+    const Rect inside =
+        panel_overlay_draw(ui, rows, COLS, " Decoding, times the base's speed ", " x stop, go on  Esc closes ");
     JobView job;
     workbench_job(ui->workbench, JOB_SPEEDS, &job);
-    canvas_restyle(&ui->canvas, (Rect){0, 0, ui->canvas.rows, ui->canvas.cols}, STYLE_DIM);
-    canvas_fill(&ui->canvas, (Rect){inside.row - 1, inside.col - 1, rows + 2, COLS + 2}, MEANING_TEXT, " ");
-    canvas_box(&ui->canvas, inside, MEANING_FOCUS);
-    canvas_text(&ui->canvas, inside.row - 1, inside.col + 2, COLS, MEANING_FOCUS | STYLE_BOLD,
-                " Decoding, times the base's speed ");
-    canvas_right(&ui->canvas, inside.row + rows, inside.col, COLS, MEANING_FAINT, " x stop, go on  Esc closes ");
     const Rect text = {inside.row, inside.col + 1, rows, COLS - 2};
     if (view->turn) draw_map(ui, text, view, job.state == JOB_RUNNING);
     draw_words(ui, (Rect){text.row + rows - WORDS_ROWS, text.col, WORDS_ROWS, text.cols}, view, &job);

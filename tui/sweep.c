@@ -184,8 +184,8 @@ void sweep_take(Ui *ui, int unused) {
     const bool ok = workbench_restore(ui->workbench, &recipe, &err);
     recipe_free(&recipe);
     if (!ui_report(ui, ok, &err)) return;
-    ui_update(ui);
     ui_say(ui, "set as at this point; u undoes it");
+    ui_update(ui);
 }
 
 void sweep_choose_dial(Ui *ui, int which, int dial) {

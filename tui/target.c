@@ -85,8 +85,7 @@ void target_refresh(DialTarget *target, const Rows *rows) {
 }
 
 Scope target_next_scope(const DialTarget *target, const Rows *rows) {
-    if (rows->marked_count && rows->marked_count != target->offered && target->scope != SCOPE_MARKED)
-        return SCOPE_MARKED;
+    if (rows->marked_count && rows->marks != target->offered && target->scope != SCOPE_MARKED) return SCOPE_MARKED;
     switch (target->scope) {
     case SCOPE_ALL: return rows->marked_count ? SCOPE_MARKED : SCOPE_SELECTED;
     case SCOPE_MARKED: return SCOPE_SELECTED;

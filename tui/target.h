@@ -7,7 +7,7 @@ typedef enum Scope { SCOPE_ALL, SCOPE_MARKED, SCOPE_SELECTED } Scope;
 
 typedef struct DialTarget {
     Scope scope;
-    int offered;                                    // marked linears when the scope was chosen last
+    uint64_t offered;                               // the change of marks that the last choice of a scope was by
     int *linears, count;                            // [count]; none with SCOPE_ALL
     double value[DIAL_COUNT];                       // of the first of them; with SCOPE_ALL that of the recipe
     bool mixed[DIAL_COUNT], overridden[DIAL_COUNT]; // they differ; some have a value of their own

@@ -24,6 +24,8 @@ const TrialColumnInfo trial_column_table[] = {
 };
 static_assert(sizeof trial_column_table / sizeof *trial_column_table == TRIAL_COLUMN_COUNT, "a column has no row");
 
+const char *const trial_side_names[] = {"base", "A", "B"};
+
 static const Trials *all(const Ui *ui) { return workbench_trials(ui->workbench); }
 
 // ---- order --------------------------------------------------------------------------------------------------------
@@ -324,7 +326,7 @@ void trials_take(Ui *ui, int unused) {
     }
     if (!ui_report(ui, workbench_restore(ui->workbench, &row->recipe, &err), &err)) return;
     ui->trials.selected = 0;
-    ui_update(ui);
+    ui_update(ui); // first: that it is the model of this row need not be told
     ui_say(ui, "the recipe of #%u; u undoes it", number);
 }
 

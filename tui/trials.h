@@ -4,6 +4,7 @@
 #include "tui/ui.h"
 
 typedef enum TrialSide { SIDE_BASE, SIDE_A, SIDE_B, SIDE_COUNT } TrialSide;
+extern const char *const trial_side_names[SIDE_COUNT];
 
 typedef struct TrialColumnInfo {
     const char *title;

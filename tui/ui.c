@@ -122,6 +122,13 @@ void ui_hit(Ui *ui, Rect rect, HitKind kind, int value) {
     if (ui->hit_count < HITS_MOST) ui->hits[ui->hit_count++] = (Hit){rect, kind, value};
 }
 
+const Hit *ui_hit_at(const Ui *ui, int row, int col) {
+    for (int i = ui->hit_count - 1; i >= 0; i--) {
+        if (rect_contains(ui->hits[i].rect, row, col)) return &ui->hits[i];
+    }
+    return NULL;
+}
+
 const char *ui_spinner(const Ui *ui) {
     static const char *const frames[] = {"⠋", "⠙", "⠸", "⠴", "⠦", "⠇"};
     return frames[ui->tick % (int)(sizeof frames / sizeof *frames)];
@@ -153,14 +160,11 @@ static void tell_unkept(Ui *ui) {
 static void tell_same(Ui *ui) {
     const Trials *trials = workbench_trials(ui->workbench);
     const uint64_t changes = workbench_changes(ui->workbench);
-    if (changes != ui->same.changes) {
-        ui->same.changes = changes;
-        ui->same.last = trials->last;
-        ui->same.pending = true;
-    }
-    if (!ui->same.pending || !trials->present) return;
-    ui->same.pending = false;
-    if (trials->present > ui->same.last || ui->message.failure) return;
+    const bool turned = changes != ui->same.changes, known = trials->present && trials->present <= ui->same.last;
+    if (turned && !trials->present) return;
+    ui->same.changes = changes;
+    ui->same.last = trials->last;
+    if (!turned || !known || ui->message.failure) return;
     char said[sizeof ui->message.text];
     snprintf(said, sizeof said, "%s", ui->message.text);
     ui_say(ui, "%s%sthe same model as #%u", said, *said ? " · " : "", trials->present);

@@ -238,10 +238,9 @@ struct Ui {
     SensitivityScreen sensitivity;
     SweepScreen sweep;
     TrialsView trials;
-    struct {              // a turn whose model is still to be looked for among the rows
+    struct {              // as ui_update left it: while they differ, the model of a turn is looked for among the rows
         uint64_t changes; // of the recipe
-        uint32_t last;    // the newest row at that time
-        bool pending;
+        uint32_t last;    // the newest row
     } same;
     Demo demo;
     char exported[8]; // the ending of the last table or figure that was written; empty: none
@@ -299,4 +298,5 @@ void ui_fail(Ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3
 bool ui_report(Ui *ui, bool ok, const Error *err);      // shows the error unless ok; returns ok
 void ui_ask(Ui *ui, PromptKind kind, const char *text); // on the bottom line; text: what stands there to be edited
 void ui_hit(Ui *ui, Rect rect, HitKind kind, int value);
+const Hit *ui_hit_at(const Ui *ui, int row, int col); // what was drawn last lies on top; NULL: nothing is there
 const char *ui_spinner(const Ui *ui);

@@ -161,8 +161,8 @@ static const struct {
     {SCREEN_LAYERS, "the list of overrides", "*up\no:set alpha 0.35\nOjk\033u\033\tU"},
     {SCREEN_OUTLIERS, "Outliers: the cells", "jjllhhkknnnNNWGg"},
     {SCREEN_OUTLIERS, "measures, marks, study", "mmmmMMMM  s"},
-    {SCREEN_TRIALS, "Trials: rows, texts, difference", "jkGgaajbd\033\tllhj\t\t\tsSdd"},
-    {SCREEN_SWEEP, "Sweep: points and dials", "hlhlgGbhlbdhlDhljkDD"},
+    {SCREEN_TRIALS, "Trials: rows, texts, difference", "jkGgaajbd\033\tllhj\t\t\tsbSdd"},
+    {SCREEN_SWEEP, "Sweep: points and dials", "hlhlgGbhlbd\nhlDb\nhljkDn\n"},
     {SCREEN_SENSITIVITY, "Sensitivity: the budget", "lllhhhlllhhh<>"},
     {SCREEN_SENSITIVITY, "rows, folds, marks", "jjkkGg ffffssb"},
     {SCREEN_CONVERT, "Convert: formats and engines", "jjkklllhhh"},
@@ -201,6 +201,10 @@ int main(int argc, char **argv) {
         go(&ui, rounds[i].screen, &others[0]);
         wait_for_costs(&ui, &others[1]);
         press(&ui, rounds[i].keys, &times[i], &others[1]);
+        if (ui.prompt != PROMPT_NONE) { // the keys of the rounds after this one would go there
+            fprintf(stderr, "%s: a question is left open\n", rounds[i].what);
+            return 1;
+        }
         go(&ui, ui.screen, &others[2]);
     }
     terminal_close(ui.terminal);
