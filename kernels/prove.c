@@ -169,6 +169,25 @@ static void attention_of_one(Run *r) {
     attend(r, DTYPE_F32, 2, 80, 7, 1);
 }
 
+// Three sequences, of which two go on where others were; one token then looks at all that they hold.
+static void following(Run *r) {
+    enum { SEQUENCES = 3, KV = 2, DIM = 20, BEFORE = 5 };
+    static const int32_t from[SEQUENCES] = {1, 1, 0};
+    const AttentionShape shape = {.heads = KV, .kv_heads = KV, .head_dim = DIM, .scale = 1};
+    const size_t token = (size_t)SEQUENCES * KV * DIM;
+    const BackendOps *ops = r->b->ops;
+    float *k = device_numbers(r, token * BEFORE, 1), *more = device_numbers(r, token, 1), *y = device_room(r, token);
+    Cache *cache = NULL;
+    r->ok = r->ok && ops->cache_new(r->b, 1, SEQUENCES, KV, DIM, BEFORE + 1, DTYPE_I8, &cache, &r->err);
+    if (!r->ok) return;
+    ops->cache_write(r->b, cache, 0, 0, BEFORE, k, k);
+    ops->cache_follow(r->b, cache, from, BEFORE);
+    ops->cache_write(r->b, cache, 0, BEFORE, 1, more, more);
+    ops->attention(r->b, cache, 0, &shape, more, BEFORE, 1, y);
+    collect(r, y, token);
+    ops->cache_free(r->b, cache);
+}
+
 // F32, or BF16: the upper half of a float.
 static void put_number(DType dtype, float value, void *stored, size_t i) {
     const float rounded = float_rounded(dtype, value);
@@ -508,6 +527,7 @@ static const Proof proofs[] = {
     {"operations on rows", KERNEL_FAMILIES, rows, EXACT, 0},
     {"the choice of tokens", KERNEL_FAMILIES, choosing, EXACT, 0},
     {"attention", KERNEL_FAMILIES, attention_of_one, EXACT, 0},
+    {"sequences that change places", KERNEL_FAMILIES, following, EXACT, 0},
     {"dense products of few tokens", KERNEL_FAMILIES, dense_of_few, EXACT, 0},
     {"quantizing", KERNEL_FAMILIES, quantizing, EXACT, 0},
     {"integer products", KERNELS_INTEGER, integer_products, EXACT, 1U << KERNELS_INT8_WARPGROUPS},

@@ -250,19 +250,7 @@ LAYOUT size_t x_row(int tokens, int token, int block) {
     return ((size_t)block * (size_t)padded_tokens(tokens) + (size_t)token) * X_ROW_BYTES;
 }
 
-// First byte of the four codes of columns `padded` … + 3 (padded divisible by 4) of one of `tokens` tokens.
-LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int tokens, int plane, int token, int padded) {
-    int unit = padded / UNIT_COLUMNS, c = padded % UNIT_COLUMNS;
-    if (l->rows) return x_row(tokens, token, padded / SLAB_COLUMNS) + (size_t)x_swizzled(token, padded % SLAB_COLUMNS);
-    size_t fragment = (size_t)(token / TOKEN_BLOCK) * (size_t)l->units + (size_t)unit;
-    int column = token % TOKEN_BLOCK;
-    if (is_paired(l, planes, tokens))
-        column = token * 2 + plane;
-    else
-        fragment = fragment * (size_t)planes + (size_t)plane;
-    return fragment * 256 + (size_t)(column * 4 + c % 16 / 4) * 8 + (size_t)(c / 16 * 4);
-}
-// The same for four columns of a plain layout, by shifts: quad = padded / 4.
+// First byte of the four codes of padded columns 4 quad … + 3 of one of `tokens` tokens, by shifts. paired: is_paired.
 LAYOUT size_t quad_offset(const IntegerLayout *l, int planes, int tokens, bool paired, int plane, int token, int quad) {
     if (planes == 1 && l->rows) return x_row(tokens, token, quad / 32) + (size_t)x_swizzled(token, quad % 32 * 4);
     const unsigned unit = (unsigned)quad / 8, c = (unsigned)quad % 8, block = (unsigned)token / TOKEN_BLOCK;
@@ -273,6 +261,9 @@ LAYOUT size_t quad_offset(const IntegerLayout *l, int planes, int tokens, bool p
     else
         fragment = fragment * (size_t)planes + (size_t)plane;
     return fragment * 256 + (size_t)((column * 4 + c % 4) * 8 + c / 4 * 4);
+}
+LAYOUT size_t activation_offset(const IntegerLayout *l, int planes, int tokens, int plane, int token, int padded) {
+    return quad_offset(l, planes, tokens, is_paired(l, planes, tokens), plane, token, padded / 4);
 }
 LAYOUT size_t activation_bytes_of(const IntegerLayout *l, int planes, int tokens) {
     return (size_t)token_blocks(tokens) * (size_t)l->units * (size_t)planes * 256;

@@ -3,8 +3,6 @@
 
 #include "kernels/cuda/kernels_common.h"
 
-DEVICE float divided(const float *x, const float *divisor, int j) { return divisor ? x[j] / divisor[j] : x[j]; }
-
 DEVICE int32_t low_byte(int32_t v) { return ((v & 0xFF) ^ 0x80) - 0x80; } // with its sign
 DEVICE uint32_t byte_of(int32_t code, int j) { return ((uint32_t)code & 0xFFu) << 8 * j; }
 
@@ -45,13 +43,6 @@ DEVICE int32_t rounded_code(const Rounding *r, float value) {
     return nearest(fmaxf(fminf(value * r->reciprocal, 127.0f), -127.0f));
 }
 
-// The rounding of one row by the whole block.
-DEVICE Rounding row_rounding(const float *x, const float *divisor, int n, float static_scale, float *scratch) {
-    uint32_t most = 0;
-    for (int j = threadIdx.x; j < n; j += (int)blockDim.x) most = larger_bits(most, size_bits(divided(x, divisor, j)));
-    return rounding_of(block_largest(most, scratch), static_scale);
-}
-
 DEVICE int32_t code_of_column(const ActivationArguments *a, const Rounding *r, const float *x, int padded) {
     int column = column_at(&a->layout, padded);
     return column < 0 ? 0 : rounded_code(r, divided(x, a->divisor, column));
@@ -72,7 +63,7 @@ DEVICE void group_sums(const ActivationArguments *a, const Rounding *r, const fl
 // One token by the whole block.
 DEVICE void one_plane(const ActivationArguments *a, int token, float *scratch) {
     const float *x = a->x + (size_t)token * a->layout.in;
-    const Rounding r = row_rounding(x, a->divisor, a->layout.in, a->static_scale, scratch);
+    const Rounding r = rounding_of(largest_of_row(x, a->divisor, a->layout.in, scratch), a->static_scale);
     for (int padded = threadIdx.x * 4; padded < a->layout.units * UNIT_COLUMNS; padded += (int)blockDim.x * 4) {
         uint32_t word = 0;
         UNROLL for (int j = 0; j < 4; j++) word |= byte_of(code_of_column(a, &r, x, padded + j), j);
@@ -348,7 +339,8 @@ KERNEL(round_tokens_kernel, ROW_THREADS, RoundArguments) {
     SHARED(float, scratch, WARP);
     const float *x = a.x + (size_t)blockIdx.x * a.in;
     float *y = a.y + (size_t)blockIdx.x * a.in;
-    const Rounding r = row_rounding(x, a.divisor, a.in, a.mode == ROUND_STATIC ? a.static_scale : 0, scratch);
+    const Rounding r =
+        rounding_of(largest_of_row(x, a.divisor, a.in, scratch), a.mode == ROUND_STATIC ? a.static_scale : 0);
     for (int j = threadIdx.x; j < a.in; j += ROW_THREADS)
         y[j] = (float)rounded_code(&r, divided(x, a.divisor, j)) * r.scale;
 }

@@ -111,13 +111,6 @@ DEVICE int32_t warp_sum_int(int32_t v) {
     UNROLL for (int mask = 16; mask > 0; mask /= 2) v += shuffle_int(v, mask);
     return v;
 }
-DEVICE int32_t warp_max_int(int32_t v) {
-    UNROLL for (int mask = 16; mask > 0; mask /= 2) {
-        const int32_t other = shuffle_int(v, mask);
-        v = other > v ? other : v;
-    }
-    return v;
-}
 DEVICE double warp_sum_double(double v) {
     UNROLL for (int mask = 16; mask > 0; mask /= 2) v += shuffle_double(v, mask);
     return v;
@@ -173,6 +166,15 @@ DEVICE uint32_t block_largest(uint32_t v, float *scratch) {
     v = warp_largest(threadIdx.x % WARP < blockDim.x / WARP ? __float_as_uint(scratch[threadIdx.x % WARP]) : 0);
     __syncthreads();
     return v;
+}
+
+DEVICE float divided(const float *x, const float *divisor, int j) { return divisor ? x[j] / divisor[j] : x[j]; }
+
+// The largest size_bits of a row, divided if there is a divisor, by the whole block.
+DEVICE uint32_t largest_of_row(const float *x, const float *divisor, int n, float *scratch) {
+    uint32_t most = 0;
+    for (int j = threadIdx.x; j < n; j += (int)blockDim.x) most = larger_bits(most, size_bits(divided(x, divisor, j)));
+    return block_largest(most, scratch);
 }
 
 // ---- Shapes of launches ----

@@ -24,30 +24,17 @@ DEVICE float token_power(float most) {
 }
 DEVICE float power_inverse(float power) { return __uint_as_float((254u << 23) - __float_as_uint(power)); }
 
-// The largest |x| of a row by the block. Bits of numbers without sign order as the numbers do, and what is not finite
-// lies above all others.
-DEVICE float largest_of_row(const float *x, int n, int32_t *scratch) {
-    int32_t most = 0;
-    for (int j = threadIdx.x; j < n; j += (int)blockDim.x) {
-        const int32_t size = __float_as_int(x[j]) & 0x7FFFFFFF;
-        most = size > most ? size : most;
-    }
-    most = warp_max_int(most);
-    if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = most;
-    __syncthreads();
-    return __int_as_float(warp_max_int(threadIdx.x % WARP < blockDim.x / WARP ? scratch[threadIdx.x % WARP] : 0));
-}
-
 enum { ACTIVATION_COLUMNS = 4 }; // of a thread at a time
 
 // A block takes a token.
 KERNEL(f16_activations_kernel, MOST_ROW_THREADS, F16Arguments) {
-    SHARED(int32_t, scratch, WARP);
+    SHARED(float, scratch, WARP);
     const IntegerLayout *l = &a.layout;
     const int token = (int)blockIdx.x, columns = l->units * UNIT_COLUMNS;
-    const float *x = a.x + (size_t)token * l->in, most = largest_of_row(x, l->in, scratch);
-    const bool finite = most <= 3.4028235e38f;
-    const float power = finite ? token_power(most) : 0;
+    const float *x = a.x + (size_t)token * l->in;
+    const uint32_t most = largest_of_row(x, NULL, l->in, scratch);
+    const bool finite = most < NOT_FINITE;
+    const float power = finite ? token_power(__uint_as_float(most)) : 0;
     for (int padded = threadIdx.x * ACTIVATION_COLUMNS; padded < columns;
          padded += (int)blockDim.x * ACTIVATION_COLUMNS) {
         uint8_t *row = (uint8_t *)a.y + x_row(a.tokens, token, padded / F16_BLOCK_COLUMNS);

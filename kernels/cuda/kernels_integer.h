@@ -146,14 +146,16 @@ DEVICE void copy_codes(const int bits, const WeightShare *share, uint32_t at, ui
     UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words) copy_begin(to + (n + lane) * 16, from + n * 16);
 }
 
-// Until the oldest slab has arrived, this thread's copies.
-DEVICE void wait_for_stage(int stages) {
-    if (stages == 4)
+// So many of this thread's groups of copies may be under way, at most 3.
+DEVICE void wait_for_copies(int under_way) {
+    if (under_way == 2)
         COPY_WAIT(2);
-    else if (stages == 3)
+    else if (under_way == 1)
         COPY_WAIT(1);
-    else
+    else if (under_way == 0)
         COPY_WAIT(0);
+    else
+        COPY_WAIT(3);
 }
 
 // ---- Multiplying what is there ----
@@ -317,7 +319,7 @@ DEVICE void few_copy(const int bits, const IntegerArguments *a, const WeightShar
 DEVICE void few_begin(const int bits, const bool early, const IntegerArguments *a, const WeightShare *share,
                       const Side *side, int slab, int step, int end, uint8_t *stages) {
     const int ahead = a->stages - 1;
-    for (int i = 0; early && i < ahead && slab + i * step < end; i++) {
+    for (int i = 0; i < ahead && slab + i * step < end; i++) {
         few_copy_weights(bits, a, share, slab + i * step, stages + i * a->stage.bytes);
         if (side->of_weights) few_copy_side(a, side, slab + i * step, stages + i * a->stage.bytes);
     }
@@ -325,9 +327,8 @@ DEVICE void few_begin(const int bits, const bool early, const IntegerArguments *
     for (int i = 0; i < ahead; i++) {
         uint8_t *stage = stages + i * a->stage.bytes;
         if (slab + i * step < end) {
-            if (!early) few_copy_weights(bits, a, share, slab + i * step, stage);
             few_copy_x(a, share, slab + i * step, stage);
-            if (!early || !side->of_weights) few_copy_side(a, side, slab + i * step, stage);
+            if (!side->of_weights) few_copy_side(a, side, slab + i * step, stage);
         }
         COPY_COMMIT();
     }
@@ -442,7 +443,7 @@ DEVICE void free_slabs(const int bits, const int levels, const int units, const 
     int groups = a->layout.groups - from * (SLAB_UNITS / units);
     feed_first(bits, early, a, &side, &f, end - from, first);
     for (int slab = from; slab < end; slab++) {
-        wait_for_stage(a->stages);
+        wait_for_copies(ahead - 1);
         warp_barrier(); // all lanes' copies are there, and all have left the stage before
         if (slab + ahead < end) {
             feed_weights(bits, &f, free);
@@ -576,7 +577,7 @@ DEVICE void few_ordered(const int bits, const bool early, const IntegerArguments
         const int ahead = first + (stages - 1) * FEW_WARPS + warp;
         int32_t *now = pieces + buffer * FEW_WARPS * warp_pieces, *own = now + warp * warp_pieces;
         const uint8_t *stage = memory + here * a->stage.bytes;
-        wait_for_stage(stages);
+        wait_for_copies(stages - 2);
         warp_barrier();
         if (ahead < slabs) few_copy(bits, a, share, &side, ahead, memory + free * a->stage.bytes);
         COPY_COMMIT();
@@ -786,7 +787,7 @@ DEVICE void tiled_product(const int bits, const int planes, const int nr, const 
         COPY_COMMIT();
     }
     for (int slab = from, here = 0, free = stages - 1; slab < end; slab++) {
-        wait_for_stage(stages);
+        wait_for_copies(stages - 2);
         __syncthreads(); // everyone's copies are there, and everyone has left the stage before
         if (slab + stages - 1 < end) tiled_copy(bits, planes, a, &t, memory + free * a->stage.bytes);
         COPY_COMMIT();

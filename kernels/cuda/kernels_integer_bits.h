@@ -25,3 +25,8 @@ static int launch_integer_tiled(void *stream, const IntegerArguments *a) {
     default: return launch_tiled_8(stream, a);
     }
 }
+
+static void fill_integer_launches(CudaLaunches *l) {
+    l->integer_few = launch_integer_few;
+    l->integer_tiled = launch_integer_tiled;
+}

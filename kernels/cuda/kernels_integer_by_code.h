@@ -25,7 +25,8 @@ DEVICE void by_code_run(const IntegerArguments *a, int row, int token, int plane
         *s += packed_code(&a->layout, codes, row, padded) * value;
         *x += value;
     }
-    *s = warp_sum_int(*s), *x = warp_sum_int(*x);
+    *s = warp_sum_int(*s);
+    if (a->levels == ZERO_POINTS) *x = warp_sum_int(*x); // nothing else asks for it
 }
 
 KERNEL(integer_by_code_kernel, BY_CODE_WARPS *WARP, IntegerArguments) {

@@ -87,18 +87,6 @@ DEVICE void slab_copy(const int bits, const int nb, const int blocks, const Inte
     if (--t->left == 0) t->group++, t->left = slabs_of_group(&a->layout);
 }
 
-// So many of this thread's groups of copies may be under way.
-DEVICE void wait_for_copies(int under_way) {
-    if (under_way == 0)
-        COPY_WAIT(0);
-    else if (under_way == 1)
-        COPY_WAIT(1);
-    else if (under_way == 2)
-        COPY_WAIT(2);
-    else
-        COPY_WAIT(3);
-}
-
 // ---- Launches ----
 
 #define LAUNCH_SLABS(NAME) LAUNCH(NAME, slab_grid(a), SLAB_WARPS *WARP, slab_shared(a), stream, a)

@@ -1,5 +1,6 @@
-// All kernels but the tensor-core products, and the table of launches. Those two take long to compile, so nvcc meets
-// them in a translation unit of their own.
+// All kernels but the products of integers on tensor cores and those of many tokens in rows. These take long to
+// compile, so nvcc meets them in translation units of their own (kernels_integer_bits.h, kernels_many.h). Each unit
+// fills in its launches.
 #pragma once
 
 #include "kernels/cuda/kernels_attention_tiles.h"

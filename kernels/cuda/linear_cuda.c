@@ -280,12 +280,12 @@ static void cut_f16(const CudaBackend *c, IntegerArguments *a) {
 // takes fewer tokens until few multiprocessors are left without one.
 static void cut_int8(const CudaBackend *c, IntegerArguments *a) {
     size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), INT8_MOST_TOKENS);
-    a->whole = a->levels == FACTORS || a->layout.groups == 1;
+    const bool whole = a->levels == FACTORS || a->layout.groups == 1;
     set_slab_tile(a, side, 1);
-    while (!a->whole && side > 2 && 4 * slab_tiles(a) < 3 * (size_t)c->runtime->facts.multiprocessors)
+    while (!whole && side > 2 && 4 * slab_tiles(a) < 3 * (size_t)c->runtime->facts.multiprocessors)
         set_slab_tile(a, side /= 2, 1);
     a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, 2, 4);
-    a->splits = a->whole ? splits_for(c, a, slab_tiles(a), 4) : 1;
+    a->splits = whole ? splits_for(c, a, slab_tiles(a), 4) : 1;
     a->whole = a->splits > 1;
 }
 

@@ -132,46 +132,34 @@ DEVICE uint32_t warp_largest(uint32_t v) {
 // What the lanes wrote before is seen by all of them behind it.
 DEVICE void warp_barrier(void) { __syncwarp(); }
 
-// c [16, 8] += a [16, 32] · b [32, 8] in fragments (integer_layout.h); c0, c1: row lane / 4, tokens 2 (lane % 4) and
-// the next; c2, c3: row + 8.
-DEVICE void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b) {
+// ---- Products of a warp, in fragments ----
+
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#define MULTIPLY_WARP(SHAPE, HELD)                                                                  \
+    asm volatile("mma.sync.aligned." SHAPE " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \
+                 : HELD(c[0]), HELD(c[1]), HELD(c[2]), HELD(c[3])                                   \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
 #else
-    (void)c, (void)a, (void)b;
-    __trap(); // never launched there
+#define MULTIPLY_WARP(SHAPE, HELD) ((void)c, (void)a, (void)b, __trap()) // never launched there
 #endif
+
+// c [16, 8] += a [16, 32] · b [32, 8] of int8 (integer_layout.h); c0, c1: row lane / 4, tokens 2 (lane % 4) and the
+// next; c2, c3: row + 8.
+DEVICE void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b) {
+    MULTIPLY_WARP("m16n8k32.row.col.s32.s8.s8.s32", "+r");
 }
 
 // c [16, 8] += a [16, 8] · b [8, 8], of whose floats the upper 19 bits are read: a0: row lane / 4, column lane % 4; a1:
 // row + 8; a2, a3: column + 4; b0: column lane / 4 and row lane % 4, b1: row + 4; c as above.
 DEVICE void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-    asm volatile(
-        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-#else
-    (void)c, (void)a, (void)b;
-    __trap(); // never launched there
-#endif
+    MULTIPLY_WARP("m16n8k8.row.col.f32.tf32.tf32.f32", "+f");
 }
 
 // c [16, 8] += a [16, 16] · b [16, 8], of 16-bit floats, two to a word; a0: row lane / 4, columns 2 (lane % 4) and the
 // next; a1: row + 8; a2, a3: columns + 8; b0: column lane / 4, rows 2 (lane % 4) and the next, b1: rows + 8; c as
 // above.
 DEVICE void multiply_f16(float *c, const uint32_t *a, const uint32_t *b) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-#else
-    (void)c, (void)a, (void)b;
-    __trap(); // never launched there
-#endif
+    MULTIPLY_WARP("m16n8k16.row.col.f32.f16.f16.f32", "+f");
 }
 
 // Four matrices of 8 rows of 16 bytes in shared memory; row: of matrix lane / 8 the row lane % 8. Of each matrix a lane

@@ -250,12 +250,13 @@ void many_token_cases(Checks *c) {
     const size_t most = at(c, 40, c->thorough ? 70 : 33, 100);
     for (int i = 0; i < cases; i++) {
         turn(c, i);
-        const int kv = (int)between(c, 1, at(c, 1, 2, 4));
-        const AttentionCase a = {.heads = kv * ratios[i % (c->place == ON_HOST ? 4 : 5)],
+        const int ratio = ratios[i % (c->place == ON_HOST ? 4 : 5)], kv = (int)between(c, 1, at(c, 1, 2, 4));
+        const size_t enough = ratio == 40 ? at(c, 40, 18, 100) : most; // tokens of many heads fill many tiles
+        const AttentionCase a = {.heads = kv * ratio,
                                  .kv_heads = kv,
                                  .head_dim = dims[i % 7],
                                  .sequences = i % 4 == 3 ? at(c, 2, 2, 3) : 1,
-                                 .tokens = between(c, i % 5 == 0 ? 32 : 16, i % 6 ? most : at(c, 40, most, 400)),
+                                 .tokens = between(c, i % 5 == 0 ? 32 : 16, i % 6 ? enough : at(c, 40, enough, 400)),
                                  .before = i % 3 ? between(c, 0, at(c, 30, 70, 300)) : 0,
                                  .dtype = cache_types[i % 4],
                                  .window = i % 3 == 1 ? (int)between(c, 1, at(c, 20, 40, 200)) : 0,

@@ -346,8 +346,7 @@ bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
     r->device = *device;
     prepare_kernels(r);
     fill_launches(&r->launches);
-    r->launches.integer_few = launch_integer_few;
-    r->launches.integer_tiled = launch_integer_tiled;
+    fill_integer_launches(&r->launches);
     fill_many_launches(&r->launches);
     r->base = (CudaRuntime){.facts = {.name = "emulated device",
                                       .capability = device->capability,

@@ -27,6 +27,7 @@ typedef enum State { READY, AT_WARP, AT_BLOCK, DONE } State;
 typedef enum Operation {
     SHUFFLE_32,
     SHUFFLE_64,
+    LARGEST,
     FRAGMENTS,
     TF32,
     F16,
@@ -462,11 +463,12 @@ static void warpgroups_agree(void) {
 }
 
 static void operate(unsigned first) {
-    uint64_t values[LANES];
+    uint64_t values[LANES], most = 0;
     const Deposit *one = deposit_of(first, 0);
     for (int lane = 0; lane < LANES; lane++) {
         const Deposit *d = deposit_of(first, lane);
         values[lane] = d->value;
+        most = d->value > most ? d->value : most;
         if (d->operation != one->operation || d->mask != one->mask) give_up("lanes of a warp meet in different places");
     }
     if ((one->operation == FRAGMENTS || one->operation == TF32 || one->operation == F16) && run.capability < 80)
@@ -482,7 +484,8 @@ static void operate(unsigned first) {
     } else if (one->operation >= GROUP_MULTIPLY) {
         operate_in_background(first, one);
     } else {
-        for (int lane = 0; lane < LANES; lane++) run.deposits[first + (unsigned)lane].value = values[lane ^ one->mask];
+        for (int lane = 0; lane < LANES; lane++)
+            run.deposits[first + (unsigned)lane].value = one->operation == LARGEST ? most : values[lane ^ one->mask];
     }
 }
 
@@ -508,6 +511,8 @@ double shuffle_double(double v, int mask) {
     memcpy(&v, &bits, sizeof v);
     return v;
 }
+
+uint32_t warp_largest(uint32_t v) { return (uint32_t)shuffle(LARGEST, v, 0); }
 
 void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b) {
     run.deposits[run.current_thread] = (Deposit){.operation = FRAGMENTS, .c = c, .a = a, .b = b};

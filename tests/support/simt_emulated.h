@@ -116,6 +116,7 @@ float shuffle_float(float v, int mask);
 int32_t shuffle_int(int32_t v, int mask);
 uint64_t shuffle_wide(uint64_t v, int mask);
 double shuffle_double(double v, int mask);
+uint32_t warp_largest(uint32_t v);
 void multiply_fragments(int32_t *c, const uint32_t *a, const uint32_t *b);
 void multiply_tf32(float *c, const uint32_t *a, const uint32_t *b);
 void multiply_f16(float *c, const uint32_t *a, const uint32_t *b);
@@ -146,14 +147,6 @@ static inline __attribute__((unused)) void copy_begin_shared(void *shared, const
 }
 static inline __attribute__((unused)) void device_fence(void) {} // blocks run one after the other
 static inline __attribute__((unused)) void warp_barrier(void) { shuffle_int(0, 0); }
-
-static inline __attribute__((unused)) uint32_t warp_largest(uint32_t v) {
-    for (int mask = 16; mask > 0; mask /= 2) {
-        const uint32_t other = (uint32_t)shuffle_int((int32_t)v, mask);
-        v = other > v ? other : v;
-    }
-    return v;
-}
 
 // Bytes of b (4 … 7) and a (0 … 3), one for each of the lower four nibbles of `which`.
 static inline __attribute__((unused)) uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t which) {
