@@ -7,8 +7,6 @@
 enum { FORBIDDEN_ALWAYS = 17 };
 size_t generate_forbidden(const ModelConfig *config, const int32_t *ids, size_t count, int32_t *out);
 
-bool generate_is_end(const ModelConfig *config, int32_t id);
-
 // Beam search behind a source, as transformers 5 does it. out is empty; most > 0.
 bool generate_beams(Transformer *t, const int32_t *source, size_t source_count, size_t most, int beams, Generated *out,
                     Progress *progress, Error *err);
