@@ -32,9 +32,7 @@ static const Linear *input_reader(const ModelStructure *structure, int input) {
 // there is no encoder.
 static size_t input_tokens(const ModelStructure *structure, const Linear *reader, size_t tokens) {
     const size_t source = source_share(&structure->config, tokens);
-    const bool reads_source =
-        reader && (reader->stack == 'e' || reader->role == ROLE_CROSS_K || reader->role == ROLE_CROSS_V);
-    return reads_source ? source : tokens - source;
+    return reader && linear_reads_source(reader) ? source : tokens - source;
 }
 
 static InputPlan input_plan(const ModelStructure *structure, int input, const Share *share) {

@@ -262,16 +262,17 @@ static bool take_shard(const OptionRow *row, const char *text, Options *out, Err
 const OptionRow option_table[] = {
     {0, "recipe", "FILE", "start from this recipe, then apply the dials below", TAKES_RECIPE, take_input,
      FIELD(recipe)},
-    {0, "calibration", "TEXT", "measure activations on mixed, stories, self (what the model samples), or a file",
-     TAKES_CALIBRATION, take_named, FIELD(model.calibration), .default_value = "mixed; for the sample model stories"},
+    {0, "calibration", "TEXT", "measure activations on mixed, stories, pairs, self (what the model samples), or a file",
+     TAKES_CALIBRATION, take_named, FIELD(model.calibration),
+     .default_value = "mixed; for the samples stories and pairs"},
     {0, "calibration-tokens", "N", "number of calibration tokens", TAKES_CALIBRATION, take_calibration_tokens,
      FROM_TO(1, CALIBRATION_MOST), .default_value = "65536, of self 8192"},
     {0, "statistics", "FILE", "take activations from this file of calibrate -o, instead of measuring them",
      TAKES_CALIBRATION, take_input, FIELD(model.statistics)},
     {0, "random-tokens", NULL, "calibrate on random tokens instead of text", TAKES_CALIBRATION, take_flag,
      FIELD(model.random_tokens)},
-    {0, "text", "TEXT", "evaluate on mixed, stories, or a file", TAKES_EVALUATION, take_named, FIELD(model.evaluation),
-     .default_value = "mixed; for the sample model stories"},
+    {0, "text", "TEXT", "evaluate on mixed, stories, pairs, or a file", TAKES_EVALUATION, take_named,
+     FIELD(model.evaluation), .default_value = "mixed; for the samples stories and pairs"},
     {0, "tokens", "N", "number of tokens to evaluate", TAKES_EVALUATION, take_size, FIELD(model.eval_tokens),
      FROM_TO(1, TOKENS_MOST), .default_value = "4096"},
     {0, "tokens", "N", "number of tokens to generate", TAKES_LENGTH, take_size, FIELD(most_tokens),
@@ -432,7 +433,7 @@ static bool try_file(const OptionRow *row, const Options *options, Error *err) {
     const char *path = path_of(row, options);
     if (row->take == take_named && engine_text_is_named(text, path)) return true;
     if (row->take == take_named && engine_text_is_named(TEXT_CALIBRATION, path) && !file_exists(path))
-        return error_set(err, "%s is a text to calibrate on; name mixed, stories, or a file", path);
+        return error_set(err, "%s is a text to calibrate on; name mixed, stories, pairs, or a file", path);
     if (row->take == take_input || row->take == take_named) return file_can_be_read(path, err);
     return file_can_be_written(path, err) && (options->replace || may_replace(path, row->mark, err));
 }

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -127,19 +126,9 @@ static bool read_model(Engine *engine, Error *err) {
     return structure_build(&engine->checkpoint, &config, &engine->structure, err);
 }
 
-static bool same_folder(const char *a, const char *b) {
-    struct stat first, second;
-    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
-           first.st_ino == second.st_ino;
-}
-
 // A template that cannot be read does not keep the weights from being inspected: the error is reported when the
 // template is needed.
 static bool read_chat(Engine *engine, Error *err) {
-    const char *folder = engine->checkpoint.folder;
-    char *sample = sample_path(NULL);
-    engine->is_sample = sample && same_folder(sample, folder);
-    free(sample);
     if (engine->options.chat == CHAT_OFF) return true;
     if (!chat_template_load(engine->checkpoint.documents, &engine->chat, &engine->chat_error)) return true;
     if (engine->chat || engine->options.chat == CHAT_AUTO) return true;
@@ -150,8 +139,9 @@ static bool read_chat(Engine *engine, Error *err) {
 }
 
 static bool open_parts(Engine *engine, Error *err) {
-    return open_checkpoint(engine, err) && read_chat(engine, err) && read_model(engine, err) &&
-           open_backend(engine, err) &&
+    if (!open_checkpoint(engine, err)) return false;
+    engine_find_text(engine);
+    return read_chat(engine, err) && read_model(engine, err) && open_backend(engine, err) &&
            (engine->structure.config.not_run[0] ||
             transformer_new(&engine->structure, engine->backend, engine->options.precision, &engine->base, err)) &&
            model_stats_new(&engine->structure, &engine->stats, err);

@@ -52,8 +52,8 @@ typedef enum ChatChoice {
 // Texts stay the caller's and must outlive the engine.
 typedef struct EngineOptions {
     const char *model;       // folder, file, "org/name"; NULL: the sample that ships with the program
-    const char *calibration; // text file, or "mixed" or "stories", or "self", which the base model samples; NULL:
-                             // mixed, and for the sample model stories
+    const char *calibration; // text file, or "mixed", "stories" or "pairs", or "self", which the base model
+                             // samples; NULL: mixed, or the text of a model that ships with the program
     const char *evaluation;  // the same, without self
     ChatChoice chat;
     const char *statistics;   // file of engine_keep_statistics to take inputs from instead of calibrating; NULL
@@ -92,7 +92,7 @@ bool engine_can_run(const Engine *engine, Error *err);
 Transformer *engine_base(const Engine *engine); // NULL when it cannot be run
 
 typedef enum EngineText { TEXT_CALIBRATION, TEXT_EVALUATION } EngineText;
-// The text that figures belong to: "mixed", "stories", "self", "random tokens", or the name of a file.
+// The text that figures belong to: "mixed", "stories", "pairs", "self", "random tokens", or the name of a file.
 const char *engine_text_name(const Engine *engine, EngineText text);
 bool engine_text_is_named(EngineText text, const char *name); // such a name, and no file
 // Whether prompts are messages of a user, and conversations of a text go through the model's chat template.

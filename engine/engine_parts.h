@@ -27,7 +27,7 @@ struct Engine {
     TokenIds self;        // sampled by the base model; made on first use
     ChatTemplate *chat;   // NULL: none, or not to be used
     Error chat_error;     // of a template that cannot be read; empty otherwise
-    bool is_sample;       // the model that ships with the program
+    int own_text;         // of those that ship: what is taken where no other is named (texts.c)
     QuantizedModel *quantized;
     Evaluator *evaluator; // made on first use
     ModelStats stats;
@@ -38,6 +38,9 @@ struct Engine {
     Calibration calibration;
     CalibrationText measured_on; // by others, in files that were read; name "": not so
 };
+
+// Which of the texts that ship is this model's.
+void engine_find_text(Engine *engine);
 
 // The text to calibrate on, or as many random tokens, in *sequences of options.length; shortens that to what there is.
 bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *sequences, Progress *progress,

@@ -1,6 +1,7 @@
 // Texts and their tokens.
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "analysis/pairs.h"
 #include "analysis/self_text.h"
@@ -16,14 +17,30 @@ bool engine_tokenizer(Engine *engine, const Tokenizer **out, Error *err) {
 
 // ---- Which text ----
 
-// The texts that ship with the program, by name.
+// The texts that ship with the program, by name. A model that ships has one of its own, and has seen nothing else.
 static const struct {
-    const char *name, *calibration, *evaluation;
+    const char *name, *model, *calibration, *evaluation, *prompt;
 } shipped[] = {
-    {"mixed", "texts/calibration.jsonl", "texts/evaluation.jsonl"},
-    {"stories", "storyteller/calibration.txt", "storyteller/evaluation.txt"},
+    {"mixed", NULL, "texts/calibration.jsonl", "texts/evaluation.jsonl", DEFAULT_PROMPT},
+    {"stories", "storyteller", "storyteller/calibration.txt", "storyteller/evaluation.txt", DEFAULT_PROMPT},
+    {"pairs", "translator", "translator/calibration.jsonl", "translator/pairs.jsonl",
+     "Too Mon larat los sipo tibres al mi."},
 };
-enum { MIXED, STORIES, SHIPPED };
+enum { SHIPPED = sizeof shipped / sizeof *shipped };
+
+static bool same_folder(const char *a, const char *b) {
+    struct stat first, second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+void engine_find_text(Engine *engine) {
+    for (int i = 0; i < SHIPPED; i++) {
+        char *model = shipped[i].model ? shipped_path(shipped[i].model, NULL) : NULL;
+        if (model && same_folder(model, engine->checkpoint.folder)) engine->own_text = i;
+        free(model);
+    }
+}
 
 bool engine_text_is_named(EngineText text, const char *name) {
     if (text == TEXT_CALIBRATION && strcmp(name, SELF_TEXT) == 0) return true;
@@ -33,13 +50,10 @@ bool engine_text_is_named(EngineText text, const char *name) {
     return false;
 }
 
-// The sample model has seen nothing but stories.
-static const char *default_text(const Engine *engine) { return shipped[engine->is_sample ? STORIES : MIXED].name; }
-
 static const char *text_asked_for(const Engine *engine, EngineText text) {
     const EngineOptions *o = &engine->options;
     const char *path = text == TEXT_CALIBRATION ? o->calibration : o->evaluation;
-    return path ? path : default_text(engine);
+    return path ? path : shipped[engine->own_text].name;
 }
 
 const char *engine_text_name(const Engine *engine, EngineText text) {
@@ -49,16 +63,19 @@ const char *engine_text_name(const Engine *engine, EngineText text) {
     return slash && slash[1] ? slash + 1 : path;
 }
 
-static bool read_tokens(const Engine *engine, const TextForm *form, EngineText text, size_t most, TokenIds *ids,
-                        Error *err) {
+static bool read_tokens(const Engine *engine, const TextForm *form, EngineText text, size_t length, size_t most,
+                        TokenIds *ids, Error *err) {
+    const ModelConfig *config = &engine->structure.config;
     const char *path = text_asked_for(engine, text);
     char *found = NULL;
     for (int i = 0; i < SHIPPED; i++) {
         if (strcmp(shipped[i].name, path) != 0) continue;
         found = shipped_path(text == TEXT_CALIBRATION ? shipped[i].calibration : shipped[i].evaluation, err);
         if (!found) return false;
+        path = found;
     }
-    const bool ok = tokens_from_file(form, found ? found : path, most, ids, err);
+    const bool ok = config->pair.encoder_layers ? pairs_from_file(form, config, path, length, most, ids, err)
+                                                : tokens_from_file(form, path, most, ids, err);
     free(found);
     return ok;
 }
@@ -108,18 +125,12 @@ static bool need_self(Engine *engine, Progress *progress, Error *err) {
     return self_text(engine->base, &options, engine->cache_folder, &engine->self, progress, err);
 }
 
-static bool plain_ids(Engine *engine, EngineText text, size_t length, size_t most, TokenIds *ids, Error *err) {
-    TextForm form;
-    return engine_text_form(engine, &form, err) && read_tokens(engine, &form, text, most, ids, err) &&
-           (!engine->structure.config.pair.encoder_layers ||
-            tokens_into_pairs(form.tokenizer, &engine->structure.config, length, most, ids, err)) &&
-           check_ids(engine, ids, err);
-}
-
 bool engine_text_ids(Engine *engine, EngineText text, size_t length, size_t most, TokenIds *ids, Progress *progress,
                      Error *err) {
+    TextForm form;
     if (wants_self(engine, text)) return need_self(engine, progress, err) && add_ids(&engine->self, most, ids, err);
-    return plain_ids(engine, text, length, most, ids, err);
+    return engine_text_form(engine, &form, err) && read_tokens(engine, &form, text, length, most, ids, err) &&
+           check_ids(engine, ids, err);
 }
 
 bool engine_calibration_ids(Engine *engine, bool random, TokenIds *ids, size_t *sequences, Progress *progress,
@@ -150,7 +161,7 @@ bool engine_text_is_chat(const Engine *engine, EngineText text) {
 }
 
 const char *engine_default_prompt(const Engine *engine) {
-    return engine_is_chat(engine) ? DEFAULT_QUESTION : DEFAULT_PROMPT;
+    return engine_is_chat(engine) ? DEFAULT_QUESTION : shipped[engine->own_text].prompt;
 }
 
 // What a user says, up to where the assistant begins to answer.

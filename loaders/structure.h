@@ -145,5 +145,10 @@ const char *structure_stored(const ModelStructure *structure);
 // The element type that stands for the whole model.
 DType structure_dtype(const ModelStructure *structure);
 
+// Whether its rows are those of the source: it is in the encoder, or makes keys and values of what that gave.
+static inline bool linear_reads_source(const Linear *linear) {
+    return linear->stack == 'e' || linear->role == ROLE_CROSS_K || linear->role == ROLE_CROSS_V;
+}
+
 // A short name for tables: "3 down_proj", "e3 q", "d3 cross_q", "head".
 void linear_short_name(const Linear *linear, char *out, size_t size);

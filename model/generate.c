@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,9 @@ static size_t repeats(const EncoderDecoder *pair, const int32_t *ids, size_t len
     return n;
 }
 
+static_assert(FORBIDDEN_ALWAYS > sizeof((EncoderDecoder *)0)->never_tokens / sizeof(int) +
+                                     sizeof((ModelConfig *)0)->eos_tokens / sizeof(int),
+              "a target may be forbidden more tokens than there is room for");
 size_t generate_forbidden(const ModelConfig *config, const int32_t *ids, size_t count, int32_t *out) {
     const EncoderDecoder *pair = &config->pair;
     const size_t length = count + 1; // with the start token

@@ -201,11 +201,6 @@ bool transformer_set_norm_divisor(Transformer *t, int norm, const float *factors
 
 void transformer_set_cache_bits(Transformer *t, int bits) { t->cache_bits = bits; }
 
-// An encoder and what cross-attention makes of its result run once, whatever is written then.
-static bool runs_for_each_token(const Linear *linear) {
-    return linear->stack != 'e' && linear->role != ROLE_CROSS_K && linear->role != ROLE_CROSS_V;
-}
-
 size_t transformer_bytes_per_token(const Transformer *t) {
     const ModelStructure *structure = t->structure;
     const Experts *experts = &structure->config.experts;
@@ -215,7 +210,7 @@ size_t transformer_bytes_per_token(const Transformer *t) {
         bytes += (size_t)structure->norms[i].gain->shape[0] * sizeof(float) *
                  (norm_is_centred(structure->config.norm) ? 2 : 1);
     for (int i = 0; i < structure->linear_count; i++) {
-        if (!runs_for_each_token(&structure->linears[i])) continue;
+        if (linear_reads_source(&structure->linears[i])) continue; // once, whatever is written then
         size_t own = t->backend->ops->weight_bytes(transformer_linear(t, i));
         if (structure->linears[i].expert < 0)
             bytes += own;

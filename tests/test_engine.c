@@ -293,6 +293,27 @@ static void texts_have_names(void **state) {
     assert_false(engine_text_is_named(TEXT_EVALUATION, "self") || engine_text_is_named(TEXT_EVALUATION, "./mixed"));
 }
 
+// A prompt that it can translate, and sentences with their translations: of any other text its figures say nothing.
+static void the_sample_translator_has_a_text_of_its_own(void **state) {
+    (void)state;
+    char *path = shipped_path("translator", NULL);
+    Engine *engine = opened((EngineOptions){.model = path}, 8, POLICY_NONE);
+    Accuracy accuracy = {0};
+    Error err = {0};
+    assert_string_equal(engine_text_name(engine, TEXT_CALIBRATION), "pairs");
+    assert_string_equal(engine_text_name(engine, TEXT_EVALUATION), "pairs");
+    assert_string_equal(engine_default_prompt(engine), "Too Mon larat los sipo tibres al mi.");
+    if (!engine_prepare(engine, false, NULL, &err) || !engine_follow(engine, engine_plan(engine), NULL, NULL, &err) ||
+        !engine_evaluate(engine, 0, NULL, NULL, &accuracy, NULL, &err))
+        fail_msg("%s", err.message);
+    assert_true(accuracy.base_ppl > 1 && accuracy.base_ppl < 40); // far from a guess among 768 tokens
+    engine_close(engine);
+    engine = opened((EngineOptions){.model = path, .evaluation = "mixed"}, 8, POLICY_NONE);
+    assert_string_equal(engine_text_name(engine, TEXT_EVALUATION), "mixed");
+    engine_close(engine);
+    free(path);
+}
+
 static void what_cannot_be_opened_leaves_nothing(void **state) {
     (void)state;
     Engine *engine;
@@ -315,6 +336,7 @@ int main(void) {
         IN_FOLDER(a_template_that_cannot_be_used_is_told_when_it_is_needed),
         IN_FOLDER(a_template_that_refuses_says_what_helps),
         IN_FOLDER(texts_have_names),
+        cmocka_unit_test(the_sample_translator_has_a_text_of_its_own),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);

@@ -26,10 +26,10 @@ typedef struct Values {
 // Files are right where they are there; FILE stands for one, and for what is no file.
 static const Values values[] = {
     {"recipe", {"FILE"}, {""}},
-    {"calibration", {"FILE", "mixed", "stories", "self"}, {""}},
+    {"calibration", {"FILE", "mixed", "stories", "pairs", "self"}, {""}},
     {"calibration-tokens", {"1", "65536", "134217728"}, {NO_NUMBERS, "0", "99999999999999999999"}},
     {"random-tokens", {NULL}, {NULL}},
-    {"text", {"FILE", "mixed", "stories"}, {""}},
+    {"text", {"FILE", "mixed", "stories", "pairs"}, {""}},
     {"chat", {"auto", "on", "off"}, {"", "yes", "ON"}},
     {"tokens", {"1", "4294967296"}, {NO_NUMBERS, "0", "4294967297"}},
     {"window", {"2", "1048576"}, {NO_NUMBERS, "1", "1048577"}},

@@ -228,7 +228,7 @@ static void files_to_read_are_tried_first(void **state) {
         ran_free(&ran);
     }
     Ran ran = RUN("eval", QUICK, "--text", "self");
-    expect_says(&ran, 1, "--text: self is a text to calibrate on; name mixed, stories, or a file");
+    expect_says(&ran, 1, "--text: self is a text to calibrate on; name mixed, stories, pairs, or a file");
     ran_free(&ran);
     free(absent);
 }

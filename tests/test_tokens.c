@@ -416,6 +416,53 @@ static void texts_become_pairs(void **state) {
     tokenizer_free(tokenizer);
 }
 
+// Of lines whole sentences and their translations; each sequence begins with a line of its own.
+static void lines_become_pairs(void **state) {
+    (void)state;
+    enum { END = 2, START = 3, LENGTH = 24 };
+    static const char lines[] = "{\"source\": \"the fox\", \"reference\": \"a hen\"}\n\n"
+                                "{\"source\": \"and the hen\", \"reference\": \"and a fox\"}\n"
+                                "{\"source\": \"a hen and a fox\", \"reference\": \"the fox and the hen\"}\n";
+    static const char *const sources[] = {"the fox", "and the hen", "a hen and a fox"};
+    static const char *const targets[] = {"a hen", "and a fox", "the fox and the hen"};
+    Tokenizer *tokenizer;
+    Error err = {0};
+    ModelConfig config = config_unknown;
+    config.pair = (EncoderDecoder){.encoder_layers = 1, .start_token = START, .first_token = -1};
+    if (!tokenizer_load("tests/fixtures/families/t5", &tokenizer, &err)) fail_msg("%s", err.message);
+    const TextForm form = {.tokenizer = tokenizer};
+    const char *path = write_text("pairs.jsonl", lines, sizeof lines - 1);
+    TokenIds ids = {0}, source = {0}, target = {0};
+    if (!pairs_from_file(&form, &config, path, LENGTH, 3 * LENGTH, &ids, &err)) fail_msg("%s", err.message);
+    assert_int_equal(ids.count, 2 * LENGTH); // the first two lines, and the third
+    for (int line = 0, s = 0; s < 2; s++) {
+        const int32_t *pair = ids.ids + s * LENGTH;
+        source.count = target.count = 0;
+        while (source.count < LENGTH / 2 - 1 || target.count < LENGTH / 2 - 1) {
+            assert_in_range(line, 0, 2);
+            assert_true(tokenizer_encode(tokenizer, sources[line], strlen(sources[line]), true, &source, &err));
+            assert_true(tokenizer_encode(tokenizer, targets[line], strlen(targets[line]), true, &target, &err));
+            line++;
+        }
+        assert_memory_equal(pair, source.ids, (LENGTH / 2 - 1) * sizeof *pair);
+        assert_int_equal(pair[LENGTH / 2 - 1], END);
+        assert_int_equal(pair[LENGTH / 2], START);
+        assert_memory_equal(pair + LENGTH / 2 + 1, target.ids, (LENGTH / 2 - 1) * sizeof *pair);
+    }
+    token_ids_free(&ids), token_ids_free(&source), token_ids_free(&target);
+    assert_false(pairs_from_file(&form, &config, path, 4000, 4000, &ids, &err));
+    assert_non_null(strstr(err.message, "fill no sequence of 4000"));
+    path = write_text("half.jsonl", "{\"source\": \"the fox\"}", 21);
+    assert_false(pairs_from_file(&form, &config, path, LENGTH, LENGTH, &ids, &err));
+    assert_non_null(strstr(err.message, "line 1: has no field \"reference\""));
+    token_ids_free(&ids);
+    path = write_text("text.jsonl", "{\"text\": \"the fox and the hen and the fox\"}", 43);
+    assert_true(pairs_from_file(&form, &config, path, LENGTH, LENGTH, &ids, &err)); // as before
+    assert_int_equal(ids.count, LENGTH);
+    token_ids_free(&ids);
+    tokenizer_free(tokenizer);
+}
+
 static void random_tokens_are_uniform(void **state) {
     (void)state;
     TokenIds a = {0}, b = {0};
@@ -450,6 +497,7 @@ int main(void) {
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(a_byte_order_mark_is_no_text),
         cmocka_unit_test(texts_become_pairs),
+        cmocka_unit_test(lines_become_pairs),
         cmocka_unit_test(random_tokens_are_uniform),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
