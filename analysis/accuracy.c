@@ -34,7 +34,7 @@ typedef struct Window {
     size_t scored;     // how many by the quantized model as it is now: those of some pieces, or all
     float *base_state; // [tokens, hidden] of the base at boundary `layers`, or NULL
     bool base_known;   // all of it
-    float **states;    // [layers + 1] → [tokens, hidden] of the quantized model, NULL where not kept
+    float **states;    // [layers + 1] → [tokens, stream] of the quantized model, NULL where not kept
     Part *parts;       // [piece_count]
 } Window;
 
@@ -42,7 +42,7 @@ struct Evaluator {
     Transformer *base;
     const Transformer *last; // what the kept states belong to
     int layers;
-    size_t hidden, vocab;
+    size_t hidden, stream, vocab; // floats of a token: its hidden state, all that it carries between layers
     int32_t *ids;
     Window *windows;
     size_t window_count, window_tokens;
@@ -67,7 +67,7 @@ typedef struct Run {
     Backend *backend;
     Sequences *running;           // of the base
     Sequences *quantized_running; // its cache may have fewer bits
-    float *base_hidden, *hidden;  // [piece, hidden] in backend memory
+    float *base_hidden, *hidden;  // [piece, stream] in backend memory
     size_t rows;                  // of a block of logits
     float *logits;                // [rows, vocab] in backend memory
     float *base_host, *host;      // [rows, vocab]
@@ -93,7 +93,7 @@ static void divide_budget(Evaluator *e, size_t budget) {
     budget -= e->base_kept * state;
     e->logits_kept = budget >= logits;
     budget -= e->logits_kept * logits;
-    size_t boundary = e->window_count * state;
+    size_t boundary = e->window_count * e->window_tokens * e->stream * sizeof(float);
     e->stride = 1;
     while (e->stride <= e->layers && (size_t)(e->layers / e->stride) * boundary > budget) e->stride++;
     budget -= (size_t)(e->layers / e->stride) * boundary;
@@ -143,6 +143,7 @@ bool evaluator_new(Transformer *base, const int32_t *ids, size_t count, size_t w
     e->base = base;
     e->layers = config->layers;
     e->hidden = (size_t)config->hidden;
+    e->stream = stream_width(config);
     e->vocab = (size_t)config->vocab;
     e->window_tokens = window;
     e->ids = array_new(count, sizeof *e->ids);
@@ -255,18 +256,15 @@ static WindowPiece piece_at(const Evaluator *e, Window *window, size_t first) {
 static bool is_scored(const Evaluator *e, const Window *window) { return window->scored == scored_tokens(e); }
 
 // What cannot be kept for want of memory is computed anew next time.
-static void keep_state(const Run *run, const WindowPiece *piece, float **kept, const float *state) {
-    size_t hidden = run->evaluator->hidden;
-    if (!*kept && piece->first == 0) *kept = array_new(piece->window->tokens * hidden, sizeof(float));
+static void keep_state(const Run *run, const WindowPiece *piece, size_t width, float **kept, const float *state) {
+    if (!*kept && piece->first == 0) *kept = array_new(piece->window->tokens * width, sizeof(float));
     if (!*kept) return;
-    run->backend->ops->download(run->backend, *kept + piece->first * hidden, state,
-                                piece->tokens * hidden * sizeof(float));
+    run->backend->ops->download(run->backend, *kept + piece->first * width, state,
+                                piece->tokens * width * sizeof(float));
 }
 
-static void restore_state(const Run *run, const WindowPiece *piece, float *state, const float *kept) {
-    size_t hidden = run->evaluator->hidden;
-    run->backend->ops->upload(run->backend, state, kept + piece->first * hidden,
-                              piece->tokens * hidden * sizeof(float));
+static void restore_state(const Run *run, const WindowPiece *piece, size_t width, float *state, const float *kept) {
+    run->backend->ops->upload(run->backend, state, kept + piece->first * width, piece->tokens * width * sizeof(float));
 }
 
 static bool embed_piece(const Run *run, Transformer *t, const WindowPiece *piece, float *hidden) {
@@ -282,7 +280,7 @@ static bool base_states(const Run *run, const WindowPiece *piece) {
     Evaluator *e = run->evaluator;
     Window *window = piece->window;
     if (window->base_known) {
-        restore_state(run, piece, run->base_hidden, window->base_state);
+        restore_state(run, piece, e->hidden, run->base_hidden, window->base_state);
         return true;
     }
     if (!embed_piece(run, e->base, piece, run->base_hidden)) return false;
@@ -290,7 +288,7 @@ static bool base_states(const Run *run, const WindowPiece *piece) {
         if (!layer_of(run, e->base, run->running, layer, piece, run->base_hidden)) return false;
     sequences_advance(run->running, piece->tokens);
     if ((size_t)(window - e->windows) < e->base_kept) {
-        keep_state(run, piece, &window->base_state, run->base_hidden);
+        keep_state(run, piece, e->hidden, &window->base_state, run->base_hidden);
         window->base_known = window->base_state && is_last(piece);
     }
     return true;
@@ -308,13 +306,13 @@ static bool states_from(const Run *run, const WindowPiece *piece, int start) {
     Window *window = piece->window;
     int *valid = &part_of(piece)->valid;
     if (start > 0)
-        restore_state(run, piece, run->hidden, window->states[start]);
+        restore_state(run, piece, e->stream, run->hidden, window->states[start]);
     else if (!embed_piece(run, run->quantized, piece, run->hidden))
         return false;
     for (int boundary = start; boundary < e->layers; boundary++) {
         if (!layer_of(run, run->quantized, run->quantized_running, boundary, piece, run->hidden)) return false;
         int reached = boundary + 1;
-        if (reached % e->stride == 0) keep_state(run, piece, &window->states[reached], run->hidden);
+        if (reached % e->stride == 0) keep_state(run, piece, e->stream, &window->states[reached], run->hidden);
         if (reached > *valid) *valid = reached;
     }
     sequences_advance(run->quantized_running, piece->tokens);
@@ -426,8 +424,8 @@ static bool run_new(Run *run) {
     run->base_host = array_new(run->rows * e->vocab, sizeof(float));
     run->host = array_new(run->rows * e->vocab, sizeof(float));
     if (!run->base_host || !run->host) return error_memory(run->err, "logits");
-    return (run->base_hidden = ops->memory_new(run->backend, piece * e->hidden * sizeof(float), run->err)) &&
-           (run->hidden = ops->memory_new(run->backend, piece * e->hidden * sizeof(float), run->err)) &&
+    return (run->base_hidden = ops->memory_new(run->backend, piece * e->stream * sizeof(float), run->err)) &&
+           (run->hidden = ops->memory_new(run->backend, piece * e->stream * sizeof(float), run->err)) &&
            (run->logits = ops->memory_new(run->backend, run->rows * e->vocab * sizeof(float), run->err)) &&
            sequences_new(e->base, e->window_tokens, &run->running, run->err) &&
            sequences_new(run->quantized, e->window_tokens, &run->quantized_running, run->err);

@@ -180,7 +180,7 @@ static size_t clamped_size(size_t value, size_t least, size_t most) {
 }
 
 static void choose_batches(Calibrator *c) {
-    size_t bytes = c->share.length * c->hidden * sizeof(float), room = memory_available();
+    size_t bytes = c->share.length * c->stream * sizeof(float), room = memory_available();
     const bool from_disk = c->structure->checkpoint->bytes > room;
     room = room / 4 < BATCH_BYTES ? BATCH_BYTES : room / 4;
     size_t most = from_disk ? room / bytes : MOST_TOKENS / c->share.length;
@@ -199,7 +199,7 @@ static bool calibrator_make(Calibrator *c, const int32_t *ids, Error *err) {
     if (!c->inputs || !c->states || !c->ids) return error_memory(err, "calibration");
     memcpy(c->ids, ids, c->share.count * c->share.length * sizeof *c->ids);
     for (size_t s = 0; s < c->most; s++) {
-        c->states[s] = backend->ops->memory_new(backend, c->share.length * c->hidden * sizeof(float), err);
+        c->states[s] = backend->ops->memory_new(backend, c->share.length * c->stream * sizeof(float), err);
         if (!c->states[s]) return false;
     }
     return sequences_new(c->model, c->share.length, &c->running, err);
@@ -223,6 +223,7 @@ bool calibrator_new_part(Transformer *t, const int32_t *ids, size_t sequences, s
     c->model = t;
     c->structure = transformer_structure(t);
     c->hidden = (size_t)c->structure->config.hidden;
+    c->stream = stream_width(&c->structure->config);
     c->share = share;
     c->layer = -1;
     if (!calibrator_make(c, ids + share.first * length, err)) {

@@ -26,7 +26,8 @@ struct Calibrator {
     int32_t *ids; // [share.count, share.length]
     Share share;
     size_t hidden;     // width
-    float **states;    // [most] → [length, hidden] in backend memory
+    size_t stream;     // floats of a token between layers
+    float **states;    // [most] → [length, stream] in backend memory
     size_t most;       // sequences of a batch
     Gathering *inputs; // [input_count]
     bool failed;       // an observation failed; err says why

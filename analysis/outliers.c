@@ -33,10 +33,15 @@ static bool top_of_heads(const float *heads, size_t count, int *top, double *rat
     return true;
 }
 
+static size_t head_dim_of(const Finder *f, const Linear *linear) {
+    return (size_t)layer_head_dim(&f->structure->config, linear->layer);
+}
+
 static bool heads_of_input(const Finder *f, const InputStats *input, InputOutliers *out) {
-    size_t count = (size_t)f->structure->config.heads, dim = (size_t)f->structure->config.head_dim;
+    const Linear *linear = &f->structure->linears[out->linear];
+    size_t count = (size_t)f->structure->config.heads, dim = head_dim_of(f, linear);
     out->top_head = -1;
-    const LinearRole role = f->structure->linears[out->linear].role;
+    const LinearRole role = linear->role;
     if ((role != ROLE_O && role != ROLE_CROSS_O) || count * dim != input->width) return true;
     float *heads = array_new(count, sizeof *heads);
     if (!heads) return error_memory(f->err, "heads");
@@ -136,11 +141,11 @@ static void scan_rows(const Linear *linear, size_t head_dim, MatrixScan *m) {
 static bool has_heads(const Finder *f, const Linear *linear) {
     const LinearRole r = linear->role;
     bool role = r == ROLE_Q || r == ROLE_K || r == ROLE_V || (r >= ROLE_CROSS_Q && r <= ROLE_CROSS_V);
-    return role && linear->out % (size_t)f->structure->config.head_dim == 0;
+    return role && linear->out % head_dim_of(f, linear) == 0;
 }
 
 static bool summarize_matrix(const Finder *f, const Linear *linear, MatrixScan *m, WeightOutliers *out) {
-    size_t head_dim = (size_t)f->structure->config.head_dim, heads = linear->out / head_dim;
+    size_t head_dim = head_dim_of(f, linear), heads = linear->out / head_dim;
     out->top_head = -1;
     if (!median_of(m->columns, linear->in, &out->median, f->err)) return false;
     for (size_t j = 0; j < linear->in; j++) {
@@ -161,7 +166,7 @@ static bool scan_matrix(const Finder *f, int index) {
     bool ok = (m.row && m.columns && m.heads) || error_memory(f->err, linear->name);
     ok = ok && tensor_hold(linear->weight, f->err);
     if (ok) {
-        scan_rows(linear, has_heads(f, linear) ? (size_t)f->structure->config.head_dim : linear->out, &m);
+        scan_rows(linear, has_heads(f, linear) ? head_dim_of(f, linear) : linear->out, &m);
         tensor_release(linear->weight);
         tensor_drop_pages(linear->weight);
         ok = checkpoint_intact(f->structure->checkpoint, f->err) &&

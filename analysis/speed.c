@@ -139,8 +139,7 @@ static bool bench_run(const Bench *b, Transformer *t, const SpeedCase *c, double
 // ---- What the figures are compared with ----
 
 static double cache_bytes_per_position(const ModelConfig *config) {
-    const int layers = config->layers - config->pair.encoder_layers; // an encoder keeps nothing
-    return 2.0 * layers * config->kv_heads * config->head_dim * sizeof(uint16_t);
+    return (double)cache_bytes(config, sizeof(uint16_t), 0);
 }
 
 double speed_cache_bytes(const ModelConfig *config, const SpeedCase *c) {

@@ -195,7 +195,7 @@ typedef struct Scorer {
     Backend *backend;
     Sequences *running;
     size_t hidden_width, vocab, layers;
-    float *hidden, *logits; // in backend memory: [most tokens, hidden], [vocab]
+    float *hidden, *logits; // in backend memory: [most tokens, stream_width], [vocab]
     float *host;            // [vocab]
     Error *err;
 } Scorer;
@@ -220,7 +220,7 @@ static bool scorer_new(Transformer *t, const Task *task, Scorer *s, Error *err) 
     const BackendOps *ops = s->backend->ops;
     s->host = array_new(s->vocab, sizeof *s->host);
     return (s->host || error_memory(err, "logits")) && sequences_new(t, most - 1, &s->running, err) &&
-           (s->hidden = ops->memory_new(s->backend, most * s->hidden_width * sizeof(float), err)) &&
+           (s->hidden = ops->memory_new(s->backend, most * stream_width(config) * sizeof(float), err)) &&
            (s->logits = ops->memory_new(s->backend, s->vocab * sizeof(float), err));
 }
 

@@ -101,6 +101,7 @@ static const char *scaling_name(RopeScaling scaling) {
     case ROPE_LONG: return "longrope";
     case ROPE_DEFAULT:
     case ROPE_DYNAMIC:
+    case ROPE_PROPORTIONAL:
     case ROPE_LLAMA3: return NULL; // llama3 by factors alone
     }
     return NULL;

@@ -136,7 +136,7 @@ typedef struct BackendOps {
     void (*scale)(Backend *, float *x, float factor, size_t n);
     void (*softcap)(Backend *, float *x, float cap, size_t n); // x = cap · tanh(x / cap)
     // x [tokens, groups, widths[0] + widths[1] + …] → y[i] [tokens, groups, widths[i]]: splits the outputs of a fused
-    // linear.
+    // linear. A part whose y[i] is NULL is left out.
     void (*split)(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
                   float *const *y);
     // The way back: x[i] [tokens, groups, widths[i]] side by side. A part that is common has one row for all groups of
@@ -149,6 +149,15 @@ typedef struct BackendOps {
                         float *y);
     // y [rows, width] += sigmoid(gates[row]) · x.
     void (*gated_add)(Backend *, const float *gates, const float *x, size_t rows, size_t width, float *y);
+    // y[i] [rows, width] += Σ_p coefficients[row, i, p] · x[p] [rows, width]: `from` matrices one behind the other in
+    // x, `to` in y, which is not x.
+    void (*blend_add)(Backend *, const float *coefficients, const float *x, size_t from, size_t rows, size_t width,
+                      float *y, size_t to);
+    // Rows of x [rows, width] become as large as those of `like`, in place: x · √(mean of like²) / √max(mean of x²,
+    // least).
+    void (*match_size)(Backend *, float *x, const float *like, float least, size_t rows, size_t width);
+    // x [rows, width] = max(0, x − limit) in place, where the limit of a row is its mean and so many deviations.
+    void (*cut_below)(Backend *, float *x, float deviations, size_t rows, size_t width);
 
     // Of each row of logits [rows, vocab] one token, and its softmax probability at temperature 1, on the host; vocab
     // at most 2^24.
@@ -193,8 +202,8 @@ typedef struct BackendOps {
     // their `first` is where the step will be, and the rows that embed looks up will be those of the step's tokens.
     // step_begin returns false, or step_end NULL, when it cannot be recorded: run the operations as usual. step_run
     // takes as many ids as embed was given. It returns false when memory was allocated or freed since, and the step
-    // must be recorded again. One embed, before all that depends on the position, one embed_positions at most, and
-    // nothing that the host must see in between.
+    // must be recorded again. One or two embeds of the same ids, before all that depends on the position, one
+    // embed_positions at most, and nothing that the host must see in between.
     bool (*step_begin)(Backend *);
     Step *(*step_end)(Backend *);
     bool (*step_run)(Backend *, Step *, const int32_t *ids, size_t first);

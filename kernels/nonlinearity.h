@@ -8,6 +8,7 @@ typedef enum Nonlinearity {
     NONLINEARITY_RELU,         // max(x, 0)
     NONLINEARITY_RELU_SQUARED, // max(x, 0)²
     NONLINEARITY_SWIGLU_OAI, // x · σ(1.702 x) with x ≤ 7; what it is multiplied by is held within ±7, plus 1 (gpt-oss)
+    NONLINEARITY_NONE,       // x
     NONLINEARITY_COUNT,
 } Nonlinearity;
 

@@ -134,6 +134,10 @@ static void rows(Run *r) {
     ops->scatter_add(r->b, x, WIDTH, chosen, factors, 3, y);
     ops->gated_add(r->b, gates, x, ROWS, WIDTH, y);
     collect(r, y, ROWS * WIDTH);
+    ops->blend_add(r->b, gates, x, 1, ROWS, WIDTH, y, 1);
+    ops->match_size(r->b, y, x, 1e-5F, ROWS, WIDTH);
+    ops->cut_below(r->b, y, 0.5F, ROWS, WIDTH);
+    collect(r, y, ROWS * WIDTH);
 }
 
 static void choosing(Run *r) {

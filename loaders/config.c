@@ -25,3 +25,27 @@ void config_unusable(ModelConfig *config, const char *reason) {
     config_not_run(&out, "%s", reason);
     *config = out;
 }
+
+int shared_layer(const ModelConfig *config, bool windowed) {
+    int layer = config->first_sharing - 1;
+    while (layer >= 0 && layer_is_in(&config->windowed, layer) != windowed) layer--;
+    return layer;
+}
+
+size_t stream_width(const ModelConfig *config) {
+    size_t width = (size_t)config->hidden * (size_t)(config->altup.streams ? config->altup.streams : 1);
+    width += (size_t)config->layers * (size_t)config->layer_inputs.width;
+    for (int windowed = 0; windowed < 2; windowed++) {
+        const int layer = shared_layer(config, windowed);
+        if (layer >= 0) width += 2 * layer_key_width(config, layer);
+    }
+    return width;
+}
+
+size_t cache_bytes(const ModelConfig *config, size_t bytes_of_number, size_t more) {
+    size_t bytes = 0;
+    for (int layer = config->pair.encoder_layers; layer < config->layers && !layer_shares(config, layer); layer++)
+        bytes += 2 * (size_t)layer_kv_heads(config, layer) *
+                 ((size_t)layer_head_dim(config, layer) * bytes_of_number + more);
+    return bytes;
+}

@@ -17,6 +17,7 @@ typedef struct LayerSet {
 } LayerSet;
 
 static inline bool layer_is_in(const LayerSet *set, int layer) { return set->bits[layer / 64] >> (layer % 64) & 1; }
+static inline void layer_remove(LayerSet *set, int layer) { set->bits[layer / 64] &= ~((uint64_t)1 << (layer % 64)); }
 static inline void layer_add(LayerSet *set, int layer) { set->bits[layer / 64] |= (uint64_t)1 << (layer % 64); }
 
 // How tensors are named and which of them are stored as one (structure.c).
@@ -34,6 +35,8 @@ typedef enum TensorLayout {
     LAYOUT_GLM_MOE,
     LAYOUT_ERNIE_MOE,
     LAYOUT_MINIMAX,
+    LAYOUT_GEMMA4,
+    LAYOUT_GEMMA3N,
     LAYOUT_GPT_OSS,
     LAYOUT_DEEPSEEK,
     LAYOUT_DEEPSEEK_Q, // queries are one linear
@@ -76,7 +79,15 @@ typedef enum Positions {
     POSITIONS_RELATIVE, // added to scores, by how far apart the two are, in buckets (T5, arXiv 1910.10683, 2.1)
 } Positions;
 
-typedef enum RopeScaling { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG } RopeScaling;
+typedef enum RopeScaling {
+    ROPE_DEFAULT,
+    ROPE_LINEAR,
+    ROPE_DYNAMIC,
+    ROPE_LLAMA3,
+    ROPE_YARN,
+    ROPE_LONG,
+    ROPE_PROPORTIONAL
+} RopeScaling;
 
 #define EXPERT_GROUPS_MAX 1024
 
@@ -88,7 +99,10 @@ typedef struct Experts {
     bool normalized;           // the weights of the chosen ones are made to add up to 1
     bool sigmoid;              // scores are sigmoids of logits, else their softmax
     bool biased;               // a bias is added to scores when experts are chosen, and not to their weights
-    bool stacked;              // a layer's experts lie in one tensor, gate and up as every other row of it
+    bool stacked;              // a layer's experts lie in one tensor, gate and up as every other row of it…
+    bool halves;               // or one above the other
+    bool beside;               // the layers that have them have an MLP for all tokens as well (Gemma 4)
+    bool scaled;               // every expert has a number that its weight is multiplied by
     int groups, chosen_groups; // experts are chosen from the best of so many groups; 0: of one
     float scale;               // of the weights; 0: 1
     LayerSet layers;           // that have them; the others have an MLP of width ModelConfig.ffn
@@ -101,6 +115,20 @@ typedef struct Latent {
     int q_rank;                // 0: queries are made as usual
     int plain, rotated, value; // dimensions of a head
 } Latent;
+
+// Vectors of a token's own for every layer (Gemma 3n and 4): from a table, and from the embedding by a linear.
+typedef struct LayerInputs {
+    int width; // of each; 0: none
+    int vocab; // rows of the table; other tokens have its first
+} LayerInputs;
+
+// Alternating updates (arXiv 2301.13310): tokens are several vectors, of which layers see and change one, and by it
+// guess how the others change.
+typedef struct AltUp {
+    int streams; // 0: a token is one vector
+    int active;  // the one that layers see
+    bool scaled; // what the others are told of it is multiplied by a vector
+} AltUp;
 
 // An encoder–decoder reads a source and writes a target. Its encoder's layers come first among the layers: they look at
 // the source in both directions. The others are its decoder's, which look back over the target and, by cross-attention,
@@ -145,6 +173,7 @@ typedef struct ModelConfig {
     bool no_final_norm;
     bool embedding_norm; // a norm between the embedding and the first layer
     QkNorm qk_norm;
+    bool value_norm; // every head of v is divided by its size
     Nonlinearity activation;
 
     float embedding_scale; // embeddings are multiplied by it; 0: they are not
@@ -157,6 +186,20 @@ typedef struct ModelConfig {
     float score_softcap;   // c · tanh(score / c); 0: none
     int window;            // positions that a token of a windowed layer sees, itself included; 0: all
     LayerSet windowed;
+
+    // Layers of one model that differ. Layers without a window are the full ones.
+    int full_head_dim, full_kv_heads; // of full layers; 0: as the others
+    bool full_values_are_keys;        // full layers have no v: values are keys as they were before their norm
+    int first_sharing; // from this layer on keys and values are those of the last layer before it that is full as this
+                       // one is, or is not; 0: every layer has its own
+    int wide_ffn;      // instead of ffn, of the layers that are wide
+    LayerSet wide;
+    float gate_cutoff; // of the gates of sparse layers only what is above the mean by so many deviations is left
+    LayerSet sparse;
+    bool layer_scalars; // what a layer gives is multiplied by a number of its own
+    int laurel_rank;    // attention has a linear of this rank beside it (arXiv 2411.07501); 0: none
+    LayerInputs layer_inputs;
+    AltUp altup;
 
     Positions positions;
     int position_offset; // row of the learned table for position 0
@@ -171,6 +214,7 @@ typedef struct ModelConfig {
     double rope_factor, rope_low_freq_factor, rope_high_freq_factor, rope_original_positions;
     double rope_beta_fast, rope_beta_slow; // yarn
     bool rope_untruncated;                 // yarn
+    double rope_share;                     // proportional: of the pairs, the first of which alone are rotated
     double rope_attention_factor;          // cosine and sine are multiplied by it; 0: 1
     float rope_short_factors[ROPE_PAIRS_MAX], rope_long_factors[ROPE_PAIRS_MAX]; // longrope: [rotated_dims / 2]
 
@@ -182,10 +226,42 @@ typedef struct ModelConfig {
     DType dtype;                             // torch_dtype / dtype; DTYPE_OTHER when not said
 } ModelConfig;
 
-// Dimensions of every head that rope rotates.
-static inline int rope_dims(const ModelConfig *config) {
+// Whether a layer is one of those without a window that have heads of their own.
+static inline bool layer_is_full(const ModelConfig *config, int layer) {
+    return layer >= 0 && config->full_head_dim > 0 && !layer_is_in(&config->windowed, layer);
+}
+static inline int layer_head_dim(const ModelConfig *config, int layer) {
+    return layer_is_full(config, layer) ? config->full_head_dim : config->head_dim;
+}
+static inline int layer_kv_heads(const ModelConfig *config, int layer) {
+    return layer_is_full(config, layer) ? config->full_kv_heads : config->kv_heads;
+}
+static inline size_t layer_key_width(const ModelConfig *config, int layer) {
+    return (size_t)layer_kv_heads(config, layer) * (size_t)layer_head_dim(config, layer);
+}
+static inline int layer_ffn(const ModelConfig *config, int layer) {
+    return layer >= 0 && layer_is_in(&config->wide, layer) ? config->wide_ffn : config->ffn;
+}
+
+// Whether a layer reads the keys and values of another.
+static inline bool layer_shares(const ModelConfig *config, int layer) {
+    return config->first_sharing > 0 && layer >= config->first_sharing;
+}
+// The layer whose keys and values later ones read that have a window, or none; −1: there is none.
+int shared_layer(const ModelConfig *config, bool windowed);
+
+// Floats of a token between two layers: [streams, hidden], then what later layers read of it besides (model/stream.c).
+size_t stream_width(const ModelConfig *config);
+
+// Bytes of keys and values of one position, in all layers of the decoder, each head with `more` bytes besides.
+size_t cache_bytes(const ModelConfig *config, size_t bytes_of_number, size_t more);
+
+// Dimensions of every head that rope rotates; windowed: in layers with a window.
+static inline int rope_dims_of(const ModelConfig *config, bool windowed) {
+    if (config->full_head_dim && !windowed) return config->full_head_dim;
     return config->rotated_dims ? config->rotated_dims : config->head_dim;
 }
+static inline int rope_dims(const ModelConfig *config) { return rope_dims_of(config, false); }
 
 // How many of so many positions are those of the source, where a text is cut into source and target: half of them. 0
 // for models without an encoder.

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "loaders/config_layers.h"
 #include "loaders/config_rope.h"
 #include "loaders/documents.h"
 #include "loaders/families.h"
@@ -381,9 +382,11 @@ static bool read_windows(const cJSON *config, const Family *family, ModelConfig 
     out->window = used ? (int)window : 0;
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(config, json_first_key(config, list_keys));
     const cJSON *repeats = cJSON_GetObjectItemCaseSensitive(config, "attention_types");
-    if (cJSON_IsArray(list)) return read_layer_list(list, out, err);
-    if (cJSON_IsArray(repeats)) return read_layer_repeats(repeats, out, err);
-    return read_rule(config, family, out, err);
+    const bool ok = cJSON_IsArray(list)      ? read_layer_list(list, out, err)
+                    : cJSON_IsArray(repeats) ? read_layer_repeats(repeats, out, err)
+                                             : read_rule(config, family, out, err);
+    if (family->last_is_full) layer_remove(&out->windowed, out->layers - 1);
+    return ok;
 }
 
 static bool read_positions(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
@@ -443,9 +446,12 @@ static bool read_routing(const cJSON *config, Experts *e, Error *err) {
 static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
     Experts *e = &out->experts;
     Keys count = {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"},
-         per_token = {"num_experts_per_tok", "moe_k"}, ffn = {"moe_intermediate_size"},
+         per_token = {"num_experts_per_tok", "moe_k", "top_k_experts"}, ffn = {"moe_intermediate_size"},
          shared = {"shared_expert_intermediate_size"};
     const int most = 1 << 24;
+    bool enabled;
+    if (!json_bool(config, "enable_moe_block", !e->beside, &enabled, err)) return false;
+    if (!enabled) e->count = 0;
     if (e->count == 0) return true;
     if (!read_count(config, count, e->count, 1 << 14, &e->count, err) ||
         !read_count(config, per_token, e->per_token, e->count, &e->per_token, err) ||
@@ -570,7 +576,6 @@ static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
         const char *reason;
     } options[] = {
         {"add_cross_attention", true, "cross-attention is not supported"},
-        {"use_bidirectional_attention", true, "attention in both directions is not supported"},
         {"layer_norm_elementwise_affine", false, "norms without weights are not supported"},
         {"share_encoder_decoder_embeddings", false, "a vocabulary of the source's own is not supported"},
     };
@@ -579,6 +584,10 @@ static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
         if (!json_bool(config, options[i].key, !options[i].refused, &value, err)) return false;
         if (value == options[i].refused) config_not_run(out, "%s", options[i].reason);
     }
+    // Gemma 4 says "vision" where it is pictures alone that are looked at so.
+    const cJSON *both = cJSON_GetObjectItemCaseSensitive(config, "use_bidirectional_attention");
+    if (cJSON_IsTrue(both) || (cJSON_IsString(both) && strcmp(both->valuestring, "vision") != 0))
+        config_not_run(out, "attention in both directions is not supported");
     const cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "attn_config"), *of = inner ? inner : config; // MPT
     bool alibi;
     if (!json_bool(inner, "alibi", true, &alibi, err)) return false;
@@ -598,10 +607,11 @@ static void leave_known(cJSON *config, const Family *family) {
 
 static bool read_family(cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     leave_known(config, family);
-    return read_sizes(config, family, out, err) && read_flags(config, family, out, err) &&
-           read_norm_sharing(config, family, out, err) && read_eps(config, out, err) &&
-           read_activation(config, family, out, err) && read_scale(config, family, out, err) &&
-           read_windows(config, family, out, err) && read_unrotated(config, family, out, err) &&
+    return config_take_widths(config, out, err) && read_sizes(config, family, out, err) &&
+           read_flags(config, family, out, err) && read_norm_sharing(config, family, out, err) &&
+           read_eps(config, out, err) && read_activation(config, family, out, err) &&
+           read_scale(config, family, out, err) && read_windows(config, family, out, err) &&
+           read_unrotated(config, family, out, err) && config_read_layers(config, family, out, err) &&
            read_positions(config, family, out, err) && read_experts(config, out, err) &&
            refuse_options(config, out, err) && read_tokens(config, out, err) && read_dtype(config, out, err);
 }

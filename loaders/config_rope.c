@@ -71,6 +71,13 @@ static bool read_dynamic(const cJSON *rope, ModelConfig *out, Error *err) {
     return true;
 }
 
+static bool read_proportional(const cJSON *rope, ModelConfig *out, Error *err) {
+    if (!json_positive(rope, "factor", 1, &out->rope_factor, err) ||
+        !json_positive(rope, "partial_rotary_factor", 1, &out->rope_share, err))
+        return false;
+    return out->rope_share <= 1 || error_set(err, "\"partial_rotary_factor\" must be at most 1");
+}
+
 static bool nothing_more(const cJSON *rope, ModelConfig *out, Error *err) {
     (void)rope;
     (void)out;
@@ -84,11 +91,15 @@ static const struct {
     bool has_factor; // which must be there
     bool (*read)(const cJSON *rope, ModelConfig *out, Error *err);
 } kinds[] = {
-    {"default", ROPE_DEFAULT, false, nothing_more}, {"linear", ROPE_LINEAR, true, nothing_more},
-    {"dynamic", ROPE_DYNAMIC, true, read_dynamic},  {"llama3", ROPE_LLAMA3, true, read_llama3},
-    {"yarn", ROPE_YARN, true, read_yarn},           {"longrope", ROPE_LONG, false, read_longrope},
+    {"default", ROPE_DEFAULT, false, nothing_more},
+    {"linear", ROPE_LINEAR, true, nothing_more},
+    {"dynamic", ROPE_DYNAMIC, true, read_dynamic},
+    {"llama3", ROPE_LLAMA3, true, read_llama3},
+    {"yarn", ROPE_YARN, true, read_yarn},
+    {"longrope", ROPE_LONG, false, read_longrope},
     {"su", ROPE_LONG, false, read_longrope},      // the name in the first files of Phi 3
     {"mrope", ROPE_DEFAULT, false, nothing_more}, // of text alone, its three positions are one
+    {"proportional", ROPE_PROPORTIONAL, false, read_proportional},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

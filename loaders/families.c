@@ -46,6 +46,16 @@
     .layout = LAYOUT_DEEPSEEK, .rope_adjacent = true, \
     .latent = {.kv_rank = 512, .q_rank = 1536, .plain = 128, .rotated = 64, .value = 128}
 
+#define KEYS_OF_GEMMA4                                                                                    \
+    KEYS_OF_GEMMA "hidden_activation sliding_window layer_types final_logit_softcapping global_head_dim " \
+                  "num_global_key_value_heads per_layer_config attention_k_eq_v num_kv_shared_layers "    \
+                  "use_double_wide_mlp "
+#define GEMMA4                                                                                               \
+    RMS(1e-6f, 1e6), BOS_EOS(2, 1), .tied_head = true, .branch_norms = true, .qk_norm = QK_NORM_HEADS,       \
+                                    .value_norm = true, .layer_scalars = true, .attention_scale = 1,         \
+                                    .full_head_dim = 512, .rope_window_theta = 1e4, .layout = LAYOUT_GEMMA4, \
+                                    .rope_scaling = ROPE_PROPORTIONAL, .rope_share = 0.25
+
 #define ONES_EOS(id) .eos_tokens = {(id)}, .eos_count = 1
 #define BOS_EOS(bos, eos) .bos_token = (bos), ONES_EOS(eos)
 #define SIZES(L, H, A, KV, D, F, V, P)                                                                       \
@@ -445,6 +455,55 @@ static const Family families[] = {
                               .chosen_groups = 4,
                               .scale = 2.5f}}},
     {.type = "kimi_k2", .same_as = "deepseek_v3"},
+    // ---- Later Gemmas, whose layers differ ----
+    {.type = "gemma4", .nested = "gemma4_text", .defaults = {.tied_head = true}},
+    {.type = "gemma4_text",
+     .keys = KEYS_OF_GEMMA4 "vocab_size_per_layer_input hidden_size_per_layer_input enable_moe_block num_experts "
+                            "top_k_experts moe_intermediate_size",
+     .activation = "gelu_pytorch_tanh",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .windows = WINDOW_NOT_EVERY_NTH,
+     .window_period = 6,
+     .last_is_full = true,
+     .scales_embedding = true,
+     .defaults = {SIZES(30, 2304, 8, 4, 256, 9216, 262144, 131072), GEMMA4, .window = 512,
+                  .layer_inputs = {.width = 256},
+                  .experts = {.count = 1,
+                              .per_token = 1,
+                              .normalized = true,
+                              .stacked = true,
+                              .halves = true,
+                              .beside = true,
+                              .scaled = true}}},
+    {.type = "gemma4_unified", .nested = "gemma4_unified_text", .defaults = {.tied_head = true}},
+    {.type = "gemma4_unified_text",
+     .keys = KEYS_OF_GEMMA4,
+     .activation = "gelu_pytorch_tanh",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .windows = WINDOW_NOT_EVERY_NTH,
+     .window_period = 6,
+     .last_is_full = true,
+     .scales_embedding = true,
+     .defaults = {SIZES(30, 2304, 8, 4, 256, 9216, 262144, 262144), GEMMA4, .window = 1024}},
+    {.type = "gemma3n", .nested = "gemma3n_text", .defaults = {.tied_head = true}},
+    {.type = "gemma3n_text",
+     .keys = KEYS_OF_GEMMA
+     "hidden_activation sliding_window layer_types final_logit_softcapping rope_local_base_freq num_kv_shared_layers "
+     "vocab_size_per_layer_input hidden_size_per_layer_input activation_sparsity_pattern altup_num_inputs "
+     "altup_active_idx altup_correct_scale laurel_rank",
+     .activation = "gelu_pytorch_tanh",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .windows = WINDOW_NOT_EVERY_NTH,
+     .window_period = 5,
+     .sharing_layers = 15,
+     .scales_embedding = true,
+     .defaults = {SIZES(35, 2048, 8, 2, 256, 16384, 262400, 32768), RMS(1e-6f, 1e6), BOS_EOS(2, 1), .tied_head = true,
+                  .branch_norms = true, .qk_norm = QK_NORM_HEADS, .value_norm = true, .attention_scale = 1,
+                  .window = 512, .rope_window_theta = 1e4, .logit_softcap = 30, .layout = LAYOUT_GEMMA3N,
+                  .laurel_rank = 64, .layer_inputs = {.width = 256}, .altup = {.streams = 4, .scaled = true}}},
     // ---- Near GPT-2 ----
     {.type = "gptj",
      .keys = KEYS_OF_ALL KEYS_OF_SIZES

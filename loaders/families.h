@@ -34,6 +34,8 @@ typedef struct Family {
     bool qk_norm_heads;        // "use_qk_norm" means QK_NORM_HEADS
     bool windows_rotate;       // layers without a window have no positions, where others have one
     bool rope_alpha;           // "dynamic" positions have a larger theta from the beginning, by `alpha`
+    int sharing_layers;        // the last so many read keys and values of others, where the file does not say
+    bool last_is_full;         // the last layer has no window, whatever the file says
     bool decoder_architecture; // num_kv_heads, multi_query, num_ln_in_parallel_attn say how heads and norms are shared
     ModelConfig defaults;      // of keys that are missing; 0: derived from others
 } Family;

@@ -161,6 +161,56 @@ static const NormRow deepseek_norms[] = {
     {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_norm)},
     END};
 
+// ---- Later Gemmas ----
+
+#define GEMMA_NORMS                                                                                   \
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},               \
+        {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, AT(q_norm)},                     \
+        {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, AT(k_norm)},                     \
+        {"post_attention_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_out_norm)},   \
+        {"pre_feedforward_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_norm)},             \
+        {"post_feedforward_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_out_norm)}, {     \
+        "post_per_layer_input_norm", SLOT_NONE, WIDTH_HIDDEN, WHEN_LAYER_INPUTS, AT(layer_input_norm) \
+    }
+static const NormRow gemma4_norms[] = {
+    GEMMA_NORMS,
+    {"router.scale", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, AT(router_norm)},
+    {"pre_feedforward_layernorm_2", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, AT(experts_norm)},
+    {"post_feedforward_layernorm_1", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, AT(dense_out_norm)},
+    {"post_feedforward_layernorm_2", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, AT(experts_out_norm)},
+    END};
+static const NormRow gemma3n_norms[] = {
+    GEMMA_NORMS,
+    {"laurel.post_laurel_norm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, AT(laurel_norm)},
+    {"altup.router_norm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, AT(modality_norm)},
+    END};
+
+#define LAYER_INPUTS                                                                                           \
+    {"per_layer_input_gate", ROLE_LAYER_GATE, WIDTH_LAYER_INPUT, WIDTH_HIDDEN, BIAS_NONE,                      \
+     SLOT_LAYER_GATE,        FUSED_ALONE,     AT(layer_gate)},                                                 \
+    {                                                                                                          \
+        "per_layer_projection", ROLE_LAYER_PROJ, WIDTH_HIDDEN, WIDTH_LAYER_INPUT, BIAS_NONE, SLOT_LAYER_INNER, \
+            FUSED_ALONE, AT(layer_proj)                                                                        \
+    }
+static const LinearRow gemma4_more[] = {LAYER_INPUTS, END};
+static const LinearRow gemma3n_more[] = {{"altup.modality_router", ROLE_ROUTER, WIDTH_STREAMS, WIDTH_HIDDEN, BIAS_NONE,
+                                          SLOT_MODALITIES, FUSED_ALONE, AT(modalities)},
+                                         {"altup.prediction_coefs", ROLE_OTHER, WIDTH_STREAMS_SQUARED, WIDTH_STREAMS,
+                                          BIAS_NONE, SLOT_PREDICTION, FUSED_ALONE, AT(prediction)},
+                                         {"altup.correction_coefs", ROLE_OTHER, WIDTH_STREAMS, WIDTH_STREAMS, BIAS_NONE,
+                                          SLOT_CORRECTION, FUSED_ALONE, AT(correction)},
+                                         {"laurel.linear_left", ROLE_OTHER, WIDTH_LAUREL, WIDTH_HIDDEN, BIAS_NONE,
+                                          SLOT_ATTENTION, FUSED_ALONE, AT(laurel_left)},
+                                         {"laurel.linear_right", ROLE_OTHER, WIDTH_HIDDEN, WIDTH_LAUREL, BIAS_NONE,
+                                          SLOT_LAUREL, FUSED_ALONE, AT(laurel_right)},
+                                         LAYER_INPUTS,
+                                         END};
+static const ExpertNames gemma4_experts = {.router = "router.proj",
+                                           .experts = "experts",
+                                           .gate_up = "gate_up_proj",
+                                           .down = "down_proj",
+                                           .scale = "router.per_expert_scale"};
+
 // ---- GPT-2 and its relatives ----
 
 static const LinearRow gpt2_attention[] = {QKV("attn.c_attn"), OUTPUT("attn.c_proj"), END};
@@ -269,6 +319,10 @@ static const LayoutTable tables[] = {
     [LAYOUT_MINIMAX] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &minimax_experts},
     [LAYOUT_GPT_OSS] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &gpt_oss_experts,
                         .sinks = "self_attn.sinks"},
+    [LAYOUT_GEMMA4] = {LLAMA_NAMES_BUT_NORMS, .norms = gemma4_norms, .attention = llama_attention, .mlp = llama_mlp,
+                       .more = gemma4_more, .experts = &gemma4_experts, .scalar = "layer_scalar"},
+    [LAYOUT_GEMMA3N] = {LLAMA_NAMES_BUT_NORMS, .norms = gemma3n_norms, .attention = llama_attention, .mlp = llama_mlp,
+                        .more = gemma3n_more, .correction = "altup.correct_output_scale"},
     [LAYOUT_DEEPSEEK] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_attention,
                          .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_DEEPSEEK_Q] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_q_attention,

@@ -1,6 +1,7 @@
 #include "loaders/structure.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,8 @@ const char *role_name(LinearRole role) {
         [ROLE_CROSS_K] = "cross_k",
         [ROLE_CROSS_V] = "cross_v",
         [ROLE_CROSS_O] = "cross_o",
+        [ROLE_LAYER_GATE] = "layer_gate",
+        [ROLE_LAYER_PROJ] = "layer_proj",
         [ROLE_ROUTER] = "router",
         [ROLE_HEAD] = "head",
         [ROLE_OTHER] = "other",
@@ -96,13 +99,15 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
 
 // ---- Building ----
 
-static size_t width_of(const ModelConfig *config, Width width) {
-    const size_t head_dim = (size_t)config->head_dim;
+// In a layer, or −1.
+static size_t width_of(const ModelConfig *config, int layer, Width width) {
+    const size_t head_dim = (size_t)layer_head_dim(config, layer), streams = (size_t)config->altup.streams,
+                 of_layer = (size_t)config->layer_inputs.width;
     switch (width) {
     case WIDTH_QUERIES: return (size_t)config->heads * head_dim;
-    case WIDTH_KEYS: return (size_t)config->kv_heads * head_dim;
+    case WIDTH_KEYS: return layer_key_width(config, layer);
     case WIDTH_QKV: return ((size_t)config->heads + 2 * (size_t)config->kv_heads) * head_dim;
-    case WIDTH_FFN: return (size_t)config->ffn;
+    case WIDTH_FFN: return (size_t)layer_ffn(config, layer);
     case WIDTH_TWO_FFN: return 2 * (size_t)config->ffn;
     case WIDTH_ENCODER_FFN: return (size_t)config->pair.encoder_ffn;
     case WIDTH_HEAD_DIM: return head_dim;
@@ -117,6 +122,11 @@ static size_t width_of(const ModelConfig *config, Width width) {
     case WIDTH_KV_LATENT_AND_ROTATED: return (size_t)(config->latent.kv_rank + config->latent.rotated);
     case WIDTH_KEYS_AND_VALUES: return (size_t)config->heads * (size_t)(config->latent.plain + config->latent.value);
     case WIDTH_VALUES: return (size_t)config->heads * (size_t)config->latent.value;
+    case WIDTH_LAYER_INPUT: return of_layer;
+    case WIDTH_ALL_LAYER_INPUTS: return of_layer * (size_t)config->layers;
+    case WIDTH_LAUREL: return (size_t)config->laurel_rank;
+    case WIDTH_STREAMS: return streams;
+    case WIDTH_STREAMS_SQUARED: return streams * streams;
     case WIDTH_ONE: return 1;
     case WIDTH_HIDDEN: break;
     }
@@ -143,6 +153,8 @@ bool norm_applies(const ModelConfig *config, When when) {
     case WHEN_PARALLEL_TWO: return two;
     case WHEN_NOT_PARALLEL_TWO: return !two;
     case WHEN_SEQUENTIAL: return !config->parallel;
+    case WHEN_LAYER_INPUTS: return config->layer_inputs.width > 0;
+    case WHEN_BESIDE_EXPERTS: return config->experts.count > 0;
     case WHEN_ALWAYS: break;
     }
     return true;
@@ -170,8 +182,16 @@ static void name_in_layer(const Builder *builder, int layer, const char *name, c
     snprintf(out, size, "%s%s%d.%s", builder->prefix, builder->table->layer, layer - builder->first_layer, name);
 }
 
-// −1 when it fails.
-static int add_norm(Builder *builder, int layer, const char *name, Width width, int input) {
+// A vector of a layer that is no norm.
+static bool take_in_layer(const Builder *builder, int layer, const char *name, size_t width, const Tensor **out) {
+    const uint64_t shape[] = {width};
+    char full[160];
+    name_in_layer(builder, layer, name, full, sizeof full);
+    return take_tensor(builder, full, "", shape, 1, out);
+}
+
+// Its gain is the tensor "<name><ending>". −1 when it fails.
+static int add_named_norm(Builder *builder, int layer, const char *name, const char *ending, Width width, int input) {
     ModelStructure *out = builder->out;
     if (!array_grow(&out->norms, (size_t)out->norm_count, &builder->norm_capacity, sizeof *out->norms)) {
         error_memory(builder->err, name);
@@ -184,15 +204,40 @@ static int add_norm(Builder *builder, int layer, const char *name, Width width, 
         return -1;
     }
     out->norm_count++;
-    uint64_t shape[] = {width_of(&out->config, width)};
+    uint64_t shape[] = {width_of(&out->config, layer, width)};
     const bool bias = norm_is_centred(out->config.norm) && !out->config.norm_without_bias;
-    bool ok = take_tensor(builder, name, ".weight", shape, 1, &norm->gain) &&
+    bool ok = take_tensor(builder, name, ending, shape, 1, &norm->gain) &&
               (!bias || take_tensor(builder, name, ".bias", shape, 1, &norm->bias));
     return ok ? out->norm_count - 1 : -1;
 }
 
+static int add_norm(Builder *builder, int layer, const char *name, Width width, int input) {
+    return add_named_norm(builder, layer, name, ".weight", width, input);
+}
+
 // Whether what a norm gives is read by linears alone, so that scales can move into it.
 static bool norms_feed_linears(const ModelConfig *config) { return !config->norm_after && !config->residual_from_norm; }
+
+// Laurel adds what the first norm gives, too.
+static bool norm_feeds_linears(const ModelConfig *config, Slot slot) {
+    return norms_feed_linears(config) && !(slot == SLOT_ATTENTION && config->laurel_rank > 0);
+}
+
+// Whether the layer has none since its keys are another's.
+static bool norm_is_shared(const ModelConfig *config, int layer, const NormRow *row) {
+    return row->offset == offsetof(LayerMap, k_norm) && layer_shares(config, layer);
+}
+
+// Whether its name is that of the gain itself.
+static bool is_bare(const NormRow *row) { return row->offset == offsetof(LayerMap, router_norm); }
+
+// What routers read is divided by the width, or by its root.
+static float norm_factor(const ModelConfig *config, const NormRow *row) {
+    const float hidden = (float)config->hidden;
+    return row->offset == offsetof(LayerMap, router_norm)     ? 1 / sqrtf(hidden)
+           : row->offset == offsetof(LayerMap, modality_norm) ? 1 / hidden
+                                                              : 0;
+}
 
 #define LATENT_EPS 1e-6F // whatever the configuration says of the others
 
@@ -200,13 +245,15 @@ static bool add_layer_norms(Builder *builder, int layer) {
     LayerMap *map = &builder->out->layers[layer];
     const ModelConfig *config = &builder->out->config;
     for (const NormRow *row = builder->table->norms; row->name; row++) {
-        if (!norm_applies(config, row->when)) continue;
+        if (!norm_applies(config, row->when) || norm_is_shared(config, layer, row)) continue;
         char name[128];
         name_in_layer(builder, layer, row->name, name, sizeof name);
-        bool feeds = row->slot != SLOT_NONE && norms_feed_linears(config);
-        int index = add_norm(builder, layer, name, row->width, feeds ? input_of(builder, row->slot) : -1);
+        bool feeds = row->slot != SLOT_NONE && norm_feeds_linears(config, row->slot);
+        int index = add_named_norm(builder, layer, name, is_bare(row) ? "" : ".weight", row->width,
+                                   feeds ? input_of(builder, row->slot) : -1);
         if (index < 0) return false;
         if (row->slot == SLOT_Q_LATENT || row->slot == SLOT_KV_LATENT) builder->out->norms[index].eps = LATENT_EPS;
+        builder->out->norms[index].factor = norm_factor(config, row);
         *map_member(map, row->offset) = index;
     }
     if (config->shared_norm) map->mlp_norm = map->attention_norm;
@@ -238,16 +285,17 @@ static bool take_weights(Builder *builder, Linear *linear, bool bias) {
 }
 
 // Adds a linear with everything but its tensors; NULL when memory is short.
-static Linear *add_linear(Builder *builder, const char *name, LinearRole role, Width out_width, Width in_width) {
+static Linear *add_linear(Builder *builder, int layer, const char *name, LinearRole role, Width out_width,
+                          Width in_width) {
     ModelStructure *out = builder->out;
     if (array_grow(&out->linears, (size_t)out->linear_count, &builder->linear_capacity, sizeof *out->linears)) {
         Linear *linear = &out->linears[out->linear_count];
         *linear = (Linear){.name = strdup(name),
                            .role = role,
-                           .layer = -1,
+                           .layer = layer,
                            .expert = -1,
-                           .out = width_of(&out->config, out_width),
-                           .in = width_of(&out->config, in_width),
+                           .out = width_of(&out->config, layer, out_width),
+                           .in = width_of(&out->config, layer, in_width),
                            .fused_set = -1,
                            .quantizable = role != ROLE_HEAD && role != ROLE_ROUTER && role != ROLE_OTHER};
         if (linear->name) {
@@ -264,9 +312,8 @@ static bool add_row(Builder *builder, int layer, const LinearRow *row) {
     char name[160];
     name_in_layer(builder, layer, row->name, name, sizeof name);
     *map_member(&out->layers[layer], row->offset) = out->linear_count;
-    Linear *linear = add_linear(builder, name, row->role, row->out, row->in);
+    Linear *linear = add_linear(builder, layer, name, row->role, row->out, row->in);
     if (!linear) return false;
-    linear->layer = layer;
     linear->stack = builder->stack;
     linear->number = layer - builder->first_layer;
     linear->input = input_of(builder, row->slot);
@@ -275,9 +322,27 @@ static bool add_row(Builder *builder, int layer, const LinearRow *row) {
     return take_weights(builder, linear, has_bias(&out->config, row->bias));
 }
 
+// Keys and values that nobody reads stand in some files all the same. They go with q, so that all three are alike.
+static bool is_in_file(const Builder *builder, int layer, const char *name) {
+    char full[160], within[128];
+    snprintf(within, sizeof within, "%s.weight", name);
+    name_in_layer(builder, layer, within, full, sizeof full);
+    return stored_has(builder->out->checkpoint, full);
+}
+
+// Linears that not every layer has: its keys and values may be another's, or its values keys.
+static bool has_row(const Builder *builder, int layer, const LinearRow *row) {
+    const ModelConfig *config = &builder->out->config;
+    if (row->out == WIDTH_LAYER_INPUT || row->in == WIDTH_LAYER_INPUT) return config->layer_inputs.width > 0;
+    if (row->role != ROLE_K && row->role != ROLE_V) return true;
+    const bool is_key = row->role == ROLE_V && config->full_values_are_keys && !layer_is_in(&config->windowed, layer);
+    if (layer_shares(config, layer)) return is_in_file(builder, layer, row->name);
+    return !is_key;
+}
+
 static bool add_rows(Builder *builder, int layer, const LinearRow *rows) {
     for (; rows->name; rows++) {
-        if (!add_row(builder, layer, rows)) return false;
+        if (has_row(builder, layer, rows) && !add_row(builder, layer, rows)) return false;
     }
     return true;
 }
@@ -292,10 +357,10 @@ static bool add_expert_linear(Builder *builder, int layer, int expert, const cha
     char full[160];
     snprintf(full, sizeof full, "%s%s%d.%s.%d.%s", builder->prefix, builder->table->layer, layer, names->experts,
              expert, name);
-    Linear *linear =
-        add_linear(builder, full, role, down ? WIDTH_HIDDEN : WIDTH_EXPERT_FFN, down ? WIDTH_EXPERT_FFN : WIDTH_HIDDEN);
+    Linear *linear = add_linear(builder, layer, full, role, down ? WIDTH_HIDDEN : WIDTH_EXPERT_FFN,
+                                down ? WIDTH_EXPERT_FFN : WIDTH_HIDDEN);
     if (!linear) return false;
-    linear->layer = linear->number = layer;
+    linear->number = layer;
     linear->expert = expert;
     linear->input = input;
     linear->fused_set = fused;
@@ -331,11 +396,12 @@ static bool take_stacked(Builder *builder, const char *name, Linear *linear) {
     snprintf(full, sizeof full, "%s_bias", name);
     if (!stored_experts_known(out->stored, tensor, &layout, builder->err) ||
         !stored_expert(out->stored, tensor, &layout, (size_t)linear->expert, linear->name, &linear->weight,
-                       builder->err) ||
-        !take_tensor(builder, full, "", biases, 2, &bias))
+                       builder->err))
         return false;
     builder->out->parameters += linear->out * linear->in;
-    return stored_row(out->stored, bias, (size_t)linear->expert, &linear->bias, builder->err);
+    if (!has_bias(&out->config, BIAS_MLP)) return true;
+    return take_tensor(builder, full, "", biases, 2, &bias) &&
+           stored_row(out->stored, bias, (size_t)linear->expert, &linear->bias, builder->err);
 }
 
 static bool add_stacked_linear(Builder *builder, int layer, int expert, const char *name, LinearRole role, int input) {
@@ -346,10 +412,10 @@ static bool add_stacked_linear(Builder *builder, int layer, int expert, const ch
              expert, name);
     snprintf(stacked, sizeof stacked, "%s%s%d.%s.%s", builder->prefix, builder->table->layer, layer, names->experts,
              name);
-    Linear *linear = add_linear(builder, full, role, down ? WIDTH_HIDDEN : WIDTH_TWO_EXPERT_FFN,
+    Linear *linear = add_linear(builder, layer, full, role, down ? WIDTH_HIDDEN : WIDTH_TWO_EXPERT_FFN,
                                 down ? WIDTH_EXPERT_FFN : WIDTH_HIDDEN);
     if (!linear) return false;
-    linear->layer = linear->number = layer;
+    linear->number = layer;
     linear->expert = expert;
     linear->input = input;
     return take_stacked(builder, stacked, linear);
@@ -373,12 +439,21 @@ static bool take_router_bias(Builder *builder, int layer) {
     return take_tensor(builder, full, "", shape, names->bias_is_row ? 2 : 1, &builder->out->layers[layer].router_bias);
 }
 
+static bool take_expert_scale(Builder *builder, int layer) {
+    const Experts *experts = &builder->out->config.experts;
+    return !experts->scaled || take_in_layer(builder, layer, builder->table->experts->scale, (size_t)experts->count,
+                                             &builder->out->layers[layer].expert_scale);
+}
+
 static bool add_experts(Builder *builder, int layer) {
     const ExpertNames *names = builder->table->experts;
     const Experts *experts = &builder->out->config.experts;
+    const Slot slot = experts->beside ? SLOT_ROUTER : SLOT_MLP;
     const LinearRow router = {names->router,      ROLE_ROUTER, WIDTH_EXPERTS, WIDTH_HIDDEN,
-                              names->router_bias, SLOT_MLP,    FUSED_ALONE,   offsetof(LayerMap, router)};
-    if (!add_row(builder, layer, &router) || !take_router_bias(builder, layer)) return false;
+                              names->router_bias, slot,        FUSED_ALONE,   offsetof(LayerMap, router)};
+    if (experts->beside && !add_rows(builder, layer, builder->table->mlp)) return false;
+    if (!add_row(builder, layer, &router) || !take_router_bias(builder, layer) || !take_expert_scale(builder, layer))
+        return false;
     builder->out->layers[layer].first_expert = builder->out->linear_count;
     for (int expert = 0; expert < experts->count; expert++) {
         if (!(experts->stacked ? add_stacked_expert : add_expert)(builder, layer, expert)) return false;
@@ -402,7 +477,8 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
     const bool gated = map->gate >= 0 || map->gate_up >= 0;
     if (norms_feed_linears(&out->config)) {
         const int attention[] = {map->qkv, map->q, map->k, map->v}, mlp[] = {map->gate_up, map->gate, map->up};
-        for (int i = 0; i < 4; i++) add_fold(out, attention[i], FOLD_NORM, map->attention_norm);
+        const bool alone = norm_feeds_linears(&out->config, SLOT_ATTENTION);
+        for (int i = 0; i < 4 && alone; i++) add_fold(out, attention[i], FOLD_NORM, map->attention_norm);
         for (int i = 0; i < 3; i++) add_fold(out, mlp[i], FOLD_NORM, map->mlp_norm);
         add_fold(out, map->q_a, FOLD_NORM, map->attention_norm);
         add_fold(out, map->kv_a, FOLD_NORM, map->attention_norm);
@@ -413,7 +489,8 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
         add_fold(out, map->cross_v, FOLD_NORM, out->encoder.final_norm);
     }
     add_fold(out, map->cross_o, FOLD_LINEAR_ROWS, map->cross_v);
-    add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
+    if (!out->config.value_norm) add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
+    add_fold(out, map->laurel_right, FOLD_LINEAR_ROWS, map->laurel_left);
     if (gated || out->config.activation == NONLINEARITY_RELU)
         add_fold(out, map->down, FOLD_LINEAR_ROWS, fused_or_apart(map->gate_up, map->up));
     add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, map->shared_up);
@@ -426,19 +503,35 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
 
 // ---- The whole ----
 
-static bool take_sinks(Builder *builder, int layer) {
-    const uint64_t shape[] = {(uint64_t)builder->out->config.heads};
-    char name[160];
-    if (!builder->out->config.sinks) return true;
-    snprintf(name, sizeof name, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, builder->table->sinks);
-    return take_tensor(builder, name, "", shape, 1, &builder->out->layers[layer].sinks);
+// Vectors of a layer that are neither gains nor biases.
+static bool take_vectors(Builder *builder, int layer) {
+    const ModelConfig *config = &builder->out->config;
+    const LayoutTable *table = builder->table;
+    LayerMap *map = &builder->out->layers[layer];
+    return (!config->sinks || take_in_layer(builder, layer, table->sinks, (size_t)config->heads, &map->sinks)) &&
+           (!config->layer_scalars || take_in_layer(builder, layer, table->scalar, 1, &map->scalar)) &&
+           (!config->altup.scaled ||
+            take_in_layer(builder, layer, table->correction, (size_t)config->hidden, &map->correction_scale));
+}
+
+// Layers of an encoder keep nothing.
+static void place_keys(ModelStructure *out, int layer) {
+    const ModelConfig *config = &out->config;
+    LayerMap *map = &out->layers[layer];
+    map->keys_of = layer_shares(config, layer) ? shared_layer(config, layer_is_in(&config->windowed, layer)) : layer;
+    map->cache = layer_is_full(config, layer);
+    if (map->keys_of != layer)
+        map->cache_at = out->layers[map->keys_of].cache_at;
+    else if (layer >= config->pair.encoder_layers)
+        map->cache_at = out->cached_layers[map->cache]++;
 }
 
 static bool add_layer(Builder *builder, int layer) {
     ModelStructure *out = builder->out;
     LayerMap *map = &out->layers[layer];
     memset(map, 0xFF, sizeof *map); // −1 everywhere
-    map->router_bias = map->sinks = NULL;
+    map->router_bias = map->sinks = map->expert_scale = map->scalar = map->correction_scale = NULL;
+    place_keys(out, layer);
     memset(builder->slots, 0xFF, sizeof builder->slots);
     memset(builder->fused, 0xFF, sizeof builder->fused);
     builder->slots[SLOT_SOURCE] = builder->source;
@@ -446,7 +539,8 @@ static bool add_layer(Builder *builder, int layer) {
     bool ok = add_rows(builder, layer, builder->table->attention) &&
               (!builder->table->cross || add_rows(builder, layer, builder->table->cross)) &&
               (experts ? add_experts(builder, layer) : add_rows(builder, layer, builder->table->mlp)) &&
-              add_layer_norms(builder, layer) && take_sinks(builder, layer);
+              (!builder->table->more || add_rows(builder, layer, builder->table->more)) &&
+              add_layer_norms(builder, layer) && take_vectors(builder, layer);
     if (ok) set_folds(out, map);
     return ok;
 }
@@ -454,7 +548,7 @@ static bool add_layer(Builder *builder, int layer) {
 // A linear outside the layers; only the head may have a bias. `input` < 0: an input of its own.
 static int add_outer(Builder *builder, const char *name, LinearRole role, Width out_width, Width in_width, int input,
                      const Tensor *tied) {
-    Linear *linear = add_linear(builder, name, role, out_width, in_width);
+    Linear *linear = add_linear(builder, -1, name, role, out_width, in_width);
     if (!linear) return -1;
     linear->input = input >= 0 ? input : builder->out->input_count++;
     linear->weight = tied;
@@ -547,7 +641,7 @@ static const char *embedding_name(const Builder *builder) {
 static bool add_embedding(Builder *builder) {
     ModelStructure *out = builder->out;
     const ModelConfig *config = &out->config;
-    const size_t width = width_of(config, WIDTH_EMBEDDING), hidden = (size_t)config->hidden;
+    const size_t width = width_of(config, -1, WIDTH_EMBEDDING), hidden = (size_t)config->hidden;
     uint64_t shape[] = {(uint64_t)config->vocab, width};
     char name[128];
     snprintf(name, sizeof name, "%s%s", builder->prefix, embedding_name(builder));
@@ -560,6 +654,38 @@ static bool add_embedding(Builder *builder) {
     out->project_in = add_outer(builder, name, ROLE_OTHER, WIDTH_HIDDEN, WIDTH_EMBEDDING, -1, NULL);
     if (out->project_in < 0) return false;
     out->linears[out->project_in].layer = 0;
+    return true;
+}
+
+// Inputs of layers' own, and further streams of a token. What makes them counts as part of the first layer.
+static bool add_layer_inputs(Builder *builder) {
+    ModelStructure *out = builder->out;
+    const ModelConfig *config = &out->config;
+    const uint64_t shape[] = {(uint64_t)config->layer_inputs.vocab, width_of(config, -1, WIDTH_ALL_LAYER_INPUTS)};
+    char name[128];
+    if (config->layer_inputs.width == 0) return true;
+    snprintf(name, sizeof name, "%sembed_tokens_per_layer", builder->prefix);
+    if (!take_tensor(builder, name, ".weight", shape, 2, &out->layer_embedding)) return false;
+    snprintf(name, sizeof name, "%sper_layer_model_projection", builder->prefix);
+    out->layer_projection = add_outer(builder, name, ROLE_OTHER, WIDTH_ALL_LAYER_INPUTS, WIDTH_HIDDEN, -1, NULL);
+    if (out->layer_projection < 0) return false;
+    out->linears[out->layer_projection].layer = 0;
+    snprintf(name, sizeof name, "%sper_layer_projection_norm", builder->prefix);
+    return (out->layer_projection_norm = add_norm(builder, -1, name, WIDTH_LAYER_INPUT, -1)) >= 0;
+}
+
+// One linear for each stream but the first, of input `input`, or each of an input of its own; `layer` is where they
+// run.
+static bool add_streams(Builder *builder, const char *what, int input, int layer, int *first) {
+    ModelStructure *out = builder->out;
+    for (int stream = 1; stream < out->config.altup.streams; stream++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s%s.%d", builder->prefix, what, stream - 1);
+        const int linear = add_outer(builder, name, ROLE_OTHER, WIDTH_HIDDEN, WIDTH_HIDDEN, input, NULL);
+        if (linear < 0) return false;
+        out->linears[linear].layer = layer;
+        if (stream == 1) *first = linear;
+    }
     return true;
 }
 
@@ -634,6 +760,14 @@ static bool add_encoder(Builder *builder) {
     return ok;
 }
 
+// They read the embedding, as the layers' inputs do.
+static bool enter_streams(Builder *builder) {
+    ModelStructure *out = builder->out;
+    if (out->config.altup.streams < 2) return true;
+    const int input = out->layer_projection >= 0 ? out->linears[out->layer_projection].input : out->input_count++;
+    return add_streams(builder, "altup_projections", input, 0, &out->first_stream);
+}
+
 static bool build_all(Builder *builder) {
     ModelStructure *out = builder->out;
     const ModelConfig *config = &out->config;
@@ -641,8 +775,10 @@ static bool build_all(Builder *builder) {
     if (!find_prefix(builder)) return false;
     out->layers = array_new(layers, sizeof *out->layers);
     if (!out->layers) return error_memory(builder->err, "the list of linears");
-    return add_embedding(builder) && (!builder->table->encoder || add_encoder(builder)) &&
-           add_positions(builder, &out->ends) && add_layers(builder, builder->first_layer, config->layers) &&
+    const bool entered = add_embedding(builder) && add_layer_inputs(builder) && enter_streams(builder);
+    return entered && (!builder->table->encoder || add_encoder(builder)) && add_positions(builder, &out->ends) &&
+           add_layers(builder, builder->first_layer, config->layers) &&
+           add_streams(builder, "altup_unembed_projections", -1, config->layers - 1, &out->last_stream) &&
            add_head(builder);
 }
 
@@ -652,6 +788,10 @@ bool structure_build(const Checkpoint *checkpoint, const ModelConfig *config, Mo
                             .head = -1,
                             .project_in = -1,
                             .project_out = -1,
+                            .layer_projection = -1,
+                            .layer_projection_norm = -1,
+                            .first_stream = -1,
+                            .last_stream = -1,
                             .ends = {.embedding_norm = -1, .final_norm = -1},
                             .encoder = {.embedding_norm = -1, .final_norm = -1}};
     Builder builder = {.out = out, .source = -1, .err = err};
@@ -701,16 +841,31 @@ DType structure_dtype(const ModelStructure *structure) {
     return structure->linear_count ? structure->linears[0].weight->dtype : DTYPE_OTHER;
 }
 
+bool linear_is_read(const ModelStructure *structure, int linear) {
+    const Linear *l = &structure->linears[linear];
+    if (l->layer < 0 || (l->role != ROLE_K && l->role != ROLE_V)) return true;
+    return !layer_shares(&structure->config, l->layer);
+}
+
+// Behind the last dot, but for a number alone.
+static const char *last_name(const char *name) {
+    const char *dot = strrchr(name, '.');
+    if (!dot) return name;
+    if (dot[1] < '0' || dot[1] > '9') return dot + 1;
+    while (dot > name && dot[-1] != '.') dot--;
+    return dot;
+}
+
 void linear_short_name(const Linear *linear, char *out, size_t size) {
     if (linear->layer < 0) {
         snprintf(out, size, "%s", role_name(linear->role));
         return;
     }
-    const char *dot = strrchr(linear->name, '.');
+    const char *last = last_name(linear->name);
     if (linear->expert >= 0)
-        snprintf(out, size, "%d %s %d", linear->layer, dot ? dot + 1 : linear->name, linear->expert);
+        snprintf(out, size, "%d %s %d", linear->layer, last, linear->expert);
     else if (linear->stack)
         snprintf(out, size, "%c%d %s", linear->stack, linear->number, role_name(linear->role));
     else
-        snprintf(out, size, "%d %s", linear->layer, dot ? dot + 1 : linear->name);
+        snprintf(out, size, "%d %s", linear->layer, last);
 }

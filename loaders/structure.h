@@ -26,6 +26,8 @@ typedef enum LinearRole {
     ROLE_CROSS_K,
     ROLE_CROSS_V,
     ROLE_CROSS_O,
+    ROLE_LAYER_GATE, // of inputs that every layer has of its own: what they are multiplied by, and their way back
+    ROLE_LAYER_PROJ,
     ROLE_ROUTER,
     ROLE_HEAD,
     ROLE_OTHER,
@@ -67,6 +69,7 @@ typedef struct Norm {
     const Tensor *gain; // [hidden], or [head_dim] of q and k norms
     const Tensor *bias; // like gain, or NULL
     float eps;          // of its own; 0: that of the configuration
+    float factor;       // of the gain; 0: 1
     int input;          // the linear input that it feeds; −1: none, or not it alone
 } Norm;
 
@@ -84,9 +87,18 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int router;                                         // mixture of experts: then there is no MLP of the above
     int first_expert; // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down: + 2 e,
                       // + 1
-    int shared_gate, shared_up, shared_down, shared_router; // shared_router −1: added as it is
-    const Tensor *sinks;                                    // [heads]; NULL: none
-    const Tensor *router_bias; // [experts], added to scores when experts are chosen; NULL: none
+    int shared_gate, shared_up, shared_down, shared_router;          // shared_router −1: added as it is
+    int router_norm, experts_norm, experts_out_norm, dense_out_norm; // experts beside an MLP: Experts.beside
+    int layer_gate, layer_proj, layer_input_norm; // of the layer's own inputs: ModelConfig.layer_inputs
+    int laurel_left, laurel_right, laurel_norm;
+    int modalities, prediction, correction, modality_norm; // AltUp
+    // Where keys and values are: of which layer, in which of the two caches, and where in it.
+    int keys_of, cache, cache_at;
+    const Tensor *sinks;            // [heads]; NULL: none
+    const Tensor *router_bias;      // [experts], added to scores when experts are chosen; NULL: none
+    const Tensor *expert_scale;     // [experts], times their weights; NULL: none
+    const Tensor *scalar;           // [1], of what the layer gives; NULL: none
+    const Tensor *correction_scale; // [hidden]; NULL: none
 } LayerMap;
 
 // What stands before and behind the layers of a stack.
@@ -112,12 +124,18 @@ typedef struct ModelStructure {
     int input_count;
     Norm *norms;
     int norm_count;
-    LayerMap *layers;            // [config.layers]
-    const Tensor *embedding;     // [vocab, embedding_width]; to be held too; NULL for models that cannot be run
-    StackEnds ends;              // of the layers, or of the decoder's
-    StackEnds encoder;           // of the encoder's layers
-    bool head_untied;            // config.json says that the head is the embedding, but it has numbers of its own
-    int head;                    // index of the head linear (its weight is the embedding when tied); −1 without
+    LayerMap *layers;              // [config.layers]
+    const Tensor *embedding;       // [vocab, embedding_width]; to be held too; NULL for models that cannot be run
+    StackEnds ends;                // of the layers, or of the decoder's
+    StackEnds encoder;             // of the encoder's layers
+    bool head_untied;              // config.json says that the head is the embedding, but it has numbers of its own
+    int head;                      // index of the head linear (its weight is the embedding when tied); −1 without
+    const Tensor *layer_embedding; // [layer_inputs.vocab, layers · layer_inputs.width]; NULL without; to be held too
+    int layer_projection;          // from the embedding to all layers' inputs; −1
+    int layer_projection_norm;     // −1
+    int first_stream,
+        last_stream;      // AltUp: linears that make the other streams, and the first of those that end them; −1
+    int cached_layers[2]; // layers of the two caches: of ordinary layers, and of full ones
     int project_in, project_out; // linears between the embedding and the first layer, the last layer and the head; −1
     uint64_t parameters;
     Unlisted unlisted[TENSOR_KIND_COUNT];
@@ -149,6 +167,9 @@ DType structure_dtype(const ModelStructure *structure);
 static inline bool linear_reads_source(const Linear *linear) {
     return linear->stack == 'e' || linear->role == ROLE_CROSS_K || linear->role == ROLE_CROSS_V;
 }
+
+// Whether its result is used: keys and values of layers that read those of others are not.
+bool linear_is_read(const ModelStructure *structure, int linear);
 
 // A short name for tables: "3 down_proj", "e3 q", "d3 cross_q", "head".
 void linear_short_name(const Linear *linear, char *out, size_t size);

@@ -23,6 +23,11 @@ typedef enum Width {
     WIDTH_KV_LATENT_AND_ROTATED,
     WIDTH_KEYS_AND_VALUES, // of latent attention, without what is rotated
     WIDTH_VALUES,          // of all heads
+    WIDTH_LAYER_INPUT,
+    WIDTH_ALL_LAYER_INPUTS,
+    WIDTH_LAUREL,
+    WIDTH_STREAMS,
+    WIDTH_STREAMS_SQUARED,
     WIDTH_ONE,
 } Width;
 
@@ -40,6 +45,13 @@ typedef enum Slot {
     SLOT_SHARED_INNER,
     SLOT_CROSS,
     SLOT_CROSS_MIXED,
+    SLOT_ROUTER, // where it is not what experts read
+    SLOT_LAYER_GATE,
+    SLOT_LAYER_INNER,
+    SLOT_LAUREL,
+    SLOT_MODALITIES, // of AltUp: before a layer, and behind it
+    SLOT_PREDICTION,
+    SLOT_CORRECTION,
     SLOT_SOURCE, // what the encoder gave, for all layers of the decoder
     SLOT_COUNT
 } Slot;
@@ -70,6 +82,8 @@ typedef enum When {
     WHEN_PARALLEL_TWO, // parallel branches with a norm each
     WHEN_NOT_PARALLEL_TWO,
     WHEN_SEQUENTIAL,
+    WHEN_LAYER_INPUTS,
+    WHEN_BESIDE_EXPERTS,
 } When;
 
 typedef struct NormRow {
@@ -87,6 +101,7 @@ typedef struct ExpertNames {
     Bias router_bias;             // of its own, which is a part of the logits
     const char *bias;             // of the choice, within the layer
     bool bias_is_row;             // [1, experts]
+    const char *scale;            // of the weights of experts, within the layer
     const LinearRow *shared;      // of the expert that sees every token
 } ExpertNames;
 
@@ -99,8 +114,10 @@ typedef struct LayoutTable {
     const LinearRow *attention, *mlp;
     const NormRow *norms;
     const ExpertNames *experts;
-    const char *sinks; // within a layer
-    bool transposed;   // weights of layers are stored as [in, out]
+    const char *sinks;               // within a layer
+    const LinearRow *more;           // linears that stand neither in attention nor in the MLP
+    const char *scalar, *correction; // ModelConfig.layer_scalars, AltUp.scaled; within a layer
+    bool transposed;                 // weights of layers are stored as [in, out]
     // Of an encoder–decoder, whose decoder has the names above.
     const struct LayoutTable *encoder; // names of its layers, and of what stands before and behind them
     const LinearRow *cross;

@@ -56,12 +56,28 @@ static float *latent_values(const Pass *pass) {
 
 // ---- Attention ----
 
+// Those of q, k and v that the layer has.
+static bool attention_apart(const Pass *pass, const LayerMap *map, int layer, const float *x) {
+    float **scratch = pass->running->scratch, *y[3];
+    const int all[] = {map->q, map->k, map->v};
+    int linears[3], count = 0;
+    for (int i = 0; i < 3; i++) {
+        if (all[i] < 0 || (i > 0 && map->keys_of != layer)) continue;
+        linears[count] = all[i];
+        y[count++] = scratch[SCRATCH_Q + i];
+    }
+    if (!pass_together(pass, count, linears, x, y)) return false;
+    if (map->keys_of == layer && map->v < 0)
+        pass_copy(pass, scratch[SCRATCH_K], layer_key_width(pass_config(pass), layer), scratch[SCRATCH_V]);
+    return true;
+}
+
 // q, k and v of x, whether they are one linear or three.
-static bool attention_project(const Pass *pass, const LayerMap *map, const float *x) {
+static bool attention_project(const Pass *pass, const LayerMap *map, int layer, const float *x) {
     float **scratch = pass->running->scratch;
     const ModelConfig *config = pass_config(pass);
     if (map->kv_a >= 0) return latent_queries(pass, map, x) && latent_keys(pass, map, x);
-    if (map->qkv < 0) return pass_together(pass, 3, (const int[]){map->q, map->k, map->v}, x, &scratch[SCRATCH_Q]);
+    if (map->qkv < 0) return attention_apart(pass, map, layer, x);
     size_t groups = config->grouped_qkv ? (size_t)config->kv_heads : 1, dim = (size_t)config->head_dim;
     size_t queries = (size_t)config->heads * dim / groups, keys = (size_t)config->kv_heads * dim / groups;
     if (!pass_linear(pass, map->qkv, x, scratch[SCRATCH_FUSED])) return false;
@@ -70,24 +86,31 @@ static bool attention_project(const Pass *pass, const LayerMap *map, const float
     return true;
 }
 
-static void attention_rotate(const Pass *pass, const RopeTable *table, int heads, float *x) {
+static void attention_rotate(const Pass *pass, const RopeTable *table, int layer, int heads, float *x) {
     const ModelConfig *config = pass_config(pass);
+    const int dim = layer_head_dim(config, layer);
     Backend *backend = pass->t->backend;
     const size_t sequences = pass->sequences, rows = pass->tokens / sequences;
     // Single tokens are at the same position: as if they were one with more heads.
     const size_t calls = rows == 1 ? 1 : sequences, each = (size_t)heads * sequences / calls;
-    const size_t width = rows * each * (size_t)config->head_dim;
+    const size_t width = rows * each * (size_t)dim;
     for (size_t i = 0; i < calls; i++)
-        backend->ops->rope(backend, x + i * width, rows, (int)each, config->head_dim, rope_dims(config),
-                           config->rope_adjacent, table->cosine, table->sine, pass->first);
+        backend->ops->rope(backend, x + i * width, rows, (int)each, dim, table->dims, config->rope_adjacent,
+                           table->cosine, table->sine, pass->first);
 }
 
 static void attention_norm(const Pass *pass, int layer) {
     const ModelConfig *config = pass_config(pass);
     const LayerMap *map = &pass->t->structure->layers[layer];
-    float *q = pass->running->scratch[SCRATCH_Q], *k = pass->running->scratch[SCRATCH_K];
+    Backend *backend = pass->t->backend;
+    float *q = pass->running->scratch[SCRATCH_Q], *k = pass->running->scratch[SCRATCH_K],
+          *v = pass->running->scratch[SCRATCH_V];
     const bool whole = config->qk_norm == QK_NORM_WHOLE;
-    const size_t heads = whole ? 1 : (size_t)config->heads, kv_heads = whole ? 1 : (size_t)config->kv_heads;
+    const size_t heads = whole ? 1 : (size_t)config->heads,
+                 kv_heads = whole ? 1 : (size_t)layer_kv_heads(config, layer);
+    if (config->value_norm && map->keys_of == layer)
+        backend->ops->rms_norm(backend, v, pass->t->ones, config->norm_eps, pass->tokens * kv_heads,
+                               (size_t)layer_head_dim(config, layer), v);
     if (map->q_norm >= 0) pass_norm(pass, map->q_norm, q, pass->tokens * heads, q);
     if (map->k_norm >= 0) pass_norm(pass, map->k_norm, k, pass->tokens * kv_heads, k);
 }
@@ -100,8 +123,9 @@ static void attention_position(const Pass *pass, int layer) {
     const RopeTable *table = own ? &running->windowed_rope : &running->rope;
     if (config->qk_norm != QK_NORM_ROTATED) attention_norm(pass, layer);
     if (table->cosine && !layer_is_in(&config->unrotated, layer)) {
-        attention_rotate(pass, table, config->heads, running->scratch[SCRATCH_Q]);
-        attention_rotate(pass, table, config->kv_heads, running->scratch[SCRATCH_K]);
+        attention_rotate(pass, table, layer, config->heads, running->scratch[SCRATCH_Q]);
+        if (pass->t->structure->layers[layer].keys_of == layer)
+            attention_rotate(pass, table, layer, layer_kv_heads(config, layer), running->scratch[SCRATCH_K]);
     }
     if (config->qk_norm == QK_NORM_ROTATED) attention_norm(pass, layer);
 }
@@ -110,8 +134,8 @@ static AttentionShape shape_of(const Pass *pass, int layer) {
     const ModelConfig *config = pass_config(pass);
     const ScoreBias *bias = pass->encodes ? &pass->running->encoder_bias : &pass->running->bias;
     return (AttentionShape){.heads = config->heads,
-                            .kv_heads = config->kv_heads,
-                            .head_dim = config->head_dim,
+                            .kv_heads = layer_kv_heads(config, layer),
+                            .head_dim = layer_head_dim(config, layer),
                             .scale = config->attention_scale / (config->scale_by_layer ? (float)layer + 1 : 1),
                             .window = layer_is_in(&config->windowed, layer) ? config->window : 0,
                             .softcap = config->score_softcap,
@@ -129,11 +153,15 @@ static void attention_attend(const Pass *pass, int layer) {
     float **scratch = running->scratch;
     const AttentionShape shape = shape_of(pass, layer);
     const ModelConfig *config = pass_config(pass);
-    Cache *cache = pass->encodes ? running->cross : running->cache;
-    const int at = pass->encodes ? config->layers - config->pair.encoder_layers : layer - config->pair.encoder_layers;
+    const LayerMap *map = &pass->t->structure->layers[layer];
+    Cache *cache = pass->encodes ? running->cross : running->caches[map->cache];
+    const int at = pass->encodes ? config->layers - config->pair.encoder_layers : map->cache_at;
     attention_position(pass, layer);
     const size_t rows = pass->tokens / pass->sequences;
-    backend->ops->cache_write(backend, cache, at, pass->first, rows, scratch[SCRATCH_K], scratch[SCRATCH_V]);
+    if (map->keys_of == layer) {
+        backend->ops->cache_write(backend, cache, at, pass->first, rows, scratch[SCRATCH_K], scratch[SCRATCH_V]);
+        stream_keep_keys(pass, layer);
+    }
     backend->ops->attention(backend, cache, at, &shape, scratch[SCRATCH_Q], pass->first, rows, scratch[SCRATCH_MIXED]);
 }
 
@@ -143,7 +171,7 @@ bool pass_attention(const Pass *pass, int layer, const float *x) {
     float **scratch = pass->running->scratch;
     const int first = map->qkv >= 0 ? map->qkv : map->kv_a >= 0 ? map->kv_a : map->q;
     if (!pass_observe(pass, first, x)) return false;
-    if (!attention_project(pass, map, x)) return false;
+    if (!attention_project(pass, map, layer, x)) return false;
     attention_attend(pass, layer);
     const float *mixed = map->kv_a >= 0 ? latent_values(pass) : scratch[SCRATCH_MIXED];
     if (!pass_observe(pass, map->o, mixed) || !pass_linear(pass, map->o, mixed, scratch[SCRATCH_BRANCH])) return false;

@@ -10,7 +10,9 @@ static const Experts *experts_of(const Pass *pass) { return &pass->t->structure-
 // ---- Routing, on the host ----
 
 // Those with the largest softmax, and nothing more to it: as backends know it.
-static bool experts_plain(const Experts *e) { return !e->sigmoid && !e->biased && e->groups == 0 && e->scale == 0; }
+static bool experts_plain(const Experts *e) {
+    return !e->sigmoid && !e->biased && !e->scaled && e->groups == 0 && e->scale == 0;
+}
 
 // A group is as good as its best expert, or with a bias as its two best together.
 static float group_score(const Experts *experts, const float *scores) {
@@ -102,6 +104,7 @@ static bool experts_route(const Pass *pass, const LayerMap *map, const float *lo
     backend->ops->download(backend, routing->logits, logits, pass->tokens * count * sizeof(float));
     const float *bias = map->router_bias ? routing->bias : NULL;
     if (bias) floats_from(map->router_bias->dtype, map->router_bias->data, count, routing->bias);
+    if (map->expert_scale) floats_from(map->expert_scale->dtype, map->expert_scale->data, count, routing->scales);
     for (size_t t = 0; t < pass->tokens; t++) {
         float *of_token = routing->logits + t * count, *weights = routing->weights + t * most;
         int32_t *chosen = routing->chosen + t * most;
@@ -109,6 +112,7 @@ static bool experts_route(const Pass *pass, const LayerMap *map, const float *lo
             experts_choose(of_token, experts, chosen, weights);
         else
             experts_choose_by_score(of_token, experts, routing, bias, chosen, weights);
+        for (size_t k = 0; map->expert_scale && k < most; k++) weights[k] *= routing->scales[chosen[k]];
     }
     return true;
 }
@@ -210,7 +214,16 @@ static bool run_mixture(const Pass *pass, int layer, const float *logits, const 
 
 bool pass_experts(const Pass *pass, int layer, const float *x) {
     const LayerMap *map = &pass->t->structure->layers[layer];
-    float *logits = pass->running->scratch[SCRATCH_ROUTER];
-    return pass_observe(pass, map->router, x) && pass_linear(pass, map->router, x, logits) &&
-           (run_mixture(pass, layer, logits, x) || run_chosen(pass, map, logits, x)) && run_shared(pass, map, x);
+    float *logits = pass->running->scratch[SCRATCH_ROUTER], *normed = pass->running->scratch[SCRATCH_NORMED];
+    const float *routed = x;
+    if (map->router_norm >= 0) {
+        pass_norm(pass, map->router_norm, x, pass->tokens, normed);
+        routed = normed;
+    }
+    if (!pass_observe(pass, map->router, routed) || !pass_linear(pass, map->router, routed, logits)) return false;
+    if (map->experts_norm >= 0) {
+        pass_norm(pass, map->experts_norm, x, pass->tokens, normed);
+        x = normed;
+    }
+    return (run_mixture(pass, layer, logits, x) || run_chosen(pass, map, logits, x)) && run_shared(pass, map, x);
 }

@@ -35,7 +35,7 @@ bool transformer_embed(Transformer *t, const int32_t *ids, size_t tokens, float 
     tensor_keep(table);
     if (t->precision == PRECISION_NATIVE) scale = float_rounded(table->dtype, scale); // as the model was trained
     if (scale != 0) t->backend->ops->scale(t->backend, hidden, scale, tokens * width);
-    return true;
+    return stream_embed(t, ids, tokens, hidden, err);
 }
 
 // The encoder's layers of first … last − 1, over the rows of the source.
@@ -72,10 +72,14 @@ bool transformer_layers(Transformer *t, Sequences *running, int first, int last,
                  .first = sequences_target(running),
                  .source = source ? hidden : NULL};
     float *target = hidden + source * (size_t)t->structure->config.hidden;
+    pass.stream = target;
+    pass.goes_on = last < t->structure->config.layers;
     if (source && !encode(&encoding, first, last, hidden)) return false;
     if (first == 0 && last > 0 && pass.tokens && !pass_enter(&pass, target)) return false;
+    stream_restore_keys(&pass, first, last);
     for (int layer = first > encoder_layers ? first : encoder_layers; layer < last && pass.tokens; layer++)
         if (!pass_layer(&pass, layer, target)) return false;
+    if (!pass.goes_on && first < last && pass.tokens && !altup_leave(&pass)) return false;
     return checkpoint_intact(t->structure->checkpoint, err);
 }
 

@@ -1,14 +1,33 @@
 // The layers of all families. Named flags of the configuration and the contents of the LayerMap say which norms there
 // are, in which order things happen and what is added to what.
+#include <math.h>
+
 #include "model/transformer_parts.h"
 
-// SCRATCH_BRANCH = MLP of x, or what the experts make of it
-static bool mlp_branch(const Pass *pass, int layer, const float *x) {
+// SCRATCH_BRANCH = norm(MLP of x) + norm(what the experts make of the hidden states)
+static bool mlp_beside_experts(const Pass *pass, int layer, const Mlp *mlp, const float *x, const float *hidden) {
     const LayerMap *map = &pass->t->structure->layers[layer];
-    const Mlp mlp = {map->gate_up, map->gate, map->up, map->down};
+    float *branch = pass->running->scratch[SCRATCH_BRANCH], *dense = pass->running->scratch[SCRATCH_DENSE];
+    if (!pass_mlp(pass, mlp, x, true, dense)) return false;
+    pass_norm(pass, map->dense_out_norm, dense, pass->tokens, dense);
+    if (!pass_experts(pass, layer, hidden)) return false;
+    pass_norm(pass, map->experts_out_norm, branch, pass->tokens, branch);
+    pass_add(pass, branch, dense);
+    return true;
+}
+
+// SCRATCH_BRANCH = MLP of x, or what the experts make of it. x: hidden states, or what a norm made of them.
+static bool mlp_branch(const Pass *pass, int layer, const float *x, const float *hidden) {
+    const LayerMap *map = &pass->t->structure->layers[layer];
+    const ModelConfig *config = pass_config(pass);
+    const float *cutoff = layer_is_in(&config->sparse, layer) ? &config->gate_cutoff : NULL;
+    const Mlp mlp = {map->gate_up, map->gate, map->up, map->down, cutoff};
     float *branch = pass->running->scratch[SCRATCH_BRANCH];
-    bool show = !pass_config(pass)->shared_norm; // else attention has shown it
-    if (map->router >= 0 ? !pass_experts(pass, layer, x) : !pass_mlp(pass, &mlp, x, show, branch)) return false;
+    bool show = !config->shared_norm; // else attention has shown it
+    const bool ok = map->router < 0  ? pass_mlp(pass, &mlp, x, show, branch)
+                    : map->down >= 0 ? mlp_beside_experts(pass, layer, &mlp, x, hidden)
+                                     : pass_experts(pass, layer, x);
+    if (!ok) return false;
     if (map->mlp_out_norm >= 0) pass_norm(pass, map->mlp_out_norm, branch, pass->tokens, branch);
     return true;
 }
@@ -42,8 +61,12 @@ static bool layer_norm_before(const Pass *pass, int layer, float *hidden) {
         if (!pass_cross_attention(pass, layer, branch_input(pass, map->cross_norm, hidden))) return false;
         add_branch(pass, hidden);
     }
-    if (!mlp_branch(pass, layer, branch_input(pass, map->mlp_norm, hidden))) return false;
+    if (!mlp_branch(pass, layer, branch_input(pass, map->mlp_norm, hidden), hidden)) return false;
     add_branch(pass, hidden);
+    if (map->layer_gate >= 0) {
+        if (!stream_layer_input(pass, layer, hidden)) return false;
+        add_branch(pass, hidden);
+    }
     return true;
 }
 
@@ -58,7 +81,7 @@ static bool layer_norm_after(const Pass *pass, int layer, float *hidden) {
         pass_add(pass, hidden, branch);
         pass_norm(pass, map->cross_norm, hidden, pass->tokens, hidden);
     }
-    if (!mlp_branch(pass, layer, hidden)) return false;
+    if (!mlp_branch(pass, layer, hidden, hidden)) return false;
     pass_add(pass, hidden, branch);
     pass_norm(pass, map->mlp_norm, hidden, pass->tokens, hidden);
     return true;
@@ -72,16 +95,57 @@ static bool layer_parallel(const Pass *pass, int layer, float *hidden) {
     if (!pass_attention(pass, layer, normed)) return false;
     if (!pass_config(pass)->shared_norm) pass_norm(pass, map->mlp_norm, hidden, pass->tokens, normed);
     pass_add(pass, hidden, branch);
-    if (!mlp_branch(pass, layer, normed)) return false;
+    if (!mlp_branch(pass, layer, normed, hidden)) return false;
     pass_add(pass, hidden, branch);
     return true;
 }
 
+// SCRATCH_LAUREL = x + norm(right(left(x))); attention shows x.
+static bool laurel(const Pass *pass, const LayerMap *map, const float *x) {
+    float *y = pass->running->scratch[SCRATCH_LAUREL], *inner = pass->running->scratch[SCRATCH_RANK];
+    if (!pass_linear(pass, map->laurel_left, x, inner) || !pass_observe(pass, map->laurel_right, inner) ||
+        !pass_linear(pass, map->laurel_right, inner, y))
+        return false;
+    pass_norm(pass, map->laurel_norm, y, pass->tokens, y);
+    pass_add(pass, y, x);
+    return true;
+}
+
+// Of several streams of a token the layer computes one, which it has guessed before.
+static bool layer_of_streams(const Pass *pass, int layer, float *hidden) {
+    (void)hidden; // it is the first of them
+    const LayerMap *map = &pass->t->structure->layers[layer];
+    const float *beside = pass->running->scratch[SCRATCH_LAUREL];
+    Backend *backend = pass->t->backend;
+    float *active;
+    if (!altup_predict(pass, layer, &active)) return false;
+    const float *x = branch_input(pass, map->attention_norm, active);
+    if (!laurel(pass, map, x) || !pass_attention(pass, layer, x)) return false;
+    add_branch(pass, active);
+    pass_add(pass, active, beside);
+    backend->ops->scale(backend, active, sqrtf(0.5f), pass->tokens * (size_t)pass_config(pass)->hidden);
+    if (!mlp_branch(pass, layer, branch_input(pass, map->mlp_norm, active), active)) return false;
+    add_branch(pass, active);
+    return altup_correct(pass, layer, active) && altup_tell(pass, layer);
+}
+
+static void scale_layer(const Pass *pass, int layer, float *hidden) {
+    const Tensor *scalar = pass->t->structure->layers[layer].scalar;
+    float factor;
+    if (!scalar) return;
+    floats_from(scalar->dtype, scalar->data, 1, &factor);
+    pass->t->backend->ops->scale(pass->t->backend, hidden, factor, pass->tokens * (size_t)pass_config(pass)->hidden);
+}
+
 bool pass_layer(const Pass *pass, int layer, float *hidden) {
     const ModelConfig *config = pass_config(pass);
-    return (config->parallel     ? layer_parallel
-            : config->norm_after ? layer_norm_after
-                                 : layer_norm_before)(pass, layer, hidden);
+    if (!(config->parallel        ? layer_parallel
+          : config->norm_after    ? layer_norm_after
+          : config->altup.streams ? layer_of_streams
+                                  : layer_norm_before)(pass, layer, hidden))
+        return false;
+    scale_layer(pass, layer, hidden);
+    return true;
 }
 
 // ---- Before the first layer ----
@@ -118,6 +182,7 @@ bool pass_enter(const Pass *pass, float *hidden) {
             return false;
         pass_copy(pass, branch, (size_t)structure->config.hidden, hidden);
     }
+    if (!stream_enter(pass, hidden)) return false;
     if (!add_positions(pass, ends->position_rows, hidden)) return false;
     if (ends->embedding_norm >= 0) pass_norm(pass, ends->embedding_norm, hidden, pass->tokens, hidden);
     return true;

@@ -56,13 +56,15 @@ static float scaled_frequency(const ModelConfig *config, size_t positions, int i
     case ROPE_LINEAR: return frequency / (float)config->rope_factor;
     case ROPE_LLAMA3: return llama3_frequency(config, frequency);
     case ROPE_YARN: return yarn_frequency(config, i, frequency);
+    case ROPE_PROPORTIONAL:
+        return i < (int)floor(config->rope_share * rope_dims(config) / 2) ? frequency / (float)config->rope_factor : 0;
     case ROPE_LONG: return frequency / (is_long ? config->rope_long_factors : config->rope_short_factors)[i];
     }
     return frequency;
 }
 
 float rope_frequencies(const ModelConfig *config, bool windowed, size_t positions, float *frequencies) {
-    const int dims = rope_dims(config);
+    const int dims = rope_dims_of(config, windowed);
     const float theta = (float)theta_of(config, windowed, positions);
     for (int i = 0; i < dims / 2; i++) {
         float frequency = 1.0f / powf(theta, (float)(2 * i) / (float)dims);

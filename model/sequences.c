@@ -25,23 +25,40 @@ static void latent_widths(const ModelConfig *config, size_t *widths) {
     widths[SCRATCH_PADDING] = heads * (size_t)(config->head_dim - l->value);
 }
 
+static void stream_widths(const ModelConfig *config, size_t *widths) {
+    const size_t hidden = (size_t)config->hidden, streams = (size_t)config->altup.streams;
+    widths[SCRATCH_STREAMS] = streams * hidden;
+    widths[SCRATCH_ACTIVE] = streams ? hidden : 0;
+    widths[SCRATCH_MODALITIES] = streams;
+    widths[SCRATCH_COEFFICIENTS] = streams * streams;
+    widths[SCRATCH_LAUREL] = config->laurel_rank ? hidden : 0;
+    widths[SCRATCH_RANK] = (size_t)config->laurel_rank;
+}
+
 static void scratch_widths(const ModelStructure *structure, size_t *widths) {
     const ModelConfig *config = &structure->config;
     size_t hidden = (size_t)config->hidden, ffn = 0, fused = 0;
-    size_t attended = (size_t)config->heads * (size_t)config->head_dim;
-    size_t cached = (size_t)config->kv_heads * (size_t)config->head_dim;
+    size_t attended = 0, cached = 0;
+    for (int layer = 0; layer < config->layers; layer++) {
+        attended = larger(attended, (size_t)config->heads * (size_t)layer_head_dim(config, layer));
+        cached = larger(cached, layer_key_width(config, layer));
+    }
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
         if (linear->role == ROLE_DOWN || linear->role == ROLE_FC2) ffn = larger(ffn, linear->in);
         const bool latent = linear->role == ROLE_KV_A || linear->role == ROLE_KV_B;
         if (linear->role == ROLE_QKV || linear->role == ROLE_GATE_UP || latent) fused = larger(fused, linear->out);
     }
-    widths[SCRATCH_HIDDEN] = widths[SCRATCH_NORMED] = widths[SCRATCH_BRANCH] = hidden;
+    widths[SCRATCH_HIDDEN] = stream_width(config);
+    widths[SCRATCH_NORMED] = widths[SCRATCH_BRANCH] = hidden;
     widths[SCRATCH_Q] = widths[SCRATCH_MIXED] = attended;
     widths[SCRATCH_K] = widths[SCRATCH_V] = cached;
     if (config->latent.kv_rank) latent_widths(config, widths);
     widths[SCRATCH_FUSED] = config->latent.kv_rank ? larger(fused, attended) : fused;
-    widths[SCRATCH_GATE] = widths[SCRATCH_UP] = widths[SCRATCH_INNER] = ffn;
+    widths[SCRATCH_GATE] = widths[SCRATCH_UP] = widths[SCRATCH_INNER] = larger(ffn, (size_t)config->layer_inputs.width);
+    widths[SCRATCH_LAYER_INPUTS] = (size_t)config->layers * (size_t)config->layer_inputs.width;
+    stream_widths(config, widths);
+    widths[SCRATCH_DENSE] = config->experts.count && config->experts.beside ? hidden : 0;
     widths[SCRATCH_ROUTER] = (size_t)config->experts.count;
     widths[SCRATCH_ROUTED] = widths[SCRATCH_EXPERT] = config->experts.count ? hidden : 0;
 }
@@ -55,7 +72,8 @@ static float *upload_new(Backend *backend, const float *host, size_t floats, Err
 // The tables are made for the positions asked for, not for those of the model: 131,072 positions would take longer than
 // a short text.
 static bool make_rope(Sequences *running, const ModelConfig *config, bool windowed, RopeTable *out, Error *err) {
-    size_t pairs = (size_t)rope_dims(config) / 2, floats = running->positions * pairs;
+    out->dims = rope_dims_of(config, windowed);
+    size_t pairs = (size_t)out->dims / 2, floats = running->positions * pairs;
     float *frequencies = array_new(pairs, sizeof(float));
     float *cosine = array_new(floats, sizeof(float));
     float *sine = array_new(floats, sizeof(float));
@@ -140,9 +158,12 @@ static bool check_positions(const ModelConfig *config, size_t source, size_t pos
 static bool make_caches(Sequences *running, const Transformer *t, Error *err) {
     const ModelConfig *config = &t->structure->config;
     const BackendOps *ops = t->backend->ops;
-    const int layers = config->layers - config->pair.encoder_layers;
-    return ops->cache_new(t->backend, layers, running->count, config->kv_heads, config->head_dim,
-                          running->positions - running->source, cache_type(t), &running->cache, err) &&
+    const int layers = config->layers - config->pair.encoder_layers, *cached = t->structure->cached_layers;
+    const size_t positions = running->positions - running->source;
+    return (!cached[0] || ops->cache_new(t->backend, cached[0], running->count, config->kv_heads, config->head_dim,
+                                         positions, cache_type(t), &running->caches[0], err)) &&
+           (!cached[1] || ops->cache_new(t->backend, cached[1], running->count, config->full_kv_heads,
+                                         config->full_head_dim, positions, cache_type(t), &running->caches[1], err)) &&
            (!running->source || ops->cache_new(t->backend, layers + 1, 1, config->kv_heads, config->head_dim,
                                                running->source, cache_type(t), &running->cross, err));
 }
@@ -189,6 +210,7 @@ static void routing_free(Routing *routing) {
     free(routing->chosen);
     free(routing->weights);
     free(routing->rows);
+    free(routing->scales);
     free(routing->factors);
     free(routing->scores);
     free(routing->bias);
@@ -207,7 +229,8 @@ bool sequences_routing(Sequences *running, const Experts *experts, size_t tokens
     r->factors = array_new(tokens, sizeof *r->factors);
     r->scores = array_new((size_t)experts->count, sizeof *r->scores);
     r->bias = array_new((size_t)experts->count, sizeof *r->bias);
-    if (r->logits && r->chosen && r->weights && r->rows && r->factors && r->scores && r->bias) {
+    r->scales = array_new((size_t)experts->count, sizeof *r->scales);
+    if (r->logits && r->chosen && r->weights && r->rows && r->factors && r->scores && r->bias && r->scales) {
         r->tokens = tokens;
         return true;
     }
@@ -233,7 +256,7 @@ void sequences_free(Sequences *running) {
     memory_drop(running->backend, &running->bias.bias);
     memory_drop(running->backend, &running->encoder_bias.bias);
     routing_free(&running->routing);
-    running->backend->ops->cache_free(running->backend, running->cache);
+    for (int i = 0; i < 2; i++) running->backend->ops->cache_free(running->backend, running->caches[i]);
     running->backend->ops->cache_free(running->backend, running->cross);
     free(running->sinusoids);
     free(running->observed);
@@ -246,7 +269,9 @@ void sequences_rewind(Sequences *running, size_t positions) {
 }
 
 void sequences_follow(Sequences *running, const int32_t *from) {
-    running->backend->ops->cache_follow(running->backend, running->cache, from, sequences_target(running));
+    for (int i = 0; i < 2; i++)
+        if (running->caches[i])
+            running->backend->ops->cache_follow(running->backend, running->caches[i], from, sequences_target(running));
 }
 
 size_t sequences_length(const Sequences *running) { return running->length; }

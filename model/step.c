@@ -22,13 +22,22 @@ static void record_step(Transformer *t, Sequences *running, const int32_t *ids) 
 
 // Rows of tokens and positions are read from their tables at every run.
 static bool run_step(Transformer *t, const Sequences *running, const int32_t *ids) {
-    const Tensor *table = t->structure->embedding, *positions = t->structure->ends.position_rows;
-    if (!running->step || !tensor_hold(table, NULL)) return false;
-    const bool held = !positions || tensor_hold(positions, NULL);
-    bool ran = held && t->backend->ops->step_run(t->backend, running->step, ids, sequences_target(running));
-    if (held && positions) tensor_keep(positions);
-    tensor_keep(table);
+    const Tensor *tables[] = {t->structure->embedding, t->structure->layer_embedding, t->structure->ends.position_rows};
+    const int count = sizeof tables / sizeof *tables;
+    int held = 0;
+    if (!running->step) return false;
+    while (held < count && (!tables[held] || tensor_hold(tables[held], NULL))) held++;
+    bool ran = held == count && t->backend->ops->step_run(t->backend, running->step, ids, sequences_target(running));
+    while (held-- > 0)
+        if (tables[held]) tensor_keep(tables[held]);
     return ran;
+}
+
+// A step looks every token up in every table.
+static bool are_in_tables(const Transformer *t, const int32_t *ids, size_t count) {
+    for (size_t i = 0; t->structure->layer_embedding && i < count; i++)
+        if (ids[i] >= t->structure->config.layer_inputs.vocab) return false;
+    return true;
 }
 
 // Whether the last call used the same transformer: only then is there a step, or is one worth recording.
@@ -42,7 +51,7 @@ static bool is_same(Sequences *running, const Transformer *t) {
 }
 
 bool sequences_step(Transformer *t, Sequences *running, const int32_t *ids) {
-    if (!can_record(t)) return false;
+    if (!can_record(t) || !are_in_tables(t, ids, running->count)) return false;
     // The first time everything runs as usual: it makes the memory that the step will need, and a device may load its
     // programs, which it could not while it records.
     if (!is_same(running, t) || running->scratch_tokens < running->count) return false;

@@ -85,7 +85,8 @@ typedef struct Observer {
     void (*measured_input)(void *context, int input, Backend *backend, const float *x, size_t tokens, size_t width);
 } Observer;
 
-// The three parts of a forward pass. `hidden` is [tokens, hidden] in backend memory, in place; between the embedding
+// The three parts of a forward pass. `hidden` is [tokens, hidden] in backend memory, in place; of models whose tokens
+// carry more it is all of that, tokens · stream_width floats, in which hidden states come first. Between the embedding
 // and the first layer it may hold less than the layers add to it (positions, for one). Layers first … last − 1 are run
 // at positions sequences_length … + tokens; their length moves on with sequences_advance, after all layers. Ids
 // outside the vocabulary are refused.

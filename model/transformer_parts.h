@@ -13,38 +13,48 @@ struct Transformer {
     const ModelStructure *structure;
     Backend *backend;
     Precision precision;
-    int cache_bits;    // 8, or anything else for the default
-    bool is_variant;   // dense weights and gains belong to another transformer
-    Weight **dense;    // [linear_count]; where the backend reads in place, the tensor must be held to compute with it
-    Weight **replaced; // [linear_count], own; NULL where the dense one is in use
-    float **gains;     // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
-    float **sinks;     // [layers] → [heads] in backend memory, NULL where there are none; as gains
-    float **divided;   // [norm_count], own; NULL where the checkpoint's gain is in use
+    int cache_bits;      // 8, or anything else for the default
+    bool is_variant;     // dense weights and gains belong to another transformer
+    Weight **dense;      // [linear_count]; where the backend reads in place, the tensor must be held to compute with it
+    Weight **replaced;   // [linear_count], own; NULL where the dense one is in use
+    float **gains;       // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
+    float **sinks;       // [layers] → [heads] in backend memory, NULL where there are none; as gains
+    float **corrections; // [layers] → [hidden], AltUp.scaled; as sinks
+    float *ones;         // [largest head] in backend memory: the gain of norms that have none; NULL: none needs it
+    float **divided;     // [norm_count], own; NULL where the checkpoint's gain is in use
     LayerMixture *mixtures; // [layers], own; made when they are first used
     uint64_t version;       // counts its changes
 };
 
 // Intermediate results of one forward pass, in backend memory. Width 0: this model does not need it.
 typedef enum ScratchKind {
-    SCRATCH_HIDDEN,  // [tokens, hidden]: the residual stream of transformer_forward
-    SCRATCH_NORMED,  // [tokens, hidden]
-    SCRATCH_Q,       // [tokens, heads · head_dim]
-    SCRATCH_K,       // [tokens, kv_heads · head_dim]
-    SCRATCH_V,       // [tokens, kv_heads · head_dim]
-    SCRATCH_MIXED,   // [tokens, heads · head_dim]: what attention gives
-    SCRATCH_BRANCH,  // [tokens, hidden]: what attention or MLP adds to the residual stream
-    SCRATCH_FUSED,   // [tokens, its rows]: what a fused linear gives, before it is split
-    SCRATCH_LATENT,  // [tokens, larger rank]: of latent attention, and its parts of heads
-    SCRATCH_PLAIN,   // [tokens, heads · plain]
-    SCRATCH_ROTATED, // [tokens, heads · rotated]
-    SCRATCH_VALUES,  // [tokens, heads · value]
-    SCRATCH_PADDING, // [tokens, heads · (head_dim − value)]
-    SCRATCH_GATE,    // [tokens, ffn]
-    SCRATCH_UP,      // [tokens, ffn]
-    SCRATCH_INNER,   // [tokens, ffn]: f(gate) · up
-    SCRATCH_ROUTER,  // [tokens, experts], and [tokens, 1] of the shared expert's gate
-    SCRATCH_ROUTED,  // [tokens, hidden]: the tokens of one expert
-    SCRATCH_EXPERT,  // [tokens, hidden]: what one expert gives
+    SCRATCH_HIDDEN,       // [tokens, hidden], and what tokens carry besides (stream.c): that of transformer_forward
+    SCRATCH_NORMED,       // [tokens, hidden]
+    SCRATCH_Q,            // [tokens, heads · head_dim]
+    SCRATCH_K,            // [tokens, kv_heads · head_dim]
+    SCRATCH_V,            // [tokens, kv_heads · head_dim]
+    SCRATCH_MIXED,        // [tokens, heads · head_dim]: what attention gives
+    SCRATCH_BRANCH,       // [tokens, hidden]: what attention or MLP adds to the residual stream
+    SCRATCH_FUSED,        // [tokens, its rows]: what a fused linear gives, before it is split
+    SCRATCH_LATENT,       // [tokens, larger rank]: of latent attention, and its parts of heads
+    SCRATCH_PLAIN,        // [tokens, heads · plain]
+    SCRATCH_ROTATED,      // [tokens, heads · rotated]
+    SCRATCH_VALUES,       // [tokens, heads · value]
+    SCRATCH_PADDING,      // [tokens, heads · (head_dim − value)]
+    SCRATCH_GATE,         // [tokens, ffn]
+    SCRATCH_UP,           // [tokens, ffn]
+    SCRATCH_INNER,        // [tokens, ffn]: f(gate) · up
+    SCRATCH_ROUTER,       // [tokens, experts], and [tokens, 1] of the shared expert's gate
+    SCRATCH_ROUTED,       // [tokens, hidden]: the tokens of one expert
+    SCRATCH_EXPERT,       // [tokens, hidden]: what one expert gives
+    SCRATCH_DENSE,        // [tokens, hidden]: of the MLP that experts stand beside
+    SCRATCH_LAYER_INPUTS, // [tokens, layers · layer_inputs.width]
+    SCRATCH_STREAMS,      // [streams, tokens, hidden]: what a layer guesses (AltUp)
+    SCRATCH_ACTIVE,       // [tokens, hidden]
+    SCRATCH_MODALITIES,   // [tokens, streams]
+    SCRATCH_COEFFICIENTS, // [tokens, streams²]
+    SCRATCH_LAUREL,       // [tokens, hidden]
+    SCRATCH_RANK,         // [tokens, laurel_rank]
     SCRATCH_COUNT,
 } ScratchKind;
 
@@ -58,10 +68,12 @@ typedef struct Routing {
     float *factors;  // [tokens]
     float *scores;   // [experts]: of one token, by which it chooses
     float *bias;     // [experts]
+    float *scales;   // [experts]: of their weights
 } Routing;
 
 typedef struct RopeTable {
-    float *cosine, *sine; // [positions, rope_dims / 2] in backend memory; NULL without rope
+    int dims;             // of every head that are rotated
+    float *cosine, *sine; // [positions, dims / 2] in backend memory; NULL without rope
 } RopeTable;
 
 // What attention adds to scores, of all heads in backend memory; NULL without.
@@ -72,7 +84,7 @@ typedef struct ScoreBias {
 
 struct Sequences {
     Backend *backend;
-    Cache *cache; // of all sequences: of the layers, or those of the decoder
+    Cache *caches[2]; // of all sequences: of the layers, or those of the decoder; the second of full layers
     size_t count;
     size_t positions, length; // room for, filled: of each sequence, source included
     size_t source;            // of them those of the source, which all share; 0 without an encoder
@@ -142,11 +154,14 @@ typedef struct Pass {
     size_t first;        // position of the first row of each
     bool encodes;        // the rows are those of the source
     const float *source; // [running->source, hidden]: what the encoder made of it; NULL: that was seen before
+    float *stream;       // hidden states, and what tokens carry besides (stream.c)
+    bool goes_on;        // further layers come with another pass
 } Pass;
 
 // The linears of one MLP; −1 as in LayerMap.
 typedef struct Mlp {
     int gate_up, gate, up, down;
+    const float *cutoff; // ModelConfig.gate_cutoff; NULL: all of the gate is left
 } Mlp;
 
 static inline const ModelConfig *pass_config(const Pass *pass) { return &pass->t->structure->config; }
@@ -171,6 +186,25 @@ bool pass_mlp(const Pass *pass, const Mlp *mlp, const float *x, bool show, float
 bool pass_experts(const Pass *pass, int layer, const float *x);
 // One of the layer's linears is about to change (weights.c).
 void transformer_forget_mixture(Transformer *t, int layer);
+
+// What tokens carry beside their hidden state (stream.c), from looking ids up to the first layer.
+bool stream_embed(Transformer *t, const int32_t *ids, size_t tokens, float *stream, Error *err);
+bool stream_enter(const Pass *pass, const float *hidden);
+// SCRATCH_BRANCH = what a layer's own input adds to x.
+bool stream_layer_input(const Pass *pass, int layer, const float *x);
+// Keys and values in the scratch, of a layer whose later ones share them: as a pass that begins behind it will need
+// them, and back into the cache.
+void stream_keep_keys(const Pass *pass, int layer);
+void stream_restore_keys(const Pass *pass, int first, int last);
+
+// Several streams of a token (altup.c): before the first layer and behind the last; what a layer guesses, of which
+// `active` [tokens, hidden] is what it goes on to compute; the streams by how far off that was; and what the layer's
+// own input adds to all but the first.
+bool altup_enter(const Pass *pass, const float *hidden);
+bool altup_leave(const Pass *pass);
+bool altup_predict(const Pass *pass, int layer, float **active);
+bool altup_correct(const Pass *pass, int layer, const float *active);
+bool altup_tell(const Pass *pass, int layer);
 
 // hidden [tokens, hidden]: one layer in place; what stands before the first (layers.c).
 bool pass_enter(const Pass *pass, float *hidden);

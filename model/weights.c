@@ -43,6 +43,7 @@ static float *gain_read(const Transformer *t, int index, const float *factors) {
     if (norm->bias) floats_from(norm->bias->dtype, norm->bias->data, width, host + width);
     for (size_t i = 0; i < width; i++) {
         if (norm_adds_one(t->structure->config.norm)) host[i] += 1;
+        if (norm->factor != 0) host[i] *= norm->factor;
         if (factors) host[i] /= factors[i];
         if (factors) host[width + i] /= factors[i];
     }
@@ -67,17 +68,16 @@ static float *gain_new(const Transformer *t, int index, const float *factors, Er
     return device;
 }
 
-// The sinks of a layer in backend memory.
-static float *sinks_new(const Transformer *t, int layer, Error *err) {
-    const Tensor *sinks = t->structure->layers[layer].sinks;
-    const size_t heads = (size_t)sinks->shape[0], bytes = heads * sizeof(float);
-    float *host = array_new(heads, sizeof *host), *device = NULL;
+// A vector of a layer as floats in backend memory.
+static float *vector_new(const Transformer *t, const Tensor *tensor, Error *err) {
+    const size_t count = (size_t)tensor->shape[0], bytes = count * sizeof(float);
+    float *host = array_new(count, sizeof *host), *device = NULL;
     if (host)
         device = t->backend->ops->memory_new(t->backend, bytes, err);
     else
-        error_memory(err, sinks->name);
+        error_memory(err, tensor->name);
     if (device) {
-        floats_from(sinks->dtype, sinks->data, heads, host);
+        floats_from(tensor->dtype, tensor->data, count, host);
         t->backend->ops->upload(t->backend, device, host, bytes);
         t->backend->ops->synchronize(t->backend); // an upload may still read from `host`
     }
@@ -85,14 +85,31 @@ static float *sinks_new(const Transformer *t, int layer, Error *err) {
     return device;
 }
 
+static bool make_ones(Transformer *t, Error *err) {
+    const ModelConfig *config = &t->structure->config;
+    const size_t width = (size_t)(config->full_head_dim > config->head_dim ? config->full_head_dim : config->head_dim);
+    if (!config->value_norm) return true;
+    float *host = array_new(width, sizeof *host);
+    if (!host) return error_memory(err, "a norm");
+    for (size_t i = 0; i < width; i++) host[i] = 1;
+    t->ones = t->backend->ops->memory_new(t->backend, width * sizeof *host, err);
+    if (t->ones) t->backend->ops->upload(t->backend, t->ones, host, width * sizeof *host);
+    t->backend->ops->synchronize(t->backend); // an upload may still read from `host`
+    free(host);
+    return t->ones != NULL;
+}
+
 static bool load_weights(Transformer *t, Error *err) {
     for (int i = 0; i < t->structure->linear_count; i++)
         if (!make_dense(t, i, err)) return false;
     for (int i = 0; i < t->structure->norm_count; i++)
         if (!(t->gains[i] = gain_new(t, i, NULL, err))) return false;
-    for (int i = 0; i < t->structure->config.layers; i++)
-        if (t->structure->layers[i].sinks && !(t->sinks[i] = sinks_new(t, i, err))) return false;
-    return true;
+    for (int i = 0; i < t->structure->config.layers; i++) {
+        const LayerMap *map = &t->structure->layers[i];
+        if (map->sinks && !(t->sinks[i] = vector_new(t, map->sinks, err))) return false;
+        if (map->correction_scale && !(t->corrections[i] = vector_new(t, map->correction_scale, err))) return false;
+    }
+    return make_ones(t, err);
 }
 
 void transformer_forget_mixture(Transformer *t, int layer) {
@@ -112,11 +129,13 @@ static Transformer *transformer_empty(const ModelStructure *structure, Backend *
     *t = (Transformer){.structure = structure, .backend = backend, .precision = precision, .is_variant = base != NULL};
     t->dense = base ? base->dense : array_new(linears, sizeof(Weight *));
     t->gains = base ? base->gains : array_new(norms, sizeof(float *));
+    t->ones = base ? base->ones : NULL;
+    t->corrections = base ? base->corrections : array_new((size_t)structure->config.layers, sizeof(float *));
     t->sinks = base ? base->sinks : array_new((size_t)structure->config.layers, sizeof(float *));
     t->replaced = array_new(linears, sizeof(Weight *));
     t->divided = array_new(norms, sizeof(float *));
     t->mixtures = array_new((size_t)structure->config.layers, sizeof *t->mixtures);
-    if (t->dense && t->gains && t->sinks && t->replaced && t->divided && t->mixtures) return t;
+    if (t->dense && t->gains && t->sinks && t->corrections && t->replaced && t->divided && t->mixtures) return t;
     error_memory(err, "transformer");
     transformer_free(t);
     return NULL;
@@ -163,6 +182,8 @@ void transformer_free(Transformer *t) {
         free_weights(t->backend, t->dense, t->structure->linear_count);
         free_gains(t->backend, t->gains, t->structure->norm_count);
         free_gains(t->backend, t->sinks, t->structure->config.layers);
+        free_gains(t->backend, t->corrections, t->structure->config.layers);
+        if (t->ones) t->backend->ops->memory_free(t->backend, t->ones);
     }
     free(t);
 }
@@ -204,12 +225,16 @@ void transformer_set_cache_bits(Transformer *t, int bits) { t->cache_bits = bits
 size_t transformer_bytes_per_token(const Transformer *t) {
     const ModelStructure *structure = t->structure;
     const Experts *experts = &structure->config.experts;
-    size_t bytes = (size_t)structure->embedding->shape[1] * dtype_bytes(structure->embedding->dtype); // one row
+    const Tensor *tables[] = {structure->embedding, structure->layer_embedding};
+    size_t bytes = 0;
+    for (int i = 0; i < 2; i++) // one row
+        if (tables[i]) bytes += (size_t)tables[i]->shape[1] * dtype_bytes(tables[i]->dtype);
     double of_experts = 0;
     for (int i = 0; i < structure->norm_count; i++)
         bytes += (size_t)structure->norms[i].gain->shape[0] * sizeof(float) *
                  (norm_is_centred(structure->config.norm) ? 2 : 1);
     for (int i = 0; i < structure->linear_count; i++) {
+        if (!linear_is_read(structure, i)) continue;
         if (linear_reads_source(&structure->linears[i])) continue; // once, whatever is written then
         size_t own = t->backend->ops->weight_bytes(transformer_linear(t, i));
         if (structure->linears[i].expert < 0)

@@ -494,9 +494,8 @@ static void add_up(const Planning *p) {
 
 static void size_cache(const Planning *p) {
     const ModelConfig *c = &p->structure->config;
-    size_t rows = 2 * (size_t)(c->layers - c->pair.encoder_layers) * (size_t)c->kv_heads, dim = (size_t)c->head_dim;
     p->plan->cache_bits = (int)p->recipe->value[DIAL_CACHE_BITS];
-    p->plan->cache_bytes = rows * (p->plan->cache_bits == 8 ? dim + sizeof(float) : 2 * dim);
+    p->plan->cache_bytes = p->plan->cache_bits == 8 ? cache_bytes(c, 1, sizeof(float)) : cache_bytes(c, 2, 0);
 }
 
 // ---- The whole ----

@@ -555,6 +555,9 @@ static void test_no_tokens(void **state) {
     ops->gather(b, x, 4, &nobody, 0, y);
     ops->scatter_add(b, x, 4, &nobody, &factor, 0, y);
     ops->gated_add(b, x, x, 0, 4, y);
+    ops->blend_add(b, x, x, 1, 0, 4, y, 1);
+    ops->match_size(b, x, y, 1, 0, 4);
+    ops->cut_below(b, x, 1, 0, 4);
     ops->choose(b, x, 0, 4, &(Draw){0}, (int32_t[1]){0}, &f);
     ops->cache_write(b, cache, 0, 0, 0, x, x);
     ops->attention(b, cache, 0, &(AttentionShape){.heads = 1, .kv_heads = 1, .head_dim = 4, .scale = 1}, x, 0, 0, y);
@@ -863,9 +866,9 @@ static void test_model_logits(void **state) {
 static void test_families(void **state) {
     (void)state;
     static const char *const families[] = {
-        "opt",         "opt-post-norm", "bloom",     "falcon-alibi", "falcon-groups-one-norm", "gemma2",
-        "gemma3-text", "gpt2",          "gpt-neox",  "gpt-neo",      "mistral-window",         "mixtral",
-        "phi3",        "qwen2-moe",     "qwen3-tied"};
+        "opt",         "opt-post-norm", "bloom",      "falcon-alibi",  "falcon-groups-one-norm", "gemma2",
+        "gemma3-text", "gpt2",          "gpt-neox",   "gpt-neo",       "mistral-window",         "mixtral",
+        "phi3",        "qwen2-moe",     "qwen3-tied", "gemma4-shared", "gemma4-experts"};
     for (size_t i = 0; i < (thorough ? sizeof families / sizeof *families : 1); i++) {
         char folder[100];
         snprintf(folder, sizeof folder, "tests/fixtures/families/%s", families[i]);

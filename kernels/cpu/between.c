@@ -45,7 +45,7 @@ void cpu_split(Backend *backend, const float *x, size_t tokens, size_t groups, c
     size_t width = 0, from = 0;
     for (int p = 0; p < parts; p++) width += widths[p];
     for (int p = 0; p < parts; from += widths[p++])
-        for (size_t g = 0; g < tokens * groups; g++)
+        for (size_t g = 0; y[p] && g < tokens * groups; g++)
             memcpy(y[p] + g * widths[p], x + g * width + from, widths[p] * sizeof *x);
 }
 
@@ -76,6 +76,49 @@ void cpu_gated_add(Backend *backend, const float *gates, const float *x, size_t 
     for (size_t i = 0; i < rows; i++) {
         const float factor = 1 / (1 + expf(-gates[i]));
         for (size_t j = 0; j < width; j++) y[i * width + j] += factor * x[i * width + j];
+    }
+}
+
+static void blend_row(const float *coefficients, const float *x, size_t from, size_t plane, size_t width, float *y) {
+    for (size_t p = 0; p < from; p++)
+        for (size_t j = 0; j < width; j++) y[j] += coefficients[p] * x[p * plane + j];
+}
+
+void cpu_blend_add(Backend *backend, const float *coefficients, const float *x, size_t from, size_t rows, size_t width,
+                   float *y, size_t to) {
+    const CpuBackend *cpu = cpu_of(backend);
+    const size_t plane = rows * width;
+#pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, to *from *plane))
+    for (size_t i = 0; i < to * rows; i++)
+        blend_row(coefficients + (i % rows * to + i / rows) * from, x + i % rows * width, from, plane, width,
+                  y + i * width);
+}
+
+static double mean_of_squares(const float *x, size_t width, double middle) {
+    double sum = 0;
+    for (size_t i = 0; i < width; i++) sum += ((double)x[i] - middle) * ((double)x[i] - middle);
+    return sum / (double)width;
+}
+
+void cpu_match_size(Backend *backend, float *x, const float *like, float least, size_t rows, size_t width) {
+    (void)backend;
+    for (size_t r = 0; r < rows; r++) {
+        const double own = mean_of_squares(x + r * width, width, 0),
+                     other = mean_of_squares(like + r * width, width, 0);
+        const float factor = (float)sqrt(other / (own < (double)least ? (double)least : own)); // NaN stays NaN
+        for (size_t i = 0; i < width; i++) x[r * width + i] *= factor;
+    }
+}
+
+void cpu_cut_below(Backend *backend, float *x, float deviations, size_t rows, size_t width) {
+    (void)backend;
+    for (size_t r = 0; r < rows; r++) {
+        float *row = x + r * width;
+        double mean = 0;
+        for (size_t i = 0; i < width; i++) mean += (double)row[i];
+        mean /= (double)width;
+        const float limit = (float)(mean + (double)deviations * sqrt(mean_of_squares(row, width, mean)));
+        for (size_t i = 0; i < width; i++) row[i] = row[i] < limit ? 0 : row[i] - limit;
     }
 }
 

@@ -78,6 +78,10 @@ void cpu_split(Backend *, const float *x, size_t tokens, size_t groups, const si
                float *const *y);
 void cpu_gather(Backend *, const float *x, size_t width, const int32_t *rows, size_t n, float *y);
 void cpu_gated_add(Backend *, const float *gates, const float *x, size_t rows, size_t width, float *y);
+void cpu_blend_add(Backend *, const float *coefficients, const float *x, size_t from, size_t rows, size_t width,
+                   float *y, size_t to);
+void cpu_match_size(Backend *, float *x, const float *like, float least, size_t rows, size_t width);
+void cpu_cut_below(Backend *, float *x, float deviations, size_t rows, size_t width);
 void cpu_scatter_add(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
                      float *y);
 

@@ -298,6 +298,19 @@ typedef struct GatedAddArguments { // y [rows, width] += sigmoid(gates) · x, ga
     int rows, width;
 } GatedAddArguments;
 
+typedef struct BlendArguments { // y [to, rows, width] += coefficients [rows, to, from] · x [from, rows, width]
+    const float *coefficients, *x;
+    float *y;
+    int from, to, rows, width;
+} BlendArguments;
+
+typedef struct SizesArguments { // x [rows, width], as match_size with `like`, or cut_below
+    float *x;
+    const float *like; // NULL: cut_below
+    float number;      // least, or deviations
+    int rows, width;
+} SizesArguments;
+
 // ---- Attention ----
 
 typedef struct CacheView {            // of one layer, from some sequence on
@@ -402,6 +415,8 @@ typedef struct CudaLaunches {
     int (*route)(void *stream, const RouteArguments *);
     int (*mix)(void *stream, const MixArguments *);
     int (*gated_add)(void *stream, const GatedAddArguments *);
+    int (*blend_add)(void *stream, const BlendArguments *);
+    int (*sizes)(void *stream, const SizesArguments *);
     int (*cache_write)(void *stream, const CacheWriteArguments *);
     int (*rope_write)(void *stream, const RopeWriteArguments *);
     int (*cache_follow)(void *stream, const CacheFollowArguments *);

@@ -83,7 +83,7 @@ void cuda_split(Backend *backend, const float *x, size_t tokens, size_t groups, 
     for (int p = 0; p < parts; p++) width += widths[p];
     for (int p = 0; p < parts; from += widths[p++]) {
         const CopyArguments a = {x, y[p], tokens * groups, (int)width, (int)from, (int)widths[p]};
-        if (a.rows == 0 || widths[p] == 0) continue;
+        if (!y[p] || a.rows == 0 || widths[p] == 0) continue;
         cuda_written(c, y[p], a.rows * widths[p] * sizeof(float));
         RUN(c, copy, &a, "taking a product apart");
     }
@@ -139,6 +139,32 @@ void cuda_gated_add(Backend *backend, const float *gates, const float *x, size_t
     if (rows == 0) return;
     cuda_written(c, y, rows * width * sizeof *y);
     RUN(c, gated_add, &a, "adding an expert");
+}
+
+// ---- Streams of a token ----
+
+void cuda_blend_add(Backend *backend, const float *coefficients, const float *x, size_t from, size_t rows, size_t width,
+                    float *y, size_t to) {
+    CudaBackend *c = cuda_of(backend);
+    const BlendArguments a = {coefficients, x, y, (int)from, (int)to, (int)rows, (int)width};
+    if (rows == 0) return;
+    cuda_written(c, y, to * rows * width * sizeof *y);
+    RUN(c, blend_add, &a, "blending streams");
+}
+
+static void between_sizes(Backend *backend, const SizesArguments *a) {
+    CudaBackend *c = cuda_of(backend);
+    if (a->rows == 0) return;
+    cuda_written(c, a->x, (size_t)a->rows * (size_t)a->width * sizeof *a->x);
+    RUN(c, sizes, a, "an operation on rows");
+}
+
+void cuda_match_size(Backend *backend, float *x, const float *like, float least, size_t rows, size_t width) {
+    between_sizes(backend, &(SizesArguments){x, like, least, (int)rows, (int)width});
+}
+
+void cuda_cut_below(Backend *backend, float *x, float deviations, size_t rows, size_t width) {
+    between_sizes(backend, &(SizesArguments){x, NULL, deviations, (int)rows, (int)width});
 }
 
 // ---- Results for the host ----

@@ -54,8 +54,8 @@ struct Step {
     uint64_t generation; // of the backend when it was recorded
     unsigned char *host; // the block: position, rows of the tokens, rows of the positions; read at every run
     void *device;
-    size_t used;                // bytes of the block
-    StepRows tokens, positions; // rows 0: not looked up
+    size_t used;                   // bytes of the block
+    StepRows tokens[2], positions; // rows 0: not looked up
     bool broken;
 };
 
@@ -209,6 +209,10 @@ void cuda_gather(Backend *, const float *x, size_t width, const int32_t *rows, s
 void cuda_scatter_add(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
                       float *y);
 void cuda_gated_add(Backend *, const float *gates, const float *x, size_t rows, size_t width, float *y);
+void cuda_blend_add(Backend *, const float *coefficients, const float *x, size_t from, size_t rows, size_t width,
+                    float *y, size_t to);
+void cuda_match_size(Backend *, float *x, const float *like, float least, size_t rows, size_t width);
+void cuda_cut_below(Backend *, float *x, float deviations, size_t rows, size_t width);
 void cuda_choose(Backend *, const float *logits, size_t rows, size_t vocab, const Draw *, int32_t *ids,
                  float *probabilities);
 bool cuda_measure(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *, Error *);

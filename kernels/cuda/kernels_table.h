@@ -34,6 +34,8 @@ static void fill_launches(CudaLaunches *l) {
     l->route = launch_route;
     l->mix = launch_mix;
     l->gated_add = launch_gated_add;
+    l->blend_add = launch_blend_add;
+    l->sizes = launch_sizes;
     l->cache_write = launch_cache_write;
     l->cache_follow = launch_cache_follow;
     l->rope_write = launch_rope_write;

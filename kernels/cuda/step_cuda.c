@@ -48,7 +48,7 @@ Step *cuda_step_end(Backend *backend) {
     c->prepared.x = NULL; // recorded, not computed
     int code = c->runtime->record_end(c->runtime, &step->recorded);
     step->generation = c->generation;
-    if (code == 0 && !step->broken && step->tokens.rows && !c->failed) return step;
+    if (code == 0 && !step->broken && step->tokens[0].rows && !c->failed) return step;
     cuda_step_free(backend, step);
     return NULL;
 }
@@ -71,7 +71,7 @@ bool cuda_step_run(Backend *backend, Step *step, const int32_t *ids, size_t firs
     // The run before this one may still be reading.
     if (!cuda_check(c, c->runtime->synchronize(c->runtime), "computing")) return false;
     memcpy(step->host, &position, sizeof position);
-    gather_again(&step->tokens, ids, 0, step->host);
+    for (int i = 0; i < 2; i++) gather_again(&step->tokens[i], ids, 0, step->host);
     gather_again(&step->positions, NULL, first, step->host);
     c->prepared.x = NULL;
     return cuda_check(c, c->runtime->run(c->runtime, step->recorded), "running a recorded step");
@@ -80,7 +80,7 @@ bool cuda_step_run(Backend *backend, Step *step, const int32_t *ids, size_t firs
 Position cuda_position(const CudaBackend *c, size_t first) {
     Position p = {NULL, (int32_t)first};
     if (!c->recording) return p;
-    if (c->recording->tokens.rows == 0) c->recording->broken = true; // the position comes with the tokens
+    if (c->recording->tokens[0].rows == 0) c->recording->broken = true; // the position comes with the tokens
     p.device = c->recording->device;
     return p;
 }
@@ -141,12 +141,13 @@ static void step_embed(CudaBackend *c, StepRows *recorded, DType dtype, const vo
 void cuda_embed(Backend *backend, DType dtype, const void *table, size_t width, const int32_t *ids, size_t tokens,
                 float *y) {
     CudaBackend *c = cuda_of(backend);
-    step_embed(c, c->recording ? &c->recording->tokens : NULL, dtype, table, width, ids, 0, tokens, y);
+    StepRows *rows = c->recording ? c->recording->tokens : NULL;
+    step_embed(c, rows && rows->rows ? rows + 1 : rows, dtype, table, width, ids, 0, tokens, y);
 }
 
 void cuda_embed_positions(Backend *backend, DType dtype, const void *table, size_t width, size_t first, size_t tokens,
                           float *y) {
     CudaBackend *c = cuda_of(backend);
-    if (c->recording && c->recording->tokens.rows == 0) c->recording->broken = true; // the position comes with them
+    if (c->recording && c->recording->tokens[0].rows == 0) c->recording->broken = true; // the position comes with them
     step_embed(c, c->recording ? &c->recording->positions : NULL, dtype, table, width, NULL, first, tokens, y);
 }

@@ -65,6 +65,7 @@ void memory_cases(Checks *);
 void norm_cases(Checks *);
 void elementwise_cases(Checks *);
 void row_cases(Checks *);
+void stream_cases(Checks *);
 void rope_cases(Checks *);
 void embed_cases(Checks *);
 void choose_cases(Checks *);

@@ -57,6 +57,7 @@ const BackendCheck backend_checks[] = {
     {"test_between",
      row_cases,
      {OPERATION(split), OPERATION(join), OPERATION(gather), OPERATION(scatter_add), OPERATION(gated_add)}},
+    {"test_between", stream_cases, {OPERATION(blend_add), OPERATION(match_size), OPERATION(cut_below)}},
     {"test_between", rope_cases, {OPERATION(rope)}},
     {"test_between", embed_cases, {OPERATION(embed), OPERATION(embed_positions)}},
     {"test_between", choose_cases, {OPERATION(choose)}},

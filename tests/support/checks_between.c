@@ -146,6 +146,7 @@ static double activated(Nonlinearity f, double x, double *exponent) {
     case NONLINEARITY_GELU: *exponent = x * x / 2; return x / 2 * erfc(-x * 0.70710678118654752440);
     case NONLINEARITY_GELU_TANH: *exponent = 2 * u; return x / (1 + exp(-2 * u));
     case NONLINEARITY_RELU: *exponent = 0; return x > 0 || isnan(x) ? x : 0;
+    case NONLINEARITY_NONE: *exponent = 0; return x;
     case NONLINEARITY_RELU_SQUARED: *exponent = 0; return x > 0 || isnan(x) ? x * x : 0;
     case NONLINEARITY_SWIGLU_OAI:
         x = x > (double)SWIGLU_OAI_LIMIT ? (double)SWIGLU_OAI_LIMIT : x;
@@ -323,6 +324,79 @@ void row_cases(Checks *c) {
         check_join(c, tokens, 1 + (size_t)i % 3, width);
         check_routing(c, tokens, width);
         check_gated_add(c, tokens, width);
+    }
+}
+
+// ---- Streams of a token ----
+
+static void check_blend(Checks *c, size_t from, size_t to, size_t rows, size_t width) {
+    const size_t plane = rows * width, n = to * plane;
+    float *factors = random_floats(c, rows * to * from, 1), *x = random_floats(c, from * plane, 2),
+          *y = random_floats(c, n, 1);
+    double *expected = doubles(n), *sizes = doubles(n);
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = i % plane, row = at / width;
+        expected[i] = (double)y[i], sizes[i] = fabs((double)y[i]);
+        for (size_t p = 0; p < from; p++) {
+            const double added = (double)factors[(row * to + i / plane) * from + p] * (double)x[p * plane + at];
+            expected[i] += added, sizes[i] += fabs(added);
+        }
+    }
+    float *dfactors = put(c, factors, rows * to * from), *dx = put(c, x, from * plane), *dy = put(c, y, n);
+    c->b->ops->blend_add(c->b, dfactors, dx, from, rows, width, dy, to);
+    float *after = take(c, dy, n);
+    compare("blend", after, expected, sizes, n, 6e-7);
+    drop(c, dfactors, rows * to * from), drop(c, dx, from * plane);
+    free(factors), free(x), free(y), free(expected), free(sizes), free(after);
+}
+
+// A row that is almost nothing is made no larger than if it had the least size.
+static void check_match(Checks *c, size_t rows, size_t width) {
+    const size_t n = rows * width;
+    float *x = random_floats(c, n, 3), *like = random_floats(c, n, 2);
+    double *expected = doubles(n);
+    for (size_t i = 0; i < width; i++) x[i] *= 1e-5f;
+    for (size_t r = 0; r < rows; r++) {
+        const double own = mean_of_squares(x + r * width, width, 0),
+                     other = mean_of_squares(like + r * width, width, 0);
+        for (size_t i = r * width; i < (r + 1) * width; i++)
+            expected[i] = (double)x[i] * sqrt(other / fmax(own, (double)1e-5f));
+    }
+    float *dx = put(c, x, n), *dlike = put(c, like, n);
+    c->b->ops->match_size(c->b, dx, dlike, 1e-5f, rows, width);
+    float *after = take(c, dx, n);
+    compare_here(c, "match", after, expected, n, 1e-6, 1e-6);
+    drop(c, dlike, n);
+    free(x), free(like), free(expected), free(after);
+}
+
+static void check_cut(Checks *c, size_t rows, size_t width, float deviations) {
+    const size_t n = rows * width;
+    float *x = random_floats(c, n, 3);
+    double *expected = doubles(n), *sizes = doubles(n);
+    x[n / 2] = 40;
+    for (size_t r = 0; r < rows; r++) {
+        double mean = 0;
+        for (size_t i = 0; i < width; i++) mean += (double)x[r * width + i] / (double)width;
+        const double limit = mean + (double)deviations * sqrt(mean_of_squares(x + r * width, width, mean));
+        for (size_t i = r * width; i < (r + 1) * width; i++)
+            expected[i] = fmax(0, (double)x[i] - limit), sizes[i] = fabs((double)x[i]) + fabs(limit) + 1;
+    }
+    float *dx = put(c, x, n);
+    c->b->ops->cut_below(c->b, dx, deviations, rows, width);
+    float *after = take(c, dx, n);
+    compare("cut", after, expected, sizes, n, 4e-7);
+    free(x), free(expected), free(sizes), free(after);
+}
+
+void stream_cases(Checks *c) {
+    const int cases = amount(c, (Amount){8, 4}, (Amount){6, 1}, (Amount){30, 3});
+    for (int i = 0; i < cases; i++) {
+        turn(c, i);
+        const size_t rows = between(c, 1, at(c, 6, 9, 40)), width = between(c, 3, at(c, 100, 600, 5000));
+        check_blend(c, 1 + (size_t)i % 4, 1 + (size_t)(i / 2) % 4, rows, width);
+        check_match(c, rows, width);
+        check_cut(c, rows, width, (float)(i % 3) - 0.5f);
     }
 }
 
