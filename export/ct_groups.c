@@ -41,29 +41,44 @@ static bool has_sibling(const ModelStructure *structure, const char *name, size_
     return found;
 }
 
-// Where k counts for v, too (Gemma 4), the checkpoint has no v. vLLM asks for the scheme of q, k and v all the same,
-// and for all three to be alike, so such a v is named as k is.
-static bool needs_v(const ModelStructure *structure, const char *name, size_t *length) {
-    static const char k[] = "k_proj";
-    const size_t whole = strlen(name), last = sizeof k - 1;
-    if (whole < last || strcmp(name + whole - last, k) != 0) return false;
-    *length = whole - last;
-    return has_sibling(structure, name, *length, "q_proj") && !has_sibling(structure, name, *length, "v_proj");
+static bool ends_with(const char *name, const char *last, size_t *length) {
+    const size_t whole = strlen(name), part = strlen(last);
+    *length = whole - part;
+    return whole >= part && strcmp(name + *length, last) == 0;
+}
+
+// Where k counts for v, too (Gemma 4), the checkpoint has no v, and neither where a layer reads the keys and values of
+// another. vLLM asks for the scheme of q, k and v all the same, and for all three to be alike, so what is not there is
+// named as the one that is.
+static int missing_parts(const ModelStructure *structure, const Linear *linear, size_t *length, const char *parts[2]) {
+    const char *name = linear->name;
+    int count = 0;
+    if (ends_with(name, "k_proj", length) && has_sibling(structure, name, *length, "q_proj") &&
+        !has_sibling(structure, name, *length, "v_proj"))
+        parts[count++] = "v_proj";
+    if (ends_with(name, "q_proj", length) && layer_shares(&structure->config, linear->layer) &&
+        !has_sibling(structure, name, *length, "k_proj")) {
+        parts[count++] = "k_proj";
+        parts[count++] = "v_proj";
+    }
+    return count;
 }
 
 static bool name_linears(const ModelStructure *structure, const Plan *plan, CtGroups *out) {
     for (int i = 0; i < structure->linear_count; i++) {
-        const char *name = structure->linears[i].name;
+        const Linear *linear = &structure->linears[i];
         const int scheme = find_scheme(out, &plan->decisions[i]);
+        const char *parts[2];
         size_t length;
-        out->names[out->name_count] = name;
+        out->names[out->name_count] = linear->name;
         out->of[out->name_count++] = scheme;
-        if (!needs_v(structure, name, &length)) continue;
-        char *made = out->made[out->made_count] = sibling(name, length, "v_proj");
-        if (!made) return false;
-        out->made_count++;
-        out->names[out->name_count] = made;
-        out->of[out->name_count++] = scheme;
+        for (int missing = missing_parts(structure, linear, &length, parts); missing-- > 0;) {
+            char *made = out->made[out->made_count] = sibling(linear->name, length, parts[missing]);
+            if (!made) return false;
+            out->made_count++;
+            out->names[out->name_count] = made;
+            out->of[out->name_count++] = scheme;
+        }
     }
     return true;
 }
@@ -71,9 +86,9 @@ static bool name_linears(const ModelStructure *structure, const Plan *plan, CtGr
 bool ct_groups_make(const ModelStructure *structure, const Plan *plan, CtGroups *out, Error *err) {
     const size_t count = (size_t)structure->linear_count;
     *out = (CtGroups){.items = array_new(count, sizeof *out->items),
-                      .names = array_new(2 * count, sizeof *out->names),
-                      .of = array_new(2 * count, sizeof *out->of),
-                      .made = array_new(count, sizeof *out->made)};
+                      .names = array_new(3 * count, sizeof *out->names),
+                      .of = array_new(3 * count, sizeof *out->of),
+                      .made = array_new(2 * count, sizeof *out->made)};
     if (!out->items || !out->of || !out->names || !out->made || !name_linears(structure, plan, out))
         return error_memory(err, "the configuration");
     return module_names_make(out->names, out->of, out->name_count, &out->targets, err);

@@ -285,7 +285,7 @@ const Rule verdict_rules[RULE_COUNT] = {
                             "Leave the whole set as it is.", MEND_IGNORE, 0, 0},
     [RULE_FUSED_WITHOUT_V] =
         {"fused-without-v", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, GPTQ, differ_missing, NULL,
-         "The layer has q and k without v; of a fused matrix engines want all three quantized, and "
+         "The layer has q without k or v; of a fused matrix engines want all three quantized, and "
          "in this format they look for each.",
          "Leave q and k of these layers as they are, or write compressed-tensors.", MEND_IGNORE, 0, 0},
     [RULE_EXPERTS_DIFFER] = {"experts-differ", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG | TRANSFORMERS, PACKED,

@@ -26,7 +26,7 @@ enum {
     DIFFER_BITS = 1,    // bits, grid, granularity or group size, as the format holds them
     DIFFER_INPUTS = 2,  // how activations are quantized
     DIFFER_IGNORED = 4, // some are quantized and some are not
-    DIFFER_MISSING = 8, // q and k without v
+    DIFFER_MISSING = 8, // q without k or v
     // Of experts of one layer: engines that stack them.
     DIFFER_EXPERTS = 16,
     DIFFER_STACKED = 32, // the same projection of experts

@@ -95,8 +95,12 @@ static bool has_part(const Case *c, const Member *members, size_t count, const c
     return false;
 }
 
-// Where k counts for v, too. A q alone is no set, whatever its family calls the others.
+// Where k counts for v, too, or both are another layer's. Else a q alone is no set, whatever its family calls the
+// others.
 static bool lacks_v(const Case *c, const Member *members, size_t count) {
+    const ModelStructure *s = c->structure;
+    if (count == 1 && layer_shares(&s->config, s->linears[members[0].linear].layer))
+        return has_part(c, members, count, "q_proj");
     return count == 2 && has_part(c, members, count, "q_proj") && has_part(c, members, count, "k_proj");
 }
 

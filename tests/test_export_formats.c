@@ -516,6 +516,22 @@ static void a_missing_v_is_named_as_k_is(void **state) {
     free(path);
 }
 
+// Nor are a k and a v there where a layer reads those of another.
+static void keys_of_others_are_named_as_q_is(void **state) {
+    (void)state;
+    write_to("shared", "tests/fixtures/families/gemma4-shared",
+             RECIPE(CHANNELS(4) ", " PLAIN ", \"ignore\": [\"*.3.self_attn*\", \"*per_layer*\", \"*mlp*\"]"),
+             (ExportOptions){0});
+    cJSON *config = config_of("shared", "config.json");
+    const cJSON *quantization = cJSON_GetObjectItem(config, "quantization_config");
+    char *ignored = cJSON_PrintUnformatted(cJSON_GetObjectItem(quantization, "ignore"));
+    assert_says(ignored, "layers.3.self_attn.k_proj");
+    assert_says(ignored, "layers.3.self_attn.v_proj");
+    assert_null(strstr(ignored, "layers.2.self_attn"));
+    free(ignored);
+    cJSON_Delete(config);
+}
+
 static void llama_quantize_gets_a_type_for_each_tensor(void **state) {
     (void)state;
     char *text = recipe_for(RECIPE_LLAMA_QUANTIZE, LLAMA,
@@ -542,6 +558,7 @@ int main(void) {
         IN_FOLDER(numbers_make_the_quantized_model),
         IN_FOLDER(experts_in_blocks_stay_one_tensor),
         IN_FOLDER(a_missing_v_is_named_as_k_is),
+        IN_FOLDER(keys_of_others_are_named_as_q_is),
         IN_FOLDER(llm_compressor_gets_schemes_and_equalization),
         IN_FOLDER(llama_quantize_gets_a_type_for_each_tensor),
     };

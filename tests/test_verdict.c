@@ -474,6 +474,9 @@ static void other_families_fuse_other_names(void **state) {
     assert_int_equal(judge(f, CT, SM80)->finding_count, 0); // it names a v
     rename_linear(f, K, "model.layers.0.self_attn.kv_a_proj_with_mqa");
     assert_int_equal(judge(f, EXPORT_GPTQ, SM80)->finding_count, 0);
+    f->model.structure.linears[Q].layer = f->model.structure.config.first_sharing = 1; // they are another layer's
+    finds(f, EXPORT_GPTQ, SM80 | CPU, "fused-without-v", SEVERITY_REFUSED, 1, SM80 | CPU);
+    assert_int_equal(judge(f, CT, SM80)->finding_count, 0);
 }
 
 // ---- Linears that are special ----
