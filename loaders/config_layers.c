@@ -57,7 +57,7 @@ static bool read_double_width(const cJSON *config, ModelConfig *out, Error *err)
 // ---- Heads of layers without a window ----
 
 // {"5": {"head_dim": 512, "num_key_value_heads": 2}, …}: must be what full layers have, all of them the same.
-static bool read_layer_list(const cJSON *list, ModelConfig *out, Error *err) {
+static bool read_head_list(const cJSON *list, ModelConfig *out, Error *err) {
     const cJSON *item;
     bool known = false;
     int listed = 0, full = 0;
@@ -66,7 +66,8 @@ static bool read_layer_list(const cJSON *list, ModelConfig *out, Error *err) {
     cJSON_ArrayForEach(item, list) {
         char *end;
         const long layer = strtol(item->string, &end, 10);
-        const bool is_full = !*end && layer >= 0 && layer < out->layers && !layer_is_in(&out->windowed, (int)layer);
+        const bool is_full = end > item->string && !*end && layer >= 0 && layer < out->layers &&
+                             !layer_is_in(&out->windowed, (int)layer);
         int dim, heads;
         if (!read_int(item, "head_dim", out->head_dim, 1, 1 << 14, &dim, err) ||
             !read_int(item, "num_key_value_heads", out->kv_heads, 1, 1 << 14, &heads, err))
@@ -90,7 +91,7 @@ static bool read_full_heads(const cJSON *config, const Family *family, ModelConf
     if (!json_bool(config, "attention_k_eq_v", false, &out->full_values_are_keys, err)) return false;
     const char *heads = out->full_values_are_keys ? "num_global_key_value_heads" : "num_key_value_heads";
     if (cJSON_IsObject(list)) {
-        if (!read_layer_list(list, out, err)) return false;
+        if (!read_head_list(list, out, err)) return false;
     } else if (!read_int(config, "global_head_dim", out->full_head_dim, 1, 1 << 14, &out->full_head_dim, err) ||
                !read_int(config, heads, out->kv_heads, 1, 1 << 14, &out->full_kv_heads, err)) {
         return false;

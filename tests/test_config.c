@@ -417,6 +417,85 @@ static void experts(void **state) {
     expect_refused("\"num_experts_per_tok\"");
 }
 
+#define GEMMA4 \
+    "{\"model_type\":\"gemma4_text\",\"num_hidden_layers\":4,\"num_attention_heads\":8,\"num_key_value_heads\":4,"
+#define OF_LAYERS(list)                                                                                                \
+    GEMMA4                                                                                                             \
+        "\"layer_types\":[\"sliding_attention\",\"full_attention\",\"sliding_attention\",\"sliding_attention\"]," list \
+        "}"
+
+// Layers without a window have heads of their own, and the last has none, whatever the file says.
+static void heads_differ_by_windows(void **state) {
+    (void)state;
+    ModelConfig config = loaded_text(OF_LAYERS("\"global_head_dim\":64,\"num_global_key_value_heads\":2"));
+    assert_string_equal(config.not_run, "");
+    assert_false(layer_is_in(&config.windowed, 3));
+    assert_int_equal(layer_head_dim(&config, 3), 64);
+    assert_int_equal(layer_kv_heads(&config, 1), 4); // another number only where values are keys
+    assert_int_equal(layer_head_dim(&config, 2), 256);
+    assert_true(config.rope_scaling == ROPE_PROPORTIONAL && config.rope_share == 0.25);
+    assert_int_equal(rope_dims_of(&config, false), 64);
+    assert_int_equal(rope_dims_of(&config, true), 256);
+    config = loaded_text(OF_LAYERS("\"attention_k_eq_v\":true,\"num_global_key_value_heads\":2"));
+    assert_true(layer_kv_heads(&config, 1) == 2 && layer_kv_heads(&config, 0) == 4);
+    config = loaded_text(OF_LAYERS("\"per_layer_config\":{\"1\":{\"head_dim\":32},\"3\":{\"head_dim\":32}}"));
+    assert_true(layer_head_dim(&config, 1) == 32 && !config.not_run[0]);
+    config = loaded_text(OF_LAYERS("\"per_layer_config\":{}"));
+    assert_true(layer_head_dim(&config, 1) == 256 && rope_dims(&config) == 256);
+    static const char *const others[] = {
+        "{\"1\":{\"head_dim\":32}}",
+        "{\"0\":{\"head_dim\":32}}",
+        "{\"\":{}}",
+        "{\"1\":{\"head_dim\":32},\"3\":{\"head_dim\":64}}",
+    };
+    for (int i = 0; i < 4; i++) {
+        char text[512];
+        snprintf(text, sizeof text, OF_LAYERS("\"per_layer_config\":%s"), others[i]);
+        assert_non_null(strstr(loaded_text(text).not_run, "heads that differ"));
+    }
+    config = loaded_text(OF_LAYERS("\"use_bidirectional_attention\":\"vision\""));
+    assert_string_equal(config.not_run, "");
+    config = loaded_text(OF_LAYERS("\"use_bidirectional_attention\":\"all\""));
+    assert_non_null(strstr(config.not_run, "both directions"));
+}
+
+static void layers_share_keys_and_values(void **state) {
+    (void)state;
+    ModelConfig config = loaded_text(OF_LAYERS("\"num_kv_shared_layers\":2,\"use_double_wide_mlp\":true,"
+                                               "\"hidden_size\":64,\"hidden_size_per_layer_input\":8"));
+    assert_true(layer_shares(&config, 2) && !layer_shares(&config, 1));
+    assert_true(shared_layer(&config, true) == 0 && shared_layer(&config, false) == 1);
+    assert_true(layer_ffn(&config, 1) == 9216 && layer_ffn(&config, 2) == 2 * 9216);
+    assert_int_equal(stream_width(&config), 64 + 4 * 8 + 2 * 4 * (256 + 512));
+    assert_int_equal(cache_bytes(&config, 2, 0), 2 * 2 * 4 * (256 + 512));
+    folder_put_text(folder, "config.json", OF_LAYERS("\"num_kv_shared_layers\":3"));
+    expect_refused("\"num_kv_shared_layers\": 3");
+    folder_put_text(folder, "config.json", OF_LAYERS("\"num_kv_shared_layers\":4"));
+    expect_refused("\"num_kv_shared_layers\": 4");
+}
+
+#define GEMMA3N "{\"model_type\":\"gemma3n_text\",\"num_hidden_layers\":3,\"num_kv_shared_layers\":0,"
+
+static void layers_differ_in_width_and_sparsity(void **state) {
+    (void)state;
+    ModelConfig config = loaded_text(GEMMA3N "\"intermediate_size\":[48,32,48],\"activation_sparsity_pattern\":"
+                                             "[0.95,0.0,0.95]}");
+    assert_string_equal(config.not_run, "");
+    assert_true(layer_ffn(&config, 0) == 48 && layer_ffn(&config, 1) == 32);
+    assert_true(layer_is_in(&config.sparse, 2) && !layer_is_in(&config.sparse, 1));
+    assert_float_equal(config.gate_cutoff, 1.6448536f, 1e-6); // 95 % of a normal distribution lie below
+    assert_true(config.altup.streams == 4 && config.altup.scaled && config.laurel_rank == 64);
+    assert_int_equal(stream_width(&config), 4 * 2048 + 3 * 256);
+    config = loaded_text(GEMMA3N "\"intermediate_size\":[48,32,16]}");
+    assert_non_null(strstr(config.not_run, "more than two inner widths"));
+    config = loaded_text(GEMMA3N "\"activation_sparsity_pattern\":[0.5,0.6,0]}");
+    assert_non_null(strstr(config.not_run, "several sparsities"));
+    folder_put_text(folder, "config.json", GEMMA3N "\"intermediate_size\":[48,0.5,16]}");
+    expect_refused("\"intermediate_size\"");
+    folder_put_text(folder, "config.json", GEMMA3N "\"activation_sparsity_pattern\":[0.5,1,0]}");
+    expect_refused("below 1");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {IN_FOLDER(defaults),
                                        IN_FOLDER(sizes),
@@ -433,6 +512,9 @@ int main(void) {
                                        IN_FOLDER(windows_of_mixtures),
                                        IN_FOLDER(rope_in_two_places),
                                        IN_FOLDER(text_config_stands_alone),
-                                       IN_FOLDER(experts)};
+                                       IN_FOLDER(experts),
+                                       IN_FOLDER(heads_differ_by_windows),
+                                       IN_FOLDER(layers_share_keys_and_values),
+                                       IN_FOLDER(layers_differ_in_width_and_sparsity)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

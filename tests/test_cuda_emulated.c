@@ -868,7 +868,7 @@ static void test_families(void **state) {
     static const char *const families[] = {
         "opt",         "opt-post-norm", "bloom",      "falcon-alibi",  "falcon-groups-one-norm", "gemma2",
         "gemma3-text", "gpt2",          "gpt-neox",   "gpt-neo",       "mistral-window",         "mixtral",
-        "phi3",        "qwen2-moe",     "qwen3-tied", "gemma4-shared", "gemma4-experts"};
+        "phi3",        "qwen2-moe",     "qwen3-tied", "gemma4-shared", "gemma4-experts",         "gemma3n"};
     for (size_t i = 0; i < (thorough ? sizeof families / sizeof *families : 1); i++) {
         char folder[100];
         snprintf(folder, sizeof folder, "tests/fixtures/families/%s", families[i]);
@@ -902,10 +902,12 @@ static void test_recorded_steps(void **state) {
 // Rotated, learned and biased positions, and experts.
 static void test_recorded_batches(void **state) {
     (void)state;
-    static const char *const models[] = {"tests/fixtures/llama-gqa-llama3-bf16", "tests/fixtures/families/mixtral",
-                                         "tests/fixtures/families/opt",          "tests/fixtures/families/bloom",
-                                         "tests/fixtures/families/gpt2",         "tests/fixtures/families/qwen2-moe"};
-    for (size_t i = 0; i < (thorough ? 6u : 2u); i++) {
+    static const char *const models[] = {
+        "tests/fixtures/llama-gqa-llama3-bf16",  "tests/fixtures/families/mixtral",
+        "tests/fixtures/families/opt",           "tests/fixtures/families/bloom",
+        "tests/fixtures/families/gpt2",          "tests/fixtures/families/qwen2-moe",
+        "tests/fixtures/families/gemma4-shared", "tests/fixtures/families/gemma3n-nested"};
+    for (size_t i = 0; i < (thorough ? 8u : 2u); i++) {
         const size_t runs = emulated_runs, tokens = thorough ? 5 : 3;
         check_recorded_batch(models[i], model_device(), 3, tokens);
         if (emulated_runs - runs < 2 * tokens) fail_msg("%zu recorded steps were run", emulated_runs - runs);

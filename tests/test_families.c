@@ -652,6 +652,44 @@ static void fused_and_transposed_linears_are_as_stored(void **state) {
     fixture_model_close(&model);
 }
 
+// Which linears layers have, what stays as it is, and where keys and values are.
+static void layers_that_differ_are_as_stored(void **state) {
+    (void)state;
+    FixtureModel model;
+    open_model("gemma4-shared", PRECISION_F32, &model);
+    const LayerMap *maps = model.structure.layers;
+    const Linear *linears = model.structure.linears;
+    assert_true(maps[2].k < 0 && maps[2].v < 0 && maps[2].k_norm < 0 && maps[2].q_norm >= 0);
+    assert_true(maps[2].keys_of == 0 && maps[3].keys_of == 1 && maps[1].keys_of == 1);
+    assert_true(maps[2].cache == 0 && maps[3].cache == 1 && maps[3].cache_at == 0);
+    assert_true(model.structure.cached_layers[0] == 1 && model.structure.cached_layers[1] == 1);
+    assert_true(linears[maps[1].q].out == 32 && linears[maps[0].q].out == 24 && linears[maps[3].gate].out == 64);
+    assert_int_equal(linears[maps[0].o].fold, FOLD_NONE); // heads of v are divided by their sizes
+    assert_int_equal(linears[maps[0].layer_gate].role, ROLE_LAYER_GATE);
+    assert_true(linears[maps[0].layer_proj].quantizable && !linears[model.structure.layer_projection].quantizable);
+    fixture_model_close(&model);
+    open_model("gemma4-experts", PRECISION_F32, &model);
+    maps = model.structure.layers, linears = model.structure.linears;
+    assert_true(maps[1].v < 0 && maps[1].k >= 0 && maps[0].v >= 0 && maps[1].down >= 0 && maps[1].router >= 0);
+    assert_true(!linears[maps[1].router].quantizable && linears[maps[1].first_expert].quantizable);
+    assert_true(linears[maps[1].router].input != linears[maps[1].gate].input);
+    fixture_model_close(&model);
+    open_model("gemma3n", PRECISION_F32, &model);
+    maps = model.structure.layers, linears = model.structure.linears;
+    assert_true(maps[3].k >= 0 && maps[3].keys_of == 1); // in the file, but nobody reads them
+    assert_true(!linear_is_read(&model.structure, maps[3].k) && linear_is_read(&model.structure, maps[3].q));
+    assert_int_equal(linears[maps[3].k].fused_set, linears[maps[3].q].fused_set);
+    assert_int_equal(linears[maps[0].q].fold, FOLD_NONE); // laurel adds what the norm gives
+    assert_int_equal(linears[maps[0].laurel_right].fold, FOLD_LINEAR_ROWS);
+    const int apart[] = {maps[0].modalities,  maps[0].prediction,           maps[0].correction,
+                         maps[0].laurel_left, model.structure.first_stream, model.structure.last_stream};
+    for (size_t i = 0; i < sizeof apart / sizeof *apart; i++) assert_false(linears[apart[i]].quantizable);
+    char name[64];
+    linear_short_name(&linears[model.structure.last_stream], name, sizeof name);
+    assert_string_equal(name, "3 altup_unembed_projections.0");
+    fixture_model_close(&model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_float_they_equal_transformers),
@@ -665,6 +703,7 @@ int main(void) {
         cmocka_unit_test(a_token_reads_what_runs_for_it),
         cmocka_unit_test(what_cannot_be_written_is_refused),
         cmocka_unit_test(fused_and_transposed_linears_are_as_stored),
+        cmocka_unit_test(layers_that_differ_are_as_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
