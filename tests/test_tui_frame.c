@@ -51,7 +51,7 @@ static void help_begins_with_what_counts_here(void **state) {
     key(s, "q\t?");
     expect(s, "Layers: the dials");
     assert_true(row_of(s, "type a value") < row_of(s, "find a linear"));
-    key(s, "q\033[Z6"); // back to the table, where a digit is a screen
+    key(s, "q6");
     expect(s, "by the recipe as it is now");
     key(s, "?");
     expect(s, "name the folder to write");

@@ -10,6 +10,7 @@
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/help.h"
+#include "tui/key_names.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
 #include "tui/screen.h"
@@ -193,13 +194,13 @@ void action_edit_dial(Ui *ui, int unused) {
     char value[64];
     dial_format(ui->dial, dials_value(ui, ui->dial), value, sizeof value);
     ui_ask(ui, PROMPT_DIAL, value);
+    ui->editor.fresh = true;
 }
 
-bool action_type_into_dial(Ui *ui, int code) {
-    if (!(code >= '0' && code <= '9') && code != '.' && code != '-') return false;
-    const char text[2] = {(char)code, '\0'};
-    ui_ask(ui, PROMPT_DIAL, text);
-    return true;
+void action_point_to_typing(Ui *ui, int unused) {
+    (void)unused;
+    ui_say(ui, "digits go to screens; %s types a value of %s", action_keys(&ui->settings, "type"),
+           dial_table[ui->dial].label);
 }
 
 void action_reset_dial(Ui *ui, int unused) {

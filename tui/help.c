@@ -83,7 +83,6 @@ static void help_line(HelpText *text, HelpLine line) {
 
 static const char *const place_titles[] = {
     [EVERYWHERE] = "Everywhere",
-    [OUT_OF_DIALS] = "Everywhere but on a dial that takes a number",
     [ON_LAYERS] = "Layers",
     [IN_LAYERS] = "Layers: the table",
     [IN_DIALS] = "Layers: the dials",
@@ -139,7 +138,7 @@ static void add_keys_here(const Ui *ui, HelpText *text) {
 static void add_keys_elsewhere(const Ui *ui, HelpText *text) {
     for (int where = 0; where < WHERE_COUNT; where++) {
         const Binding here = {.where = (Where)where};
-        if (where > OUT_OF_DIALS && binding_counts(ui, &here)) continue;
+        if (where > EVERYWHERE && binding_counts(ui, &here)) continue;
         help_section(text, place_titles[where]);
         add_keys(ui, text, (Where)where);
     }

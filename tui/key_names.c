@@ -204,7 +204,7 @@ static bool in_pane(Where where) { return where == IN_LAYERS || where == IN_DIAL
 
 // Whether both count at the same time somewhere.
 static bool places_meet(Where a, Where b) {
-    if (a == b || a == EVERYWHERE || b == EVERYWHERE || a == OUT_OF_DIALS || b == OUT_OF_DIALS) return true;
+    if (a == b || a == EVERYWHERE || b == EVERYWHERE) return true;
     return (a == ON_LAYERS && in_pane(b)) || (b == ON_LAYERS && in_pane(a));
 }
 

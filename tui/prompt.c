@@ -407,7 +407,7 @@ static void draw_editor(Ui *ui, Rect line) {
         int width;
         text += canvas_character(canvas, text, &width);
     }
-    canvas_text(canvas, line.row, col, room, MEANING_TEXT, text);
+    canvas_text(canvas, line.row, col, room, MEANING_TEXT | (ui->editor.fresh ? STYLE_SELECTED : 0), text);
     canvas->cursor_row = line.row;
     canvas->cursor_col = col + canvas_width(canvas, head + (text - ui->editor.text));
 }

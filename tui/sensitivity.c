@@ -365,6 +365,7 @@ void sensitivity_type_budget(Ui *ui, int unused) {
     const SensitivityScreen *s = &ui->sensitivity;
     snprintf(text, sizeof text, s->by_kl ? "kl %.4g" : "%.4g", s->by_kl ? s->kl : s->bits);
     ui_ask(ui, PROMPT_BUDGET, text);
+    ui->editor.fresh = true;
 }
 
 void sensitivity_set_budget(Ui *ui, const char *text) {
