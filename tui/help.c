@@ -180,6 +180,8 @@ static const struct {
     {"✓", "better than the pin", MEANING_BETTER, 0},
     {"✗", "worse than the pin", MEANING_WORSE, 0},
     {"≈", "the same as the pin within the error", MEANING_FAINT, 0},
+    {"0.78× ?", "a speed that may be noise: ranges overlap, or the base's changed as much", MEANING_FAINT,
+     ON(SCREEN_LAYERS)},
     {"(2.41)", "of an earlier setting; the new figure is on its way", MEANING_FAINT | STYLE_DIM, 0},
     {"2.41…", "not all tokens scored or timed yet", MEANING_VALUE, 0},
     {"~", "rests on ranges that may still grow: calibration goes on", MEANING_VALUE, 0},

@@ -10,6 +10,7 @@
 #include "tui/commands.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/find.h"
 #include "tui/handout.h"
 #include "tui/menu.h"
 #include "tui/panels.h"
@@ -36,13 +37,14 @@ static void accept_dial(Ui *ui, const char *text) {
 // What was found is selected already.
 static void accept_find(Ui *ui, const char *text) {
     Error err = {0};
+    int place, all;
     if (!*text && *ui->preview.find) {
-        rows_set_find(&ui->rows, ui->preview.find, NULL);
+        find_set(ui, ui->preview.find, NULL);
         action_find(ui, 1);
-    } else if (!ui_report(ui, rows_set_find(&ui->rows, text, &err), &err))
+    } else if (!ui_report(ui, find_set(ui, text, &err), &err))
         ui->prompt = PROMPT_FIND; // another try
-    else if (*text && rows_found_count(&ui->rows, ui->rows.count) == 0)
-        ui_fail(ui, "no linear with “%s”", text);
+    else if (*text && !(find_count(ui, &place, &all) && all))
+        ui_fail(ui, "no %s with “%s”", find_rows(ui), text);
 }
 
 static void accept_filter(Ui *ui, const char *text) {
@@ -100,17 +102,16 @@ static void prompt_accept(Ui *ui) {
 
 static void preview_find(Ui *ui) {
     Error err = {0};
-    Rows *rows = &ui->rows;
-    const bool understood = rows_set_find(rows, ui->editor.text, &err);
-    if (ui->preview.selected >= 0) rows_select(rows, ui->preview.selected);
+    int place, all;
+    const bool understood = find_set(ui, ui->editor.text, &err), sought = understood && *ui->rows.find;
+    find_return(ui, ui->preview.at);
     ui->preview.wrong = !understood;
     if (!understood)
         snprintf(ui->preview.text, sizeof ui->preview.text, "%s", err.message);
-    else if (*rows->find && rows_find(rows, 1, true))
-        snprintf(ui->preview.text, sizeof ui->preview.text, "%d/%d", rows_found_count(rows, rows_index(rows) + 1),
-                 rows_found_count(rows, rows->count));
-    else if (*rows->find)
-        snprintf(ui->preview.text, sizeof ui->preview.text, "none of %d", rows->count);
+    else if (sought && find_step(ui, 1, true) && find_count(ui, &place, &all))
+        snprintf(ui->preview.text, sizeof ui->preview.text, "%d/%d", place, all);
+    else if (sought)
+        snprintf(ui->preview.text, sizeof ui->preview.text, "no %s", find_rows(ui));
 }
 
 // What is wrong leaves the table as it was.
@@ -149,7 +150,8 @@ void prompt_preview(Ui *ui) {
 
 static void undo_preview(Ui *ui) {
     if (ui->prompt != PROMPT_FIND && ui->prompt != PROMPT_FILTER) return;
-    if (ui->prompt == PROMPT_FIND) rows_set_find(&ui->rows, ui->preview.find, NULL);
+    if (ui->prompt == PROMPT_FIND) find_set(ui, ui->preview.find, NULL);
+    find_return(ui, ui->preview.at);
     if (ui->prompt == PROMPT_FILTER) rows_set_filter(&ui->rows, ui->preview.filter, NULL);
     if (ui->preview.selected >= 0) rows_select(&ui->rows, ui->preview.selected);
     ui->rows.moved = ui->preview.moved;

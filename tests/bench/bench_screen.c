@@ -159,12 +159,12 @@ static const struct {
     {SCREEN_LAYERS, "a dial turned for all", "\tlhlhlhlh\tu"},
     {SCREEN_LAYERS, "a dial turned for marked ones", "*role = down layer >= 2\nolhlhlhlhu\033\tU"},
     {SCREEN_LAYERS, "the list of overrides", "*up\no:set alpha 0.35\nOjk\033u\033\tU"},
-    {SCREEN_OUTLIERS, "Outliers: the cells", "jjllhhkknnnNNWGg"},
+    {SCREEN_OUTLIERS, "Outliers: the cells", "jjllhhkk]]][[WGg"},
     {SCREEN_OUTLIERS, "measures, marks, study", "mmmmMMMM  s"},
     {SCREEN_TRIALS, "Trials: rows, texts, difference", "jkGgaajbd\033\tllhj\t\t\tsbSdd"},
-    {SCREEN_SWEEP, "Sweep: points and dials", "hlhlgGbhlbd\nhlDb\nhljkDn\n"},
+    {SCREEN_SWEEP, "Sweep: points and dials", "hlhlgGbhlbd\nhlDb\nhljkDnone\n"},
     {SCREEN_SENSITIVITY, "Sensitivity: the budget", "lllhhhlllhhh<>"},
-    {SCREEN_SENSITIVITY, "rows, folds, marks", "jjkkGg ffffssb"},
+    {SCREEN_SENSITIVITY, "rows, folds, marks", "jjkkGg ffffssb/down\nnN"},
     {SCREEN_CONVERT, "Convert: formats and engines", "jjkklllhhh"},
 };
 enum { ROUNDS = sizeof rounds / sizeof *rounds };
@@ -183,8 +183,8 @@ static void print_with_all(FILE *out, Times *times, int count, Times *all) {
 
 int main(int argc, char **argv) {
     static Times times[ROUNDS], went[SCREEN_COUNT],
-        others[] = {{.what = "a report of the background"}, {.what = "nothing new"}},
-        all_keys = {.what = "all keys"}, all_went = {.what = "going to a screen"};
+        others[] = {{.what = "a report of the background"}, {.what = "nothing new"}}, all_keys = {.what = "all keys"},
+        all_went = {.what = "going to a screen"};
     const WorkbenchOptions options = {.model = {.model = argc > 1 ? argv[1] : NULL}};
     const double seconds = argc > 2 ? strtod(argv[2], NULL) : 30;
     Workbench *workbench;
