@@ -134,7 +134,8 @@ const char *find_rows(const Ui *ui) { return list_of(ui)->rows; }
 int find_at(Ui *ui) { return list_of(ui)->at(ui); }
 
 void find_return(Ui *ui, int row) {
-    if (row >= 0 && row != find_at(ui)) list_of(ui)->choose(ui, row);
+    const FindList *list = list_of(ui);
+    if (row >= 0 && row < list->count(ui) && row != find_at(ui)) list->choose(ui, row);
 }
 
 bool find_set(Ui *ui, const char *text, Error *err) {

@@ -100,11 +100,17 @@ static void prompt_accept(Ui *ui) {
 
 // ---- while it is typed --------------------------------------------------------------------------------------------
 
+// The linear, too: figures that came meanwhile may have moved its row.
+static void return_to_start(Ui *ui) {
+    find_return(ui, ui->preview.at);
+    if (ui->screen == SCREEN_LAYERS && ui->preview.selected >= 0) rows_select(&ui->rows, ui->preview.selected);
+}
+
 static void preview_find(Ui *ui) {
     Error err = {0};
     int place, all;
     const bool understood = find_set(ui, ui->editor.text, &err), sought = understood && *ui->rows.find;
-    find_return(ui, ui->preview.at);
+    return_to_start(ui);
     ui->preview.wrong = !understood;
     if (!understood)
         snprintf(ui->preview.text, sizeof ui->preview.text, "%s", err.message);
@@ -151,9 +157,8 @@ void prompt_preview(Ui *ui) {
 static void undo_preview(Ui *ui) {
     if (ui->prompt != PROMPT_FIND && ui->prompt != PROMPT_FILTER) return;
     if (ui->prompt == PROMPT_FIND) find_set(ui, ui->preview.find, NULL);
-    find_return(ui, ui->preview.at);
     if (ui->prompt == PROMPT_FILTER) rows_set_filter(&ui->rows, ui->preview.filter, NULL);
-    if (ui->preview.selected >= 0) rows_select(&ui->rows, ui->preview.selected);
+    return_to_start(ui);
     ui->rows.moved = ui->preview.moved;
 }
 
