@@ -385,7 +385,7 @@ static bool read_windows(const cJSON *config, const Family *family, ModelConfig 
     const bool ok = cJSON_IsArray(list)      ? read_layer_list(list, out, err)
                     : cJSON_IsArray(repeats) ? read_layer_repeats(repeats, out, err)
                                              : read_rule(config, family, out, err);
-    if (family->last_is_full) layer_remove(&out->windowed, out->layers - 1);
+    if (family->last_is_full && out->layers > 0) layer_remove(&out->windowed, out->layers - 1);
     return ok;
 }
 
