@@ -254,14 +254,29 @@ static size_t shared_beginning(const TaskRequest *before, const TaskRequest *now
     return i;
 }
 
-static bool score_request(const Scorer *s, const TaskRequest *before, const TaskRequest *r, Likelihood *out) {
-    size_t start = shared_beginning(before, r), tokens = r->count - 1 - start;
-    *out = (Likelihood){.greedy = true};
-    sequences_rewind(s->running, start);
+// Tokens of a request up to before `end` that have not been run. Their hidden states are in s->hidden then.
+static bool run_to(const Scorer *s, const TaskRequest *r, size_t end) {
+    const size_t start = sequences_length(s->running), tokens = end - start;
     if (!transformer_embed(s->t, r->ids + start, tokens, s->hidden, s->err) ||
         !transformer_layers(s->t, s->running, 0, (int)s->layers, s->hidden, tokens, NULL, s->err))
         return false;
     sequences_advance(s->running, tokens);
+    return true;
+}
+
+// Where layers remember, what they did behind the query is kept for the choices that follow.
+static bool run_query(const Scorer *s, const TaskRequest *r) {
+    const bool remembers = transformer_structure(s->t)->config.recurrent.kind != RECURRENT_NONE;
+    if (!remembers || sequences_length(s->running) >= r->first - 1) return true;
+    return run_to(s, r, r->first - 1) && sequences_keep(s->running, s->err);
+}
+
+static bool score_request(const Scorer *s, const TaskRequest *before, const TaskRequest *r, Likelihood *out) {
+    *out = (Likelihood){.greedy = true};
+    sequences_rewind(s->running, shared_beginning(before, r));
+    if (!run_query(s, r)) return false;
+    const size_t start = sequences_length(s->running);
+    if (!run_to(s, r, r->count - 1)) return false;
     for (size_t i = r->first; i < r->count; i++) {
         const float *row = s->hidden + (i - 1 - start) * s->hidden_width;
         if (!transformer_head(s->t, s->running, row, 1, s->logits, NULL, s->err)) return false;
