@@ -197,6 +197,7 @@ typedef struct Scorer {
     size_t hidden_width, vocab, layers;
     float *hidden, *logits; // in backend memory: [most tokens, hidden], [vocab]
     float *host;            // [vocab]
+    bool keeps;             // what layers remember behind a query serves the choices that follow
     Error *err;
 } Scorer;
 
@@ -264,10 +265,8 @@ static bool run_to(const Scorer *s, const TaskRequest *r, size_t end) {
     return true;
 }
 
-// Where layers remember, what they did behind the query is kept for the choices that follow.
 static bool run_query(const Scorer *s, const TaskRequest *r) {
-    const bool remembers = transformer_structure(s->t)->config.recurrent.kind != RECURRENT_NONE;
-    if (!remembers || sequences_length(s->running) >= r->first - 1) return true;
+    if (!s->keeps || sequences_length(s->running) >= r->first - 1) return true;
     return run_to(s, r, r->first - 1) && sequences_keep(s->running, s->err);
 }
 
@@ -319,8 +318,9 @@ bool task_answer(Transformer *t, const Task *task, bool tokens_mix, TaskAnswer *
     Likelihood *likelihoods = array_new(task->request_count, sizeof *likelihoods);
     if (!likelihoods) return error_memory(err, "a task");
     progress_begin(progress, "answering", task->request_count);
-    bool ok =
-        scorer_new(t, task, &scorer, err) && answer_all(&scorer, task, tokens_mix, likelihoods, answers, progress);
+    bool ok = scorer_new(t, task, &scorer, err);
+    scorer.keeps = !tokens_mix && transformer_structure(t)->config.recurrent.kind != RECURRENT_NONE;
+    ok = ok && answer_all(&scorer, task, tokens_mix, likelihoods, answers, progress);
     scorer_free(&scorer);
     free(likelihoods);
     return ok;
