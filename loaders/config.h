@@ -42,6 +42,7 @@ typedef enum TensorLayout {
     LAYOUT_LFM2_MOE,
     LAYOUT_NEMOTRON_H,
     LAYOUT_QWEN3_5,
+    LAYOUT_QWEN3_5_MOE,
     LAYOUT_QWEN3_NEXT,
     LAYOUT_UNGATED_LLAMA,
     LAYOUT_STARCODER2,
@@ -94,7 +95,9 @@ typedef struct Experts {
     bool normalized;           // the weights of the chosen ones are made to add up to 1
     bool sigmoid;              // scores are sigmoids of logits, else their softmax
     bool biased;               // a bias is added to scores when experts are chosen, and not to their weights
-    bool stacked;              // a layer's experts lie in one tensor, gate and up as every other row of it
+    bool ungated;              // experts have no gates, and the one that sees every token neither
+    bool stacked;              // a layer's experts lie in one tensor, gate and up as every other row of it…
+    bool halves;               // …or as its halves
     int groups, chosen_groups; // experts are chosen from the best of so many groups; 0: of one
     float scale;               // of the weights; 0: 1
     LayerSet layers;           // that have them; the others have an MLP of width ModelConfig.ffn

@@ -303,10 +303,12 @@ static bool read_scale(const cJSON *config, const Family *family, ModelConfig *o
 static bool set_recurrent_kind(ModelConfig *out, int layer, const char *kind) {
     const bool remembers =
                    strcmp(kind, "conv") == 0 || strcmp(kind, "linear_attention") == 0 || strcmp(kind, "mamba") == 0,
-               mlp = strcmp(kind, "mlp") == 0, attention = strcmp(kind, "attention") == 0;
+               experts = strcmp(kind, "moe") == 0 && out->experts.ungated, mlp = strcmp(kind, "mlp") == 0 || experts,
+               attention = strcmp(kind, "attention") == 0;
     if (out->recurrent.kind == RECURRENT_NONE) return false;
     if (remembers) layer_add(&out->recurrent.layers, layer);
     if (remembers || mlp) layer_add(&out->unattended, layer);
+    if (experts) layer_add(&out->experts.layers, layer);
     return remembers || mlp || attention;
 }
 
@@ -625,6 +627,7 @@ static bool read_routing(const cJSON *config, Experts *e, Error *err) {
     if (strcmp(method, "greedy") == 0) groups = 0;
     if (groups > 0 && e->count % groups != 0)
         return error_set(err, "%d experts cannot be shared by %d groups (\"n_group\")", e->count, (int)groups);
+    if (shared == 0 && e->ungated) e->shared_ffn = 0;
     if (e->shared_count) e->shared_ffn = (int)shared * e->ffn;
     if (e->scale == 1) e->scale = 0;
     e->groups = groups > 1 ? (int)groups : 0;
@@ -632,20 +635,29 @@ static bool read_routing(const cJSON *config, Experts *e, Error *err) {
     return true;
 }
 
+static bool any_layer(const ModelConfig *config, const LayerSet *set) {
+    bool any = false;
+    for (int layer = 0; layer < config->layers; layer++) any |= layer_is_in(set, layer);
+    return any;
+}
+
 static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
     Experts *e = &out->experts;
     Keys count = {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"},
          per_token = {"num_experts_per_tok", "moe_k"}, ffn = {"moe_intermediate_size"},
-         shared = {"shared_expert_intermediate_size"};
+         shared = {"shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"};
     const int most = 1 << 24;
+    if (e->ungated && !any_layer(out, &e->layers)) e->count = 0;
     if (e->count == 0) return true;
+    if (cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(config, "moe_latent_size")))
+        config_not_run(out, "experts that read fewer columns than there are (\"moe_latent_size\") are not supported");
     if (!read_count(config, count, e->count, 1 << 14, &e->count, err) ||
         !read_count(config, per_token, e->per_token, e->count, &e->per_token, err) ||
         !read_count(config, ffn, e->ffn ? e->ffn : out->ffn, most, &e->ffn, err) ||
         (e->shared_ffn && !read_count(config, shared, e->shared_ffn, most, &e->shared_ffn, err))) {
         return false;
     }
-    return read_routing(config, e, err) && read_dense_layers(config, out, err);
+    return read_routing(config, e, err) && (e->ungated || read_dense_layers(config, out, err));
 }
 
 // ---- Tokens and types ----

@@ -498,6 +498,15 @@ static const Family families[] = {
      .output_bias = "attention_bias",
      .partial_rotary = 0.25,
      .defaults = {SIZES(32, 4096, 16, 4, 256, 12288, 248320, 32768), QWEN_NEXT, .layout = LAYOUT_QWEN3_5}},
+    {.type = "qwen3_5_moe", .nested = "qwen3_5_moe_text"},
+    {.type = "qwen3_5_moe_text",
+     .keys = KEYS_OF_QWEN_NEXT "num_experts num_experts_per_tok moe_intermediate_size shared_expert_intermediate_size",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .partial_rotary = 0.25,
+     .defaults = {SIZES(40, 2048, 16, 2, 256, 5632, 248320, 32768), QWEN_NEXT, .layout = LAYOUT_QWEN3_5_MOE,
+                  .experts = {.count = 256, .per_token = 8, .ffn = 512, .shared_ffn = 512, .normalized = true}}},
     {.type = "falcon_h1",
      .keys = KEYS_AS_LLAMA "attention_bias mlp_bias projectors_bias mamba_d_ssm mamba_n_heads mamba_d_head "
                            "mamba_n_groups mamba_d_state mamba_d_conv mamba_expand mamba_conv_bias mamba_proj_bias "
@@ -522,7 +531,9 @@ static const Family families[] = {
      .keys = KEYS_OF_ALL KEYS_OF_SIZES
      "intermediate_size num_key_value_heads head_dim mlp_hidden_act mlp_bias layer_norm_epsilon layers_block_type "
      "hybrid_override_pattern ssm_state_size mamba_num_heads mamba_head_dim mamba_hidden_act n_groups conv_kernel "
-     "use_bias use_conv_bias",
+     "use_bias use_conv_bias n_routed_experts num_local_experts num_experts_per_tok n_shared_experts "
+     "moe_intermediate_size moe_shared_expert_intermediate_size moe_latent_size norm_topk_prob n_group topk_group "
+     "routed_scaling_factor",
      .activation = "relu2",
      .mlp_bias = "mlp_bias",
      .defaults = {SIZES(4, 4096, 32, 8, 128, 21504, 131072, 4096), RMS(1e-5f, 1e4), BOS_EOS(1, 2),
@@ -533,7 +544,17 @@ static const Family families[] = {
                                 .key_heads = 8,
                                 .key_dim = 128,
                                 .value_dim = 64,
-                                .convolution_bias = true}}},
+                                .convolution_bias = true},
+                  .experts = {.count = 8,
+                              .per_token = 2,
+                              .ffn = 7688,
+                              .shared_ffn = 7688,
+                              .normalized = true,
+                              .sigmoid = true,
+                              .biased = true,
+                              .ungated = true,
+                              .groups = 1,
+                              .chosen_groups = 1}}},
     // ---- Near GPT-2 ----
     {.type = "gptj",
      .keys = KEYS_OF_ALL KEYS_OF_SIZES

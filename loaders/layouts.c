@@ -91,6 +91,7 @@ static const ExpertNames qwen_experts = {.router = "mlp.gate",
                                          .gate = "gate_proj",
                                          .up = "up_proj",
                                          .down = "down_proj",
+                                         .gate_up = "gate_up_proj",
                                          .shared = qwen_shared};
 
 static const LinearRow glm_shared[] = {{"mlp.shared_experts.gate_proj", ROLE_GATE, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
@@ -226,6 +227,18 @@ static const LinearRow nemotron_h_mlp[] = {
     {"mixer.up_proj", ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(up)},
     DOWN("mixer.down_proj"),
     END};
+static const LinearRow nemotron_h_shared[] = {{"mixer.shared_experts.up_proj", ROLE_UP, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
+                                               BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(shared_up)},
+                                              {"mixer.shared_experts.down_proj", ROLE_DOWN, WIDTH_HIDDEN,
+                                               WIDTH_SHARED_FFN, BIAS_MLP, SLOT_SHARED_INNER, FUSED_ALONE,
+                                               AT(shared_down)},
+                                              END};
+static const ExpertNames nemotron_h_experts = {.router = "mixer.gate",
+                                               .experts = "mixer.experts",
+                                               .up = "up_proj",
+                                               .down = "down_proj",
+                                               .bias = "mixer.gate.e_score_correction_bias",
+                                               .shared = nemotron_h_shared};
 static const NormRow nemotron_h_norms[] = {
     {"norm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_MIXING, AT(attention_norm)},
     {"norm", SLOT_MLP, WIDTH_HIDDEN, WHEN_MLP, AT(mlp_norm)},
@@ -377,8 +390,10 @@ static const LayoutTable tables[] = {
                            .attention = nemotron_h_attention,
                            .mlp = nemotron_h_mlp,
                            .norms = nemotron_h_norms,
+                           .experts = &nemotron_h_experts,
                            .recurrent = &nemotron_h_recurrent},
     [LAYOUT_QWEN3_5] = {QWEN_NEXT_NAMES, .recurrent = &qwen3_5_recurrent},
+    [LAYOUT_QWEN3_5_MOE] = {QWEN_NEXT_NAMES, .experts = &qwen_experts, .recurrent = &qwen3_5_recurrent},
     [LAYOUT_QWEN3_NEXT] = {QWEN_NEXT_NAMES, .experts = &qwen_experts, .recurrent = &qwen3_next_recurrent},
     [LAYOUT_UNGATED_LLAMA] = {LLAMA_NAMES, .attention = llama_attention, .mlp = ungated_llama_mlp},
     [LAYOUT_STARCODER2] = {LLAMA_NAMES, .attention = llama_attention, .mlp = starcoder2_mlp},

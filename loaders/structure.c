@@ -332,9 +332,9 @@ static bool add_expert_linear(Builder *builder, int layer, int expert, const cha
 
 static bool add_expert(Builder *builder, int layer, int expert) {
     const ExpertNames *names = builder->table->experts;
-    int input = builder->out->input_count, fused = builder->fused_count++;
+    int input = builder->out->input_count, fused = names->gate ? builder->fused_count++ : -1;
     builder->out->input_count += 2;
-    return add_expert_linear(builder, layer, expert, names->gate, ROLE_GATE, input, fused) &&
+    return (!names->gate || add_expert_linear(builder, layer, expert, names->gate, ROLE_GATE, input, fused)) &&
            add_expert_linear(builder, layer, expert, names->up, ROLE_UP, input, fused) &&
            add_expert_linear(builder, layer, expert, names->down, ROLE_DOWN, input + 1, -1);
 }
@@ -359,11 +359,12 @@ static bool take_stacked(Builder *builder, const char *name, Linear *linear) {
     snprintf(full, sizeof full, "%s_bias", name);
     if (!stored_experts_known(out->stored, tensor, &layout, builder->err) ||
         !stored_expert(out->stored, tensor, &layout, (size_t)linear->expert, linear->name, &linear->weight,
-                       builder->err) ||
-        !take_tensor(builder, full, "", biases, 2, &bias))
+                       builder->err))
         return false;
     builder->out->parameters += linear->out * linear->in;
-    return stored_row(out->stored, bias, (size_t)linear->expert, &linear->bias, builder->err);
+    if (!out->config.mlp_bias) return true;
+    return take_tensor(builder, full, "", biases, 2, &bias) &&
+           stored_row(out->stored, bias, (size_t)linear->expert, &linear->bias, builder->err);
 }
 
 static bool add_stacked_linear(Builder *builder, int layer, int expert, const char *name, LinearRole role, int input) {
@@ -401,12 +402,24 @@ static bool take_router_bias(Builder *builder, int layer) {
     return take_tensor(builder, full, "", shape, names->bias_is_row ? 2 : 1, &builder->out->layers[layer].router_bias);
 }
 
+// Some files have what others stack.
+static void find_stacked(Builder *builder, int layer) {
+    const ExpertNames *names = builder->table->experts;
+    Experts *experts = &builder->out->config.experts;
+    char name[160], full[200];
+    name_in_layer(builder, layer, names->experts, name, sizeof name);
+    snprintf(full, sizeof full, "%s.%s", name, names->gate_up ? names->gate_up : "");
+    if (names->gate_up && names->gate && checkpoint_find(builder->out->checkpoint, full))
+        experts->stacked = experts->halves = true;
+}
+
 static bool add_experts(Builder *builder, int layer) {
     const ExpertNames *names = builder->table->experts;
     const Experts *experts = &builder->out->config.experts;
     const LinearRow router = {names->router,      ROLE_ROUTER, WIDTH_EXPERTS, WIDTH_HIDDEN,
                               names->router_bias, SLOT_MLP,    FUSED_ALONE,   offsetof(LayerMap, router)};
     if (!add_row(builder, layer, &router) || !take_router_bias(builder, layer)) return false;
+    find_stacked(builder, layer);
     builder->out->layers[layer].first_expert = builder->out->linear_count;
     for (int expert = 0; expert < experts->count; expert++) {
         if (!(experts->stacked ? add_stacked_expert : add_expert)(builder, layer, expert)) return false;
@@ -424,6 +437,17 @@ static void add_fold(ModelStructure *out, int linear, FoldKind kind, int index) 
 
 // The first of two linears that this layer has.
 static int fused_or_apart(int fused, int apart) { return fused >= 0 ? fused : apart; }
+
+// The last linear of an expert, and the rows before it where a factor passes through what is between them.
+static void fold_experts(ModelStructure *out, const LayerMap *map) {
+    const Experts *e = &out->config.experts;
+    const bool gated = out->config.activation != NONLINEARITY_SWIGLU_OAI && !e->ungated;
+    const int linears = e->stacked || e->ungated ? 2 : 3;
+    for (int i = 0; gated && i < e->count; i++) {
+        const int down = map->first_expert + linears * (i + 1) - 1;
+        add_fold(out, down, FOLD_LINEAR_ROWS, down - 1);
+    }
+}
 
 // What a router and experts read is left alone: each sees other tokens, so no one factor suits all readers of the norm.
 static void set_folds(ModelStructure *out, const LayerMap *map) {
@@ -450,12 +474,8 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
     add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
     if (gated || out->config.activation == NONLINEARITY_RELU)
         add_fold(out, map->down, FOLD_LINEAR_ROWS, fused_or_apart(map->gate_up, map->up));
-    add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, map->shared_up);
-    for (int expert = 0; map->router >= 0 && !out->config.experts.stacked && expert < out->config.experts.count;
-         expert++) {
-        int gate = map->first_expert + 3 * expert;
-        add_fold(out, gate + 2, FOLD_LINEAR_ROWS, gate + 1);
-    }
+    if (map->shared_gate >= 0) add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, map->shared_up);
+    if (map->router >= 0) fold_experts(out, map);
 }
 
 // ---- The whole ----

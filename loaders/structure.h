@@ -91,8 +91,8 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
                             // or rates those of the steps too, or all are among those of `in`
     int cached, remembered; // which one it is among those that keep keys and values, a state
     int router;             // mixture of experts: then there is no MLP of the above
-    int first_expert; // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down: + 2 e,
-                      // + 1
+    int first_expert; // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down, of
+                      // ungated ones up, down: + 2 e, + 1
     int shared_gate, shared_up, shared_down, shared_router; // shared_router −1: added as it is
     const Tensor *sinks;                                    // [heads]; NULL: none
     const Tensor *convolution, *convolution_bias;           // [channels, 1, taps], [channels]; NULL: none

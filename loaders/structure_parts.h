@@ -103,8 +103,8 @@ typedef struct NormRow {
 
 typedef struct ExpertNames {
     const char *router, *experts; // "mlp.gate", "mlp.experts"
-    const char *gate, *up, *down; // of one expert
-    const char *gate_up;          // of stacked experts, instead of gate and up
+    const char *gate, *up, *down; // of one expert; gate NULL: it has none
+    const char *gate_up;          // of stacked experts, instead of gate and up; both: as the file has it
     Bias router_bias;             // of its own, which is a part of the logits
     const char *bias;             // of the choice, within the layer
     bool bias_is_row;             // [1, experts]

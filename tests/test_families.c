@@ -116,11 +116,15 @@ static const char *const names[] = {
     "qwen3-next-dense",
     "qwen3-5",
     "qwen3-5-text",
+    "qwen3-5-moe",
+    "qwen3-5-moe-stacked",
     "falcon-h1",
     "falcon-h1-scaled",
     "falcon-h1-norm-first",
     "nemotron-h",
     "nemotron-h-bias",
+    "nemotron-h-moe",
+    "nemotron-h-moe-groups",
     "ministral3",
     "gpt-oss",
     "gpt-oss-mxfp4",
@@ -384,7 +388,7 @@ static int least_rows(const FixtureModel *model) {
     int least = 0;
     for (int layer = 0; layer < model->config.layers; layer++)
         least += s->layers[layer].o >= 0 || s->layers[layer].gate >= 0 || s->layers[layer].gate_up >= 0 ||
-                 s->layers[layer].router >= 0;
+                 (s->layers[layer].router >= 0 && !model->config.experts.ungated);
     return least;
 }
 
