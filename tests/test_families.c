@@ -601,6 +601,36 @@ static void targets_are_those_of_transformers(void **state) {
     }
 }
 
+// Families whose layers remember; their files know how the first ids go on.
+static void texts_go_on_as_in_transformers(void **state) {
+    (void)state;
+    enum { BEGUN = 8 };
+    int known = 0;
+    for (int i = 0; i < NAMES; i++) {
+        FixtureModel model;
+        TensorFile file;
+        Generated g;
+        char path[160];
+        size_t count;
+        Error err = {0};
+        open_model(names[i], PRECISION_F32, &model);
+        if (model.config.recurrent.kind != RECURRENT_NONE) {
+            snprintf(path, sizeof path, "tests/fixtures/families/%s/expected.safetensors", names[i]);
+            if (!safetensors_open(path, &file, &err)) fail_msg("%s", err.message);
+            int32_t *continued = fixture_integers(&file, "continued", &count);
+            assert_int_equal(count, WRITTEN);
+            if (!generate(model.base, model.ids, BEGUN, WRITTEN, &(Sampling){0}, NULL, NULL, &g, NULL, &err))
+                fail_msg("%s", err.message);
+            if (!is_written(&model, &g, continued)) fail_msg("%s goes on differently", names[i]);
+            known++;
+            generated_free(&g), free(continued);
+            tensor_file_close(&file);
+        }
+        fixture_model_close(&model);
+    }
+    assert_true(known > 10);
+}
+
 // A token of the target does not run the encoder again.
 static void a_token_reads_what_runs_for_it(void **state) {
     (void)state;
@@ -685,6 +715,7 @@ int main(void) {
         cmocka_unit_test(a_twin_is_scored_as_equal),
         cmocka_unit_test(experts_without_tokens_are_told),
         cmocka_unit_test(targets_are_those_of_transformers),
+        cmocka_unit_test(texts_go_on_as_in_transformers),
         cmocka_unit_test(a_token_reads_what_runs_for_it),
         cmocka_unit_test(what_cannot_be_written_is_refused),
         cmocka_unit_test(fused_and_transposed_linears_are_as_stored),
