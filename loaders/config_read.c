@@ -123,27 +123,29 @@ static bool read_stacks(const cJSON *config, ModelConfig *out, Error *err) {
            error_set(err, "%d layers of encoder and decoder are more than %d", out->layers, LAYERS_MAX);
 }
 
-// Where a list of kinds, or a text with a letter for each, says it.
-static int listed_layers(const cJSON *config, int missing) {
+// Some files say it by a list of kinds, or a text with a letter for each.
+static bool read_layers(const cJSON *config, ModelConfig *out, Error *err) {
+    Keys keys = {"num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers"};
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(config, "layers_block_type");
     const char *pattern = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(config, "hybrid_override_pattern"));
     const size_t count = cJSON_IsArray(list) ? (size_t)cJSON_GetArraySize(list) : pattern ? strlen(pattern) : 0;
-    return count > 0 && count <= LAYERS_MAX ? (int)count : missing;
+    const int listed = count < LAYERS_MAX ? (int)count : LAYERS_MAX;
+    if (!read_count(config, keys, listed ? listed : out->layers, LAYERS_MAX, &out->layers, err)) return false;
+    return count == 0 || count == (size_t)out->layers ||
+           error_set(err, "the kind of %zu layers is named, but there are %d", count, out->layers);
 }
 
 // Limits far above every model there is keep products of two sizes within 64 bits, and of a size and a small factor
 // within int.
 static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Keys hidden = {"n_embed", "hidden_size", "n_embd", "d_model"},
-         layers = {"num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers"},
          heads = {"num_attention_heads", "n_head", "num_heads", "n_heads", "decoder_attention_heads"},
          vocab = {"vocab_size"}, ffn = {"block_ff_dim", "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner",
                                         "d_ff",         "decoder_ffn_dim"},
          positions = {"max_position_embeddings", "n_positions", "seq_length", "max_seq_len"},
          width = {"word_embed_proj_dim"};
     const int most = 1 << 24;
-    if (!read_count(config, hidden, out->hidden, most, &out->hidden, err) ||
-        !read_count(config, layers, listed_layers(config, out->layers), LAYERS_MAX, &out->layers, err) ||
+    if (!read_count(config, hidden, out->hidden, most, &out->hidden, err) || !read_layers(config, out, err) ||
         !read_count(config, heads, out->heads, 1 << 14, &out->heads, err) ||
         !read_count(config, ffn, out->ffn ? out->ffn : 4 * out->hidden, most, &out->ffn, err) ||
         !read_count(config, vocab, out->vocab, most, &out->vocab, err) ||
@@ -423,8 +425,10 @@ static bool read_mixing(const cJSON *config, const Family *family, ModelConfig *
     if (!json_string(config, "hybrid_override_pattern", NULL, &pattern, err) ||
         !json_integer(config, "full_attention_interval", 4, 1, INT_MAX, &interval, err))
         return false;
+    if (pattern && pattern[strspn(pattern, "M*-E")])
+        return error_set(err, "\"hybrid_override_pattern\" may hold M, *, - and E, one letter for each layer");
     for (int layer = 0; layer < out->layers; layer++) {
-        const char letter = pattern && (size_t)layer < strlen(pattern) ? pattern[layer] : 0;
+        const char letter = pattern && *pattern ? pattern[layer] : 0; // as many as there are layers
         bool remembers = cJSON_IsArray(attend) || letter == 'M' ||
                          (family_reads(family, "full_attention_interval") && (layer + 1) % interval != 0);
         cJSON_ArrayForEach(item, attend) remembers &= cJSON_GetNumberValue(item) != (double)layer;
@@ -627,7 +631,6 @@ static bool read_routing(const cJSON *config, Experts *e, Error *err) {
     if (strcmp(method, "greedy") == 0) groups = 0;
     if (groups > 0 && e->count % groups != 0)
         return error_set(err, "%d experts cannot be shared by %d groups (\"n_group\")", e->count, (int)groups);
-    if (shared == 0 && e->ungated) e->shared_ffn = 0;
     if (e->shared_count) e->shared_ffn = (int)shared * e->ffn;
     if (e->scale == 1) e->scale = 0;
     e->groups = groups > 1 ? (int)groups : 0;

@@ -369,6 +369,8 @@ static void layers_that_remember(void **state) {
     assert_int_equal(attending_layers(&config), 1);
     assert_true(layer_is_in(&config.without_mlp, 0) && layer_is_in(&config.without_mlp, 3));
     assert_int_equal(config.experts.count, 8);
+    config = loaded_text("{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"\"}");
+    expect_layers(&config, "aaaa");
     config = loaded_text("{\"model_type\":\"nemotron_h\",\"layers_block_type\":[\"mamba\",\"attention\",\"mlp\"]}");
     expect_layers(&config, "ram");
     assert_int_equal(config.experts.count, 0);
@@ -397,6 +399,9 @@ static void layers_that_remember(void **state) {
         {"{\"model_type\":\"nemotron_h\",\"mamba_hidden_act\":\"gelu\"}", "than silu", false},
         {"{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"ME*\",\"moe_latent_size\":64}",
          "\"moe_latent_size\"", false},
+        {"{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"MX\"}", "may hold M, *, - and E", true},
+        {"{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"M*-\",\"num_hidden_layers\":2}",
+         "the kind of 3 layers is named, but there are 2", true},
         {"{\"model_type\":\"qwen3_next\",\"linear_num_value_heads\":5}", "cannot share 16 keys", true},
         {"{\"model_type\":\"lfm2\",\"block_ffn_dim_multiplier\":1e9}", "does not make a width", true},
         {"{\"model_type\":\"lfm2\",\"num_hidden_layers\":1,\"layer_types\":[\"other\"]}", "of the kind \"other\"",

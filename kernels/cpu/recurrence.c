@@ -59,7 +59,7 @@ void cpu_convolve(Backend *backend, const ConvolutionShape *s, const float *x, s
         for (size_t t = 0; t < tokens; t++)
             convolve_token(cpu->kernels, s, x + begin, own, first, t, n, channel,
                            y + begin + t * s->channels + channel);
-        keep_tail(s, x + begin, first, tokens, n, channel, own);
+        if (own) keep_tail(s, x + begin, first, tokens, n, channel, own);
     }
 }
 
