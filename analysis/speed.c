@@ -144,7 +144,7 @@ static double cache_bytes_per_position(const ModelConfig *config) {
 
 double speed_cache_bytes(const ModelConfig *config, const SpeedCase *c) {
     return (double)c->batch * ((double)(c->context + MOST_STEPS) * cache_bytes_per_position(config) +
-                               (double)(remembered_floats(config) * sizeof(float)));
+                               2 * (double)(remembered_floats(config) * sizeof(float))); // and what is kept of it
 }
 
 static double flops_per_token(const Transformer *t) {

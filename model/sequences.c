@@ -173,7 +173,7 @@ static bool states_new(const Sequences *running, float **out, Error *err) {
 static bool make_states(Sequences *running, const ModelStructure *structure, Error *err) {
     running->state_floats = remembered_floats(&structure->config);
     return states_new(running, &running->states, err) &&
-           (running->count == 1 || states_new(running, &running->turned, err));
+           (running->count == 1 || running->count > MOST_FOLLOWING || states_new(running, &running->turned, err));
 }
 
 bool sequences_new(const Transformer *t, size_t positions, Sequences **out, Error *err) {
