@@ -40,6 +40,7 @@ static size_t bytes_on_device(const ModelStructure *structure) {
     const ModelConfig *config = &structure->config;
     size_t bytes = (size_t)512 << 20;
     bytes += 2048 * cache_bytes(config, 2, 0); // 2,048 positions of keys and values in 16 bits
+    bytes += remembered_floats(config) * sizeof(float);
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
         bytes += linear->out * linear->in * dtype_bytes(linear->weight->dtype) + linear->out * linear->in * 9 / 8;

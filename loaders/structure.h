@@ -28,6 +28,9 @@ typedef enum LinearRole {
     ROLE_CROSS_O,
     ROLE_LAYER_GATE, // of inputs that every layer has of its own: what they are multiplied by, and their way back
     ROLE_LAYER_PROJ,
+    ROLE_IN,    // of layers that remember: what goes into the convolution, and what they have in one with it
+    ROLE_Z,     // what gates their result
+    ROLE_RATES, // how fast they learn and forget
     ROLE_ROUTER,
     ROLE_HEAD,
     ROLE_OTHER,
@@ -70,6 +73,8 @@ typedef struct Norm {
     const Tensor *bias; // like gain, or NULL
     float eps;          // of its own; 0: that of the configuration
     float factor;       // of the gain; 0: 1
+    int groups;         // channels are normed in so many parts; 0: all together
+    bool plain;         // by its gain as it is, also where others add one to it
     int input;          // the linear input that it feeds; −1: none, or not it alone
 } Norm;
 
@@ -84,9 +89,13 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int q_latent_norm, kv_latent_norm;
     int attention_out_norm, mlp_out_norm;               // of what a branch gives
     int cross_q, cross_k, cross_v, cross_o, cross_norm; // cross-attention
-    int router;                                         // mixture of experts: then there is no MLP of the above
-    int first_expert; // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down: + 2 e,
-                      // + 1
+    int in, z, rates, steps, out,
+        recurrent_norm; // a layer that remembers: z, rates and steps have linears of their own,
+                        // or rates those of the steps too, or all are among those of `in`
+    int remembered;     // which one it is among those that keep a state
+    int router;         // mixture of experts: then there is no MLP of the above
+    int first_expert;   // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down, of
+                        // ungated ones up, down: + 2 e, + 1
     int shared_gate, shared_up, shared_down, shared_router;          // shared_router −1: added as it is
     int router_norm, experts_norm, experts_out_norm, dense_out_norm; // experts beside an MLP: Experts.beside
     int layer_gate, layer_proj, layer_input_norm; // of the layer's own inputs: ModelConfig.layer_inputs
@@ -94,11 +103,13 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int modalities, prediction, correction, modality_norm; // AltUp
     // Where keys and values are: of which layer, in which of the two caches, and where in it.
     int keys_of, cache, cache_at;
-    const Tensor *sinks;            // [heads]; NULL: none
-    const Tensor *router_bias;      // [experts], added to scores when experts are chosen; NULL: none
-    const Tensor *expert_scale;     // [experts], times their weights; NULL: none
-    const Tensor *scalar;           // [1], of what the layer gives; NULL: none
-    const Tensor *correction_scale; // [hidden]; NULL: none
+    const Tensor *sinks;                          // [heads]; NULL: none
+    const Tensor *convolution, *convolution_bias; // [channels, 1, taps], [channels]; NULL: none
+    const Tensor *decay, *offset, *skip;          // [heads]: ln(−decay) and the others of RecurrenceShape; NULL: none
+    const Tensor *router_bias;                    // [experts], added to scores when experts are chosen; NULL: none
+    const Tensor *expert_scale;                   // [experts], times their weights; NULL: none
+    const Tensor *scalar;                         // [1], of what the layer gives; NULL: none
+    const Tensor *correction_scale;               // [hidden]; NULL: none
 } LayerMap;
 
 // What stands before and behind the layers of a stack.

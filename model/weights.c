@@ -42,7 +42,7 @@ static float *gain_read(const Transformer *t, int index, const float *factors) {
     floats_from(norm->gain->dtype, norm->gain->data, width, host);
     if (norm->bias) floats_from(norm->bias->dtype, norm->bias->data, width, host + width);
     for (size_t i = 0; i < width; i++) {
-        if (norm_adds_one(t->structure->config.norm)) host[i] += 1;
+        if (norm_adds_one(t->structure->config.norm) && !norm->plain) host[i] += 1;
         if (norm->factor != 0) host[i] *= norm->factor;
         if (factors) host[i] /= factors[i];
         if (factors) host[width + i] /= factors[i];
@@ -108,6 +108,7 @@ static bool load_weights(Transformer *t, Error *err) {
         const LayerMap *map = &t->structure->layers[i];
         if (map->sinks && !(t->sinks[i] = vector_new(t, map->sinks, err))) return false;
         if (map->correction_scale && !(t->corrections[i] = vector_new(t, map->correction_scale, err))) return false;
+        if (map->convolution && !(t->recurrent[i] = recurrent_new(t, i, err))) return false;
     }
     return make_ones(t, err);
 }
@@ -132,10 +133,12 @@ static Transformer *transformer_empty(const ModelStructure *structure, Backend *
     t->ones = base ? base->ones : NULL;
     t->corrections = base ? base->corrections : array_new((size_t)structure->config.layers, sizeof(float *));
     t->sinks = base ? base->sinks : array_new((size_t)structure->config.layers, sizeof(float *));
+    t->recurrent = base ? base->recurrent : array_new((size_t)structure->config.layers, sizeof(float *));
     t->replaced = array_new(linears, sizeof(Weight *));
     t->divided = array_new(norms, sizeof(float *));
     t->mixtures = array_new((size_t)structure->config.layers, sizeof *t->mixtures);
-    if (t->dense && t->gains && t->sinks && t->corrections && t->replaced && t->divided && t->mixtures) return t;
+    if (t->dense && t->gains && t->sinks && t->corrections && t->recurrent && t->replaced && t->divided && t->mixtures)
+        return t;
     error_memory(err, "transformer");
     transformer_free(t);
     return NULL;
@@ -184,6 +187,7 @@ void transformer_free(Transformer *t) {
         free_gains(t->backend, t->sinks, t->structure->config.layers);
         free_gains(t->backend, t->corrections, t->structure->config.layers);
         if (t->ones) t->backend->ops->memory_free(t->backend, t->ones);
+        free_gains(t->backend, t->recurrent, t->structure->config.layers);
     }
     free(t);
 }

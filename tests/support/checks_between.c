@@ -146,12 +146,13 @@ static double activated(Nonlinearity f, double x, double *exponent) {
     case NONLINEARITY_GELU: *exponent = x * x / 2; return x / 2 * erfc(-x * 0.70710678118654752440);
     case NONLINEARITY_GELU_TANH: *exponent = 2 * u; return x / (1 + exp(-2 * u));
     case NONLINEARITY_RELU: *exponent = 0; return x > 0 || isnan(x) ? x : 0;
-    case NONLINEARITY_NONE: *exponent = 0; return x;
     case NONLINEARITY_RELU_SQUARED: *exponent = 0; return x > 0 || isnan(x) ? x * x : 0;
     case NONLINEARITY_SWIGLU_OAI:
         x = x > (double)SWIGLU_OAI_LIMIT ? (double)SWIGLU_OAI_LIMIT : x;
         *exponent = (double)SWIGLU_OAI_ALPHA * x;
         return x / (1 + exp(-*exponent));
+    case NONLINEARITY_SIGMOID: *exponent = x; return 1 / (1 + exp(-x));
+    case NONLINEARITY_NONE: *exponent = 0; return x;
     case NONLINEARITY_SILU:
     case NONLINEARITY_COUNT: break;
     }
