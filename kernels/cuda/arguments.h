@@ -346,10 +346,10 @@ typedef struct QuantizeArguments { // symmetric grid: scale = absmax / qmax, cod
     IntegerLayout layout;
     const void *w;                   // [out], rows `stride` elements apart, of dtype
     const float *factors, *divisors; // [in], [out] or NULL: w · factors[i] / divisors[o] is what is quantized
-    uint8_t *codes;                  // zeroed
-    void *scales;                    // of scale_dtype
-    double *errors;                  // [out, 2]: Σ w², Σ (w − ŵ)²; NULL: not wanted
-    int32_t *bad_row;                // the first row that holds something not finite; out when none
+    uint8_t *codes;
+    void *scales;     // of scale_dtype
+    double *errors;   // [out, 2]: Σ w², Σ (w − ŵ)²; NULL: not wanted
+    int32_t *bad_row; // the first row that holds something not finite; out when none
     int dtype, stride, scale_dtype;
 } QuantizeArguments;
 

@@ -305,6 +305,16 @@ DEVICE void copy_begin_shared(void *shared, const void *global) {
 
 // ---- Numbers ----
 
+// The larger one; NaN if either is.
+DEVICE float larger_or_nan(float a, float b) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+    float larger;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+    return larger;
+#else
+    return !(a < b) && b == b ? a : b;
+#endif
+}
 DEVICE float f16_value(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 DEVICE uint16_t f16_bits(float value) { return __half_as_ushort(__float2half_rn(value)); }
 // Two 16-bit floats to a word.
