@@ -413,7 +413,7 @@ typedef struct CudaLaunches {
 } CudaLaunches;
 
 // Blocks of the products of many tokens in rows: a warp for each row block, and at most so many token blocks.
-enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 16, INT8_MOST_TOKENS = 8 };
+enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 16, INT8_MOST_TOKENS = 16 };
 
 // FEW_WARPS warps of a block of the product of few tokens take slabs of the same 16 rows.
 enum {
