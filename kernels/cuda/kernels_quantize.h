@@ -390,6 +390,39 @@ DEVICE void quantize_rows(const int bits, const QuantizeArguments *a, double *sh
     store_errors(a, errors, shared);
 }
 
+// A warp finds the scales of a group of two rows, where groups have more columns than a slab.
+KERNEL(wide_scales_kernel, QUANTIZE_WARPS *WARP, QuantizeArguments) {
+    const IntegerLayout *l = &a.layout;
+    const int lane = threadIdx.x % WARP, step = 4 * WARP;
+    const size_t n = (size_t)blockIdx.x * QUANTIZE_WARPS + threadIdx.x / WARP;
+    const int row = (int)(n / l->groups) * 2, group = (int)(n % l->groups);
+    const int from = group * l->group, end = from + l->group < l->in ? from + l->group : l->in;
+    float range[2], scale[2];
+    bool fast = true;
+    int rows[2];
+    if (row >= l->row_blocks * UNIT_ROWS) return;
+    UNROLL for (int i = 0; i < 2; i++) rows[i] = within(row + i, l->out), range[i] = 0;
+    for (int column = from + lane * 4; column < end; column += LANE_QUADS * step) {
+        LaneWeights w;
+        load_lane(&a, rows, column, step, end, w);
+        equalize_lane(&a, rows, column, step, end, w);
+        UNROLL for (int i = 0; i < 2; i++) UNROLL for (int k = 0; k < LANE_QUADS; k++)
+            UNROLL for (int j = 0; j < 4; j++) range[i] = larger_or_nan(range[i], fabsf(w[i][k][j]));
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        UNROLL for (int mask = 16; mask > 0; mask /= 2) range[i] =
+            larger_or_nan(range[i], shuffle_float(range[i], mask));
+        scale[i] = stored_scale(range[i], largest_code(l), a.scale_dtype);
+        fast = fast && is_fast_scale(scale[i], largest_code(l), a.scale_dtype);
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        if (!fast)
+            find_scale(&a, row + i, group);
+        else if (lane == 0)
+            store_element(a.scale_dtype, a.scales, scale_index(l, row + i, group), scale[i]);
+    }
+}
+
 #define QUANTIZE_KERNEL(BITS)                                                     \
     CROWDED_KERNEL(quantize_##BITS, QUANTIZE_WARPS *WARP, 2, QuantizeArguments) { \
         SHARED(double, shared, QUANTIZE_WARPS *UNIT_ROWS * 2);                    \
@@ -440,10 +473,14 @@ KERNEL(channels_kernel, FLAT_THREADS, MeasureArguments) {
 
 // ---- Launches ----
 
-static int launch_scales(void *stream, const QuantizeArguments *a) {
-    const size_t warps = (size_t)a->layout.row_blocks * UNIT_ROWS * (size_t)a->layout.groups;
-    return LAUNCH(scales_kernel, extent((warps + QUANTIZE_WARPS - 1) / QUANTIZE_WARPS, 1, 1), QUANTIZE_WARPS * WARP, 0,
-                  stream, a);
+// slabs: for launch_slabs, which finds the scales of whole groups itself.
+static int launch_scales(void *stream, const QuantizeArguments *a, bool slabs) {
+    const size_t scales = (size_t)a->layout.row_blocks * UNIT_ROWS * (size_t)a->layout.groups,
+                 warps = slabs ? scales / 2 : scales;
+    const Extent grid = extent((warps + QUANTIZE_WARPS - 1) / QUANTIZE_WARPS, 1, 1);
+    if (!slabs) return LAUNCH(scales_kernel, grid, QUANTIZE_WARPS * WARP, 0, stream, a);
+    if (a->layout.group_columns <= SLAB_COLUMNS) return 0;
+    return LAUNCH(wide_scales_kernel, grid, QUANTIZE_WARPS * WARP, 0, stream, a);
 }
 
 static int launch_slabs(void *stream, const QuantizeArguments *a) {
@@ -458,7 +495,7 @@ static int launch_slabs(void *stream, const QuantizeArguments *a) {
 
 static int launch_quantize(void *stream, const QuantizeArguments *a) {
     const bool slabs = is_plain(&a->layout) && a->scale_dtype != ELEMENT_F32;
-    const int error = slabs && a->layout.group_columns <= SLAB_COLUMNS ? 0 : launch_scales(stream, a);
+    const int error = launch_scales(stream, a, slabs);
     if (error || slabs) return error ? error : launch_slabs(stream, a);
     return LAUNCH(codes_kernel, extent(a->layout.row_blocks, 1, 1), QUANTIZE_WARPS * WARP, 0, stream, a);
 }
