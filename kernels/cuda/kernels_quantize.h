@@ -1,5 +1,5 @@
 // Quantizing weights where they are, straight into the layout of the products; and measuring activations. To the last
-// bit what quant/quantize.c and kernels/host/measure.c compute.
+// bit what quant/quantize.c and kernels/host/measure.c compute, but for sums of errors, which are floats within a slab.
 #pragma once
 
 #include "kernels/cuda/kernels_common.h"
