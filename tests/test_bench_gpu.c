@@ -82,6 +82,7 @@ static void it_says_what_can_be_asked_for(void **state) {
     Ran ran = program_run((const char *const[]){"--help", NULL}, NULL, NULL);
     assert_int_equal(ran.status, 0);
     assert_non_null(strstr(ran.out, "products quantize attention choose decode"));
+    assert_non_null(strstr(ran.out, "begin so: int4 g64, W4A8 g128, W4A8 channel, fp16,"));
     ran_free(&ran);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ran = program_run((const char *const[]){wrong[i][0], wrong[i][1], NULL}, NULL, NULL);

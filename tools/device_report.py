@@ -145,7 +145,8 @@ def product(f16, out, inside, tokens, goal):
                           path=path)), goal
 
 
-FUSED = [product(True, *shape, tokens, goal) for shape in SHAPES for tokens, goal in ((16, 2.5), (32, 2.0), (64, 1.2))]
+FUSED = [product(True, *shape, tokens, goal) for shape in SHAPES
+         for tokens, goal in ((16, 2.5), (32, 2.0), (64, 1.2), (128, 0.9), (256, 0.9))]
 INT8 = [product(False, *shape, tokens, goal) for shape in SHAPES for tokens, goal in ((64, 1.5), (128, 1.3), (256, 1.1))]
 
 # ---- Machine code ----

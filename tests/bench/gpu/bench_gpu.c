@@ -791,8 +791,10 @@ static void print_usage(FILE *to) {
                 "  --emulated       everything at toy sizes on an emulated device, to see that this program works\n"
                 "  --only PART      of");
     for (int i = 0; i < PARTS; i++) fprintf(to, " %s", parts[i].name);
-    fprintf(to, "; may be repeated\n"
-                "  --scheme SCHEME  products and decode only in schemes that begin so: fp16");
+    fprintf(to,
+            "; may be repeated\n"
+            "  --scheme SCHEME  products and decode only in schemes that begin so: %s",
+            schemes[0].name);
     for (int i = 1; i < SCHEMES; i++) fprintf(to, ", %s", schemes[i].name);
     fprintf(to, "; decode also %s\n", small_cache);
 }
