@@ -810,6 +810,31 @@ static void check_expert(const Written *w, int i) {
         assert_memory_equal(w->file.data + tensor.at, linear->weight->data, bytes);
 }
 
+// Under their names, with the numbers that the codes of each stand for.
+static void check_experts_read_again(const Written *w) {
+    const ModelStructure *s = &w->model.structure;
+    FixtureModel again;
+    fixture_model_open(w->path, PRECISION_F32, &again);
+    assert_string_equal(again.config.family, "mixtral");
+    assert_int_equal(again.structure.linear_count, s->linear_count);
+    for (int i = 0; i < s->linear_count; i++) {
+        const Linear *linear = &s->linears[i];
+        const Tensor *read = again.structure.linears[i].weight;
+        QuantizedWeight q;
+        if (!w->plan.decisions[i].quantized || linear->expert < 0) continue;
+        assert_string_equal(again.structure.linears[i].name, linear->name);
+        assert_true(quantize_linear(linear, &w->plan.decisions[i], NULL, NULL, &q, NULL, NULL));
+        float *values = calloc(linear->out * linear->in, sizeof *values);
+        dequantize(&q, values);
+        assert_true(tensor_hold(read, NULL));
+        assert_memory_equal(read->data, values, linear->out * linear->in * sizeof *values);
+        tensor_release(read);
+        free(values);
+        quantized_weight_free(&q);
+    }
+    fixture_model_close(&again);
+}
+
 static void experts_of_a_layer_are_one_tensor(void **state) {
     (void)state;
     Written w = {0};
@@ -829,6 +854,7 @@ static void experts_of_a_layer_are_one_tensor(void **state) {
         if (w.model.structure.linears[i].layer >= 0 && w.model.structure.linears[i].role != ROLE_Q &&
             w.model.structure.linears[i].role != ROLE_K)
             check_expert(&w, i);
+    check_experts_read_again(&w);
     gguf_free(&w.file);
     free(w.bytes);
     set_dial(&w, "*.experts.1.w1", DIAL_BITS, 8);
