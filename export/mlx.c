@@ -35,19 +35,9 @@ static bool has_odd_columns(const Export *x, const Linear *linear, const Decisio
     return linear->in % 32 != 0;
 }
 
-// Whose experts mlx-lm reads as one module, and computes as transformers does. Of what is not run their number is not
-// known.
-static bool has_stacks(const Export *x) {
-    static const char *const families[] = {"mixtral", "qwen2_moe", "qwen3_moe", "olmoe"};
-    const ModelConfig *config = &x->model->structure->config;
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (strcmp(config->family, families[i]) == 0) return config->experts.count > 0;
-    return false;
-}
-
 static bool is_unknown_expert(const Export *x, const Linear *linear, const Decision *d) {
     (void)d;
-    return linear->expert >= 0 && !has_stacks(x);
+    return linear->expert >= 0 && !mlx_stacks_experts(&x->model->structure->config);
 }
 
 static bool ties_always(const Export *x, const Linear *linear, const Decision *d) {
@@ -111,7 +101,8 @@ static bool add_part(const Export *x, Unit *unit, const char *ending, DType type
 
 static bool mlx_describe(const Export *x, Unit *unit, Error *err) {
     if (unit->kind == UNIT_NUMBERS) {
-        const bool expert = unit->linear >= 0 && unit_linear(x, unit)->expert >= 0 && has_stacks(x);
+        const bool expert =
+            unit->linear >= 0 && unit_linear(x, unit)->expert >= 0 && mlx_stacks_experts(&x->model->structure->config);
         return expert ? add_part(x, unit, ".weight", unit->tensor->dtype, unit->columns, err)
                       : unit_add_numbers(unit, err);
     }

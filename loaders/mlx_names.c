@@ -10,6 +10,13 @@
 static const char *const projections[][2] = {{"w1", "gate_proj"}, {"w2", "down_proj"}, {"w3", "up_proj"}};
 enum { PROJECTIONS = sizeof projections / sizeof *projections };
 
+bool mlx_stacks_experts(const ModelConfig *config) {
+    static const char *const families[] = {"mixtral", "qwen2_moe", "qwen3_moe", "olmoe"};
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (strcmp(config->family, families[i]) == 0) return config->experts.count > 0;
+    return false;
+}
+
 bool mlx_experts_name(const char *linear, char *out, size_t size) {
     const char *experts = strstr(linear, EXPERTS), *dot = strrchr(linear, '.');
     if (!experts || dot < experts + strlen(EXPERTS)) return false;
