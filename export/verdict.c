@@ -205,15 +205,34 @@ static void list_uses(const Making *m, VerdictRow *row) {
     qsort(row->uses, (size_t)row->use_count, sizeof *row->uses, compare_uses);
 }
 
+// Whatever a fact is chosen by is the same for both.
+static bool are_alike(const Case *c, int i, int k) {
+    const Linear *a = &c->structure->linears[i], *b = &c->structure->linears[k];
+    const Decision *x = &c->plan->decisions[i], *y = &c->plan->decisions[k];
+    return a->in == b->in && c->fused_out[i] == c->fused_out[k] && (a->expert < 0) == (b->expert < 0) &&
+           x->bits == y->bits && x->grid == y->grid && x->granularity == y->granularity && x->group == y->group &&
+           x->activations == y->activations;
+}
+
+// Thousands of experts have few facts between them.
+static void find_facts(Making *m, Target target) {
+    int last[ROLE_COUNT];
+    memset(m->told, 0, sizeof m->told);
+    for (int role = 0; role < ROLE_COUNT; role++) last[role] = -1;
+    for (int i = 0; i < m->c.plan->linear_count; i++) {
+        int *like = &last[m->c.structure->linears[i].role];
+        m->c.facts[i] = NULL;
+        if (!m->c.plan->decisions[i].quantized) continue;
+        m->c.facts[i] = *like >= 0 && are_alike(&m->c, i, *like) ? m->c.facts[*like] : fact_of(&m->c, target, i);
+        m->told[m->c.facts[i]->rule] = true;
+        *like = i;
+    }
+}
+
 static bool judge_target(Making *m, Target target) {
     VerdictRow *row = &m->out->rows[m->out->row_count++];
     *row = (VerdictRow){.target = target, .loads = true, .worst = -1};
-    memset(m->told, 0, sizeof m->told);
-    for (int i = 0; i < m->c.plan->linear_count; i++) {
-        const Fact *fact = m->c.plan->decisions[i].quantized ? fact_of(&m->c, target, i) : NULL;
-        m->c.facts[i] = fact;
-        if (fact) m->told[fact->rule] = true;
-    }
+    find_facts(m, target);
     list_uses(m, row);
     for (int r = RULE_NONE + 1; r < RULE_COUNT; r++)
         if (!apply_rule(m, &verdict_rules[r], target)) return false;

@@ -49,7 +49,7 @@ static void jobs_are_seen_while_they_run(void **state) {
     expect(s, "not calibrated");
     expect(s, "scoring");
     settle(s);
-    key(s, "\tbbbbb=8\r"); // unknown keys do nothing
+    key(s, "\tbbbbb=0.38\r"); // unknown keys do nothing
     settle(s);
     quit(s);
 }
@@ -218,10 +218,28 @@ static void an_old_figure_is_never_shown_as_new(void **state) {
     quit(s);
 }
 
+// Whatever has the keys: a value is typed after = or Enter, in the place of the old one.
+static void digits_go_to_screens_from_a_dial_too(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "\t4");
+    expect(s, "This point");
+    key(s, "1=5");
+    expect(s, "alpha 5");
+    key(s, ESCAPE "8");
+    expect(s, "digits go to screens; = types a value of alpha");
+    key(s, "=\177.4\r");
+    expect_dial(s, DIAL_ALPHA, "0.4");
+    key(s, "=\033OD9\r"); // ← edits what is there: 0.94
+    expect_dial(s, DIAL_ALPHA, "0.94");
+    settle(s);
+    quit(s);
+}
+
 static void values_are_typed_and_refused(void **state) {
     (void)state;
     Screen *s = start(36, 120);
-    key(s, "\t0.55\r");
+    key(s, "\t=0.55\r");
     expect_dial(s, DIAL_ALPHA, "0.55");
     key(s, "=\x15"
            "7\r");
@@ -445,7 +463,7 @@ static void speeds_of_a_busy_machine_are_not_judged(void **state) {
     key(s, "p");
     expect(s, "pinned");
     key(s, ":set weight-bits 8\r");
-    expect(s, "0.78× ≈");
+    expect(s, "0.78× ?");
     quit(s);
 }
 
@@ -1449,6 +1467,7 @@ int main(int argc, char **argv) {
         IN_HOME(every_dial_turns_and_the_plan_follows),
         IN_HOME(dials_scroll_where_the_room_is_small),
         IN_HOME(an_old_figure_is_never_shown_as_new),
+        IN_HOME(digits_go_to_screens_from_a_dial_too),
         IN_HOME(values_are_typed_and_refused),
         IN_HOME(one_linear_gets_values_of_its_own),
         IN_HOME(a_dial_says_what_it_does_or_why_not),

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "tui/convert.h"
 #include "tui/screen.h"
+#include "tui/trials.h"
 
 #define VERSION 1
 #define FILE_MOST (64 << 20)
@@ -90,6 +91,19 @@ static void add_convert(const Ui *ui, cJSON *json) {
     if (convert->folder) add_path(out, "folder", convert->folder);
 }
 
+static void add_trial(const Ui *ui, cJSON *json, const char *key, uint32_t number, uint64_t wanted) {
+    const TrialRow *row = trials_row(workbench_trials(ui->workbench), number);
+    if (row || wanted) add_hash(json, key, row ? row->recipe_key : wanted);
+}
+
+static void add_trials(const Ui *ui, cJSON *json) {
+    cJSON *out = cJSON_AddObjectToObject(json, "trials");
+    add_trial(ui, out, "a", ui->trials.a, ui->trials.wanted[0]);
+    add_trial(ui, out, "b", ui->trials.b, ui->trials.wanted[1]);
+    cJSON_AddStringToObject(out, "sort", trial_column_table[ui->trials.sort].title);
+    cJSON_AddBoolToObject(out, "reverse", ui->trials.reversed);
+}
+
 static const char *const scope_names[] = {
     [SCOPE_ALL] = "all", [SCOPE_MARKED] = "marked", [SCOPE_SELECTED] = "selected"};
 
@@ -116,6 +130,7 @@ bool memory_keep(const Ui *ui, Error *err) {
     add_marks(ui, json);
     add_recipe(ui, json);
     add_convert(ui, json);
+    add_trials(ui, json);
     add_pin(ui, json);
     char *text = json_print(json);
     const bool ok = text ? file_write(path, text, strlen(text), err) : error_memory(err, "how the screen was left");
@@ -224,6 +239,15 @@ static void restore_convert(Ui *ui, const cJSON *json) {
     if (*word_of(json, "folder")) convert->folder = strdup(word_of(json, "folder"));
 }
 
+static void restore_trials(Ui *ui, const cJSON *json) {
+    if (!cJSON_IsObject(json)) return;
+    for (int i = 0; i < TRIAL_COLUMN_COUNT; i++)
+        if (strcmp(trial_column_table[i].title, word_of(json, "sort")) == 0) ui->trials.sort = (TrialColumn)i;
+    ui->trials.reversed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "reverse"));
+    ui->trials.wanted[0] = hash_of(json, "a");
+    ui->trials.wanted[1] = hash_of(json, "b");
+}
+
 static bool recipe_in(const cJSON *json, Recipe *out) {
     char *text = cJSON_IsObject(json) ? json_print(json) : NULL;
     const bool ok = text && recipe_parse(text, strlen(text), out, NULL);
@@ -268,6 +292,7 @@ static void restore_all(Ui *ui, const cJSON *json, bool prompt, bool tokens) {
     restore_guide(ui, cJSON_GetObjectItemCaseSensitive(json, "guide"));
     restore_texts(ui, json, prompt, tokens);
     restore_pin(ui, cJSON_GetObjectItemCaseSensitive(json, "pin"));
+    restore_trials(ui, cJSON_GetObjectItemCaseSensitive(json, "trials"));
     for (int kind = 0; kind < SCREEN_COUNT; kind++) {
         if (strcmp(screen_table[kind].title, word_of(json, "screen")) == 0) screen_go(ui, (ScreenKind)kind);
     }

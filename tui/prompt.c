@@ -10,6 +10,7 @@
 #include "tui/commands.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/find.h"
 #include "tui/handout.h"
 #include "tui/menu.h"
 #include "tui/panels.h"
@@ -36,13 +37,14 @@ static void accept_dial(Ui *ui, const char *text) {
 // What was found is selected already.
 static void accept_find(Ui *ui, const char *text) {
     Error err = {0};
+    int place, all;
     if (!*text && *ui->preview.find) {
-        rows_set_find(&ui->rows, ui->preview.find, NULL);
+        find_set(ui, ui->preview.find, NULL);
         action_find(ui, 1);
-    } else if (!ui_report(ui, rows_set_find(&ui->rows, text, &err), &err))
+    } else if (!ui_report(ui, find_set(ui, text, &err), &err))
         ui->prompt = PROMPT_FIND; // another try
-    else if (*text && rows_found_count(&ui->rows, ui->rows.count) == 0)
-        ui_fail(ui, "no linear with “%s”", text);
+    else if (*text && !(find_count(ui, &place, &all) && all))
+        ui_fail(ui, "no %s with “%s”", find_rows(ui), text);
 }
 
 static void accept_filter(Ui *ui, const char *text) {
@@ -98,19 +100,24 @@ static void prompt_accept(Ui *ui) {
 
 // ---- while it is typed --------------------------------------------------------------------------------------------
 
+// The linear, too: figures that came meanwhile may have moved its row.
+static void return_to_start(Ui *ui) {
+    find_return(ui, ui->preview.at);
+    if (ui->screen == SCREEN_LAYERS && ui->preview.selected >= 0) rows_select(&ui->rows, ui->preview.selected);
+}
+
 static void preview_find(Ui *ui) {
     Error err = {0};
-    Rows *rows = &ui->rows;
-    const bool understood = rows_set_find(rows, ui->editor.text, &err);
-    if (ui->preview.selected >= 0) rows_select(rows, ui->preview.selected);
+    int place, all;
+    const bool understood = find_set(ui, ui->editor.text, &err), sought = understood && *ui->rows.find;
+    return_to_start(ui);
     ui->preview.wrong = !understood;
     if (!understood)
         snprintf(ui->preview.text, sizeof ui->preview.text, "%s", err.message);
-    else if (*rows->find && rows_find(rows, 1, true))
-        snprintf(ui->preview.text, sizeof ui->preview.text, "%d/%d", rows_found_count(rows, rows_index(rows) + 1),
-                 rows_found_count(rows, rows->count));
-    else if (*rows->find)
-        snprintf(ui->preview.text, sizeof ui->preview.text, "none of %d", rows->count);
+    else if (sought && find_step(ui, 1, true) && find_count(ui, &place, &all))
+        snprintf(ui->preview.text, sizeof ui->preview.text, "%d/%d", place, all);
+    else if (sought)
+        snprintf(ui->preview.text, sizeof ui->preview.text, "no %s", find_rows(ui));
 }
 
 // What is wrong leaves the table as it was.
@@ -149,9 +156,9 @@ void prompt_preview(Ui *ui) {
 
 static void undo_preview(Ui *ui) {
     if (ui->prompt != PROMPT_FIND && ui->prompt != PROMPT_FILTER) return;
-    if (ui->prompt == PROMPT_FIND) rows_set_find(&ui->rows, ui->preview.find, NULL);
+    if (ui->prompt == PROMPT_FIND) find_set(ui, ui->preview.find, NULL);
     if (ui->prompt == PROMPT_FILTER) rows_set_filter(&ui->rows, ui->preview.filter, NULL);
-    if (ui->preview.selected >= 0) rows_select(&ui->rows, ui->preview.selected);
+    return_to_start(ui);
     ui->rows.moved = ui->preview.moved;
 }
 
@@ -407,7 +414,7 @@ static void draw_editor(Ui *ui, Rect line) {
         int width;
         text += canvas_character(canvas, text, &width);
     }
-    canvas_text(canvas, line.row, col, room, MEANING_TEXT, text);
+    canvas_text(canvas, line.row, col, room, MEANING_TEXT | (ui->editor.fresh ? STYLE_SELECTED : 0), text);
     canvas->cursor_row = line.row;
     canvas->cursor_col = col + canvas_width(canvas, head + (text - ui->editor.text));
 }

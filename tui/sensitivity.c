@@ -117,6 +117,7 @@ static void find_costs(Ui *ui, const SensitivityView *v) {
     double noise = 0;
     const double whole = sensitivity_whole(ui);
     s->scaled = true;
+    s->guessed = s->priced = 0;
     for (int i = 0; i < linear_count(ui); i++) {
         if (v->choices[i].now >= 0) noise += noise_of(ui, &v->choices[i], i);
     }
@@ -124,6 +125,8 @@ static void find_costs(Ui *ui, const SensitivityView *v) {
         if (v->choices[i].now < 0) continue;
         const double known = known_cost(ui, v, i);
         s->scaled = s->scaled && (s->sources[i] != COST_STATISTICS || isfinite(whole));
+        s->guessed += s->sources[i] == COST_STATISTICS;
+        s->priced++;
         const double guess = noise_of(ui, &v->choices[i], i) / noise * (isfinite(whole) ? whole : 1);
         s->costs[i] = (BitCost){isnan(known) ? guess : known, weights_share(ui, i)};
     }
@@ -172,6 +175,7 @@ static void add_to_row(Ui *ui, const SensitivityView *v, CostRow *row, int linea
     row->bits = first || row->bits == bits ? bits : 0;
     row->chosen = first || row->chosen == chosen ? chosen : 0;
     row->marked += ui->rows.marked[linear];
+    row->found += *ui->rows.find && ui->rows.found[linear];
     row->kl += s->costs[linear].kl;
     row->se = hypot(row->se, error_of(ui, v, linear));
     add_step(ui, c, linear, 1, &row->more_kl, &row->more_bytes);
@@ -300,6 +304,10 @@ void sensitivity_move_page(Ui *ui, int pages) {
     sensitivity_move(ui, pages * (page > 1 ? page : 1));
 }
 
+void sensitivity_find(Ui *ui) {
+    if (ui->sensitivity.ready) make_rows(ui, workbench_sensitivity(ui->workbench));
+}
+
 void sensitivity_mark(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
@@ -365,6 +373,7 @@ void sensitivity_type_budget(Ui *ui, int unused) {
     const SensitivityScreen *s = &ui->sensitivity;
     snprintf(text, sizeof text, s->by_kl ? "kl %.4g" : "%.4g", s->by_kl ? s->kl : s->bits);
     ui_ask(ui, PROMPT_BUDGET, text);
+    ui->editor.fresh = true;
 }
 
 void sensitivity_set_budget(Ui *ui, const char *text) {
@@ -417,6 +426,17 @@ static void take_tuned(Ui *ui) {
     ui_update(ui);
 }
 
+// The linears that cost most are not told by their noise alone.
+static bool guesses_need_a_word(Ui *ui) {
+    SensitivityScreen *s = &ui->sensitivity;
+    const uint64_t now = workbench_turn(ui->workbench) + 1;
+    if (!s->guessed || s->warned == now) return false;
+    s->warned = now;
+    ui_say(ui, "provisional: of %d of %d linears only the noise is known; Enter again takes it all the same",
+           s->guessed, s->priced);
+    return true;
+}
+
 void sensitivity_take(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
@@ -434,6 +454,7 @@ void sensitivity_take(Ui *ui, int unused) {
         ui_fail(ui, "this budget cannot be met");
         return;
     }
+    if (guesses_need_a_word(ui)) return;
     if (!ui_report(ui, chosen_recipe(ui, &recipe, &err), &err)) return;
     const int rules = recipe.override_count;
     const bool same = recipe_equal(&recipe, workbench_recipe(ui->workbench));
