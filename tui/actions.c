@@ -432,6 +432,13 @@ void action_fix(Ui *ui, int unused) {
     convert_fix(ui, false);
 }
 
+void action_odd_bits(Ui *ui, int unused) {
+    (void)unused;
+    convert_toggle_odd_bits(ui);
+}
+
+void action_target(Ui *ui, const char *name) { convert_aim(ui, name); }
+
 void action_export(Ui *ui, int over) { convert_start(ui, over != 0); }
 
 void action_stop_export(Ui *ui, int unused) {

@@ -37,7 +37,8 @@ typedef enum Completion {
     COMPLETE_RECIPE, // a .json file
     COMPLETE_COLUMN,
     COMPLETE_FILTER,
-    COMPLETE_SCHEME
+    COMPLETE_SCHEME,
+    COMPLETE_ENGINE
 } Completion;
 
 // When the line at the bottom names a key.

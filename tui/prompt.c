@@ -183,8 +183,8 @@ static void answer_leave(Ui *ui, int code) {
 }
 
 static void answer_replace(Ui *ui, int code) {
-    const bool goes_on = code == 'g' && ui->convert.can_go_on, names = code == 'n' || code == 'o';
-    if (!goes_on && !names && code != 'y' && code != KEY_ESCAPE && code != KEY_CONTROL('c')) return;
+    const bool goes_on = code == 'g' && ui->convert.can_go_on, names = code == 'o';
+    if (!goes_on && !names && code != 'y' && code != 'n' && code != KEY_ESCAPE && code != KEY_CONTROL('c')) return;
     close_prompt(ui);
     if (goes_on) convert_go_on(ui);
     if (names) convert_name_folder(ui, "");
@@ -328,9 +328,21 @@ static bool asks_for_a_key(const Ui *ui) {
            ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE || ui->prompt == PROMPT_FIX;
 }
 
+static bool names_a_file(const Ui *ui) {
+    return ui->prompt == PROMPT_FOLDER || ui->prompt == PROMPT_SAVE || ui->prompt == PROMPT_LOAD ||
+           ui->prompt == PROMPT_EXPORT;
+}
+
+// A whole path stands for itself: behind another one, or behind a name that was offered, it would mean nothing.
+static bool replaces_line(const Ui *ui, const char *text) {
+    return names_a_file(ui) && ui->editor.cursor == ui->editor.length && (*text == '/' || *text == '~');
+}
+
 // Pasted text is never keys: it goes into a line that is being edited, or nowhere.
 void prompt_paste(Ui *ui, const char *text) {
-    if (ui->prompt == PROMPT_NONE || asks_for_a_key(ui))
+    const bool takes = ui->prompt != PROMPT_NONE && !asks_for_a_key(ui);
+    if (takes && replaces_line(ui, text)) line_editor_set(&ui->editor, "");
+    if (!takes)
         ui_fail(ui, "pasting works only in prompts and on the command line (:)");
     else if (!line_editor_paste(&ui->editor, text))
         ui_fail(ui, "the pasted text was cut: a line has at most %zu bytes", sizeof ui->editor.text - 1);
@@ -447,18 +459,18 @@ static void draw_leave(Ui *ui, Rect line) {
 }
 
 static void draw_replace(Ui *ui, Rect line) {
-    static const char *const keys[] = {"g", "y", "n", "Esc"}, *const labels[] = {"go on", "replace", "another",
-                                                                                 "leave"};
+    static const char *const keys[] = {"g", "y", "o", "n"}, *const labels[] = {"go on", "replace", "another", "leave"};
     const int first = ui->convert.can_go_on ? 0 : 1;
     draw_choice(ui, line, first ? "The folder holds something else." : "An earlier recipe began it.", keys + first,
                 labels + first, 4 - first);
 }
 
+// What it would do is read whole, above the line with the answers.
 static void draw_fix(Ui *ui, Rect line) {
-    static const char *const keys[] = {"y", "Esc"}, *const labels[] = {"do it", "leave the recipe"};
-    char question[sizeof ui->editor.text + 64];
-    snprintf(question, sizeof question, "That takes back overrides: %s.", ui->editor.text);
-    draw_choice(ui, line, question, keys, labels, 2);
+    static const char *const keys[] = {"y", "n"}, *const labels[] = {"do it", "leave the recipe"};
+    panel_message_draw(ui, (Rect){line.row - 1, line.col - 1, 1, line.cols + 2}, MEANING_CHANGED | STYLE_SELECTED,
+                       ui->editor.text);
+    draw_choice(ui, line, "Do that?", keys, labels, 2);
 }
 
 static void draw_restore(Ui *ui, Rect line) {

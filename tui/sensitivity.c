@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/number.h"
 #include "quant/assign.h"
+#include "tui/convert.h"
 #include "tui/format.h"
 #include "tui/screen.h"
 
@@ -475,10 +476,25 @@ static bool runs(const Ui *ui, JobKind kind) {
     return job_is_on(state);
 }
 
+// A search keeps to the bits and groups that the chosen engine takes. Other dials it leaves as they are.
+static void start_tuning(Ui *ui, const TuneGoal *goal) {
+    VerdictWish engine;
+    Error err = {0};
+    char text[80];
+    bool bad;
+    const bool aimed = convert_wish(ui, &engine);
+    if (!ui_report(ui, workbench_tune(ui->workbench, goal, aimed ? &engine : NULL, &err), &err)) return;
+    ui->sensitivity.tuned = true;
+    convert_aim_text(ui, false, text, sizeof text, &bad);
+    if (aimed && bad)
+        ui_say(ui, "%s; the search keeps to bits and groups that it takes, f on Convert mends the rest", text);
+    else if (aimed)
+        ui_say(ui, "%s: the search keeps to bits and groups that it takes", text);
+}
+
 void sensitivity_tune(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
-    Error err = {0};
     TuneGoal goal = {.max_bits = s->by_kl ? 0 : s->bits, .max_kl = s->by_kl ? s->kl : 0};
     screen_go(ui, SCREEN_SENSITIVITY);
     memcpy(goal.bits, budget_bits, sizeof goal.bits);
@@ -493,7 +509,7 @@ void sensitivity_tune(Ui *ui, int unused) {
         choose_again(ui);
         return;
     }
-    s->tuned = ui_report(ui, workbench_tune(ui->workbench, &goal, &err), &err) || s->tuned;
+    start_tuning(ui, &goal);
 }
 
 void sensitivity_stop(Ui *ui, int unused) {

@@ -91,6 +91,8 @@ typedef struct Convert {
     ExportFormat format;
     char *folder;        // NULL: not named yet
     int engine, finding; // rows of the verdict: the chosen one; the first of its findings that is shown
+    bool aimed;          // the user chose the engine: what it takes is said on the other screens, too
+    bool odd_bits;       // 2 and 3 bits are written
     bool start_when_named;
     bool can_go_on; // of the question: what the folder holds is a part by an earlier recipe
 } Convert;
