@@ -89,10 +89,7 @@ static void name_tensor(const void *context, size_t index, const Tensor *tensor,
     const Naming *naming = context;
     TensorForm *form = &naming->file->forms[index];
     GgufMeaning meaning;
-    if (!gguf_meaning(naming->architecture, tensor->name, &meaning)) {
-        snprintf(out->text, sizeof out->text, "%s", tensor->name);
-        return;
-    }
+    if (!gguf_meaning(naming->architecture, tensor->name, &meaning)) return;
     *out = meaning.name;
     if (meaning.paired) form->paired = naming->head_dim;
     form->plus_one = meaning.plus_one;

@@ -8,7 +8,7 @@
 
 // Mixtral and those after it call them by number, in block_sparse_moe.
 static const char *const projections[][2] = {{"w1", "gate_proj"}, {"w2", "down_proj"}, {"w3", "up_proj"}};
-enum { PROJECTIONS = sizeof projections / sizeof *projections };
+enum { PROJECTIONS = sizeof projections / sizeof *projections, LONGEST = 160 }; // of names that are taken apart
 
 bool mlx_stacks_experts(const ModelConfig *config) {
     static const char *const families[] = {"mixtral", "qwen2_moe", "qwen3_moe", "olmoe"};
@@ -36,7 +36,7 @@ static bool ends_with_block(const char *name, const char *end) {
 static void name_apart(const void *context, size_t index, const Tensor *tensor, MatrixName *out) {
     const char *stack = strstr(tensor->name, STACK), *ending = strrchr(tensor->name, '.');
     (void)context, (void)index;
-    snprintf(out->text, sizeof out->text, "%s", tensor->name);
+    if (strlen(tensor->name) > LONGEST) return;
     for (size_t i = 0; stack && i < PROJECTIONS; i++) {
         const char *name = stack + strlen(STACK), *projection = projections[i][1];
         const size_t length = strlen(projection);

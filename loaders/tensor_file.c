@@ -56,7 +56,7 @@ static bool add_tensor(Renamed *all, const Tensor *tensor, const MatrixName *nam
     for (size_t e = 0; ok && e < experts; e++) ok = add_expert(all, tensor, name, e, experts);
     if (experts) return ok;
     if (name->is_row && tensor->rank == 1) one.shape[one.rank++] = tensor->shape[0], one.shape[0] = 1;
-    return add_matrix(all, &one, name->expert_at ? tensor->name : name->text);
+    return add_matrix(all, &one, name->expert_at || !*name->text ? tensor->name : name->text);
 }
 
 bool tensor_file_rename(TensorFile *file, NameMatrix *name, const void *context, Error *err) {

@@ -54,7 +54,7 @@ void tensor_file_close(TensorFile *file);
 
 // What a tensor is called in a checkpoint that holds each matrix by itself.
 typedef struct MatrixName {
-    char text[192];
+    char text[192];   // "": it keeps its name
     size_t expert_at; // the tensor [experts, …] is a matrix for each expert, whose number stands here; 0: one tensor
     bool is_row;      // the vector is a matrix of one row
 } MatrixName;

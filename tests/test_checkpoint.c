@@ -170,15 +170,17 @@ static void experts_of_mlx_are_one_by_one(void **state) {
                    {"l.1.mlp.switch_mlp.up_proj.weight", "2,3", 6},
                    {"l.2.mlp.switch_mlp.gate.weight", "2,1,3", 6},
                    {"l.3.mlp.switch_mlp.up_proj.weight", "99999999,0,1", 0}};
+    char longest[400];
     Text header = {0};
     Checkpoint c;
     Error err = {0};
     int at = 0;
+    snprintf(longest, sizeof longest, "%0300d.switch_mlp.up_proj.weight", 0);
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; at += tensors[i++].bytes)
         text_addf(&header, "%s\"%s\":{\"dtype\":\"U8\",\"shape\":[%s],\"data_offsets\":[%d,%d]}", i ? "," : "{",
                   tensors[i].name, tensors[i].shape, at, at + tensors[i].bytes);
-    text_addf(&header, "}");
-    free(folder_put_safetensors(folder, "model.safetensors", header.data, 24));
+    text_addf(&header, ",\"%s\":{\"dtype\":\"U8\",\"shape\":[2,1,3],\"data_offsets\":[24,30]}}", longest);
+    free(folder_put_safetensors(folder, "model.safetensors", header.data, 30));
     text_free(&header);
     assert_true(checkpoint_open(folder, &c, &err));
     const Tensor *first = checkpoint_find(&c, "l.0.mlp.experts.0.up_proj.scales");
@@ -190,7 +192,8 @@ static void experts_of_mlx_are_one_by_one(void **state) {
     assert_non_null(checkpoint_find(&c, "l.1.mlp.switch_mlp.up_proj.weight"));
     assert_non_null(checkpoint_find(&c, "l.2.mlp.switch_mlp.gate.weight"));
     assert_non_null(checkpoint_find(&c, "l.3.mlp.switch_mlp.up_proj.weight"));
-    assert_int_equal(c.tensor_count, 7);
+    assert_non_null(checkpoint_find(&c, longest));
+    assert_int_equal(c.tensor_count, 8);
     checkpoint_close(&c);
 }
 
