@@ -172,7 +172,7 @@ static const char *of_experts(const ExpertNames *names, size_t offset, LinearRol
 
 static const char *norm_at(const NormRow *rows, size_t offset, const ModelConfig *config) {
     for (; rows->name; rows++) {
-        if (rows->offset == offset && norm_applies(config, rows->when)) return rows->name;
+        if (rows->offset == offset && norm_applies(config, 0, rows->when)) return rows->name;
     }
     return NULL;
 }
