@@ -690,6 +690,7 @@ static uint64_t hash_file(uint64_t hash, const char *folder, const char *name) {
 static bool read_generation_config(const char *source, ModelConfig *out, Error *err) {
     static const char name[] = "generation_config.json";
     cJSON *document;
+    out->writing = hash_file(HASH_START, source, name);
     if (!document_read(source, name, &document, err)) return false;
     const bool ok = (add_eos_tokens(document, out, err) && read_writing(document, out, err)) ||
                     error_prefix(err, "%s/%s", source, name);

@@ -234,6 +234,7 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"sensitivity", "--alone", "--estimate"}, "leave out --alone or --estimate"},
         {{"eval", "--task", "riddles"}, "lambada, choices or translate"},
         {{"eval", "--task", "choices", "--task-file", "x", "--shots", "1"}, "it needs --task translate"},
+        {{"eval", "--beams", "4"}, "it needs --task translate"},
         {{"eval", "--task", "translate", "--task-file", "x", "--shots-file", "y"}, "it needs --shots"},
         {{"tune"}, "--max-kl"},
         {{"tune", "--max-bits", "-1"}, "above 0"},
@@ -462,6 +463,26 @@ static void eval_and_generate_in_json(void **state) {
 
 #define PAIR_MODEL "tests/fixtures/families/t5"
 
+// The same as generate finds, and other translations than without.
+static void beams_translate(void) {
+    char *path = folder_write(folder, "pairs.jsonl", "{\"source\":\"the fox\",\"reference\":\"a\"}", 36);
+#define BEAMS(...)                                                                                          \
+    RUN("eval", "--quiet", PAIR_MODEL, "--activations", "none", "--task", "translate", "--task-file", path, \
+        "--max-new-tokens", "6", __VA_ARGS__)
+    Ran ran = BEAMS("--json", "--beams", "4");
+    cJSON *object = json_of("eval --task translate", &ran);
+    assert_int_equal(at(object, "beams")->valueint, 4);
+    cJSON_Delete(object);
+    ran = BEAMS("--json");
+    object = json_of("eval --task translate", &ran);
+    assert_int_equal(at(object, "beams")->valueint, 1);
+    cJSON_Delete(object);
+    ran = BEAMS("--beams", "4");
+    assert_contains(ran.out, "1 sentences; 4 beams; ");
+    ran_free(&ran);
+    free(path);
+}
+
 // Both halves of a model with an encoder; windows are half source, half target.
 static void an_encoder_decoder_is_worked_with(void **state) {
     (void)state;
@@ -491,6 +512,7 @@ static void an_encoder_decoder_is_worked_with(void **state) {
     assert_int_equal(ran.status, 1);
     assert_contains(ran.err, "has none");
     ran_free(&ran);
+    beams_translate();
     ran = RUN("calibrate", "--quiet", PAIR_MODEL, "--calibration", "self");
     assert_int_equal(ran.status, 1);
     assert_contains(ran.err, "cannot sample text");
