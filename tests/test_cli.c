@@ -130,6 +130,14 @@ static const cJSON *at(const cJSON *object, const char *path) {
 // The commands that --help lists.
 static bool is_listed(const Command *command) { return command->name[0] && !(command->takes & HIDDEN); }
 
+static void perplexities_stay_short(void **state) {
+    (void)state;
+    char text[24];
+    assert_string_equal(ppl_text(14.20514, text, sizeof text), "14.2051");
+    assert_string_equal(ppl_text(2.18029e+124, text, sizeof text), "2.1803e+124");
+    assert_string_equal(ppl_text((double)INFINITY, text, sizeof text), "inf");
+}
+
 static void help_tells_every_command_and_dial(void **state) {
     (void)state;
     Ran help = RUN("--help");
@@ -1023,6 +1031,7 @@ static void a_second_run_reads_the_measurements_and_says_the_same(void **state) 
 int main(void) {
     setlocale(LC_ALL, "C.UTF-8"); // as main does by the environment
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(perplexities_stay_short),
         cmocka_unit_test(help_tells_every_command_and_dial),
         cmocka_unit_test(man_page_names_every_command_and_option),
         cmocka_unit_test(completions_offer_commands_options_and_choices),
