@@ -433,6 +433,9 @@ static bool read_routing(const cJSON *config, Experts *e, Error *err) {
     if (strcmp(method, "greedy") == 0) groups = 0;
     if (groups > 0 && e->count % groups != 0)
         return error_set(err, "%d experts cannot be shared by %d groups (\"n_group\")", e->count, (int)groups);
+    if (groups > 1 && chosen * (e->count / groups) < e->per_token)
+        return error_set(err, "%d groups of %d experts (\"topk_group\") are too few to choose %d experts from",
+                         (int)chosen, e->count / (int)groups, e->per_token);
     if (e->shared_count) e->shared_ffn = (int)shared * e->ffn;
     if (e->scale == 1) e->scale = 0;
     e->groups = groups > 1 ? (int)groups : 0;

@@ -34,9 +34,10 @@ static void check_numbers(const ModelConfig *c) {
     bool rope = c->positions != POSITIONS_ROPE ||
                 (rope_dims(c) > 0 && rope_dims(c) % 2 == 0 && rope_dims(c) <= c->head_dim && c->rope_theta > 0);
     bool experts = c->experts.count == 0 || (c->experts.per_token > 0 && c->experts.per_token <= c->experts.count);
-    bool groups =
-        c->experts.groups == 0 || (c->experts.chosen_groups > 0 && c->experts.chosen_groups <= c->experts.groups &&
-                                   c->experts.count % c->experts.groups == 0);
+    bool groups = c->experts.groups == 0 ||
+                  (c->experts.chosen_groups > 0 && c->experts.chosen_groups <= c->experts.groups &&
+                   c->experts.count % c->experts.groups == 0 &&
+                   c->experts.count / c->experts.groups * c->experts.chosen_groups >= c->experts.per_token);
     if (!sizes || !heads || !rope || !experts || !groups || c->window < 0 || !(c->norm_eps >= 0)) abort();
     if (c->pair.encoder_layers) check_pair(c);
     if (c->latent.kv_rank) check_latent(c);
