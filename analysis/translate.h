@@ -27,7 +27,7 @@ typedef struct TranslationTask {
     size_t shared;     // tokens that all prompts begin with; fewer than any has
     size_t references; // how many each has; 0: not all as many
     size_t most;
-    int beams; // 1: greedily
+    int beams;    // 1: greedily
     bool by_line; // a translation ends with its line
 } TranslationTask;
 
