@@ -42,7 +42,7 @@ static float *gain_read(const Transformer *t, int index, const float *factors) {
     floats_from(norm->gain->dtype, norm->gain->data, width, host);
     if (norm->bias) floats_from(norm->bias->dtype, norm->bias->data, width, host + width);
     for (size_t i = 0; i < width; i++) {
-        if (norm_adds_one(t->structure->config.norm)) host[i] += 1;
+        if (norm_adds_one(t->structure->config.norm) && !norm->plain) host[i] += 1;
         if (factors) host[i] /= factors[i];
         if (factors) host[width + i] /= factors[i];
     }
@@ -92,6 +92,8 @@ static bool load_weights(Transformer *t, Error *err) {
         if (!(t->gains[i] = gain_new(t, i, NULL, err))) return false;
     for (int i = 0; i < t->structure->config.layers; i++)
         if (t->structure->layers[i].sinks && !(t->sinks[i] = sinks_new(t, i, err))) return false;
+    for (int i = 0; i < t->structure->config.layers; i++)
+        if (t->structure->layers[i].convolution && !(t->recurrent[i] = recurrent_new(t, i, err))) return false;
     return true;
 }
 
@@ -113,10 +115,11 @@ static Transformer *transformer_empty(const ModelStructure *structure, Backend *
     t->dense = base ? base->dense : array_new(linears, sizeof(Weight *));
     t->gains = base ? base->gains : array_new(norms, sizeof(float *));
     t->sinks = base ? base->sinks : array_new((size_t)structure->config.layers, sizeof(float *));
+    t->recurrent = base ? base->recurrent : array_new((size_t)structure->config.layers, sizeof(float *));
     t->replaced = array_new(linears, sizeof(Weight *));
     t->divided = array_new(norms, sizeof(float *));
     t->mixtures = array_new((size_t)structure->config.layers, sizeof *t->mixtures);
-    if (t->dense && t->gains && t->sinks && t->replaced && t->divided && t->mixtures) return t;
+    if (t->dense && t->gains && t->sinks && t->recurrent && t->replaced && t->divided && t->mixtures) return t;
     error_memory(err, "transformer");
     transformer_free(t);
     return NULL;
@@ -163,6 +166,7 @@ void transformer_free(Transformer *t) {
         free_weights(t->backend, t->dense, t->structure->linear_count);
         free_gains(t->backend, t->gains, t->structure->norm_count);
         free_gains(t->backend, t->sinks, t->structure->config.layers);
+        free_gains(t->backend, t->recurrent, t->structure->config.layers);
     }
     free(t);
 }
