@@ -165,6 +165,7 @@ typedef struct ModelConfig {
     char family[32];   // "llama": model_type of config.json; "unknown" when it does not say
     char not_run[320]; // why there is no forward pass for this model, as a sentence; "" when there is one
     uint64_t identity; // hash of config.json and quantize_config.json
+    uint64_t writing;  // hash of generation_config.json, which what is written depends on and no statistic
     TensorLayout layout;
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab;
     int max_positions;   // of source and target each, where there are both

@@ -631,6 +631,9 @@ static bool read_routing(const cJSON *config, Experts *e, Error *err) {
     if (strcmp(method, "greedy") == 0) groups = 0;
     if (groups > 0 && e->count % groups != 0)
         return error_set(err, "%d experts cannot be shared by %d groups (\"n_group\")", e->count, (int)groups);
+    if (groups > 1 && chosen * (e->count / groups) < e->per_token)
+        return error_set(err, "%d groups of %d experts (\"topk_group\") are too few to choose %d experts from",
+                         (int)chosen, e->count / (int)groups, e->per_token);
     if (e->shared_count) e->shared_ffn = (int)shared * e->ffn;
     if (e->scale == 1) e->scale = 0;
     e->groups = groups > 1 ? (int)groups : 0;
@@ -898,6 +901,7 @@ static uint64_t hash_file(uint64_t hash, const char *folder, const char *name) {
 static bool read_generation_config(const char *source, ModelConfig *out, Error *err) {
     static const char name[] = "generation_config.json";
     cJSON *document;
+    out->writing = hash_file(HASH_START, source, name);
     if (!document_read(source, name, &document, err)) return false;
     const bool ok = (add_eos_tokens(document, out, err) && read_writing(document, out, err)) ||
                     error_prefix(err, "%s/%s", source, name);

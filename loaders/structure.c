@@ -654,6 +654,14 @@ static bool add_embedding(Builder *builder) {
     return true;
 }
 
+// Many files hold sinusoids, too, and those count then, rounded as they are.
+static bool has_position_rows(const Builder *builder, const char *name) {
+    char full[160];
+    snprintf(full, sizeof full, "%s.weight", name);
+    const Positions kind = builder->out->config.positions;
+    return kind == POSITIONS_LEARNED || (kind == POSITIONS_SINUSOID && stored_has(builder->out->checkpoint, full));
+}
+
 // What stands between the embedding and the first layer of a stack.
 static bool add_positions(Builder *builder, StackEnds *ends) {
     const ModelConfig *config = &builder->out->config;
@@ -663,8 +671,7 @@ static bool add_positions(Builder *builder, StackEnds *ends) {
                    relative[] = {(uint64_t)config->pair.relative_buckets, (uint64_t)config->heads};
     char name[128];
     snprintf(name, sizeof name, "%s%s", builder->prefix, table->positions ? table->positions : "");
-    if (config->positions == POSITIONS_LEARNED &&
-        !take_tensor(builder, name, ".weight", positions, 2, &ends->position_rows))
+    if (has_position_rows(builder, name) && !take_tensor(builder, name, ".weight", positions, 2, &ends->position_rows))
         return false;
     if (config->positions == POSITIONS_RELATIVE) {
         name_in_layer(builder, builder->first_layer, table->relative, name, sizeof name);

@@ -106,7 +106,7 @@ static void add_rows(const Pass *pass, DType dtype, const void *table, float *hi
 
 static bool add_positions(const Pass *pass, const Tensor *table, float *hidden) {
     const ModelConfig *config = pass_config(pass);
-    if (pass->running->sinusoids) add_rows(pass, DTYPE_F32, pass->running->sinusoids, hidden);
+    if (!table && pass->running->sinusoids) add_rows(pass, DTYPE_F32, pass->running->sinusoids, hidden);
     if (!table) return true;
     if (!tensor_hold(table, pass->err)) return false;
     const size_t row = (size_t)config->hidden * dtype_bytes(table->dtype);

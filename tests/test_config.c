@@ -483,6 +483,15 @@ static void experts(void **state) {
     assert_true(config.experts.normalized);
     folder_put_text(folder, "config.json", "{\"model_type\":\"mixtral\",\"num_experts_per_tok\":9}");
     expect_refused("\"num_experts_per_tok\"");
+#define GROUPED(topk_group)                                                                            \
+    "{\"model_type\":\"deepseek_v2\",\"topk_method\":\"group_limited_greedy\",\"n_routed_experts\":6," \
+    "\"n_group\":3,\"num_experts_per_tok\":3,\"topk_group\":" topk_group "}"
+    config = loaded_text(GROUPED("2"));
+    assert_true(config.experts.groups == 3 && config.experts.chosen_groups == 2);
+    folder_put_text(folder, "config.json", GROUPED("1"));
+    expect_refused("1 groups of 2 experts (\"topk_group\") are too few to choose 3 experts from");
+    folder_put_text(folder, "config.json", GROUPED("0"));
+    expect_refused("\"topk_group\"");
 }
 
 int main(void) {

@@ -137,6 +137,7 @@ static const char *const names[] = {
     "mbart-unscaled",
     "marian",
     "marian-odd",
+    "marian-stored",
 };
 enum { NAMES = sizeof names / sizeof *names };
 
