@@ -230,8 +230,8 @@ static bool has_small_cache(const Case *c) { return c->plan->cache_bits == 8; }
 
 static bool is_unknown_to_mlx(const Case *c) {
     static const char *const families[] = {
-        "arcee",           "bloom",     "falcon", "gpt_neo", "idefics3",  "internvl", "llava_next",
-        "llava_onevision", "ministral", "mpt",    "opt",     "paligemma", "smolvlm",
+        "arcee",           "bloom",     "falcon", "gpt_neo", "granitemoeshared", "idefics3", "internvl", "llava_next",
+        "llava_onevision", "ministral", "mpt",    "opt",     "paligemma",        "smolvlm",
     };
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (strcmp(c->structure->config.family, families[i]) == 0) return true;

@@ -35,6 +35,7 @@ typedef enum TensorLayout {
     LAYOUT_ERNIE_MOE,
     LAYOUT_MINIMAX,
     LAYOUT_GPT_OSS,
+    LAYOUT_GRANITE_MOE,
     LAYOUT_DEEPSEEK,
     LAYOUT_DEEPSEEK_Q, // queries are one linear
     LAYOUT_UNGATED_LLAMA,
@@ -88,7 +89,8 @@ typedef struct Experts {
     bool normalized;           // the weights of the chosen ones are made to add up to 1
     bool sigmoid;              // scores are sigmoids of logits, else their softmax
     bool biased;               // a bias is added to scores when experts are chosen, and not to their weights
-    bool stacked;              // a layer's experts lie in one tensor, gate and up as every other row of it
+    bool stacked;              // a layer's experts lie in one tensor, and so do gate and up of each
+    bool alternate;            // these are every other row of it, else gate is its first half
     int groups, chosen_groups; // experts are chosen from the best of so many groups; 0: of one
     float scale;               // of the weights; 0: 1
     LayerSet layers;           // that have them; the others have an MLP of width ModelConfig.ffn

@@ -444,15 +444,17 @@ static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
     Experts *e = &out->experts;
     Keys count = {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"},
          per_token = {"num_experts_per_tok", "moe_k"}, ffn = {"moe_intermediate_size"},
-         shared = {"shared_expert_intermediate_size"};
+         shared = {"shared_expert_intermediate_size", "shared_intermediate_size"};
     const int most = 1 << 24;
+    int64_t shared_ffn;
     if (e->count == 0) return true;
     if (!read_count(config, count, e->count, 1 << 14, &e->count, err) ||
         !read_count(config, per_token, e->per_token, e->count, &e->per_token, err) ||
         !read_count(config, ffn, e->ffn ? e->ffn : out->ffn, most, &e->ffn, err) ||
-        (e->shared_ffn && !read_count(config, shared, e->shared_ffn, most, &e->shared_ffn, err))) {
+        !json_integer(config, json_first_key(config, shared), e->shared_ffn, 0, most, &shared_ffn, err)) {
         return false;
     }
+    e->shared_ffn = (int)shared_ffn;
     return read_routing(config, e, err) && read_dense_layers(config, out, err);
 }
 

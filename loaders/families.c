@@ -26,6 +26,8 @@
     "num_local_experts n_routed_experts num_experts_per_tok moe_intermediate_size n_shared_experts " \
     "first_k_dense_replace "                                                                         \
     "n_group topk_group routed_scaling_factor norm_topk_prob "
+#define KEYS_OF_GRANITE \
+    KEYS_AS_LLAMA "attention_bias embedding_multiplier attention_multiplier residual_multiplier logits_scaling "
 #define KEYS_OF_WRITING                                                                                           \
     "decoder_start_token_id forced_bos_token_id forced_eos_token_id bad_words_ids length_penalty early_stopping " \
     "min_length no_repeat_ngram_size "
@@ -246,8 +248,7 @@ static const Family families[] = {
      .defaults = {SIZES(64, 4096, 80, 8, 128, 27648, 155136, 524288), RMS(1e-6f, 1e4), BOS_EOS(0, 2),
                   .attention_bias = true}},
     {.type = "granite",
-     .keys = KEYS_AS_LLAMA "attention_bias mlp_bias embedding_multiplier attention_multiplier residual_multiplier "
-                           "logits_scaling",
+     .keys = KEYS_OF_GRANITE "mlp_bias",
      .activation = "silu",
      .attention_bias = "attention_bias",
      .output_bias = "attention_bias",
@@ -420,7 +421,16 @@ static const Family families[] = {
      .defaults = {SIZES(36, 2880, 64, 8, 64, 2880, 201088, 131072), RMS(1e-5f, 150000), .bos_token = -1,
                   .attention_bias = true, .output_bias = true, .mlp_bias = true, .sinks = true, .window = 128,
                   .layout = LAYOUT_GPT_OSS,
-                  .experts = {.count = 128, .per_token = 4, .normalized = true, .stacked = true}}},
+                  .experts = {.count = 128, .per_token = 4, .normalized = true, .stacked = true, .alternate = true}}},
+    {.type = "granitemoeshared",
+     .keys = KEYS_OF_GRANITE "num_local_experts num_experts_per_tok shared_intermediate_size",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .defaults = {SIZES(32, 4096, 32, 0, 0, 11008, 32000, 2048), RMS(1e-6f, 1e4), BOS_EOS(1, 2), .attention_scale = 1,
+                  .layout = LAYOUT_GRANITE_MOE,
+                  .experts = {.count = 8, .per_token = 2, .normalized = true, .stacked = true}}},
+    {.type = "granitemoe", .same_as = "granitemoeshared"},
     {.type = "deepseek_v2",
      .keys = KEYS_OF_DEEPSEEK,
      .activation = "silu",

@@ -129,6 +129,17 @@ static const ExpertNames gpt_oss_experts = {.router = "mlp.router",
                                             .gate_up = "gate_up_proj",
                                             .down = "down_proj"};
 
+static const LinearRow granite_shared[] = {{"shared_mlp.input_linear", ROLE_GATE_UP, WIDTH_TWO_SHARED_FFN, WIDTH_HIDDEN,
+                                            BIAS_NONE, SLOT_MLP, FUSED_ALONE, AT(shared_gate_up)},
+                                           {"shared_mlp.output_linear", ROLE_DOWN, WIDTH_HIDDEN, WIDTH_SHARED_FFN,
+                                            BIAS_NONE, SLOT_SHARED_INNER, FUSED_ALONE, AT(shared_down)},
+                                           END};
+static const ExpertNames granite_experts = {.router = "block_sparse_moe.router.layer",
+                                            .experts = "block_sparse_moe",
+                                            .gate_up = "input_linear",
+                                            .down = "output_linear",
+                                            .shared = granite_shared};
+
 // ---- Latent attention ----
 
 #define LATENT_ATTENTION                                                                                       \
@@ -269,6 +280,7 @@ static const LayoutTable tables[] = {
     [LAYOUT_MINIMAX] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &minimax_experts},
     [LAYOUT_GPT_OSS] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &gpt_oss_experts,
                         .sinks = "self_attn.sinks"},
+    [LAYOUT_GRANITE_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &granite_experts},
     [LAYOUT_DEEPSEEK] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_attention,
                          .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_DEEPSEEK_Q] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_q_attention,

@@ -112,6 +112,7 @@ static size_t width_of(const ModelConfig *config, Width width) {
     case WIDTH_TWO_EXPERT_FFN: return 2 * (size_t)config->experts.ffn;
     case WIDTH_EXPERT_FFN: return (size_t)config->experts.ffn;
     case WIDTH_SHARED_FFN: return (size_t)config->experts.shared_ffn;
+    case WIDTH_TWO_SHARED_FFN: return 2 * (size_t)config->experts.shared_ffn;
     case WIDTH_Q_LATENT: return (size_t)config->latent.q_rank;
     case WIDTH_KV_LATENT: return (size_t)config->latent.kv_rank;
     case WIDTH_KV_LATENT_AND_ROTATED: return (size_t)(config->latent.kv_rank + config->latent.rotated);
@@ -311,31 +312,47 @@ static bool add_expert(Builder *builder, int layer, int expert) {
            add_expert_linear(builder, layer, expert, names->down, ROLE_DOWN, input + 1, -1);
 }
 
-// The row of a stacked bias, and the matrix of a stacked tensor that belong to this expert. It may be blocks of MXFP4.
+// The tensor of all experts: a parameter, the weight of a module, or blocks of MXFP4.
+static const Tensor *find_stacked(const Checkpoint *checkpoint, const char *name) {
+    static const char *const endings[] = {"", ".weight", "_blocks"};
+    const Tensor *found = NULL;
+    for (size_t i = 0; !found && i < sizeof endings / sizeof *endings; i++) {
+        char full[160];
+        snprintf(full, sizeof full, "%s%s", name, endings[i]);
+        found = checkpoint_find(checkpoint, full);
+    }
+    return found;
+}
+
+// The row of a stacked bias that belongs to this expert.
+static bool take_stacked_bias(Builder *builder, const char *name, Linear *linear) {
+    const uint64_t shape[] = {(uint64_t)builder->out->config.experts.count, linear->out};
+    char full[160];
+    const Tensor *bias;
+    if (!builder->out->config.mlp_bias) return true;
+    snprintf(full, sizeof full, "%s_bias", name);
+    return take_tensor(builder, full, "", shape, 2, &bias) &&
+           stored_row(builder->out->stored, bias, (size_t)linear->expert, &linear->bias, builder->err);
+}
+
+// The matrix of a stacked tensor that belongs to this expert.
 static bool take_stacked(Builder *builder, const char *name, Linear *linear) {
     const ModelStructure *out = builder->out;
-    char full[160];
-    const uint64_t biases[] = {(uint64_t)out->config.experts.count, linear->out};
-    const Tensor *tensor = checkpoint_find(out->checkpoint, name), *bias;
+    const Tensor *tensor = find_stacked(out->checkpoint, name);
     ExpertLayout layout;
-    snprintf(full, sizeof full, "%s_blocks", name);
-    if (!tensor) tensor = checkpoint_find(out->checkpoint, full);
     if (!tensor)
         return checkpoint_whole(out->checkpoint, builder->err) &&
                error_set(builder->err, "%s: tensor %s is missing", out->checkpoint->folder, name);
-    if (!tensor_experts(out->checkpoint, tensor, &layout) || layout.count != biases[0] || layout.out != linear->out ||
-        layout.in != linear->in)
+    if (!tensor_experts(out->checkpoint, tensor, &layout) || layout.count != (size_t)out->config.experts.count ||
+        layout.out != linear->out || layout.in != linear->in)
         return error_set(builder->err, "%s: tensor %s: its shape is not that of %d experts, each [%zu, %zu]",
                          tensor->file, tensor->name, out->config.experts.count, linear->out, linear->in);
     linear->transposed = layout.transposed;
-    snprintf(full, sizeof full, "%s_bias", name);
-    if (!stored_experts_known(out->stored, tensor, &layout, builder->err) ||
-        !stored_expert(out->stored, tensor, &layout, (size_t)linear->expert, linear->name, &linear->weight,
-                       builder->err) ||
-        !take_tensor(builder, full, "", biases, 2, &bias))
-        return false;
     builder->out->parameters += linear->out * linear->in;
-    return stored_row(out->stored, bias, (size_t)linear->expert, &linear->bias, builder->err);
+    return stored_experts_known(out->stored, tensor, &layout, builder->err) &&
+           stored_expert(out->stored, tensor, &layout, (size_t)linear->expert, linear->name, &linear->weight,
+                         builder->err) &&
+           take_stacked_bias(builder, name, linear);
 }
 
 static bool add_stacked_linear(Builder *builder, int layer, int expert, const char *name, LinearRole role, int input) {
@@ -397,6 +414,16 @@ static void add_fold(ModelStructure *out, int linear, FoldKind kind, int index) 
 // The first of two linears that this layer has.
 static int fused_or_apart(int fused, int apart) { return fused >= 0 ? fused : apart; }
 
+// What an expert's down reads: of up alone, or of the halves of gate_up.
+static void fold_experts(ModelStructure *out, const LayerMap *map) {
+    const Experts *experts = &out->config.experts;
+    const int each = experts->stacked ? 2 : 3;
+    for (int e = 0; map->router >= 0 && !experts->alternate && e < experts->count; e++) {
+        const int down = map->first_expert + each * e + each - 1;
+        add_fold(out, down, FOLD_LINEAR_ROWS, down - 1);
+    }
+}
+
 // What a router and experts read is left alone: each sees other tokens, so no one factor suits all readers of the norm.
 static void set_folds(ModelStructure *out, const LayerMap *map) {
     const bool gated = map->gate >= 0 || map->gate_up >= 0;
@@ -416,12 +443,8 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
     add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
     if (gated || out->config.activation == NONLINEARITY_RELU)
         add_fold(out, map->down, FOLD_LINEAR_ROWS, fused_or_apart(map->gate_up, map->up));
-    add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, map->shared_up);
-    for (int expert = 0; map->router >= 0 && !out->config.experts.stacked && expert < out->config.experts.count;
-         expert++) {
-        int gate = map->first_expert + 3 * expert;
-        add_fold(out, gate + 2, FOLD_LINEAR_ROWS, gate + 1);
-    }
+    add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, fused_or_apart(map->shared_gate_up, map->shared_up));
+    fold_experts(out, map);
 }
 
 // ---- The whole ----

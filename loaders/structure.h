@@ -84,8 +84,9 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int router;                                         // mixture of experts: then there is no MLP of the above
     int first_expert; // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down: + 2 e,
                       // + 1
-    int shared_gate, shared_up, shared_down, shared_router; // shared_router −1: added as it is
-    const Tensor *sinks;                                    // [heads]; NULL: none
+    int shared_gate_up, shared_gate, shared_up, shared_down; // as those of an MLP
+    int shared_router;                                       // −1: added as it is
+    const Tensor *sinks;                                     // [heads]; NULL: none
     const Tensor *router_bias; // [experts], added to scores when experts are chosen; NULL: none
 } LayerMap;
 

@@ -164,7 +164,7 @@ static bool run_chosen(const Pass *pass, const LayerMap *map, const float *logit
 static bool run_shared(const Pass *pass, const LayerMap *map, const float *x) {
     float **scratch = pass->running->scratch;
     Backend *backend = pass->t->backend;
-    const Mlp mlp = {.gate_up = -1, .gate = map->shared_gate, .up = map->shared_up, .down = map->shared_down};
+    const Mlp mlp = {map->shared_gate_up, map->shared_gate, map->shared_up, map->shared_down};
     if (map->shared_down < 0) return true;
     if (!pass_mlp(pass, &mlp, x, false, scratch[SCRATCH_EXPERT])) return false; // the router has shown x
     if (map->shared_router < 0) {

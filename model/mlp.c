@@ -9,7 +9,7 @@ static bool mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t w
     const size_t n = pass->tokens * width;
     if (mlp->gate_up >= 0) {
         if (!pass_linear(pass, mlp->gate_up, x, scratch[SCRATCH_FUSED])) return false;
-        const bool alternate = pass_config(pass)->experts.stacked; // rows of gate and up
+        const bool alternate = pass_config(pass)->experts.alternate; // rows of gate and up
         const size_t groups = alternate ? width : 1, each = alternate ? 1 : width;
         backend->ops->split(backend, scratch[SCRATCH_FUSED], pass->tokens, groups, (const size_t[]){each, each}, 2,
                             &scratch[SCRATCH_GATE]);
