@@ -132,6 +132,7 @@ typedef struct BackendOps {
                        size_t width, float *y);
     // y = f(x), or f(x) · up unless up is NULL; y may be x or up.
     void (*activate)(Backend *, Nonlinearity f, const float *x, const float *up, size_t n, float *y);
+    void (*xielu)(Backend *, const Xielu *, const float *x, size_t n, float *y); // y may be x
     // x *= factor; factor 0 clears whatever was there, NaN too.
     void (*scale)(Backend *, float *x, float factor, size_t n);
     void (*softcap)(Backend *, float *x, float cap, size_t n); // x = cap · tanh(x / cap)

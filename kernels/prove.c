@@ -100,6 +100,8 @@ static void elements(Run *r) {
         ops->activate(r->b, (Nonlinearity)f, x, up, WIDTH, y);
         collect(r, y, WIDTH);
     }
+    ops->xielu(r->b, &(Xielu){0.8F, 1.3F, 0.5F}, x, WIDTH, y);
+    collect(r, y, WIDTH);
     ops->silu_times(r->b, x, up, WIDTH, y);
     ops->add(r->b, y, up, WIDTH);
     ops->scale(r->b, y, 0.3F, WIDTH);

@@ -138,6 +138,7 @@ static const BackendOps cpu_ops = {
     .rope = cpu_rope,
     .layer_norm = cpu_layer_norm,
     .activate = cpu_activate,
+    .xielu = cpu_xielu,
     .scale = cpu_scale,
     .softcap = cpu_softcap,
     .split = cpu_split,

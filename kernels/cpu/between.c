@@ -25,6 +25,12 @@ void cpu_activate(Backend *backend, Nonlinearity f, const float *x, const float 
         cpu->kernels->activate(f, x + i, up ? up + i : NULL, n - i < CHUNK ? n - i : CHUNK, y + i);
 }
 
+void cpu_xielu(Backend *backend, const Xielu *f, const float *x, size_t n, float *y) {
+    const CpuBackend *cpu = cpu_of(backend);
+#pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, 20 * n))
+    for (size_t i = 0; i < n; i += CHUNK) cpu->kernels->xielu(f, x + i, n - i < CHUNK ? n - i : CHUNK, y + i);
+}
+
 void cpu_scale(Backend *backend, float *x, float factor, size_t n) {
     (void)backend;
     if (factor == 0) memset(x, 0, n * sizeof *x);

@@ -40,6 +40,7 @@ typedef enum Elementwise {
     ELEMENTWISE_CLEAR,    // y = 0
     ELEMENTWISE_SOFTCAP,  // y = number · tanh(x / number)
     ELEMENTWISE_ACTIVATE, // y = f(x), · other unless that is NULL
+    ELEMENTWISE_XIELU,
 } Elementwise;
 
 typedef struct ElementwiseArguments {
@@ -48,6 +49,7 @@ typedef struct ElementwiseArguments {
     size_t n;
     float number;
     int what, nonlinearity; // Elementwise, Nonlinearity
+    Xielu xielu;
 } ElementwiseArguments;
 
 typedef struct RopeArguments { // in place; cosine, sine [positions, half]

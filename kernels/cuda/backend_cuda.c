@@ -147,6 +147,7 @@ static const BackendOps cuda_ops = {
     .rope = cuda_rope,
     .layer_norm = cuda_layer_norm,
     .activate = cuda_activate,
+    .xielu = cuda_xielu,
     .scale = cuda_scale,
     .softcap = cuda_softcap,
     .split = cuda_split,

@@ -54,6 +54,11 @@ void cuda_activate(Backend *backend, Nonlinearity f, const float *x, const float
     cuda_written(c, y, n * sizeof *y);
 }
 
+void cuda_xielu(Backend *backend, const Xielu *f, const float *x, size_t n, float *y) {
+    between_elementwise(backend,
+                        &(ElementwiseArguments){.x = x, .y = y, .n = n, .what = ELEMENTWISE_XIELU, .xielu = *f});
+}
+
 void cuda_scale(Backend *backend, float *x, float factor, size_t n) {
     between_elementwise(
         backend,

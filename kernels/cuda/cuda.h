@@ -197,6 +197,7 @@ void cuda_layer_norm(Backend *, const float *x, const float *gain, const float *
 void cuda_add(Backend *, float *x, const float *y, size_t n);
 void cuda_silu_times(Backend *, const float *gate, const float *up, size_t n, float *y);
 void cuda_activate(Backend *, Nonlinearity, const float *x, const float *up, size_t n, float *y);
+void cuda_xielu(Backend *, const Xielu *, const float *x, size_t n, float *y);
 void cuda_scale(Backend *, float *x, float factor, size_t n);
 void cuda_softcap(Backend *, float *x, float cap, size_t n);
 void cuda_rope(Backend *, float *x, size_t tokens, int heads, int head_dim, int rotated, bool adjacent,

@@ -136,12 +136,17 @@ DEVICE float factor_of(Nonlinearity f, float up) {
     return (up > SWIGLU_OAI_LIMIT ? SWIGLU_OAI_LIMIT : up < -SWIGLU_OAI_LIMIT ? -SWIGLU_OAI_LIMIT : up) + 1;
 }
 
+DEVICE float xielu(const Xielu *f, float x) {
+    return x > 0 ? (f->positive * x + f->linear) * x : f->negative * (expm1f(x) - x) + f->linear * x;
+}
+
 DEVICE float elementwise(const ElementwiseArguments *a, size_t i) {
     switch ((Elementwise)a->what) {
     case ELEMENTWISE_ADD: return a->x[i] + a->other[i];
     case ELEMENTWISE_SCALE: return a->x[i] * a->number;
     case ELEMENTWISE_CLEAR: return 0;
     case ELEMENTWISE_SOFTCAP: return a->number * tanhf(a->x[i] / a->number);
+    case ELEMENTWISE_XIELU: return xielu(&a->xielu, a->x[i]);
     case ELEMENTWISE_ACTIVATE: break;
     }
     const Nonlinearity f = (Nonlinearity)a->nonlinearity;

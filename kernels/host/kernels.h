@@ -107,6 +107,7 @@ typedef struct HostKernels {
     void (*add)(float *x, const float *y, size_t n);
     // y = f(x), or f(x) · up unless up is NULL; to a few units in the last place of what x, rounded, stands for.
     void (*activate)(Nonlinearity, const float *x, const float *up, size_t n, float *y);
+    void (*xielu)(const Xielu *, const float *x, size_t n, float *y);
     void (*silu_times)(const float *gate, const float *up, size_t n, float *y);
     void (*rope_head)(float *x, size_t half, const float *cosine, const float *sine);
     void (*attention)(const AttentionTile *);

@@ -53,7 +53,7 @@ const BackendCheck backend_checks[] = {
     {"test_between", norm_cases, {OPERATION(rms_norm), OPERATION(layer_norm), OPERATION(healthy)}},
     {"test_between",
      elementwise_cases,
-     {OPERATION(add), OPERATION(silu_times), OPERATION(activate), OPERATION(scale), OPERATION(softcap)}},
+     {OPERATION(add), OPERATION(silu_times), OPERATION(activate), OPERATION(xielu), OPERATION(scale), OPERATION(softcap)}},
     {"test_between",
      row_cases,
      {OPERATION(split), OPERATION(join), OPERATION(gather), OPERATION(scatter_add), OPERATION(gated_add)}},

@@ -202,6 +202,29 @@ static void check_activate(Checks *c, Nonlinearity f, size_t n) {
     free(x), free(up);
 }
 
+// Each term by itself is as exact as its size: of e^x − 1 − x that of x.
+static void check_xielu(Checks *c, size_t n) {
+    static const float extremes[] = {0, -0.0f, 1e-7f, -1e-7f, -1e-3f, -0.34f, -0.35f, -88, -1e4f, 1e4f};
+    const Xielu f = {0.8f, 1.3f, 0.5f};
+    float *x = random_floats(c, n, 3);
+    double *expected = doubles(n), *sizes = doubles(n);
+    for (size_t i = 0; i < n && i < sizeof extremes / sizeof *extremes; i++) x[i] = extremes[i];
+    if (n > 14) x[14] = NAN;
+    for (size_t i = 0; i < n; i++) {
+        const double v = (double)x[i], above = v > 0 ? (double)f.positive * v * v : 0,
+                     below = v < 0 ? (double)f.negative * (expm1(v) - v) : 0;
+        expected[i] = isnan(v) ? NAN : above + below + (double)f.linear * v;
+        sizes[i] = fabs(above) + 3 * fabs(v);
+    }
+    float *dx = put(c, x, n), *dy = put_nothing(c, n);
+    c->b->ops->xielu(c->b, &f, dx, n, dy);
+    c->b->ops->xielu(c->b, &f, dx, n, dx);
+    float *y = take(c, dy, n), *in_place = take(c, dx, n);
+    compare("xielu", y, expected, sizes, n, 3e-7);
+    assert_memory_equal(in_place, y, n * sizeof *y);
+    free(x), free(expected), free(sizes), free(y), free(in_place);
+}
+
 static void check_scale(Checks *c, size_t n) {
     const float cap = 1.5f, factor = -0.3f;
     float *x = random_floats(c, n, 6);
@@ -231,6 +254,7 @@ void elementwise_cases(Checks *c) {
         const size_t n = between(c, 1, at(c, 90, 700, 70000));
         check_sums(c, n);
         check_scale(c, n);
+        check_xielu(c, n);
         for (int f = 0; f < NONLINEARITY_COUNT; f++) check_activate(c, (Nonlinearity)f, n);
     }
     if (!c->thorough || c->place != ON_HOST) return;
