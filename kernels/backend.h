@@ -25,6 +25,7 @@ typedef struct AttentionShape {
     int heads, kv_heads, head_dim;
     float scale;   // of the scores, usually head_dim^−½
     int window;    // a token sees this many positions, itself included; 0: all
+    bool chunked;  // it sees those of its chunk instead, of which the window is the size
     float softcap; // score = c · tanh(score / c); 0: none
     // Added to the scores of a head by the position that is looked at: [heads, bias_stride] in backend memory (ALiBi);
     // NULL: nothing.

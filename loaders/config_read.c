@@ -130,7 +130,8 @@ static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *o
          layers = {"num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers"},
          heads = {"num_attention_heads", "n_head", "num_heads", "n_heads", "decoder_attention_heads"},
          vocab = {"vocab_size"},
-         ffn = {"intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner", "d_ff", "decoder_ffn_dim"},
+         ffn = {"intermediate_size_mlp", "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner", "d_ff",
+                "decoder_ffn_dim"},
          positions = {"max_position_embeddings", "n_positions", "seq_length", "max_seq_len"},
          width = {"word_embed_proj_dim"};
     const int most = 1 << 24;
@@ -161,6 +162,7 @@ static const struct {
     {"scale_attn_by_inverse_layer_idx", offsetof(ModelConfig, scale_by_layer), false},
     {"norm_topk_prob", offsetof(ModelConfig, experts.normalized), false},
     {"rope_interleave", offsetof(ModelConfig, rope_adjacent), false},
+    {"lm_head_bias", offsetof(ModelConfig, head_bias), false},
 };
 
 static bool read_bias_flag(const cJSON *config, const char *key, bool *flag, Error *err) {
@@ -168,12 +170,13 @@ static bool read_bias_flag(const cJSON *config, const char *key, bool *flag, Err
 }
 
 static bool read_qk_norm(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    const bool named = family_reads(family, "use_qk_norm");
     bool use, layer;
-    if (!json_bool(config, "use_qk_norm", false, &use, err) || !json_bool(config, "qk_layernorm", false, &layer, err))
+    if (!json_bool(config, "use_qk_norm", named && out->qk_norm != QK_NORM_NONE, &use, err) ||
+        !json_bool(config, "qk_layernorm", false, &layer, err))
         return false;
-    if (use && family->qk_norm_heads)
-        out->qk_norm = QK_NORM_HEADS;
-    else if (use || layer)
+    if (named) out->qk_norm = use ? family->use_qk_norm : QK_NORM_NONE;
+    if (layer || (use && out->qk_norm == QK_NORM_NONE))
         config_not_run(out, "norms of queries and keys with weights for every head are not supported");
     return true;
 }
@@ -235,6 +238,8 @@ static bool read_activation(const cJSON *config, const Family *family, ModelConf
         out->layout = LAYOUT_T5_GATED;
         name = strcmp(name, "gated-gelu") == 0 ? "gelu_new" : name + 6;
     }
+    out->xielu = out->layout == LAYOUT_APERTUS && strcmp(name, "xielu") == 0;
+    if (out->xielu) return true;
     if (family->gelu_means_tanh && strcmp(name, "gelu") == 0) name = "gelu_new";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i].name, name) != 0) continue;
@@ -290,7 +295,8 @@ static bool read_scale(const cJSON *config, const Family *family, ModelConfig *o
 
 static bool set_layer_kind(ModelConfig *out, int layer, const char *kind, Error *err) {
     if (!kind) return error_set(err, "\"layer_types\" must list the kind of every layer");
-    bool windowed = strcmp(kind, "sliding_attention") == 0 || strcmp(kind, "local") == 0;
+    bool windowed =
+        strcmp(kind, out->chunked ? "chunked_attention" : "sliding_attention") == 0 || strcmp(kind, "local") == 0;
     if (windowed) layer_add(&out->windowed, layer);
     if (!windowed && strcmp(kind, "full_attention") != 0 && strcmp(kind, "global") != 0) {
         char *shown = text_printable(kind, strlen(kind), false);
@@ -334,6 +340,7 @@ static bool windowed_by_rule(WindowRule rule, int layer, int border, int period)
     case WINDOW_EARLY_ODD_LAYERS: return layer < border && layer % 2 == 0;
     case WINDOW_EVERY_NTH: return (layer + 1) % period == 0;
     case WINDOW_NOT_EVERY_NTH: return (layer + 1) % period != 0;
+    case WINDOW_ROTATED_LAYERS: return false; // read_unrotated
     case WINDOW_ALL_LAYERS: break;
     }
     return true;
@@ -356,7 +363,7 @@ static bool read_rule(const cJSON *config, const Family *family, ModelConfig *ou
 static bool read_unrotated(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(config, "no_rope_layers"), *item;
     int64_t interval = 0;
-    if (family_reads(family, "no_rope_layers") && !cJSON_IsArray(list) &&
+    if (family_reads(family, "no_rope_layers") && cJSON_GetArraySize(list) == 0 &&
         !json_integer(config, "no_rope_layer_interval", 4, 1, INT_MAX, &interval, err))
         return false;
     for (int layer = 0; layer < out->layers; layer++) {
@@ -368,12 +375,28 @@ static bool read_unrotated(const cJSON *config, const Family *family, ModelConfi
         if (layer < out->layers && cJSON_GetNumberValue(item) == 0) layer_add(&out->unrotated, layer);
         layer++;
     }
+    const bool listed = cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(config, "layer_types"));
+    for (layer = 0; family->windows == WINDOW_ROTATED_LAYERS && !listed && layer < out->layers; layer++)
+        if (!layer_is_in(&out->unrotated, layer)) layer_add(&out->windowed, layer);
+    return true;
+}
+
+// Llama 4: queries of layers without positions. An early file says 4 where true is meant.
+static bool read_temperature(const cJSON *config, ModelConfig *out, Error *err) {
+    QueryGrowth *growth = &out->query_growth;
+    const cJSON *tuning = cJSON_GetObjectItemCaseSensitive(config, "attn_temperature_tuning");
+    if (!growth->unrotated) return true;
+    if (!json_number(config, "attn_scale", growth->rate, &growth->rate, err) ||
+        !json_positive(config, "floor_scale", growth->step, &growth->step, err))
+        return false;
+    if (cJSON_IsFalse(tuning) || (cJSON_IsNumber(tuning) && tuning->valuedouble == 0)) growth->rate = 0;
     return true;
 }
 
 static bool read_windows(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
-    Keys window_keys = {"sliding_window", "window_size"}, list_keys = {"layer_types", "attention_layers"};
-    const char *key = json_first_key(config, window_keys);
+    Keys window_keys = {"sliding_window", "window_size", "attention_chunk_size"},
+         list_keys = {"layer_types", "attention_layers"};
+    const char *key = out->chunked ? window_keys[2] : json_first_key(config, window_keys);
     int64_t window;
     bool used = true;
     if (!json_integer(config, key, is_null(config, key) ? 0 : out->window, 0, INT_MAX, &window, err)) return false;
@@ -400,19 +423,27 @@ static bool read_positions(const cJSON *config, const Family *family, ModelConfi
 // ---- Mixture of experts ----
 
 static bool read_dense_layers(const cJSON *config, ModelConfig *out, Error *err) {
-    const cJSON *dense = cJSON_GetObjectItemCaseSensitive(config, "mlp_only_layers"), *item;
+    const cJSON *dense = cJSON_GetObjectItemCaseSensitive(config, "mlp_only_layers"),
+                *listed = cJSON_GetObjectItemCaseSensitive(config, "moe_layers"), *item;
     int64_t step, first;
-    Keys steps = {"decoder_sparse_step", "moe_layer_interval"},
+    Keys steps = {"decoder_sparse_step", "moe_layer_interval", "interleave_moe_layer_step"},
          firsts = {"first_k_dense_replace", "moe_layer_start_index"};
     int64_t last;
     if (!json_integer(config, json_first_key(config, steps), 1, 1, INT_MAX, &step, err) ||
         !json_integer(config, json_first_key(config, firsts), out->experts.first_layer, 0, INT_MAX, &first, err) ||
         !json_integer(config, "moe_layer_end_index", -1, -1, INT_MAX, &last, err))
         return false;
+    if (cJSON_IsArray(listed)) {
+        cJSON_ArrayForEach(item, listed) {
+            const double layer = cJSON_GetNumberValue(item);
+            if (layer >= 0 && layer < out->layers) layer_add(&out->experts.layers, (int)layer);
+        }
+        return true;
+    }
     for (int layer = (int)first; layer < out->layers && (last < 0 || layer <= last); layer++) {
-        bool listed = false;
-        cJSON_ArrayForEach(item, dense) listed |= cJSON_GetNumberValue(item) == (double)layer;
-        if (!listed && (layer + 1) % step == 0) layer_add(&out->experts.layers, layer);
+        bool is_dense = false;
+        cJSON_ArrayForEach(item, dense) is_dense |= cJSON_GetNumberValue(item) == (double)layer;
+        if (!is_dense && (layer + 1) % step == 0) layer_add(&out->experts.layers, layer);
     }
     return true;
 }
@@ -440,10 +471,22 @@ static bool read_routing(const cJSON *config, Experts *e, Error *err) {
     return true;
 }
 
-static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
+// SparseMixer as PhiMoE has it chooses two, whatever the file says.
+static bool read_mixer(const cJSON *config, ModelConfig *out, Error *err) {
+    double noise;
+    if (!out->experts.mixer) return true;
+    if (!json_number(config, "router_jitter_noise", 0.01, &noise, err)) return false;
+    out->experts.tolerance = (float)(2 * noise);
+    if (out->experts.per_token != 2)
+        config_not_run(out, "routers of this kind that choose other than two experts are not supported");
+    return true;
+}
+
+static bool read_experts(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Experts *e = &out->experts;
     Keys count = {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"},
-         per_token = {"num_experts_per_tok", "moe_k"}, ffn = {"moe_intermediate_size"},
+         per_token = {"num_experts_per_tok", "moe_k"},
+         ffn = {family_reads(family, "intermediate_size_mlp") ? "intermediate_size" : "moe_intermediate_size"},
          shared = {"shared_expert_intermediate_size", "shared_intermediate_size"};
     const int most = 1 << 24;
     int64_t shared_ffn;
@@ -455,7 +498,8 @@ static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
         return false;
     }
     e->shared_ffn = (int)shared_ffn;
-    return read_routing(config, e, err) && read_dense_layers(config, out, err);
+    if (e->scales_inputs) e->shared_ffn = e->ffn; // Llama 4
+    return read_mixer(config, out, err) && read_routing(config, e, err) && read_dense_layers(config, out, err);
 }
 
 // ---- Tokens and types ----
@@ -604,8 +648,9 @@ static bool read_family(cJSON *config, const Family *family, ModelConfig *out, E
            read_norm_sharing(config, family, out, err) && read_eps(config, out, err) &&
            read_activation(config, family, out, err) && read_scale(config, family, out, err) &&
            read_windows(config, family, out, err) && read_unrotated(config, family, out, err) &&
-           read_positions(config, family, out, err) && read_experts(config, out, err) &&
-           refuse_options(config, out, err) && read_tokens(config, out, err) && read_dtype(config, out, err);
+           read_temperature(config, out, err) && read_positions(config, family, out, err) &&
+           read_experts(config, family, out, err) && refuse_options(config, out, err) &&
+           read_tokens(config, out, err) && read_dtype(config, out, err);
 }
 
 static void name_family(const char *type, ModelConfig *out) {

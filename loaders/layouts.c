@@ -61,6 +61,11 @@ static const LinearRow ungated_llama_mlp[] = {
     DOWN("mlp.down_proj"),
     END};
 
+static const NormRow apertus_norms[] = {TWO_NORMS("attention_layernorm", "feedforward_layernorm"),
+                                        {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, AT(q_norm)},
+                                        {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, AT(k_norm)},
+                                        END};
+
 static const LinearRow starcoder2_mlp[] = {UNGATED_MLP("mlp.c_fc", "mlp.c_proj"), END};
 
 static const LinearRow phi_attention[] = {QKV_APART("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -140,6 +145,22 @@ static const ExpertNames granite_experts = {.router = "block_sparse_moe.router.l
                                             .down = "output_linear",
                                             .shared = granite_shared};
 
+#define LLAMA4_MLP(module, width, slot, fused, gate, up, down)                                      \
+    {module ".gate_proj", ROLE_GATE, width, WIDTH_HIDDEN, BIAS_NONE, SLOT_MLP, fused, AT(gate)},    \
+        {module ".up_proj", ROLE_UP, width, WIDTH_HIDDEN, BIAS_NONE, SLOT_MLP, fused, AT(up)}, {    \
+        module ".down_proj", ROLE_DOWN, WIDTH_HIDDEN, width, BIAS_NONE, slot, FUSED_ALONE, AT(down) \
+    }
+static const LinearRow llama4_mlp[] = {LLAMA4_MLP("feed_forward", WIDTH_FFN, SLOT_INNER, FUSED_GATE_UP, gate, up, down),
+                                       END};
+static const LinearRow llama4_shared[] = {LLAMA4_MLP("feed_forward.shared_expert", WIDTH_SHARED_FFN, SLOT_SHARED_INNER,
+                                                     FUSED_SHARED, shared_gate, shared_up, shared_down),
+                                          END};
+static const ExpertNames llama4_experts = {.router = "feed_forward.router",
+                                           .experts = "feed_forward.experts",
+                                           .gate_up = "gate_up_proj",
+                                           .down = "down_proj",
+                                           .shared = llama4_shared};
+
 // ---- Latent attention ----
 
 #define LATENT_ATTENTION                                                                                       \
@@ -185,6 +206,8 @@ static const LinearRow gpt_j_attention[] = {QKV_APART("attn.q_proj", "attn.k_pro
                                             OUTPUT("attn.out_proj"), END};
 static const LinearRow gpt_j_mlp[] = {UNGATED_MLP("mlp.fc_in", "mlp.fc_out"), END};
 static const NormRow gpt_j_norms[] = {{"ln_1", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)}, END};
+
+static const LinearRow codegen_attention[] = {QKV("attn.qkv_proj"), OUTPUT("attn.out_proj"), END};
 
 static const LinearRow mpt_attention[] = {QKV("attn.Wqkv"), OUTPUT("attn.out_proj"), END};
 static const LinearRow mpt_mlp[] = {UNGATED_MLP("ffn.up_proj", "ffn.down_proj"), END};
@@ -281,11 +304,14 @@ static const LayoutTable tables[] = {
     [LAYOUT_GPT_OSS] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &gpt_oss_experts,
                         .sinks = "self_attn.sinks"},
     [LAYOUT_GRANITE_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &granite_experts},
+    [LAYOUT_LLAMA4] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama4_mlp, .experts = &llama4_experts},
     [LAYOUT_DEEPSEEK] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_attention,
                          .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_DEEPSEEK_Q] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_q_attention,
                            .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_UNGATED_LLAMA] = {LLAMA_NAMES, .attention = llama_attention, .mlp = ungated_llama_mlp},
+    [LAYOUT_APERTUS] = {LLAMA_NAMES_BUT_NORMS, .norms = apertus_norms, .attention = llama_attention,
+                        .mlp = ungated_llama_mlp, .xielu = "mlp.act_fn"},
     [LAYOUT_STARCODER2] = {LLAMA_NAMES, .attention = llama_attention, .mlp = starcoder2_mlp},
     [LAYOUT_GLM] = {LLAMA_NAMES_BUT_NORMS, .norms = glm_norms, .attention = llama_attention, .mlp = phi3_mlp},
     [LAYOUT_PHI] = {.prefixes = {"model.", ""},
@@ -298,6 +324,8 @@ static const LayoutTable tables[] = {
                     .norms = llama_norms},
     [LAYOUT_GPT_J] = {TRANSFORMER_NAMES, .embedding = "wte", .attention = gpt_j_attention, .mlp = gpt_j_mlp,
                       .norms = gpt_j_norms},
+    [LAYOUT_CODEGEN] = {TRANSFORMER_NAMES, .embedding = "wte", .attention = codegen_attention, .mlp = gpt_j_mlp,
+                        .norms = gpt_j_norms},
     [LAYOUT_GPT_BIGCODE] = {TRANSFORMER_NAMES, .embedding = "wte", .positions = "wpe", .attention = gpt2_attention,
                             .mlp = gpt2_mlp, .norms = gpt2_norms},
     [LAYOUT_MPT] = {.prefixes = {"transformer.", ""},

@@ -457,11 +457,22 @@ static bool take_sinks(Builder *builder, int layer) {
     return take_tensor(builder, name, "", shape, 1, &builder->out->layers[layer].sinks);
 }
 
+static bool take_xielu(Builder *builder, int layer) {
+    const uint64_t one[] = {1};
+    LayerMap *map = &builder->out->layers[layer];
+    char name[160];
+    if (!builder->out->config.xielu) return true;
+    name_in_layer(builder, layer, builder->table->xielu, name, sizeof name);
+    return take_tensor(builder, name, ".alpha_p", one, 1, &map->xielu_positive) &&
+           take_tensor(builder, name, ".alpha_n", one, 1, &map->xielu_negative) &&
+           take_tensor(builder, name, ".beta", NULL, 0, &map->xielu_linear);
+}
+
 static bool add_layer(Builder *builder, int layer) {
     ModelStructure *out = builder->out;
     LayerMap *map = &out->layers[layer];
     memset(map, 0xFF, sizeof *map); // −1 everywhere
-    map->router_bias = map->sinks = NULL;
+    map->router_bias = map->sinks = map->xielu_positive = map->xielu_negative = map->xielu_linear = NULL;
     memset(builder->slots, 0xFF, sizeof builder->slots);
     memset(builder->fused, 0xFF, sizeof builder->fused);
     builder->slots[SLOT_SOURCE] = builder->source;
@@ -469,7 +480,7 @@ static bool add_layer(Builder *builder, int layer) {
     bool ok = add_rows(builder, layer, builder->table->attention) &&
               (!builder->table->cross || add_rows(builder, layer, builder->table->cross)) &&
               (experts ? add_experts(builder, layer) : add_rows(builder, layer, builder->table->mlp)) &&
-              add_layer_norms(builder, layer) && take_sinks(builder, layer);
+              add_layer_norms(builder, layer) && take_sinks(builder, layer) && take_xielu(builder, layer);
     if (ok) set_folds(out, map);
     return ok;
 }

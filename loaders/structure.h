@@ -88,6 +88,9 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int shared_router;                                       // −1: added as it is
     const Tensor *sinks;                                     // [heads]; NULL: none
     const Tensor *router_bias; // [experts], added to scores when experts are chosen; NULL: none
+    // Of xIELU (kernels/nonlinearity.h), each one number: `positive` is the softplus of the first, `negative` that of
+    // the second plus the third, `linear` the third. NULL: no xIELU.
+    const Tensor *xielu_positive, *xielu_negative, *xielu_linear;
 } LayerMap;
 
 // What stands before and behind the layers of a stack.

@@ -100,8 +100,8 @@ typedef struct LayoutTable {
     const LinearRow *attention, *mlp;
     const NormRow *norms;
     const ExpertNames *experts;
-    const char *sinks; // within a layer
-    bool transposed;   // weights of layers are stored as [in, out]
+    const char *sinks, *xielu; // within a layer
+    bool transposed;           // weights of layers are stored as [in, out]
     // Of an encoder–decoder, whose decoder has the names above.
     const struct LayoutTable *encoder; // names of its layers, and of what stands before and behind them
     const LinearRow *cross;

@@ -62,11 +62,16 @@ static bool attention_project(const Pass *pass, const LayerMap *map, const float
     const ModelConfig *config = pass_config(pass);
     if (map->kv_a >= 0) return latent_queries(pass, map, x) && latent_keys(pass, map, x);
     if (map->qkv < 0) return pass_together(pass, 3, (const int[]){map->q, map->k, map->v}, x, &scratch[SCRATCH_Q]);
-    size_t groups = config->grouped_qkv ? (size_t)config->kv_heads : 1, dim = (size_t)config->head_dim;
+    const size_t dim = (size_t)config->head_dim, groups = config->quartered_qkv ? 4
+                                                          : config->grouped_qkv ? (size_t)config->kv_heads
+                                                                                : 1;
     size_t queries = (size_t)config->heads * dim / groups, keys = (size_t)config->kv_heads * dim / groups;
+    float *const parts[] = {scratch[SCRATCH_Q], scratch[SCRATCH_K], scratch[SCRATCH_V]}, *const quarters[] = {parts[0],
+                                                                                                              parts[2],
+                                                                                                              parts[1]};
     if (!pass_linear(pass, map->qkv, x, scratch[SCRATCH_FUSED])) return false;
     pass->t->backend->ops->split(pass->t->backend, scratch[SCRATCH_FUSED], pass->tokens, groups,
-                                 (const size_t[]){queries, keys, keys}, 3, &scratch[SCRATCH_Q]);
+                                 (const size_t[]){queries, keys, keys}, 3, config->quartered_qkv ? quarters : parts);
     return true;
 }
 
@@ -92,18 +97,32 @@ static void attention_norm(const Pass *pass, int layer) {
     if (map->k_norm >= 0) pass_norm(pass, map->k_norm, k, pass->tokens * kv_heads, k);
 }
 
+static void attention_bare_norm(const Pass *pass, ScratchKind kind, int heads) {
+    const ModelConfig *config = pass_config(pass);
+    float *x = pass->running->scratch[kind];
+    pass->t->backend->ops->rms_norm(pass->t->backend, x, pass->running->ones, config->norm_eps,
+                                    pass->tokens * (size_t)heads, (size_t)config->head_dim, x);
+}
+
 // Norms and positions: what q and k get before they meet.
 static void attention_position(const Pass *pass, int layer) {
     const ModelConfig *config = pass_config(pass);
     Sequences *running = pass->running;
     bool own = running->windowed_rope.cosine && layer_is_in(&config->windowed, layer);
     const RopeTable *table = own ? &running->windowed_rope : &running->rope;
+    const bool rotated = table->cosine && !layer_is_in(&config->unrotated, layer),
+               grows = running->growth.cosine && rotated != config->query_growth.unrotated;
     if (config->qk_norm != QK_NORM_ROTATED) attention_norm(pass, layer);
-    if (table->cosine && !layer_is_in(&config->unrotated, layer)) {
+    if (rotated) {
         attention_rotate(pass, table, config->heads, running->scratch[SCRATCH_Q]);
         attention_rotate(pass, table, config->kv_heads, running->scratch[SCRATCH_K]);
     }
+    if (grows) attention_rotate(pass, &running->growth, config->heads, running->scratch[SCRATCH_Q]);
     if (config->qk_norm == QK_NORM_ROTATED) attention_norm(pass, layer);
+    if (config->qk_norm == QK_NORM_BARE && rotated) {
+        attention_bare_norm(pass, SCRATCH_Q, config->heads);
+        attention_bare_norm(pass, SCRATCH_K, config->kv_heads);
+    }
 }
 
 static AttentionShape shape_of(const Pass *pass, int layer) {
@@ -114,6 +133,7 @@ static AttentionShape shape_of(const Pass *pass, int layer) {
                             .head_dim = config->head_dim,
                             .scale = config->attention_scale / (config->scale_by_layer ? (float)layer + 1 : 1),
                             .window = layer_is_in(&config->windowed, layer) ? config->window : 0,
+                            .chunked = config->chunked,
                             .softcap = config->score_softcap,
                             .bias = bias->bias,
                             .bias_stride = bias->stride,

@@ -19,6 +19,7 @@ struct Transformer {
     Weight **replaced; // [linear_count], own; NULL where the dense one is in use
     float **gains;     // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
     float **sinks;     // [layers] → [heads] in backend memory, NULL where there are none; as gains
+    Xielu *xielu;      // [layers], where the configuration has it; as gains
     float **divided;   // [norm_count], own; NULL where the checkpoint's gain is in use
     LayerMixture *mixtures; // [layers], own; made when they are first used
     uint64_t version;       // counts its changes
@@ -55,6 +56,7 @@ typedef struct Routing {
     int32_t *chosen; // [tokens, per_token]
     float *weights;  // [tokens, per_token]
     int32_t *rows;   // [tokens]: those of one expert
+    int32_t *order;  // [tokens]: 0, 1, 2 …
     float *factors;  // [tokens]
     float *scores;   // [experts]: of one token, by which it chooses
     float *bias;     // [experts]
@@ -79,6 +81,8 @@ struct Sequences {
     // Keys and values of the source: of the decoder's layers, and behind them of the encoder's layer that is at work.
     Cache *cross;
     RopeTable rope, windowed_rope; // the second is empty where windowed layers rotate like the others
+    RopeTable growth;              // of queries, as if they were rotated; empty where they do not grow
+    float *ones;                   // [head_dim] in backend memory: QK_NORM_BARE; NULL without
     ScoreBias bias, encoder_bias;
     float *sinusoids;              // [positions, hidden] on the host; NULL without
     size_t widths[SCRATCH_COUNT];  // floats per token
@@ -147,6 +151,7 @@ typedef struct Pass {
 // The linears of one MLP; −1 as in LayerMap.
 typedef struct Mlp {
     int gate_up, gate, up, down;
+    const Xielu *xielu; // between up and down; NULL: the activation function of the configuration
 } Mlp;
 
 static inline const ModelConfig *pass_config(const Pass *pass) { return &pass->t->structure->config; }

@@ -1,4 +1,5 @@
 // The weights of a transformer and its variants: which are in use, who owns them, and products with them.
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -85,6 +86,19 @@ static float *sinks_new(const Transformer *t, int layer, Error *err) {
     return device;
 }
 
+static float number_of(const Tensor *tensor) {
+    float number;
+    floats_from(tensor->dtype, tensor->data, 1, &number);
+    return number;
+}
+
+static float softplus(float x) { return x > 20 ? x : log1pf(expf(x)); } // above 20 they are the same in float
+
+static Xielu xielu_of(const LayerMap *map) {
+    const float linear = number_of(map->xielu_linear);
+    return (Xielu){softplus(number_of(map->xielu_positive)), linear + softplus(number_of(map->xielu_negative)), linear};
+}
+
 static bool load_weights(Transformer *t, Error *err) {
     for (int i = 0; i < t->structure->linear_count; i++)
         if (!make_dense(t, i, err)) return false;
@@ -92,6 +106,8 @@ static bool load_weights(Transformer *t, Error *err) {
         if (!(t->gains[i] = gain_new(t, i, NULL, err))) return false;
     for (int i = 0; i < t->structure->config.layers; i++)
         if (t->structure->layers[i].sinks && !(t->sinks[i] = sinks_new(t, i, err))) return false;
+    for (int i = 0; t->structure->config.xielu && i < t->structure->config.layers; i++)
+        t->xielu[i] = xielu_of(&t->structure->layers[i]);
     return true;
 }
 
@@ -113,10 +129,11 @@ static Transformer *transformer_empty(const ModelStructure *structure, Backend *
     t->dense = base ? base->dense : array_new(linears, sizeof(Weight *));
     t->gains = base ? base->gains : array_new(norms, sizeof(float *));
     t->sinks = base ? base->sinks : array_new((size_t)structure->config.layers, sizeof(float *));
+    t->xielu = base ? base->xielu : array_new((size_t)structure->config.layers, sizeof *t->xielu);
     t->replaced = array_new(linears, sizeof(Weight *));
     t->divided = array_new(norms, sizeof(float *));
     t->mixtures = array_new((size_t)structure->config.layers, sizeof *t->mixtures);
-    if (t->dense && t->gains && t->sinks && t->replaced && t->divided && t->mixtures) return t;
+    if (t->dense && t->gains && t->sinks && t->xielu && t->replaced && t->divided && t->mixtures) return t;
     error_memory(err, "transformer");
     transformer_free(t);
     return NULL;
@@ -163,6 +180,7 @@ void transformer_free(Transformer *t) {
         free_weights(t->backend, t->dense, t->structure->linear_count);
         free_gains(t->backend, t->gains, t->structure->norm_count);
         free_gains(t->backend, t->sinks, t->structure->config.layers);
+        free(t->xielu);
     }
     free(t);
 }

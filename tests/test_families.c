@@ -111,6 +111,14 @@ static const char *const names[] = {
     "ministral3",
     "gpt-oss",
     "gpt-oss-mxfp4",
+    "apertus",
+    "apertus-bias",
+    "codegen",
+    "codegen-heads",
+    "phimoe",
+    "phimoe-window",
+    "llama4",
+    "llama4-nested",
     "granitemoe",
     "granitemoe-bias",
     "granitemoeshared",
@@ -333,6 +341,8 @@ static size_t row_of_v(const FixtureModel *model, LinearRole role, size_t kv_hea
     const ModelConfig *c = &model->config;
     size_t dim = (size_t)c->head_dim, ratio = (size_t)(c->heads / c->kv_heads);
     if (role == ROLE_V) return kv_head * dim + d;
+    const size_t quarter = (size_t)c->hidden / 4, channel = kv_head * dim + d;
+    if (c->quartered_qkv) return channel / quarter * 3 * quarter + quarter + channel % quarter;
     if (c->grouped_qkv) return (kv_head * (ratio + 2) + ratio + 1) * dim + d;
     return (size_t)(c->heads + c->kv_heads) * dim + kv_head * dim + d;
 }

@@ -338,7 +338,7 @@ typedef struct AttentionArguments {
     size_t bias_stride;
     float scale, softcap;
     int sequences, tokens, heads, window, splits; // rows of q and y: sequences · tokens
-    int whole, bias_middle;                       // as in AttentionShape
+    int whole, bias_middle, chunked;              // as in AttentionShape
     Position first;
 } AttentionArguments;
 

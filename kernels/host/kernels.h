@@ -59,6 +59,7 @@ typedef struct AttentionTile {
     size_t first, tokens;            // query t sees positions 0 … first + t
     size_t whole;                    // not 0: every query sees positions 0 … whole − 1
     size_t window;                   // or the last of them, itself included; 0: all
+    bool chunked;                    // or those from the last multiple of it on
     float softcap;                   // score = c · tanh(score / c); 0: none
     const float *bias;               // [heads, bias_stride]: added to the scores of a head by position; NULL: nothing
     size_t bias_stride, bias_middle; // as in AttentionShape

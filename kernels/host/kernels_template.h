@@ -832,7 +832,9 @@ INLINE AttentionTile without_unseen(const AttentionTile *a, size_t unseen) {
 // Query n of a tile sees the positions from … end − 1; earlier tokens see farther back.
 INLINE size_t end_of(const AttentionTile *a, size_t n) { return a->whole ? a->whole : a->first + n / a->heads + 1; }
 INLINE size_t from_of(const AttentionTile *a, size_t n) {
-    return a->window && end_of(a, n) > a->window ? end_of(a, n) - a->window : 0;
+    const size_t end = end_of(a, n);
+    if (!a->window || end <= a->window) return 0;
+    return a->chunked ? (end - 1) / a->window * a->window : end - a->window;
 }
 
 // Biases of query n, from the first position on.
@@ -877,7 +879,7 @@ INLINE void mix_spoiled(const AttentionTile *a, size_t queries, const float *wei
 }
 
 static void host_attention(const AttentionTile *whole) {
-    const size_t window = whole->window, unseen = window && whole->first + 1 > window ? whole->first + 1 - window : 0;
+    const size_t unseen = whole->whole ? 0 : from_of(whole, 0);
     const AttentionTile tile = without_unseen(whole, unseen), *a = &tile;
     size_t queries = a->heads * a->tokens, positions = a->whole ? a->whole : a->first + a->tokens;
     float *q = a->scratch;                        // [queries, head_dim], times scale
@@ -957,6 +959,6 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
         .dense_rounded = DENSE_ROUNDED, .packed = host_packed, .packed_float = (PACKED_FLOAT),                       \
         .quantize_row = quantize_row, .split_segment = split_segment, .dot_levels = dot_levels, .widen = host_widen, \
         .narrow = host_narrow, .rms_norm_row = rms_norm_row, .layer_norm_row = layer_norm_row, .add = host_add,      \
-        .activate = host_activate, .xielu = host_xielu, .silu_times = silu_times, .rope_head = rope_head, .attention = host_attention,    \
-        .range = host_range, .absmax = host_absmax, .absmax_columns = absmax_columns                                 \
+        .activate = host_activate, .xielu = host_xielu, .silu_times = silu_times, .rope_head = rope_head,            \
+        .attention = host_attention, .range = host_range, .absmax = host_absmax, .absmax_columns = absmax_columns    \
     }
