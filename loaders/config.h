@@ -85,7 +85,8 @@ typedef enum RopeScaling { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3,
 
 // Queries at position p are multiplied by 1 + rate · ln(1 + ⌊(p + first) / step⌋), after they are rotated.
 typedef struct QueryGrowth {
-    double rate, step; // rate 0: they are not
+    float rate; // 0: they are not
+    double step;
     int first;
     bool unrotated; // in layers without positions, else in those with
 } QueryGrowth;

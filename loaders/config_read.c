@@ -386,7 +386,7 @@ static bool read_temperature(const cJSON *config, ModelConfig *out, Error *err) 
     QueryGrowth *growth = &out->query_growth;
     const cJSON *tuning = cJSON_GetObjectItemCaseSensitive(config, "attn_temperature_tuning");
     if (!growth->unrotated) return true;
-    if (!json_number(config, "attn_scale", growth->rate, &growth->rate, err) ||
+    if (!read_optional(config, "attn_scale", &growth->rate, err) ||
         !json_positive(config, "floor_scale", growth->step, &growth->step, err))
         return false;
     if (cJSON_IsFalse(tuning) || (cJSON_IsNumber(tuning) && tuning->valuedouble == 0)) growth->rate = 0;
@@ -473,10 +473,10 @@ static bool read_routing(const cJSON *config, Experts *e, Error *err) {
 
 // SparseMixer as PhiMoE has it chooses two, whatever the file says.
 static bool read_mixer(const cJSON *config, ModelConfig *out, Error *err) {
-    double noise;
+    float noise = 0.01F;
     if (!out->experts.mixer) return true;
-    if (!json_number(config, "router_jitter_noise", 0.01, &noise, err)) return false;
-    out->experts.tolerance = (float)(2 * noise);
+    if (!read_optional(config, "router_jitter_noise", &noise, err)) return false;
+    out->experts.tolerance = 2 * noise;
     if (out->experts.per_token != 2)
         config_not_run(out, "routers of this kind that choose other than two experts are not supported");
     return true;

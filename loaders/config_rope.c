@@ -193,9 +193,12 @@ static bool read_original(const cJSON *config, const cJSON *rope, ModelConfig *o
 // Behind the original positions queries grow with the position (Ministral 3); Llama 4 says elsewhere how.
 static bool read_query_growth(const cJSON *rope, ModelConfig *out, Error *err) {
     QueryGrowth *growth = &out->query_growth;
+    double beta;
     if (growth->unrotated) return true;
     growth->step = out->rope_original_positions;
-    return json_number(rope, "llama_4_scaling_beta", 0, &growth->rate, err);
+    if (!json_number(rope, "llama_4_scaling_beta", 0, &beta, err)) return false;
+    growth->rate = (float)beta;
+    return (beta >= 0 && isfinite(beta)) || error_set(err, "\"llama_4_scaling_beta\" must be a positive number or 0");
 }
 
 static bool read_mscales(const cJSON *rope, const Family *family, ModelConfig *out, Error *err) {

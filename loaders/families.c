@@ -458,7 +458,7 @@ static const Family families[] = {
      .windows = WINDOW_ROTATED_LAYERS,
      .defaults = {SIZES(48, 5120, 40, 8, 128, 16384, 202048, 131072), RMS(1e-5f, 5e5), BOS_EOS(1, 2),
                   .qk_norm = QK_NORM_BARE, .rope_adjacent = true, .window = 8192, .chunked = true,
-                  .query_growth = {.rate = 0.1, .step = 8192, .first = 1, .unrotated = true}, .layout = LAYOUT_LLAMA4,
+                  .query_growth = {.rate = 0.1f, .step = 8192, .first = 1, .unrotated = true}, .layout = LAYOUT_LLAMA4,
                   .experts = {.count = 16,
                               .per_token = 1,
                               .ffn = 8192,

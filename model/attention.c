@@ -113,11 +113,9 @@ static void attention_position(const Pass *pass, int layer) {
     const bool rotated = table->cosine && !layer_is_in(&config->unrotated, layer),
                grows = running->growth.cosine && rotated != config->query_growth.unrotated;
     if (config->qk_norm != QK_NORM_ROTATED) attention_norm(pass, layer);
-    if (rotated) {
-        attention_rotate(pass, table, config->heads, running->scratch[SCRATCH_Q]);
-        attention_rotate(pass, table, config->kv_heads, running->scratch[SCRATCH_K]);
-    }
+    if (rotated) attention_rotate(pass, table, config->heads, running->scratch[SCRATCH_Q]);
     if (grows) attention_rotate(pass, &running->growth, config->heads, running->scratch[SCRATCH_Q]);
+    if (rotated) attention_rotate(pass, table, config->kv_heads, running->scratch[SCRATCH_K]);
     if (config->qk_norm == QK_NORM_ROTATED) attention_norm(pass, layer);
     if (config->qk_norm == QK_NORM_BARE && rotated) {
         attention_bare_norm(pass, SCRATCH_Q, config->heads);

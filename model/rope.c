@@ -86,7 +86,7 @@ void rope_tables(const float *frequencies, size_t pairs, size_t positions, float
 void growth_table(const QueryGrowth *growth, size_t pairs, size_t positions, float *factors) {
     for (size_t p = 0; p < positions; p++) {
         const float steps = floorf((float)(p + (size_t)growth->first) / (float)growth->step);
-        const float factor = 1 + (float)growth->rate * log1pf(steps);
+        const float factor = 1 + growth->rate * log1pf(steps);
         for (size_t i = 0; i < pairs; i++) factors[p * pairs + i] = factor;
     }
 }

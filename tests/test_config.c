@@ -415,6 +415,40 @@ static void experts(void **state) {
     assert_true(config.experts.normalized);
     folder_put_text(folder, "config.json", "{\"model_type\":\"mixtral\",\"num_experts_per_tok\":9}");
     expect_refused("\"num_experts_per_tok\"");
+    assert_non_null(
+        strstr(loaded_text("{\"model_type\":\"phimoe\",\"num_experts_per_tok\":3}").not_run, "two experts"));
+    assert_true(loaded_text("{\"model_type\":\"phimoe\",\"router_jitter_noise\":0.25}").experts.tolerance == 0.5f);
+}
+
+// The first files of Llama 4 leave to rules what later ones list.
+static void layers_of_llama_4(void **state) {
+    (void)state;
+#define LLAMA4(members) "{\"model_type\":\"llama4\",\"text_config\":{\"num_hidden_layers\":8," members "}}"
+    ModelConfig config = loaded_text(LLAMA4("\"no_rope_layers\":[],\"attn_temperature_tuning\":4"));
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(layer_is_in(&config.unrotated, i), i % 4 == 3);
+        assert_int_equal(layer_is_in(&config.windowed, i), i % 4 != 3);
+        assert_true(layer_is_in(&config.experts.layers, i));
+    }
+    assert_true(config.chunked && config.window == 8192 && config.qk_norm == QK_NORM_BARE);
+    assert_true(config.query_growth.rate == 0.1f && config.query_growth.unrotated && config.experts.scales_inputs);
+    assert_true(config.ffn == 16384 && config.experts.ffn == 8192 && config.experts.shared_ffn == 8192);
+    config = loaded_text(LLAMA4("\"attn_temperature_tuning\":false,\"attention_chunk_size\":null,"
+                                "\"interleave_moe_layer_step\":2,\"use_qk_norm\":false,\"intermediate_size\":5,"
+                                "\"intermediate_size_mlp\":7"));
+    for (int i = 0; i < 8; i++) assert_int_equal(layer_is_in(&config.experts.layers, i), i % 2);
+    assert_true(config.window == 0 && config.qk_norm == QK_NORM_NONE && config.query_growth.rate == 0);
+    assert_true(config.ffn == 7 && config.experts.ffn == 5 && config.experts.shared_ffn == 5);
+}
+
+static void queries_grow(void **state) {
+    (void)state;
+    const ModelConfig config =
+        loaded_text("{\"model_type\":\"ministral3\",\"rope_parameters\":{\"rope_type\":\"yarn\",\"factor\":16,"
+                    "\"original_max_position_embeddings\":16384,\"llama_4_scaling_beta\":0.1}}");
+    assert_true(config.query_growth.rate == 0.1f && config.query_growth.step == 16384);
+    assert_true(!config.query_growth.unrotated && config.max_positions == 262144);
+    assert_true(loaded_text("{\"model_type\":\"ministral3\"}").query_growth.rate == 0);
 }
 
 int main(void) {
@@ -433,6 +467,8 @@ int main(void) {
                                        IN_FOLDER(windows_of_mixtures),
                                        IN_FOLDER(rope_in_two_places),
                                        IN_FOLDER(text_config_stands_alone),
-                                       IN_FOLDER(experts)};
+                                       IN_FOLDER(experts),
+                                       IN_FOLDER(layers_of_llama_4),
+                                       IN_FOLDER(queries_grow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -862,10 +862,24 @@ static void test_model_logits(void **state) {
 // Orders of a layer, positions, norms and experts of other families, at once and token by token.
 static void test_families(void **state) {
     (void)state;
-    static const char *const families[] = {
-        "opt",         "opt-post-norm", "bloom",     "falcon-alibi", "falcon-groups-one-norm", "gemma2",
-        "gemma3-text", "gpt2",          "gpt-neox",  "gpt-neo",      "mistral-window",         "mixtral",
-        "phi3",        "qwen2-moe",     "qwen3-tied"};
+    static const char *const families[] = {"opt",
+                                           "opt-post-norm",
+                                           "bloom",
+                                           "falcon-alibi",
+                                           "falcon-groups-one-norm",
+                                           "gemma2",
+                                           "gemma3-text",
+                                           "gpt2",
+                                           "gpt-neox",
+                                           "gpt-neo",
+                                           "mistral-window",
+                                           "mixtral",
+                                           "phi3",
+                                           "qwen2-moe",
+                                           "qwen3-tied",
+                                           "apertus",
+                                           "llama4",
+                                           "ministral3-grown"};
     for (size_t i = 0; i < (thorough ? sizeof families / sizeof *families : 1); i++) {
         char folder[100];
         snprintf(folder, sizeof folder, "tests/fixtures/families/%s", families[i]);

@@ -16,6 +16,7 @@
 #include "loaders/safetensors.h"
 #include "model/generate.h"
 #include "model/quantized_model.h"
+#include "model/rope.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/folder.h"
 
@@ -109,6 +110,7 @@ static const char *const names[] = {
     "ernie4-5-moe",
     "minimax-m2",
     "ministral3",
+    "ministral3-grown",
     "gpt-oss",
     "gpt-oss-mxfp4",
     "apertus",
@@ -627,6 +629,20 @@ static void what_cannot_be_written_is_refused(void **state) {
     fixture_model_close(&model);
 }
 
+// ---- Positions ----
+
+// PhiMoE multiplies by another number where there is room for more than the original positions.
+static void long_texts_have_a_factor_of_their_own(void **state) {
+    (void)state;
+    FixtureModel model;
+    float within[16], beyond[16];
+    open_model("phimoe", PRECISION_F32, &model);
+    assert_float_equal(rope_frequencies(&model.config, false, 28, within), 1.2, 1e-6);
+    assert_float_equal(rope_frequencies(&model.config, false, 29, beyond), 1.4, 1e-6);
+    assert_float_equal(within[2] * 1.9f, beyond[2] * 6, 1e-6);
+    fixture_model_close(&model);
+}
+
 // ---- Structure ----
 
 static void fused_and_transposed_linears_are_as_stored(void **state) {
@@ -672,6 +688,7 @@ int main(void) {
         cmocka_unit_test(targets_are_those_of_transformers),
         cmocka_unit_test(a_token_reads_what_runs_for_it),
         cmocka_unit_test(what_cannot_be_written_is_refused),
+        cmocka_unit_test(long_texts_have_a_factor_of_their_own),
         cmocka_unit_test(fused_and_transposed_linears_are_as_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
