@@ -491,6 +491,10 @@ static bool read_experts(const cJSON *config, const Family *family, ModelConfig 
     const int most = 1 << 24;
     int64_t shared_ffn;
     if (e->count == 0) return true;
+    if (cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(config, json_first_key(config, count))) == 0) {
+        *e = (Experts){0}; // a small one of its family
+        return true;
+    }
     if (!read_count(config, count, e->count, 1 << 14, &e->count, err) ||
         !read_count(config, per_token, e->per_token, e->count, &e->per_token, err) ||
         !read_count(config, ffn, e->ffn ? e->ffn : out->ffn, most, &e->ffn, err) ||

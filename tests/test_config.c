@@ -439,6 +439,9 @@ static void layers_of_llama_4(void **state) {
     for (int i = 0; i < 8; i++) assert_int_equal(layer_is_in(&config.experts.layers, i), i % 2);
     assert_true(config.window == 0 && config.qk_norm == QK_NORM_NONE && config.query_growth.rate == 0);
     assert_true(config.ffn == 7 && config.experts.ffn == 5 && config.experts.shared_ffn == 5);
+    config = loaded_text(LLAMA4("\"num_local_experts\":0,\"num_experts_per_tok\":0,\"moe_layers\":[],"
+                                "\"interleave_moe_layer_step\":0"));
+    assert_true(!*config.not_run && config.experts.count == 0 && !layer_is_in(&config.experts.layers, 0));
 }
 
 static void queries_grow(void **state) {
