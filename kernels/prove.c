@@ -88,7 +88,9 @@ static void norms(Run *r) {
     if (!r->ok) return;
     r->b->ops->rms_norm(r->b, x, gain, 1e-5F, ROWS, WIDTH, y);
     collect(r, y, ROWS * WIDTH);
-    r->b->ops->layer_norm(r->b, x, gain, bias, 1e-5F, ROWS, WIDTH, y);
+    r->b->ops->layer_norm(r->b, x, gain, bias, 1, 1e-5F, ROWS, WIDTH, y);
+    collect(r, y, ROWS * WIDTH);
+    r->b->ops->layer_norm(r->b, x, gain, bias, 2, 1e-5F, 2 * ROWS, WIDTH / 2, y); // of two heads
     collect(r, y, ROWS * WIDTH);
 }
 
@@ -106,6 +108,7 @@ static void elements(Run *r) {
     ops->add(r->b, y, up, WIDTH);
     ops->scale(r->b, y, 0.3F, WIDTH);
     ops->softcap(r->b, y, 1.5F, WIDTH);
+    ops->clamp(r->b, y, 0.2F, WIDTH);
     collect(r, y, WIDTH);
 }
 

@@ -71,6 +71,8 @@ typedef enum QkNorm {
     QK_NORM_WHOLE,   // over all heads together, before positions
     QK_NORM_ROTATED, // over every head, after positions
     QK_NORM_BARE,    // so, without weights, in layers with positions
+    QK_NORM_EACH,    // as QK_NORM_HEADS, every head with weights of its own: rows of one tensor
+    QK_NORM_APART,   // so, each a tensor
 } QkNorm;
 
 typedef enum Positions {
@@ -146,6 +148,7 @@ typedef struct ModelConfig {
     int embedding_width; // of the embedding table, when a linear stands between it and the layers; else hidden
     NormKind norm;
     bool norm_without_bias; // of a NORM_LAYER…
+    bool bare_norms;        // no norm has weights
     float norm_eps;
     bool tied_head;                             // the head is the embedding
     bool attention_bias, output_bias, mlp_bias; // q,k,v; o; gate,up,down
@@ -171,6 +174,7 @@ typedef struct ModelConfig {
     float logit_scale;     // so are logits; 0: not
     float logit_softcap;   // c · tanh(logit / c); 0: none
 
+    float qkv_limit;       // q, k and v are held within ± it, before positions; 0: not
     float attention_scale; // of q · k
     bool scale_by_layer;   // which is divided by layer + 1
     float score_softcap;   // c · tanh(score / c); 0: none

@@ -170,14 +170,11 @@ static bool read_bias_flag(const cJSON *config, const char *key, bool *flag, Err
 }
 
 static bool read_qk_norm(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
-    const bool named = family_reads(family, "use_qk_norm");
-    bool use, layer;
-    if (!json_bool(config, "use_qk_norm", named && out->qk_norm != QK_NORM_NONE, &use, err) ||
-        !json_bool(config, "qk_layernorm", false, &layer, err))
-        return false;
-    if (named) out->qk_norm = use ? family->use_qk_norm : QK_NORM_NONE;
-    if (layer || (use && out->qk_norm == QK_NORM_NONE))
-        config_not_run(out, "norms of queries and keys with weights for every head are not supported");
+    static const char *const keys[] = {"use_qk_norm", "qk_layernorm", NULL};
+    bool use;
+    if (family->qk_norm == QK_NORM_NONE) return true;
+    if (!json_bool(config, json_first_key(config, keys), out->qk_norm != QK_NORM_NONE, &use, err)) return false;
+    out->qk_norm = use ? family->qk_norm : QK_NORM_NONE;
     return true;
 }
 
@@ -288,6 +285,8 @@ static bool read_scale(const cJSON *config, const Family *family, ModelConfig *o
     if (!read_optional(config, "attention_multiplier", &out->attention_scale, err) ||
         !read_multipliers(config, out, err))
         return false;
+    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "attn_config"); // MPT
+    if (!read_optional(inner ? inner : config, "clip_qkv", &out->qkv_limit, err)) return false;
     // Gemma 3 has the first key too, but no such cap.
     return (out->score_softcap == 0 || read_optional(config, "attn_logit_softcapping", &out->score_softcap, err)) &&
            read_optional(config, "final_logit_softcapping", &out->logit_softcap, err);
@@ -629,12 +628,10 @@ static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
         if (!json_bool(config, options[i].key, !options[i].refused, &value, err)) return false;
         if (value == options[i].refused) config_not_run(out, "%s", options[i].reason);
     }
-    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "attn_config"), *of = inner ? inner : config; // MPT
+    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "attn_config"); // MPT
     bool alibi;
     if (!json_bool(inner, "alibi", true, &alibi, err)) return false;
     if (!alibi) config_not_run(out, "positions of this kind (\"alibi\": false) are not supported");
-    if (cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(of, "clip_qkv")))
-        config_not_run(out, "limits of queries, keys and values (\"clip_qkv\") are not supported");
     return true;
 }
 

@@ -32,7 +32,7 @@ typedef struct Family {
     bool scales_tied_logits;   // by 1 / √hidden, where the head is the embedding
     bool parallel_shares_norm; // parallel branches have one norm
     bool clamps_gate;          // "silu" means NONLINEARITY_SWIGLU_OAI
-    QkNorm use_qk_norm;        // what "use_qk_norm" means; QK_NORM_NONE: what is not supported
+    QkNorm qk_norm;            // what "use_qk_norm" or "qk_layernorm" means
     bool windows_rotate;       // layers without a window have no positions, where others have one
     bool rope_mscales;         // "long_mscale" and "short_mscale" multiply cosine and sine
     bool rope_alpha;           // "dynamic" positions have a larger theta from the beginning, by `alpha`

@@ -42,6 +42,10 @@ static const NormRow llama_norms[] = {
     {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(k_norm)},
     {"self_attn.q_norm", SLOT_NONE, WIDTH_QUERIES, WHEN_QK_NORM_WHOLE, AT(q_norm)},
     {"self_attn.k_norm", SLOT_NONE, WIDTH_KEYS, WHEN_QK_NORM_WHOLE, AT(k_norm)},
+    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_EACH, AT(q_norm)},
+    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_EACH, AT(k_norm)},
+    {"self_attn.q_layernorm.norms", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_APART, AT(q_norm)},
+    {"self_attn.k_layernorm.norms", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_APART, AT(k_norm)},
     {"self_attn.query_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_ROTATED, AT(q_norm)},
     {"self_attn.key_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_ROTATED, AT(k_norm)},
     {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_MLP_NORM, AT(mlp_norm)},
@@ -71,6 +75,11 @@ static const LinearRow starcoder2_mlp[] = {UNGATED_MLP("mlp.c_fc", "mlp.c_proj")
 static const LinearRow phi_attention[] = {QKV_APART("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
                                           OUTPUT("self_attn.dense"), END};
 static const LinearRow phi_mlp[] = {UNGATED_MLP("mlp.fc1", "mlp.fc2"), END};
+static const NormRow phi_norms[] = {
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
+    {"self_attn.q_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(q_norm)},
+    {"self_attn.k_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(k_norm)},
+    END};
 
 static const NormRow glm_norms[] = {
     {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
@@ -321,7 +330,7 @@ static const LayoutTable tables[] = {
                     .heads = {"lm_head"},
                     .attention = phi_attention,
                     .mlp = phi_mlp,
-                    .norms = llama_norms},
+                    .norms = phi_norms},
     [LAYOUT_GPT_J] = {TRANSFORMER_NAMES, .embedding = "wte", .attention = gpt_j_attention, .mlp = gpt_j_mlp,
                       .norms = gpt_j_norms},
     [LAYOUT_CODEGEN] = {TRANSFORMER_NAMES, .embedding = "wte", .attention = codegen_attention, .mlp = gpt_j_mlp,

@@ -136,6 +136,8 @@ bool norm_applies(const ModelConfig *config, When when) {
     case WHEN_QK_NORM_HEADS: return config->qk_norm == QK_NORM_HEADS;
     case WHEN_QK_NORM_WHOLE: return config->qk_norm == QK_NORM_WHOLE;
     case WHEN_QK_NORM_ROTATED: return config->qk_norm == QK_NORM_ROTATED;
+    case WHEN_QK_NORM_EACH: return config->qk_norm == QK_NORM_EACH;
+    case WHEN_QK_NORM_APART: return config->qk_norm == QK_NORM_APART;
     case WHEN_Q_LATENT: return config->latent.q_rank > 0;
     case WHEN_NORM_BEFORE: return !config->no_norm_before;
     case WHEN_BRANCH_NORMS: return config->branch_norms;
@@ -171,25 +173,48 @@ static void name_in_layer(const Builder *builder, int layer, const char *name, c
     snprintf(out, size, "%s%s%d.%s", builder->prefix, builder->table->layer, layer - builder->first_layer, name);
 }
 
-// −1 when it fails.
-static int add_norm(Builder *builder, int layer, const char *name, Width width, int input) {
+// With gains [heads, width], or [width] where heads is 0. −1 when it fails.
+static int add_norm_of(Builder *builder, int layer, const char *name, size_t heads, size_t width, bool bias,
+                       int input) {
     ModelStructure *out = builder->out;
     if (!array_grow(&out->norms, (size_t)out->norm_count, &builder->norm_capacity, sizeof *out->norms)) {
         error_memory(builder->err, name);
         return -1;
     }
     Norm *norm = &out->norms[out->norm_count];
-    *norm = (Norm){.name = strdup(name), .layer = layer, .input = input};
+    *norm = (Norm){.name = strdup(name), .layer = layer, .input = input, .heads = heads ? (int)heads : 1};
     if (!norm->name) {
         error_memory(builder->err, name);
         return -1;
     }
     out->norm_count++;
-    uint64_t shape[] = {width_of(&out->config, width)};
-    const bool bias = norm_is_centred(out->config.norm) && !out->config.norm_without_bias;
-    bool ok = take_tensor(builder, name, ".weight", shape, 1, &norm->gain) &&
-              (!bias || take_tensor(builder, name, ".bias", shape, 1, &norm->bias));
+    const uint64_t both[] = {heads, width}, *shape = heads ? both : both + 1;
+    const int rank = heads ? 2 : 1;
+    bool ok = take_tensor(builder, name, ".weight", shape, rank, &norm->gain) &&
+              (!bias || take_tensor(builder, name, ".bias", shape, rank, &norm->bias));
     return ok ? out->norm_count - 1 : -1;
+}
+
+static int add_norm(Builder *builder, int layer, const char *name, Width width, int input) {
+    const ModelConfig *config = &builder->out->config;
+    const bool bias = norm_is_centred(config->norm) && !config->norm_without_bias;
+    return add_norm_of(builder, layer, name, 0, width_of(config, width), bias, input);
+}
+
+// A norm of q or k with weights for every head, in one tensor or in as many as there are heads.
+static int add_head_norms(Builder *builder, int layer, const NormRow *row, const char *name) {
+    const ModelConfig *config = &builder->out->config;
+    const size_t heads = (size_t)(row->offset == offsetof(LayerMap, q_norm) ? config->heads : config->kv_heads),
+                 width = width_of(config, row->width);
+    const int first = builder->out->norm_count;
+    if (config->qk_norm != QK_NORM_APART) return add_norm_of(builder, layer, name, heads, width, false, -1);
+    for (size_t head = 0; head < heads; head++) {
+        char own[160];
+        snprintf(own, sizeof own, "%s.%zu", name, head);
+        if (add_norm_of(builder, layer, own, 0, width, false, -1) < 0) return -1;
+    }
+    builder->out->norms[first].heads = (int)heads;
+    return first;
 }
 
 // Whether what a norm gives is read by linears alone, so that scales can move into it.
@@ -201,11 +226,13 @@ static bool add_layer_norms(Builder *builder, int layer) {
     LayerMap *map = &builder->out->layers[layer];
     const ModelConfig *config = &builder->out->config;
     for (const NormRow *row = builder->table->norms; row->name; row++) {
-        if (!norm_applies(config, row->when)) continue;
+        if (config->bare_norms || !norm_applies(config, row->when)) continue;
         char name[128];
         name_in_layer(builder, layer, row->name, name, sizeof name);
         bool feeds = row->slot != SLOT_NONE && norms_feed_linears(config);
-        int index = add_norm(builder, layer, name, row->width, feeds ? input_of(builder, row->slot) : -1);
+        const bool by_head = row->when == WHEN_QK_NORM_EACH || row->when == WHEN_QK_NORM_APART;
+        int index = by_head ? add_head_norms(builder, layer, row, name)
+                            : add_norm(builder, layer, name, row->width, feeds ? input_of(builder, row->slot) : -1);
         if (index < 0) return false;
         if (row->slot == SLOT_Q_LATENT || row->slot == SLOT_KV_LATENT) builder->out->norms[index].eps = LATENT_EPS;
         *map_member(map, row->offset) = index;
@@ -440,7 +467,7 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
         add_fold(out, map->cross_v, FOLD_NORM, out->encoder.final_norm);
     }
     add_fold(out, map->cross_o, FOLD_LINEAR_ROWS, map->cross_v);
-    add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
+    if (out->config.qkv_limit == 0) add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
     if (gated || out->config.activation == NONLINEARITY_RELU)
         add_fold(out, map->down, FOLD_LINEAR_ROWS, fused_or_apart(map->gate_up, map->up));
     add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, fused_or_apart(map->shared_gate_up, map->shared_up));
@@ -542,7 +569,7 @@ static bool find_tied(const Builder *builder, const Tensor **out) {
 // The norm behind the layers of a stack, whose result is `input`.
 static bool add_final_norm(Builder *builder, int layer, int input, StackEnds *ends) {
     char name[128];
-    if (builder->out->config.no_final_norm) return true;
+    if (builder->out->config.no_final_norm || builder->out->config.bare_norms) return true;
     snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->final_norm);
     return (ends->final_norm = add_norm(builder, layer, name, WIDTH_HIDDEN, input)) >= 0;
 }

@@ -64,11 +64,14 @@ typedef struct Linear {
 typedef struct Norm {
     char *name;
     int layer;          // −1: the final norm, the embedding's
-    const Tensor *gain; // [hidden], or [head_dim] of q and k norms
+    const Tensor *gain; // [hidden], or [head_dim] of q and k norms; [heads, head_dim] where each has its own
+    int heads;          // that have their own: rows of the gain, or it and the norms behind it; else 1
     const Tensor *bias; // like gain, or NULL
     float eps;          // of its own; 0: that of the configuration
     int input;          // the linear input that it feeds; −1: none, or not it alone
 } Norm;
+
+static inline size_t norm_width(const Norm *norm) { return (size_t)norm->gain->shape[norm->gain->rank - 1]; }
 
 typedef struct LayerMap { // indices into linears and norms; −1: this layer has none
     int qkv;              // or else q, k, v

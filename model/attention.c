@@ -98,10 +98,14 @@ static void attention_norm(const Pass *pass, int layer) {
 }
 
 static void attention_bare_norm(const Pass *pass, ScratchKind kind, int heads) {
-    const ModelConfig *config = pass_config(pass);
     float *x = pass->running->scratch[kind];
-    pass->t->backend->ops->rms_norm(pass->t->backend, x, pass->running->ones, config->norm_eps,
-                                    pass->tokens * (size_t)heads, (size_t)config->head_dim, x);
+    pass_bare_norm(pass, x, pass->tokens * (size_t)heads, (size_t)pass_config(pass)->head_dim, x);
+}
+
+static void attention_clamp(const Pass *pass, ScratchKind kind, int heads) {
+    const ModelConfig *config = pass_config(pass);
+    const size_t n = pass->tokens * (size_t)heads * (size_t)config->head_dim;
+    pass->t->backend->ops->clamp(pass->t->backend, pass->running->scratch[kind], config->qkv_limit, n);
 }
 
 // Norms and positions: what q and k get before they meet.
@@ -113,6 +117,11 @@ static void attention_position(const Pass *pass, int layer) {
     const bool rotated = table->cosine && !layer_is_in(&config->unrotated, layer),
                grows = running->growth.cosine && rotated != config->query_growth.unrotated;
     if (config->qk_norm != QK_NORM_ROTATED) attention_norm(pass, layer);
+    if (config->qkv_limit > 0) {
+        attention_clamp(pass, SCRATCH_Q, config->heads);
+        attention_clamp(pass, SCRATCH_K, config->kv_heads);
+        attention_clamp(pass, SCRATCH_V, config->kv_heads);
+    }
     if (rotated) attention_rotate(pass, table, config->heads, running->scratch[SCRATCH_Q]);
     if (grows) attention_rotate(pass, &running->growth, config->heads, running->scratch[SCRATCH_Q]);
     if (rotated) attention_rotate(pass, table, config->kv_heads, running->scratch[SCRATCH_K]);

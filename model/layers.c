@@ -30,8 +30,12 @@ static void add_branch(const Pass *pass, float *hidden) {
 // What a branch reads: the hidden states, after the norm if there is one.
 static const float *branch_input(const Pass *pass, int norm, const float *hidden) {
     float *normed = pass->running->scratch[SCRATCH_NORMED];
-    if (norm < 0) return hidden;
-    pass_norm(pass, norm, hidden, pass->tokens, normed);
+    if (pass_config(pass)->bare_norms)
+        pass_bare_norm(pass, hidden, pass->tokens, (size_t)pass_config(pass)->hidden, normed);
+    else if (norm < 0)
+        return hidden;
+    else
+        pass_norm(pass, norm, hidden, pass->tokens, normed);
     return normed;
 }
 

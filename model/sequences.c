@@ -91,12 +91,12 @@ static bool make_growth(Sequences *running, const ModelConfig *config, Error *er
 }
 
 static bool make_ones(Sequences *running, const ModelConfig *config, Error *err) {
-    const size_t width = (size_t)config->head_dim;
-    if (config->qk_norm != QK_NORM_BARE) return true;
-    float *ones = array_new(width, sizeof *ones);
-    if (!ones) return error_memory(err, "the norm of queries and keys");
+    const size_t width = (size_t)(config->bare_norms ? config->hidden : config->head_dim);
+    if (!config->bare_norms && config->qk_norm != QK_NORM_BARE) return true;
+    float *ones = array_new(2 * width, sizeof *ones);
+    if (!ones) return error_memory(err, "norms without weights");
     for (size_t i = 0; i < width; i++) ones[i] = 1;
-    running->ones = upload_new(running->backend, ones, width, err);
+    running->ones = upload_new(running->backend, ones, 2 * width, err);
     running->backend->ops->synchronize(running->backend);
     free(ones);
     return running->ones != NULL;

@@ -82,7 +82,7 @@ struct Sequences {
     Cache *cross;
     RopeTable rope, windowed_rope; // the second is empty where windowed layers rotate like the others
     RopeTable growth;              // of queries, as if they were rotated; empty where they do not grow
-    float *ones;                   // [head_dim] in backend memory: QK_NORM_BARE; NULL without
+    float *ones;                   // of norms without weights: ones, and as many zeros, in backend memory; NULL: none
     ScoreBias bias, encoder_bias;
     float *sinusoids;              // [positions, hidden] on the host; NULL without
     size_t widths[SCRATCH_COUNT];  // floats per token
@@ -166,6 +166,8 @@ void pass_add(const Pass *pass, float *x, const float *y);
 void pass_copy(const Pass *pass, const float *x, size_t width, float *y);
 // x [rows, width of the norm]; y may be x.
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y);
+// A norm without weights, x [rows, width] (QK_NORM_BARE, bare_norms).
+void pass_bare_norm(const Pass *pass, const float *x, size_t rows, size_t width, float *y);
 // SCRATCH_BRANCH = o(attention(q, k, v of x)) (attention.c).
 bool pass_attention(const Pass *pass, int layer, const float *x);
 // The same with keys and values of what the encoder made of the source.

@@ -34,13 +34,15 @@ static bool make_dense(Transformer *t, int index, Error *err) {
     return ok || error_prefix(err, "%s", linear->name);
 }
 
-// Gain and bias of a norm as floats on the host, [width] or [2 · width]; NULL when memory is short.
+// Gain and bias of a norm as floats on the host, each [heads, width]; NULL when memory is short. Factors are those of a
+// norm without heads.
 static float *gain_read(const Transformer *t, int index, const float *factors) {
     const Norm *norm = &t->structure->norms[index];
-    const size_t width = (size_t)norm->gain->shape[0];
+    const size_t width = (size_t)norm->heads * norm_width(norm);
     float *host = array_new(2 * width, sizeof(float));
     if (!host) return NULL;
-    floats_from(norm->gain->dtype, norm->gain->data, width, host);
+    const size_t own = tensor_elements(norm->gain); // all of it, or of one head
+    for (size_t i = 0; i < width / own; i++) floats_from(norm[i].gain->dtype, norm[i].gain->data, own, host + i * own);
     if (norm->bias) floats_from(norm->bias->dtype, norm->bias->data, width, host + width);
     for (size_t i = 0; i < width; i++) {
         if (norm_adds_one(t->structure->config.norm)) host[i] += 1;
@@ -53,7 +55,7 @@ static float *gain_read(const Transformer *t, int index, const float *factors) {
 // The same in backend memory, divided by factors unless they are NULL.
 static float *gain_new(const Transformer *t, int index, const float *factors, Error *err) {
     const Norm *norm = &t->structure->norms[index];
-    const size_t floats = (size_t)norm->gain->shape[0] * (norm_is_centred(t->structure->config.norm) ? 2 : 1);
+    const size_t floats = (size_t)norm->heads * norm_width(norm) * (norm_is_centred(t->structure->config.norm) ? 2 : 1);
     float *host = gain_read(t, index, factors);
     if (!host) {
         error_memory(err, norm->name);
@@ -225,7 +227,7 @@ size_t transformer_bytes_per_token(const Transformer *t) {
     size_t bytes = (size_t)structure->embedding->shape[1] * dtype_bytes(structure->embedding->dtype); // one row
     double of_experts = 0;
     for (int i = 0; i < structure->norm_count; i++)
-        bytes += (size_t)structure->norms[i].gain->shape[0] * sizeof(float) *
+        bytes += (size_t)tensor_elements(structure->norms[i].gain) * sizeof(float) *
                  (norm_is_centred(structure->config.norm) ? 2 : 1);
     for (int i = 0; i < structure->linear_count; i++) {
         if (linear_reads_source(&structure->linears[i])) continue; // once, whatever is written then

@@ -141,6 +141,7 @@ static const BackendOps cpu_ops = {
     .xielu = cpu_xielu,
     .scale = cpu_scale,
     .softcap = cpu_softcap,
+    .clamp = cpu_clamp,
     .split = cpu_split,
     .join = cpu_join,
     .gather = cpu_gather,

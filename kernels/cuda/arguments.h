@@ -31,7 +31,7 @@ typedef struct NormArguments { // y [rows, width]; bias NULL: by the root of the
     const float *added;        // NULL, or x += added comes first
     const float *gain, *bias;
     float *y, eps;
-    int rows, width;
+    int rows, width, gains; // gain and bias [gains, width]: row r has those of r % gains; by mean squares there is one
 } NormArguments;
 
 typedef enum Elementwise {
@@ -39,6 +39,7 @@ typedef enum Elementwise {
     ELEMENTWISE_SCALE,    // y = x · number
     ELEMENTWISE_CLEAR,    // y = 0
     ELEMENTWISE_SOFTCAP,  // y = number · tanh(x / number)
+    ELEMENTWISE_CLAMP,    // y = x within ± number
     ELEMENTWISE_ACTIVATE, // y = f(x), · other unless that is NULL
     ELEMENTWISE_XIELU,
 } Elementwise;

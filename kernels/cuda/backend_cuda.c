@@ -150,6 +150,7 @@ static const BackendOps cuda_ops = {
     .xielu = cuda_xielu,
     .scale = cuda_scale,
     .softcap = cuda_softcap,
+    .clamp = cuda_clamp,
     .split = cuda_split,
     .join = cuda_join,
     .gather = cuda_gather,

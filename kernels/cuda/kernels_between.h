@@ -76,6 +76,8 @@ static unsigned norm_threads(int width) { return is_row_of_quads(width) ? quad_t
 DEVICE void layer_norm_row(const NormArguments *a, size_t row, double *scratch) {
     const int step = (int)blockDim.x;
     const float *x = a->x + row * a->width;
+    const size_t own = row % a->gains * a->width;
+    const float *gain = a->gain + own, *bias = a->bias + own;
     float *y = a->y + row * a->width;
     double sum = 0, squares = 0;
     add_to_row(a, row);
@@ -84,7 +86,7 @@ DEVICE void layer_norm_row(const NormArguments *a, size_t row, double *scratch) 
     for (int i = threadIdx.x; i < a->width; i += step) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
     squares = block_sum_double(squares, scratch);
     const float middle = (float)mean, factor = (float)(1 / sqrt(squares / a->width + (double)a->eps));
-    for (int i = threadIdx.x; i < a->width; i += step) y[i] = (x[i] - middle) * factor * a->gain[i] + a->bias[i];
+    for (int i = threadIdx.x; i < a->width; i += step) y[i] = (x[i] - middle) * factor * gain[i] + bias[i];
 }
 
 KERNEL(rms_norm_kernel, MOST_ROW_THREADS, NormArguments) {
@@ -146,6 +148,7 @@ DEVICE float elementwise(const ElementwiseArguments *a, size_t i) {
     case ELEMENTWISE_SCALE: return a->x[i] * a->number;
     case ELEMENTWISE_CLEAR: return 0;
     case ELEMENTWISE_SOFTCAP: return a->number * tanhf(a->x[i] / a->number);
+    case ELEMENTWISE_CLAMP: return a->x[i] > a->number ? a->number : a->x[i] < -a->number ? -a->number : a->x[i];
     case ELEMENTWISE_XIELU: return xielu(&a->xielu, a->x[i]);
     case ELEMENTWISE_ACTIVATE: break;
     }
