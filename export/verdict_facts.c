@@ -236,8 +236,9 @@ static bool is_family(const Case *c, const char *const *families) {
 
 static bool is_unknown_to_mlx(const Case *c) {
     static const char *const families[] = {
-        "arcee",      "bloom",           "codegen",   "falcon", "gpt_neo", "granitemoeshared", "idefics3", "internvl",
-        "llava_next", "llava_onevision", "ministral", "mpt",    "opt",     "paligemma",        "smolvlm",  NULL};
+        "arcee",    "bloom",    "codegen",    "falcon",          "gpt_neo",   "granitemoeshared",
+        "idefics3", "internvl", "llava_next", "llava_onevision", "ministral", "mpt",
+        "olmo",     "opt",      "paligemma",  "smolvlm",         NULL};
     static const char *const without_experts[] = {"llama4_text", NULL}; // where the whole model has them
     return is_family(c, families) || (is_family(c, without_experts) && c->structure->config.experts.count > 0);
 }

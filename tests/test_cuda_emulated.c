@@ -881,7 +881,9 @@ static void test_families(void **state) {
                                            "qwen3-tied",
                                            "apertus",
                                            "llama4",
-                                           "ministral3-grown"};
+                                           "ministral3-grown",
+                                           "olmo",
+                                           "cohere-heads"};
     for (size_t i = 0; i < (thorough ? sizeof families / sizeof *families : 1); i++) {
         char folder[100];
         snprintf(folder, sizeof folder, "tests/fixtures/families/%s", families[i]);
