@@ -16,8 +16,10 @@ typedef struct TuneGoal {
     double max_kl;   // > 0: the smallest size whose mean divergence is at most this
     double max_bits; // > 0: the least divergence with at most so many bits per weight; one of both is set
     int bits[4];     // which bits may be used, of 2, 3, 4, 8; 0 where fewer
-    double seconds;  // after which the search ends with the best so far, and on how many tokens units are measured; 0:
-                     // no limit, and all
+    // Of each of these: group sizes that may not be used with them, powers of two, added up; 1: whole channels.
+    uint32_t refused[4];
+    double seconds; // after which the search ends with the best so far, and on how many tokens units are measured; 0:
+                    // no limit, and all
 } TuneGoal;
 
 typedef enum TuneCut { TUNE_WHOLE, TUNE_OUT_OF_TIME, TUNE_STOPPED } TuneCut;

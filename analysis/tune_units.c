@@ -21,24 +21,15 @@ static void list_schemes(Tuning *t) {
     for (int b = 0; b < 4 && t->goal->bits[b]; b++) {
         for (int g = 0; g < GROUP_SIZES; g++) {
             if (group_sizes[g] && (double)group_sizes[g] < floor) continue;
+            if (t->goal->refused[b] & group_sizes[g] || (!group_sizes[g] && t->goal->refused[b] & 1)) continue;
             t->schemes[t->scheme_count++] = (Scheme){t->goal->bits[b], group_sizes[g]};
         }
     }
 }
 
-// Turns the dials of the scheme, also where an override sets them: the override stays, so that what it names stays
-// quantized.
 static bool recipe_for(const Recipe *recipe, Scheme scheme, Recipe *out, Error *err) {
     if (!recipe_copy(recipe, out, err)) return false;
-    const Dial dials[] = {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE};
-    const double values[] = {scheme.bits, scheme.group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL,
-                             scheme.group ? (double)scheme.group : dial_table[DIAL_GROUP_SIZE].default_value};
-    for (int d = 0; d < 3; d++) {
-        out->value[dials[d]] = values[d];
-        for (int i = 0; i < out->override_count; i++) {
-            if (out->overrides[i].set[dials[d]]) out->overrides[i].value[dials[d]] = values[d];
-        }
-    }
+    recipe_set_scheme(out, scheme.bits, scheme.group);
     return true;
 }
 
@@ -99,7 +90,7 @@ static void offer_schemes(Tuning *t) {
 
 bool tuning_units(Tuning *t) {
     list_schemes(t);
-    if (!t->scheme_count) return error_set(t->err, "there are no bits to choose from");
+    if (!t->scheme_count) return error_set(t->err, "no bits and group sizes are left to choose from");
     if (!make_uniform_plans(t) || !make_units(t)) return false;
     offer_schemes(t);
     for (int u = 0; u < t->unit_count; u++) {

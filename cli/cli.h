@@ -72,7 +72,7 @@ typedef struct Options {
     const char *folder;               // make-random
     ExportOptions export;             // quantize; folder NULL: not given
     bool dry_run, measure, fix;       // quantize
-    Targets targets;                  // quantize; 0: the usual ones
+    Targets targets;                  // quantize, 0: the usual ones; tune, 0: none
     RecipeProgram as;                 // plan
     TranslationOptions translation;   // eval --task translate; path is task_file, most 0: the default
 } Options;

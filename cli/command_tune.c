@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cli/results.h"
+#include "cli/verdict.h"
 
 #define DEFAULT_MINUTES 5
 #define SECONDS_BETWEEN_LINES 10
@@ -147,7 +148,7 @@ bool command_tune(const Options *options, Error *err) {
     TuneGoal goal = options->goal;
     if (!goal.bits[0]) memcpy(goal.bits, all_bits, sizeof goal.bits);
     goal.seconds = 60 * (options->minutes > 0 ? options->minutes : DEFAULT_MINUTES);
-    bool ok = open_prepared(options, true, true, &engine, err) &&
+    bool ok = open_prepared(options, true, true, &engine, err) && verdict_restrict(options, engine, &goal, err) &&
               engine_tune(engine, engine_recipe(engine), &goal, options->quiet ? NULL : tell, &teller, &tuned,
                           watch_start(options), err);
     watch_end();

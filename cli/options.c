@@ -234,7 +234,7 @@ static OptionsResult parse_options(int argc, char **argv, const Command *command
         if (options_answered(out, command)) return OPTIONS_DONE;
     }
     bool ok = take_positional(argc, argv, command, out, err) && options_check_rules(out, command, err) &&
-              check_needed(command, out, err) && check_targets(out, err);
+              check_needed(command, out, err) && (!(command->takes & TAKES_EXPORT) || check_targets(out, err));
     return ok ? OPTIONS_RUN : OPTIONS_WRONG;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "cli/results.h"
+#include "quant/difference.h"
 
 static Targets targets_asked(const Options *options) {
     return options->targets ? options->targets : targets_usual(options->export.format);
@@ -21,9 +22,14 @@ void targets_warn(const Options *options) {
     text_free(&names);
 }
 
+static VerdictWish wish_of(const Options *options) {
+    return (VerdictWish){options->export.format, targets_asked(options), options->export.odd_bits};
+}
+
 bool verdict_of(const Options *options, const Engine *engine, Verdict *out, Error *err) {
-    return verdict_make(engine_structure(engine), &engine_stats(engine)->measured, engine_plan(engine),
-                        options->export.format, targets_asked(options), out, err);
+    const VerdictWish wish = wish_of(options);
+    return verdict_make(engine_structure(engine), &engine_stats(engine)->measured, engine_plan(engine), &wish, out,
+                        err);
 }
 
 // ---- Text ----
@@ -40,38 +46,93 @@ static void print_row(const Verdict *verdict, const VerdictRow *row) {
     }
 }
 
+// "layers 3–5", on terminals without such a dash "layers 3-5".
+static void print_dashed(const char *text, size_t length) {
+    static const char dash[] = "–";
+    Text plain = {0};
+    text_add(&plain, "", 0);
+    for (size_t i = 0; i < length; i++) {
+        const bool is_dash = !output_is_utf8() && strncmp(text + i, dash, sizeof dash - 1) == 0;
+        text_add(&plain, is_dash ? "-" : text + i, 1);
+        if (is_dash) i += sizeof dash - 2;
+    }
+    print_name(plain.data ? plain.data : "", 0);
+    text_free(&plain);
+}
+
 static void print_finding(const Engine *engine, const Finding *finding) {
     printf("\n%s %s:", severity_names[finding->severity], finding->name);
     for (int t = 0; t < TARGET_COUNT; t++)
         if (finding->targets >> t & 1) printf(" %s", target_table[t].name);
     printf(" (%s)\n  ", evidence_names[finding->evidence]);
     if (finding->linear_count) {
-        print_name(engine_structure(engine)->linears[finding->linears[0]].name, 0);
-        if (finding->linear_count > 1) printf(" and %d more", finding->linear_count - 1);
+        Text linears = {0};
+        linears_describe(engine_structure(engine), finding->linears, finding->linear_count, &linears);
+        print_dashed(linears.data ? linears.data : "", linears.length);
         printf(": ");
+        text_free(&linears);
     }
     printf("%s\n  %s\n", finding->what, finding->remedy);
 }
 
 void verdict_print(const Engine *engine, const Verdict *verdict) {
     if (verdict->row_count == 0) return;
-    printf("%-13s %-5s %7s  %-24s %-20s %s\n", "engine", "loads", "linears", "kernel", "activations", "worst");
+    printf("%-13s %-5s %7s  %-24s %-20s %s\n", "engine", "loads", "linears", "kernel", "inputs there", "worst");
     for (int i = 0; i < verdict->row_count; i++) print_row(verdict, &verdict->rows[i]);
     for (int i = 0; i < verdict->finding_count; i++) print_finding(engine, &verdict->findings[i]);
     putchar('\n');
 }
 
+static void warn_of(const Finding *finding) {
+    fprintf(stderr, "warning: %s by", severity_names[finding->severity]);
+    for (int t = 0; t < TARGET_COUNT; t++)
+        if (finding->targets >> t & 1) fprintf(stderr, " %s", target_table[t].name);
+    fprintf(stderr, ": %s %s\n", finding->what, finding->remedy);
+}
+
 void verdict_warn(const Options *options, const Engine *engine) {
     Verdict verdict;
     if (options->quiet || !verdict_of(options, engine, &verdict, NULL)) return;
-    for (int i = 0; i < verdict.finding_count && verdict.findings[i].severity >= SEVERITY_MISREAD; i++) {
-        const Finding *finding = &verdict.findings[i];
-        fprintf(stderr, "warning: %s by", severity_names[finding->severity]);
-        for (int t = 0; t < TARGET_COUNT; t++)
-            if (finding->targets >> t & 1) fprintf(stderr, " %s", target_table[t].name);
-        fprintf(stderr, ": %s %s\n", finding->what, finding->remedy);
-    }
+    for (int i = 0; i < verdict.finding_count && verdict.findings[i].severity >= SEVERITY_MISREAD; i++)
+        warn_of(&verdict.findings[i]);
     verdict_free(&verdict);
+}
+
+// ---- What a search keeps to ----
+
+static void warn_of_rest(const Engine *engine, const VerdictWish *wish) {
+    Verdict verdict;
+    if (!verdict_make(engine_structure(engine), &engine_stats(engine)->measured, engine_plan(engine), wish, &verdict,
+                      NULL))
+        return;
+    for (int i = 0; i < verdict.finding_count && verdict.findings[i].severity >= SEVERITY_MISREAD; i++)
+        if (!finding_is_of_scheme(&verdict.findings[i])) warn_of(&verdict.findings[i]);
+    verdict_free(&verdict);
+}
+
+static bool restrict_to(const Engine *engine, const VerdictWish *wish, TuneGoal *goal, Error *err) {
+    for (int b = 0; b < 4 && goal->bits[b]; b++) {
+        uint32_t refused;
+        if (!verdict_refused_groups(engine_recipe(engine), engine_structure(engine), &engine_stats(engine)->measured,
+                                    wish, goal->bits[b], &refused, err))
+            return false;
+        goal->refused[b] |= refused;
+    }
+    return true;
+}
+
+bool verdict_restrict(const Options *options, const Engine *engine, TuneGoal *goal, Error *err) {
+    Targets left = options->targets;
+    for (ExportFormat format = 0; left && format < EXPORT_FORMAT_COUNT; format++) {
+        const VerdictWish wish = {.format = format, .targets = left & targets_of_format(format)};
+        if (!wish.targets) continue;
+        left &= ~wish.targets;
+        if (!options->quiet) warn_of_rest(engine, &wish);
+        if (!restrict_to(engine, &wish, goal, err)) return false;
+    }
+    for (int b = 0; b < 4 && goal->bits[b]; b++)
+        if (goal->refused[b] != VERDICT_ALL_GROUPS) return true;
+    return error_set(err, "--target: these engines take none of the bits that may be used; see --bits");
 }
 
 // ---- JSON ----
@@ -169,8 +230,9 @@ bool fix_recipe(const Options *options, Engine *engine, Fixed *out, Error *err) 
     *out = (Fixed){.asked = options->fix};
     if (!options->fix) return true;
     VerdictFix fix;
-    const bool ok = verdict_fix(engine_recipe(engine), engine_structure(engine), &engine_stats(engine)->measured,
-                                options->export.format, targets_asked(options), &fix, err) &&
+    const VerdictWish wish = wish_of(options);
+    const bool ok = verdict_fix(engine_recipe(engine), engine_structure(engine), &engine_stats(engine)->measured, &wish,
+                                &fix, err) &&
                     take_over(options, engine, &fix, out, err);
     verdict_fix_free(&fix);
     return ok;
@@ -188,7 +250,9 @@ void fixed_print(const Fixed *fixed) {
     printf("--fix changed the recipe:\n");
     for (const char *line = fixed->changes.data; *line;) {
         const size_t length = strcspn(line, "\n");
-        printf("  %.*s\n", (int)length, line);
+        printf("  ");
+        print_dashed(line, length);
+        putchar('\n');
         line += length + (line[length] == '\n');
     }
     printf("%s %s %s, %.3f %s %.3f bits per weight", in_megabytes((double)fixed->bytes_before, before, sizeof before),

@@ -184,37 +184,72 @@ static void count_use(VerdictRow *row, int linear, const char *kernel, const cha
     int at = 0;
     while (at < row->use_count && !(same_text(row->uses[at].kernel, kernel) && same_text(row->uses[at].inputs, inputs)))
         at++;
+    row->use_of[linear] = (uint8_t)at;
     if (at == VERDICT_USES) return;
     if (at == row->use_count) row->uses[row->use_count++] = (KernelUse){.kernel = kernel, .inputs = inputs};
-    KernelUse *use = &row->uses[at];
-    if (use->linears < USE_NAMED) use->first[use->linears] = linear;
-    use->linears++;
+    row->uses[at].linears++;
 }
 
-static int compare_uses(const void *a, const void *b) {
-    return ((const KernelUse *)b)->linears - ((const KernelUse *)a)->linears;
+// Most linears first; what is equal stays in the order of the model.
+static void sort_uses(VerdictRow *row, int linear_count) {
+    KernelUse sorted[VERDICT_USES];
+    uint8_t place[VERDICT_USES + 1];
+    for (int i = 0; i < row->use_count; i++) {
+        int before = 0;
+        for (int j = 0; j < row->use_count; j++)
+            before +=
+                row->uses[j].linears > row->uses[i].linears || (row->uses[j].linears == row->uses[i].linears && j < i);
+        place[i] = (uint8_t)before;
+        sorted[before] = row->uses[i];
+    }
+    memcpy(row->uses, sorted, (size_t)row->use_count * sizeof *sorted);
+    for (int i = 0; i < linear_count; i++)
+        if (row->use_of[i] < row->use_count) row->use_of[i] = place[row->use_of[i]];
 }
 
-static void list_uses(const Making *m, VerdictRow *row) {
+static bool list_uses(const Making *m, VerdictRow *row) {
+    row->use_of = array_new((size_t)m->c.plan->linear_count + 1, sizeof *row->use_of);
+    if (!row->use_of) return false;
     for (int i = 0; i < m->c.plan->linear_count; i++) {
+        row->use_of[i] = VERDICT_USES;
         const Fact *fact = m->c.facts[i];
         if (!fact) continue;
         const char *inputs = fact->gives ? fact->gives : inputs_asked(&m->c, i);
         count_use(row, i, fact->kernel ? fact->kernel : "none", fact->kernel ? inputs : "-");
     }
-    qsort(row->uses, (size_t)row->use_count, sizeof *row->uses, compare_uses);
+    sort_uses(row, m->c.plan->linear_count);
+    return true;
+}
+
+// Whatever a fact is chosen by is the same for both.
+static bool are_alike(const Case *c, int i, int k) {
+    const Linear *a = &c->structure->linears[i], *b = &c->structure->linears[k];
+    const Decision *x = &c->plan->decisions[i], *y = &c->plan->decisions[k];
+    return a->in == b->in && c->fused_out[i] == c->fused_out[k] && (a->expert < 0) == (b->expert < 0) &&
+           x->bits == y->bits && x->grid == y->grid && x->granularity == y->granularity && x->group == y->group &&
+           x->activations == y->activations;
+}
+
+// Thousands of experts have few facts between them.
+static void find_facts(Making *m, Target target) {
+    int last[ROLE_COUNT];
+    memset(m->told, 0, sizeof m->told);
+    for (int role = 0; role < ROLE_COUNT; role++) last[role] = -1;
+    for (int i = 0; i < m->c.plan->linear_count; i++) {
+        int *like = &last[m->c.structure->linears[i].role];
+        m->c.facts[i] = NULL;
+        if (!m->c.plan->decisions[i].quantized) continue;
+        m->c.facts[i] = *like >= 0 && are_alike(&m->c, i, *like) ? m->c.facts[*like] : fact_of(&m->c, target, i);
+        m->told[m->c.facts[i]->rule] = true;
+        *like = i;
+    }
 }
 
 static bool judge_target(Making *m, Target target) {
     VerdictRow *row = &m->out->rows[m->out->row_count++];
     *row = (VerdictRow){.target = target, .loads = true, .worst = -1};
-    memset(m->told, 0, sizeof m->told);
-    for (int i = 0; i < m->c.plan->linear_count; i++) {
-        const Fact *fact = m->c.plan->decisions[i].quantized ? fact_of(&m->c, target, i) : NULL;
-        m->c.facts[i] = fact;
-        if (fact) m->told[fact->rule] = true;
-    }
-    list_uses(m, row);
+    find_facts(m, target);
+    if (!list_uses(m, row)) return false;
     for (int r = RULE_NONE + 1; r < RULE_COUNT; r++)
         if (!apply_rule(m, &verdict_rules[r], target)) return false;
     return true;
@@ -239,16 +274,17 @@ static void summarize(Verdict *verdict) {
     }
 }
 
-bool verdict_make(const ModelStructure *structure, const Measured *measured, const Plan *plan, ExportFormat format,
-                  Targets targets, Verdict *out, Error *err) {
+bool verdict_make(const ModelStructure *structure, const Measured *measured, const Plan *plan, const VerdictWish *wish,
+                  Verdict *out, Error *err) {
     const size_t linears = (size_t)structure->linear_count + 1;
-    targets &= targets_of_format(format);
+    const Targets targets = wish->targets & targets_of_format(wish->format);
     *out = (Verdict){0};
     Making m = {.c = {.structure = structure,
                       .measured = measured,
                       .plan = plan,
-                      .format = format,
+                      .format = wish->format,
                       .targets = targets,
+                      .odd_bits = wish->odd_bits,
                       .differ = array_new(linears, sizeof *m.c.differ),
                       .wish = array_new(linears, sizeof *m.c.wish),
                       .fused_out = array_new(linears, sizeof *m.c.fused_out),
@@ -278,6 +314,7 @@ void verdict_free(Verdict *verdict) {
         free(verdict->findings[i].changes);
     }
     free(verdict->findings);
+    for (int r = 0; r < verdict->row_count; r++) free(verdict->rows[r].use_of);
     *verdict = (Verdict){0};
 }
 

@@ -73,21 +73,20 @@ typedef struct Finding {
     Severity severity;
     Evidence evidence;         // the least of its targets
     Targets targets;           // among those asked for
-    const char *what, *remedy; // a sentence each
+    const char *what, *remedy; // a sentence each; dials by their options: "Set --grid to symmetric."
     int *linears;              // in the order of the structure; none when the whole model is meant
     int linear_count;
     VerdictChange *changes; // that mend it; none: the recipe cannot
     int change_count;
 } Finding;
 
-enum { VERDICT_USES = 8, USE_NAMED = 3 };
+enum { VERDICT_USES = 8 };
 
 // What runs in one target, most linears first.
 typedef struct KernelUse {
     const char *kernel; // "Marlin"; "none": no kernel takes it
     const char *inputs; // what activations are there: "16 bit", "int8 per token"
     int linears;
-    int first[USE_NAMED]; // the first of them, at most `linears`
 } KernelUse;
 
 typedef struct VerdictRow {
@@ -95,7 +94,8 @@ typedef struct VerdictRow {
     bool loads;
     int worst; // index of the worst finding, −1 none
     KernelUse uses[VERDICT_USES];
-    int use_count; // at most so many are listed
+    int use_count;   // at most so many are listed
+    uint8_t *use_of; // [linear_count]: index of its use; VERDICT_USES: of none that is listed
 } VerdictRow;
 
 typedef struct Verdict {
@@ -105,9 +105,16 @@ typedef struct Verdict {
     int row_count;
 } Verdict;
 
+// What is asked.
+typedef struct VerdictWish {
+    ExportFormat format;
+    Targets targets;
+    bool odd_bits; // weights of 2 and 3 bits are to be written, though a format does so only when it is asked for
+} VerdictWish;
+
 // measured: for scales that are too small for F16; may be NULL. Fails only when memory is short.
-bool verdict_make(const ModelStructure *structure, const Measured *measured, const Plan *plan, ExportFormat format,
-                  Targets targets, Verdict *out, Error *err);
+bool verdict_make(const ModelStructure *structure, const Measured *measured, const Plan *plan, const VerdictWish *wish,
+                  Verdict *out, Error *err);
 void verdict_free(Verdict *verdict);
 bool verdict_has(const Verdict *verdict, Severity severity); // a finding of at least this severity
 
@@ -117,11 +124,19 @@ typedef struct VerdictFix {
     Recipe recipe;
     Plan plan;
     Verdict verdict;
-    Text changes; // one line for each kind of change: "weight-bits 4: 12 linears (model.layers.0.mlp.up_proj, …)"
+    Text changes; // one line for each kind of change: "weight-bits 4: down_proj of layers 3–5 (3 linears)"
     int change_count;
 } VerdictFix;
 
 // Fails where all of the remedies leave nothing quantized. Free with verdict_fix_free in any case.
-bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, ExportFormat format,
-                 Targets targets, VerdictFix *out, Error *err);
+bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                 const VerdictWish *wish, VerdictFix *out, Error *err);
 void verdict_fix_free(VerdictFix *fix);
+
+#define VERDICT_ALL_GROUPS (1U + 16 + 32 + 64 + 128 + 256)
+bool finding_is_of_scheme(const Finding *finding); // what mends it are bits and groups
+
+// Group sizes of 16 to 256, and whole channels, that the engines do not take with so many bits: added up, 1 for whole
+// channels. Everything else is as in the recipe, and what that alone brings about does not count.
+bool verdict_refused_groups(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                            const VerdictWish *wish, int bits, uint32_t *out, Error *err);

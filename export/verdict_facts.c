@@ -177,6 +177,10 @@ static bool has_other_grid(const Case *c, int i) {
     return decision(c, i)->grid != GRID_SYMMETRIC && decision(c, i)->grid != GRID_ASYMMETRIC;
 }
 
+static bool has_odd_bits(const Case *c, int i) {
+    return !c->odd_bits && decision(c, i)->bits != 4 && decision(c, i)->bits != 8;
+}
+
 static bool has_runtime_factors(const Case *c, int i) {
     return decision_equalizes(decision(c, i)) && decision(c, i)->fold == FOLD_NONE;
 }
@@ -253,19 +257,25 @@ static bool is_untried_in_vllm(const Case *c) {
 const Rule verdict_rules[RULE_COUNT] = {
     // What no engine of the format can be given.
     [RULE_GRID] = {"grid", SEVERITY_REFUSED, EVIDENCE_READ, ALL, EVERY, has_other_grid, NULL,
-                   "No format has a place for the grids log2 and two-level.", "Set the grid to symmetric.", MEND_DIAL,
+                   "No format has a place for the grids log2 and two-level.", "Set --grid to symmetric.", MEND_DIAL,
                    DIAL_GRID, GRID_SYMMETRIC},
+    [RULE_ODD_BITS] =
+        {"odd-bits", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT, has_odd_bits, NULL,
+         "Weights of 2 and 3 bits are read by few engines, and by some versions wrongly: they are written "
+         "only when that is asked for.",
+         "Use 4 or 8 bits, or --allow-odd-bits.", MEND_DIAL, DIAL_BITS, 4},
     [RULE_RUNTIME_FACTORS] = {"runtime-factors", SEVERITY_REFUSED, EVIDENCE_READ, ALL, EVERY, has_runtime_factors, NULL,
                               "Inputs are equalized at run time, and no format has a place for the factors.",
-                              "Set unfoldable to token, or fold to all.", MEND_DIAL, DIAL_UNFOLDABLE, UNFOLDABLE_TOKEN},
+                              "Set --unfoldable to token, or --fold to all.", MEND_DIAL, DIAL_UNFOLDABLE,
+                              UNFOLDABLE_TOKEN},
     [RULE_CHANNEL_INPUTS] = {"channel-inputs", SEVERITY_REFUSED, EVIDENCE_READ, ALL, EVERY, has_channel_inputs, NULL,
                              "No integer product takes inputs with a scale per channel.",
-                             "Set activations to token; where that is not quantized either, to none.", MEND_INPUTS, 0,
+                             "Set --activations to token; where that is not quantized either, to none.", MEND_INPUTS, 0,
                              0},
     [RULE_ASYMMETRIC_INPUTS] =
         {"asymmetric-inputs", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT, has_zeros_and_inputs, NULL,
          "Weights with zero points are not written with inputs of 8 bits: vLLM drops these, transformers fails.",
-         "Set the grid to symmetric.", MEND_DIAL, DIAL_GRID, GRID_SYMMETRIC},
+         "Set --grid to symmetric.", MEND_DIAL, DIAL_GRID, GRID_SYMMETRIC},
     [RULE_CONV1D] = {"conv1d", SEVERITY_REFUSED, EVIDENCE_READ, ALL, CT | GPTQ | MLX_FORMAT, is_conv1d, NULL,
                      "Matrices stored as [in, out] (Conv1D) are not written: transformers finds no codes for them and "
                      "computes with random weights, and vLLM alone reads them right.",
@@ -275,18 +285,16 @@ const Rule verdict_rules[RULE_COUNT] = {
                     "Leave them as they are, or write the format dense.", MEND_IGNORE, 0, 0},
     [RULE_FALCON] = {"falcon", SEVERITY_REFUSED, EVIDENCE_TRIED, TRANSFORMERS, CT, is_packed_falcon, NULL,
                      "Falcon's linears want a plain weight, which packed ones have not: the first forward pass fails.",
-                     "Write the format dense, or 8 bits in whole channels with activations token.", MEND_NOT, 0, 0},
+                     "Write the format dense, or 8 bits in whole channels with --activations token.", MEND_NOT, 0, 0},
     [RULE_PARTIAL_GROUP] = {"partial-group", SEVERITY_REFUSED, EVIDENCE_TRIED, ALL, CT | GPTQ | MLX_FORMAT,
                             has_partial_group, NULL,
                             "Groups do not divide the columns: the last of each row is smaller.",
                             "Set a group size that divides them.", MEND_GROUP, 0, 0},
 
     // Sets.
-    [RULE_FUSED_BITS] =
-        {"fused-bits", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, differ_bits, NULL,
-         "q, k, v or gate, up are one matrix there, and these differ in bits, grid, granularity or group "
-         "size.",
-         "Give the set the most bits and the smallest group of its members.", MEND_SET, DIAL_BITS, 0},
+    [RULE_FUSED_BITS] = {"fused-bits", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, differ_bits, NULL,
+                         "q, k, v or gate, up are one matrix there, and these differ in bits, grid or groups.",
+                         "Give the set the most bits and the smallest group of its members.", MEND_SET, DIAL_BITS, 0},
     [RULE_FUSED_INPUTS] = {"fused-inputs", SEVERITY_MISREAD, EVIDENCE_TRIED, VLLM | SGLANG, CT, differ_inputs, NULL,
                            "q, k, v or gate, up are one matrix there; the inputs of the first count for all of them.",
                            "Quantize the inputs of the set alike.", MEND_SET, DIAL_ACTIVATIONS, 0},
@@ -307,14 +315,14 @@ const Rule verdict_rules[RULE_COUNT] = {
                               "The same projection of all experts is one tensor there; these differ.",
                               "Give them all the most bits and the smallest group among them.", MEND_SET, DIAL_BITS, 0},
     [RULE_EXPERTS_INT8] = {"experts-int8", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
-                           "Experts of 8 bits with inputs of 8 bits do not load.", "Set their activations to none.",
+                           "Experts of 8 bits with inputs of 8 bits do not load.", "Set their --activations to none.",
                            MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
     [RULE_EXPERT_SCHEME] = {"expert-scheme", SEVERITY_REFUSED, EVIDENCE_READ, 0, 0, NULL, NULL,
                             "No kernel for experts takes this scheme.",
                             "Use 4 bits, symmetric, in groups of 32, 64 or 128.", MEND_NOT, 0, 0},
     [RULE_EXPERT_INPUTS] = {"expert-inputs", SEVERITY_REFUSED, EVIDENCE_READ, 0, 0, NULL, NULL,
                             "No kernel for experts takes these weights with inputs of 8 bits.",
-                            "Set their activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
+                            "Set their --activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
     [RULE_CPU_EXPERTS] = {"cpu-experts", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                           "Quantized experts are taken only by processors with AMX, or not at all.",
                           "Judge such a model with transformers.", MEND_NOT, 0, 0},
@@ -335,20 +343,20 @@ const Rule verdict_rules[RULE_COUNT] = {
                    "Use 4 or 8 bits.", MEND_DIAL, DIAL_BITS, 4},
     [RULE_CPU_BITS] = {"cpu-bits", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                        "There is no kernel for packed weights but of 4 bits.",
-                       "Use 4 bits, or 8 with activations token and granularity channel.", MEND_DIAL, DIAL_BITS, 4},
+                       "Use 4 bits, or 8 with --activations token and --granularity channel.", MEND_DIAL, DIAL_BITS, 4},
     [RULE_GROUP_SIZE] = {"group-size", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                          "The kernel takes groups of 32, 64, 128 and whole channels.", "Set one of these.", MEND_GROUP,
                          0, 0},
     [RULE_TENSOR_SCALE] = {"tensor-scale", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                            "Packed weights with one scale for the matrix have no scheme.",
-                           "Set the granularity to channel.", MEND_DIAL, DIAL_GRANULARITY, GRANULARITY_CHANNEL},
+                           "Set --granularity to channel.", MEND_DIAL, DIAL_GRANULARITY, GRANULARITY_CHANNEL},
     [RULE_ASYMMETRIC] = {"asymmetric", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
-                         "Weights with zero points are not read there.", "Set the grid to symmetric.", MEND_DIAL,
+                         "Weights with zero points are not read there.", "Set --grid to symmetric.", MEND_DIAL,
                          DIAL_GRID, GRID_SYMMETRIC},
     [RULE_ZERO_POINTS] = {"zero-points", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                           "compressed-tensors 0.20 expects zero points unpacked and refuses the file; 0.17 reads it.",
-                          "Set the grid to symmetric, or load with CompressedTensorsConfig(dequantize=True).",
-                          MEND_DIAL, DIAL_GRID, GRID_SYMMETRIC},
+                          "Set --grid to symmetric, or load with CompressedTensorsConfig(dequantize=True).", MEND_DIAL,
+                          DIAL_GRID, GRID_SYMMETRIC},
     [RULE_SHAPE] = {"shape", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                     "Rows or columns are no multiples of what the kernel takes.", "Leave the matrix as it is.",
                     MEND_IGNORE, 0, 0},
@@ -357,35 +365,35 @@ const Rule verdict_rules[RULE_COUNT] = {
                          MEND_GROUP, 0, 0},
     [RULE_STATIC_INPUTS] = {"static-inputs", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                             "Constant scales of inputs are taken only with weights of 8 bits and whole channels.",
-                            "Set activations to none; to token only where that kernel quantizes inputs.", MEND_INPUTS,
+                            "Set --activations to none; to token only where that kernel quantizes inputs.", MEND_INPUTS,
                             0, 0},
     [RULE_INPUTS_DROPPED] = {"inputs-dropped", SEVERITY_MISREAD, EVIDENCE_TRIED, VLLM, CT, drops_inputs, NULL,
                              "The kernel that runs by default leaves inputs at 16 bits, without a word.",
-                             "Set activations to none; or on CUDA start vLLM with --linear-backend humming.", MEND_DIAL,
-                             DIAL_ACTIVATIONS, POLICY_NONE},
+                             "Set --activations to none; or on CUDA start vLLM with --linear-backend humming.",
+                             MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
     [RULE_INPUTS_REFUSED] = {"inputs-refused", SEVERITY_REFUSED, EVIDENCE_READ, 0, 0, NULL, NULL,
                              "Inputs of 8 bits are taken only with weights of 8 bits and whole channels.",
-                             "Set activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
+                             "Set --activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
     [RULE_EXPERT_INPUTS_DROPPED] = {"expert-inputs-dropped", SEVERITY_MISREAD, EVIDENCE_TRIED, TRANSFORMERS, CT,
                                     drops_inputs, NULL, "Inputs of experts stay at 16 bits.",
-                                    "Set their activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
+                                    "Set their --activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
     [RULE_INT8_BLACKWELL] =
         {"int8-blackwell", SEVERITY_REFUSED, EVIDENCE_READ, 1U << TARGET_VLLM_SM100, CT, is_int8, NULL,
          "vLLM chooses a kernel that has no int8 there, and stops at the first forward pass: \"Int8 "
          "not supported on SM100\".",
-         "Start vLLM with --linear-backend triton there, or set activations to none.", MEND_NOT, 0, 0},
+         "Start vLLM with --linear-backend triton there, or set --activations to none.", MEND_NOT, 0, 0},
     [RULE_F32_SCALES] = {"f32-scales", SEVERITY_NOTE, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, has_f32_scales, NULL,
                          "Scales of F32 are rounded to the type of the model when they are read.",
-                         "Set the scale to model, so that codes are made for what is read.", MEND_DIAL, DIAL_SCALE,
+                         "Set --scale to model, so that codes are made for what is read.", MEND_DIAL, DIAL_SCALE,
                          SCALE_MODEL},
 
     // Formats of other engines.
     [RULE_NO_INPUTS] = {"no-inputs", SEVERITY_MISREAD, EVIDENCE_READ, ALL, GPTQ | MLX_FORMAT, has_inputs, NULL,
-                        "The format says nothing of inputs: they stay at 16 bits.", "Set activations to none.",
+                        "The format says nothing of inputs: they stay at 16 bits.", "Set --activations to none.",
                         MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
     [RULE_BLOCK_INPUTS] = {"block-inputs", SEVERITY_NOTE, EVIDENCE_READ, LLAMA_CPP, GGUF, has_inputs, NULL,
                            "llama.cpp rounds inputs to 8 bits in blocks of 32, whatever the recipe says.",
-                           "Set activations to none: that is nearest to it.", MEND_NOT, 0, 0},
+                           "Set --activations to none: that is nearest to it.", MEND_NOT, 0, 0},
     [RULE_BLOCK_32] = {"block-32", SEVERITY_REFUSED, EVIDENCE_READ, 0, 0, NULL, NULL,
                        "Blocks have 32 columns, and groups must be multiples of them.", "Use groups of 32 or more.",
                        MEND_GROUP, 0, 0},
@@ -405,6 +413,6 @@ const Rule verdict_rules[RULE_COUNT] = {
          "Try the model there as it is, or judge it with transformers.", MEND_NOT, 0, 0},
     [RULE_CACHE] = {"cache", SEVERITY_NOTE, EVIDENCE_READ, ALL, EVERY, NULL, has_small_cache,
                     "The cache of 8 bits is not written: engines are told of theirs when they start.",
-                    "Set the cache to 16 bits to see what they compute by default.", MEND_MODEL, DIAL_CACHE_BITS, 16},
+                    "Set --cache-bits to 16 to see what they compute by default.", MEND_MODEL, DIAL_CACHE_BITS, 16},
 };
 static_assert(RULE_CACHE + 1 == RULE_COUNT, "the last rule has changed");

@@ -5,6 +5,7 @@
 
 #include "export/verdict_parts.h"
 #include "quant/assign.h"
+#include "quant/difference.h"
 
 enum {
     ROUNDS = 4,     // of one rule: a remedy may bring it up elsewhere
@@ -76,10 +77,11 @@ int changes_of(const Case *c, const Rule *rule, int linear, VerdictChange *out) 
 typedef struct Fixing {
     const ModelStructure *structure;
     const Measured *measured;
-    ExportFormat format;
-    Targets targets;
+    const VerdictWish *wish;
     VerdictFix *fix;
     int rounds[RULE_COUNT]; // in which a rule was mended
+    bool again;             // the rule at hand was mended before
+    bool widens;            // what is set now is set for whole sets
     Error *err;
 } Fixing;
 
@@ -176,33 +178,38 @@ static bool apply_to_set(const Fixing *f, const VerdictChange *change, bool *set
     return ok;
 }
 
-// A change of everything that is quantized is one rule of the recipe.
+// A change of everything that is quantized is one rule of the recipe. What has to be said again stands behind rules
+// that were there before, and may have been overruled by a later one.
 static bool apply_change(const Fixing *f, const VerdictChange *change, bool *set, int alike) {
     Recipe *recipe = &f->fix->recipe;
     const bool all = change->dial >= 0 && alike == f->fix->plan.quantized_count;
-    if (change->linear >= 0 && !all && change->dial >= 0 && has_many_single(f, set)) return assign(f, change, set);
+    if (change->linear >= 0 && change->dial >= 0 && (f->again || (!all && has_many_single(f, set))))
+        return assign(f, change, set);
     if (change->linear >= 0 && (!all || overrides_set(recipe, change->dial)))
         return all ? apply_to(f, change, "*") : apply_to_set(f, change, set);
     recipe->value[change->dial] = change->value;
     return true;
 }
 
-static void describe_change(const Fixing *f, const VerdictChange *change, int alike) {
-    Text *text = &f->fix->changes;
-    if (change->dial < 0) {
-        text_addf(text, "left as it is");
-    } else {
-        char value[64];
-        dial_format((Dial)change->dial, change->value, value, sizeof value);
-        text_addf(text, "%s %s", dial_table[change->dial].option, value);
+static bool same_set(const Linear *a, const Linear *b) {
+    return (a->fused_set >= 0 && a->fused_set == b->fused_set) ||
+           (a->expert >= 0 && b->expert >= 0 && a->layer == b->layer);
+}
+
+// To all that an engine stores as one with them; returns how many they are then. Linears of a set are near each other:
+// those of a layer.
+static int widen(const ModelStructure *structure, const Plan *plan, bool *set) {
+    const Linear *linears = structure->linears;
+    int count = 0;
+    for (int first = 0, end; first < structure->linear_count; first = end) {
+        end = first;
+        while (end < structure->linear_count && linears[end].layer == linears[first].layer) end++;
+        for (int i = first; i < end; i++)
+            for (int j = first; set[i] && j < end; j++)
+                set[j] = set[j] || (plan->decisions[j].quantized && same_set(&linears[i], &linears[j]));
     }
-    if (change->linear < 0)
-        text_addf(text, ": the whole model\n");
-    else if (alike == 1)
-        text_addf(text, ": %s\n", f->structure->linears[change->linear].name);
-    else
-        text_addf(text, ": %s and %d more\n", f->structure->linears[change->linear].name, alike - 1);
-    f->fix->change_count++;
+    for (int i = 0; i < structure->linear_count; i++) count += set[i];
+    return count;
 }
 
 // The first change that is not done yet, and all like it.
@@ -211,12 +218,13 @@ static bool mend_alike(Fixing *f, const Finding *finding, int first, bool *done,
     int alike = 0;
     for (int i = 0; i < f->structure->linear_count; i++) set[i] = false;
     for (int i = first; i < finding->change_count; i++) {
+        const int linear = finding->changes[i].linear;
         if (done[i] || !same_change(change, &finding->changes[i])) continue;
         done[i] = true;
         alike++;
-        if (finding->changes[i].linear >= 0) set[finding->changes[i].linear] = true;
+        if (linear >= 0) set[linear] = true;
     }
-    describe_change(f, change, alike);
+    if (f->widens) alike = widen(f->structure, &f->fix->plan, set);
     return apply_change(f, change, set, alike);
 }
 
@@ -237,13 +245,17 @@ static int rule_of(const Finding *finding) {
     return rule;
 }
 
-// The worst finding that a change mends, and did not fail to. One at a time: the next may be gone with it.
+// The worst finding that a change mends, and did not fail to. One at a time: the next may be gone with it. What comes
+// up again was undone by the rule of a set, whose members did not all have it.
 static const Finding *next_finding(Fixing *f) {
     const Verdict *verdict = &f->fix->verdict;
     for (int i = 0; i < verdict->finding_count; i++) {
         const Finding *finding = &verdict->findings[i];
-        if (finding->severity >= SEVERITY_MISREAD && finding->change_count && f->rounds[rule_of(finding)]++ < ROUNDS)
-            return finding;
+        if (finding->severity < SEVERITY_MISREAD || !finding->change_count) continue;
+        const int rule = rule_of(finding), round = f->rounds[rule]++;
+        f->again = round > 0;
+        f->widens = f->again && verdict_rules[rule].mend != MEND_SET;
+        if (round < ROUNDS) return finding;
     }
     return NULL;
 }
@@ -253,30 +265,30 @@ static bool plan_again(const Fixing *f) {
     plan_free(&fix->plan);
     verdict_free(&fix->verdict);
     return plan_make(&fix->recipe, f->structure, f->measured, &fix->plan, f->err) &&
-           verdict_make(f->structure, f->measured, &fix->plan, f->format, f->targets, &fix->verdict, f->err);
+           verdict_make(f->structure, f->measured, &fix->plan, f->wish, &fix->verdict, f->err);
 }
 
 // A model as it was is no remedy.
 static bool leaves_something(const Fixing *f, int before, Error *err) {
     if (f->fix->plan.quantized_count || !before) return true;
     Text names = {0};
-    targets_list(f->targets & targets_of_format(f->format), &names);
+    targets_list(f->wish->targets & targets_of_format(f->wish->format), &names);
     error_set(err, "the remedies for %s leave nothing quantized in %s; write dense or another format",
-              names.data ? names.data : "", export_format_names[f->format]);
+              names.data ? names.data : "", export_format_names[f->wish->format]);
     text_free(&names);
     return false;
 }
 
-bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, ExportFormat format,
-                 Targets targets, VerdictFix *out, Error *err) {
+bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                 const VerdictWish *wish, VerdictFix *out, Error *err) {
     *out = (VerdictFix){0};
-    Fixing f = {
-        .structure = structure, .measured = measured, .format = format, .targets = targets, .fix = out, .err = err};
+    Fixing f = {.structure = structure, .measured = measured, .wish = wish, .fix = out, .err = err};
     text_add(&out->changes, "", 0);
     bool ok = recipe_copy(recipe, &out->recipe, err) && plan_again(&f);
     const int before = ok ? out->plan.quantized_count : 0;
     const Finding *finding;
     while (ok && (finding = next_finding(&f))) ok = mend(&f, finding) && plan_again(&f);
+    if (ok) out->change_count = recipe_new_settings(recipe, &out->recipe, structure, &out->changes);
     return ok && leaves_something(&f, before, err) && (!out->changes.failed || error_memory(err, "the changes"));
 }
 

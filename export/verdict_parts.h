@@ -50,6 +50,7 @@ typedef struct Case {
     const Plan *plan;
     ExportFormat format;
     Targets targets;    // asked for, of those that read the format
+    bool odd_bits;      // asked for
     uint8_t *differ;    // [linear_count]: DIFFER_…
     SetWish *wish;      // [linear_count]: of the set of the linear
     size_t *fused_out;  // [linear_count]: rows of the fused matrix
@@ -60,6 +61,7 @@ typedef enum RuleId {
     RULE_NONE,
     // What no engine of the format can be given.
     RULE_GRID,
+    RULE_ODD_BITS,
     RULE_RUNTIME_FACTORS,
     RULE_CHANNEL_INPUTS,
     RULE_ASYMMETRIC_INPUTS,

@@ -89,6 +89,11 @@ static void widen(SetWish *wish, const Decision *d) {
     wish->token |= d->activations != POLICY_NONE;
 }
 
+// A group as wide as a matrix is its whole channel, and that is another scheme where others of the set are wider.
+static void narrow(SetWish *wish, const Linear *linear) {
+    while (wish->group > 16 && wish->group >= linear->in) wish->group /= 2;
+}
+
 static bool has_part(const Case *c, const Member *members, size_t count, const char *part) {
     for (size_t i = 0; i < count; i++)
         if (strcmp(last_part(c->structure->linears[members[i].linear].name), part) == 0) return true;
@@ -110,6 +115,7 @@ static void judge_set(Case *c, const Member *members, size_t count) {
         widen(&wish, &decisions[members[i].linear]);
         out += c->structure->linears[members[i].linear].out;
     }
+    for (size_t i = 0; i < count; i++) narrow(&wish, &c->structure->linears[members[i].linear]);
     const int kind = members[0].kind;
     if (kind == QKV && lacks_v(c, members, count)) differ |= DIFFER_MISSING;
     if (kind >= OF_EXPERTS && differ) differ = kind == OF_EXPERTS ? DIFFER_EXPERTS : DIFFER_STACKED;

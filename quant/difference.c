@@ -42,6 +42,7 @@ typedef struct Changes {
     int considered; // linears that both quantize
     const Recipe *from;
     bool overridden; // only what its overrides had set
+    bool merged;     // whatever was before
     bool failed;
 } Changes;
 
@@ -75,7 +76,7 @@ static void compare_linear(const Resolved *from, const Resolved *to, const Model
     for (int dial = 0; dial < DIAL_COUNT; dial++) {
         const bool asked = !changes->overridden || old[dial] != changes->from->value[dial];
         if (asked && dial_table[dial].per_linear && old[dial] != new[dial])
-            change_add(changes, dial, old[dial], new[dial], structure, linear);
+            change_add(changes, dial, changes->merged ? 0 : old[dial], new[dial], structure, linear);
     }
 }
 
@@ -103,7 +104,8 @@ static void changes_free(Changes *changes) {
 
 // ---- words --------------------------------------------------------------------------------------------------------
 
-#define KINDS_NAMED 3 // more are only counted
+#define KINDS_NAMED 3   // of a change: more are only counted
+#define KINDS_OF_LIST 6 // of a list of linears, which has a line of its own
 
 // The last part of a name: what linears of different layers have in common.
 static const char *kind_of(const Linear *linear) {
@@ -113,21 +115,21 @@ static const char *kind_of(const Linear *linear) {
 }
 
 typedef struct Kinds {
-    const char *names[KINDS_NAMED];
-    int count; // KINDS_NAMED + 1: too many
+    const char *names[KINDS_OF_LIST];
+    int most, count; // most + 1: too many
 } Kinds;
 
 static int kind_index(const Kinds *kinds, const char *name) {
-    for (int i = 0; i < kinds->count && i < KINDS_NAMED; i++)
+    for (int i = 0; i < kinds->count && i < kinds->most; i++)
         if (strcmp(kinds->names[i], name) == 0) return i;
     return -1;
 }
 
-static Kinds kinds_of(const Change *change, const ModelStructure *structure) {
-    Kinds kinds = {.count = 0};
-    for (int i = 0; i < structure->linear_count && kinds.count <= KINDS_NAMED; i++) {
-        if (!change->linears[i] || kind_index(&kinds, kind_of(&structure->linears[i])) >= 0) continue;
-        if (kinds.count < KINDS_NAMED) kinds.names[kinds.count] = kind_of(&structure->linears[i]);
+static Kinds kinds_of(const bool *linears, const ModelStructure *structure, int most) {
+    Kinds kinds = {.most = most};
+    for (int i = 0; i < structure->linear_count && kinds.count <= most; i++) {
+        if (!linears[i] || kind_index(&kinds, kind_of(&structure->linears[i])) >= 0) continue;
+        if (kinds.count < most) kinds.names[kinds.count] = kind_of(&structure->linears[i]);
         kinds.count++;
     }
     return kinds;
@@ -144,17 +146,17 @@ static bool is_of_kinds(const Linear *linear, const Kinds *kinds) {
     return linear->quantizable && (!kinds || kind_index(kinds, kind_of(linear)) >= 0);
 }
 
-static Span span_of(const Change *change, const ModelStructure *structure, const Kinds *kinds) {
+static Span span_of(const bool *linears, const ModelStructure *structure, const Kinds *kinds) {
     Span span = {.first = -1, .last = -1, .whole = true, .everywhere = true};
     for (int i = 0; i < structure->linear_count; i++) {
-        if (!change->linears[i]) continue;
+        if (!linears[i]) continue;
         const int layer = structure->linears[i].layer;
         if (span.first < 0 || layer < span.first) span.first = layer;
         if (layer > span.last) span.last = layer;
     }
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
-        if (change->linears[i] || !is_of_kinds(linear, kinds)) continue;
+        if (linears[i] || !is_of_kinds(linear, kinds)) continue;
         span.everywhere = false;
         if (linear->layer >= span.first && linear->layer <= span.last) span.whole = false;
     }
@@ -168,31 +170,41 @@ static void add_layers(Text *out, const char *before, Span span) {
         text_addf(out, "%slayers %d–%d", before, span.first, span.last);
 }
 
-// "down_proj", "down_proj of layers 3–5", "layer 3", "3 down_proj", "some down_proj"; "" when only their number can be
-// said.
-static void add_subject(Text *out, const Change *change, const ModelStructure *structure) {
+// "down_proj", "down_proj of layers 3–5", "layer 3", "3 down_proj", "some down_proj"; false when only their number can
+// be said.
+static bool add_subject(Text *out, const bool *linears, int count, const ModelStructure *structure, int most) {
     char name[80];
-    if (change->count == 1) {
+    if (count == 1) {
         int only = 0;
-        while (!change->linears[only]) only++;
+        while (!linears[only]) only++;
         linear_short_name(&structure->linears[only], name, sizeof name);
-        text_addf(out, "%s ", name);
-        return;
+        text_addf(out, "%s", name);
+        return true;
     }
-    const Kinds kinds = kinds_of(change, structure);
-    const Span all = span_of(change, structure, NULL);
+    const Kinds kinds = kinds_of(linears, structure, most);
+    const Span all = span_of(linears, structure, NULL);
     if (all.whole && all.first >= 0) {
         add_layers(out, "", all);
-        text_addf(out, " ");
-        return;
+        return true;
     }
-    if (kinds.count > KINDS_NAMED) return;
-    const Span span = span_of(change, structure, &kinds);
+    if (kinds.count > most) return false;
+    const Span span = span_of(linears, structure, &kinds);
     const bool run = span.whole && span.first >= 0;
     if (!span.everywhere && !run) text_addf(out, "some ");
     for (int i = 0; i < kinds.count; i++) text_addf(out, "%s%s", i ? ", " : "", kinds.names[i]);
     if (!span.everywhere && run) add_layers(out, " of ", span);
-    text_addf(out, " ");
+    return true;
+}
+
+void linears_describe(const ModelStructure *structure, const int *linears, int count, Text *out) {
+    bool *listed = array_new((size_t)structure->linear_count, sizeof *listed);
+    for (int i = 0; listed && i < count; i++) listed[linears[i]] = true;
+    const bool named = listed && count && add_subject(out, listed, count, structure, KINDS_OF_LIST);
+    if (!named)
+        text_addf(out, "%d linear%s", count, count == 1 ? "" : "s");
+    else if (count > 1)
+        text_addf(out, " (%d linears)", count);
+    free(listed);
 }
 
 static void add_values(Text *out, int dial, double from, double to) {
@@ -209,7 +221,8 @@ static void add_values(Text *out, int dial, double from, double to) {
 static void add_change(Text *out, const Change *change, const Changes *all, bool global,
                        const ModelStructure *structure) {
     const bool every = change->dial != DIAL_LEFT && change->count == all->considered;
-    if (!every && !global) add_subject(out, change, structure);
+    if (!every && !global && add_subject(out, change->linears, change->count, structure, KINDS_NAMED))
+        text_add(out, " ", 1);
     add_values(out, change->dial, change->from, change->to);
     if (every) return;
     if (global)
@@ -234,15 +247,22 @@ static int add_all(const Recipe *from, const Recipe *to, const Changes *changes,
     return count;
 }
 
-static int difference(const Recipe *from, const Recipe *to, bool overridden, const ModelStructure *structure,
-                      const char *between, Text *out) {
+static bool find_changes(const Recipe *from, const Recipe *to, const ModelStructure *structure, Changes *changes) {
     NameTable names;
     Resolved before = {0}, after = {0};
+    bool ok = name_table_new(structure, &names) && resolve(from, &names, &before) && resolve(to, &names, &after);
+    for (int i = 0; ok && i < structure->linear_count; i++) compare_linear(&before, &after, structure, i, changes);
+    resolved_free(&before);
+    resolved_free(&after);
+    name_table_free(&names);
+    return ok && !changes->failed;
+}
+
+static int difference(const Recipe *from, const Recipe *to, bool overridden, const ModelStructure *structure,
+                      const char *between, Text *out) {
     Changes changes = {.from = from, .overridden = overridden};
     int count = 0;
-    bool ok = name_table_new(structure, &names) && resolve(from, &names, &before) && resolve(to, &names, &after);
-    for (int i = 0; ok && i < structure->linear_count; i++) compare_linear(&before, &after, structure, i, &changes);
-    ok = ok && !changes.failed;
+    const bool ok = find_changes(from, to, structure, &changes);
     changes_sort(&changes, from, to);
     text_add(out, "", 0);
     if (ok)
@@ -250,9 +270,47 @@ static int difference(const Recipe *from, const Recipe *to, bool overridden, con
     else
         out->failed = true;
     changes_free(&changes);
-    resolved_free(&before);
-    resolved_free(&after);
-    name_table_free(&names);
+    return count;
+}
+
+static void add_setting(Text *out, int dial, double value) {
+    char text[64];
+    if (dial < DIAL_COUNT) dial_format((Dial)dial, value, text, sizeof text);
+    if (dial == DIAL_LEFT)
+        text_addf(out, "%s: ", value != 0 ? "left as it is" : "quantized");
+    else
+        text_addf(out, "%s %s: ", dial_table[dial].option, text);
+}
+
+static void add_listed(Text *out, const Change *change, const ModelStructure *structure) {
+    int *linears = array_new((size_t)change->count, sizeof *linears), count = 0;
+    for (int i = 0; linears && i < structure->linear_count; i++)
+        if (change->linears[i]) linears[count++] = i;
+    if (count == 1)
+        text_addf(out, "%s\n", structure->linears[linears[0]].name);
+    else if (count)
+        linears_describe(structure, linears, count, out);
+    if (count > 1) text_add(out, "\n", 1);
+    out->failed = out->failed || !linears;
+    free(linears);
+}
+
+int recipe_new_settings(const Recipe *from, const Recipe *to, const ModelStructure *structure, Text *out) {
+    Changes changes = {.from = from, .merged = true};
+    int count = 0;
+    text_add(out, "", 0);
+    out->failed = !find_changes(from, to, structure, &changes) || out->failed;
+    for (int dial = 0; dial < DIAL_COUNT; dial++) {
+        if (dial_table[dial].per_linear || from->value[dial] == to->value[dial]) continue;
+        add_setting(out, dial, to->value[dial]);
+        text_addf(out, "the whole model\n");
+        count++;
+    }
+    for (size_t i = 0; i < changes.count; i++, count++) {
+        add_setting(out, changes.items[i].dial, changes.items[i].to);
+        add_listed(out, &changes.items[i], structure);
+    }
+    changes_free(&changes);
     return count;
 }
 

@@ -14,3 +14,9 @@ int recipe_difference(const Recipe *from, const Recipe *to, const ModelStructure
 // Of these, what an override of `from` had set.
 int recipe_taken_back(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
                       Text *out);
+// What linears have by `to` that they had not, a line for each setting, dials by their options: "weight-bits 4:
+// down_proj of layers 3–5 (3 linears)\n", "cache-bits 16: the whole model\n". Returns the number of lines.
+int recipe_new_settings(const Recipe *from, const Recipe *to, const ModelStructure *structure, Text *out);
+// What linears of a list are, without their names one by one: "down_proj of layers 15–29 (15 linears)", "3 o_proj",
+// "some q_proj, k_proj (7 linears)", "42 linears".
+void linears_describe(const ModelStructure *structure, const int *linears, int count, Text *out);

@@ -142,6 +142,18 @@ static bool set_again_later(const Recipe *recipe, int index, Dial dial) {
     return false;
 }
 
+void recipe_set_everywhere(Recipe *recipe, Dial dial, double value) {
+    recipe->value[dial] = value;
+    for (int i = 0; i < recipe->override_count; i++)
+        if (recipe->overrides[i].set[dial]) recipe->overrides[i].value[dial] = value;
+}
+
+void recipe_set_scheme(Recipe *recipe, int bits, size_t group) {
+    recipe_set_everywhere(recipe, DIAL_BITS, bits);
+    recipe_set_everywhere(recipe, DIAL_GRANULARITY, group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL);
+    recipe_set_everywhere(recipe, DIAL_GROUP_SIZE, group ? (double)group : dial_table[DIAL_GROUP_SIZE].default_value);
+}
+
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err) {
     int index = find_override(recipe, match);
     if (!value) {

@@ -141,6 +141,9 @@ bool recipe_ignores(const Recipe *recipe, const char *linear_name);
 // override as needed. What is set takes effect: where a later override sets the same dial, the one that was touched
 // becomes the latest.
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err);
+// Turns a dial for all, also where an override sets it: the override stays, so that what it names stays quantized.
+void recipe_set_everywhere(Recipe *recipe, Dial dial, double value);
+void recipe_set_scheme(Recipe *recipe, int bits, size_t group); // everywhere; group 0: whole channels
 // ? stands for one character, * for any number of them (dots too), [a-z] and [!x] for one of a set of bytes. An
 // unclosed [ stands for itself, and a text always matches itself. Time is bounded by the product of the lengths.
 bool glob_matches(const char *glob, const char *name);

@@ -602,6 +602,25 @@ static void tune_in_json(void **state) {
     cJSON_Delete(object);
 }
 
+// Only what the engine takes is tried, and what no bits and groups mend is told first.
+static void tune_for_an_engine(void **state) {
+    (void)state;
+    Ran ran = RUN("tune", "--json", "--calibration-tokens", "512", "--tokens", "48", "--max-bits", "5.5", "--bits",
+                  "3,4", "--target", "sglang", "--minutes", "0.01");
+    assert_contains(ran.err, "warning: refused by sglang: ");
+    assert_contains(ran.err, "Set --activations to none");
+    cJSON *object = json_of("tune", &ran);
+    for (const cJSON *linear = at(object, "linears")->child; linear; linear = linear->next) {
+        assert_int_equal(at(linear, "bits")->valueint, 4);
+        assert_true(at(linear, "group_size")->valueint > 16);
+    }
+    cJSON_Delete(object);
+    ran = RUN("tune", QUICK, "--tokens", "48", "--max-bits", "5", "--bits", "2,3", "--target", "vllm");
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "--target: these engines take none of the bits");
+    ran_free(&ran);
+}
+
 // Also where stderr is no terminal: the best so far, and what there is when the time is over.
 static void tune_in_no_time(void **state) {
     (void)state;
@@ -1023,6 +1042,7 @@ int main(void) {
         IN_FOLDER(wrong_use_of_parts),
         IN_FOLDER(quantize_in_json),
         cmocka_unit_test(tune_in_json),
+        IN_FOLDER(tune_for_an_engine),
         IN_FOLDER(tune_in_no_time),
         IN_FOLDER(quantize_judges_engines),
         IN_FOLDER(quantize_says_in_words_what_engines_do),

@@ -129,6 +129,39 @@ static void the_head_counts_once_it_is_named(void **state) {
     says(f, 2, "bits 4 → 8, head quantized");
 }
 
+static void described(Fixture *f, const char *match, const char *expected) {
+    int linears[64], count = 0;
+    for (int i = 0; i < f->model.structure.linear_count; i++)
+        if (glob_matches(match, f->model.structure.linears[i].name)) linears[count++] = i;
+    text_clear(&f->said);
+    linears_describe(&f->model.structure, linears, count, &f->said);
+    assert_string_equal(f->said.data, expected);
+}
+
+static void lists_are_told_by_kinds(void **state) {
+    Fixture *f = *state;
+    described(f, "*down_proj", "down_proj (4 linears)");
+    described(f, "*.[12].mlp.down_proj", "down_proj of layers 1–2 (2 linears)");
+    described(f, "*.2.*", "layer 2 (7 linears)");
+    described(f, "*.3.mlp.up_proj", "3 up_proj");
+    described(f, "*.[03].self_attn.[qk]*", "some q_proj, k_proj (4 linears)");
+    described(f, "*.[0123].*_proj", "layers 0–3 (28 linears)");
+    described(f, "nothing", "0 linears");
+}
+
+// By options, with what they are set to, whatever it was.
+static void new_settings_are_lines(void **state) {
+    Fixture *f = *state;
+    set(&f->from, "*.0.*up_proj", DIAL_BITS, 3);
+    set(&f->from, "*.1.*up_proj", DIAL_BITS, 2);
+    set(&f->to, "*.2.*down_proj", DIAL_ACTIVATIONS, POLICY_NONE);
+    f->to.value[DIAL_CACHE_BITS] = 8;
+    assert_int_equal(recipe_new_settings(&f->from, &f->to, &f->model.structure, &f->said), 3);
+    assert_string_equal(f->said.data,
+                        "cache-bits 8: the whole model\nweight-bits 4: up_proj of layers 0–1 (2 linears)\n"
+                        "activations none: model.layers.2.mlp.down_proj\n");
+}
+
 // 2,304 rules for one linear each, as marks make them.
 static void thousands_of_rules_take_no_time(void **state) {
     Fixture *f = *state;
@@ -157,6 +190,8 @@ int main(void) {
         TEST(what_is_left_alone_is_told),
         TEST(what_is_taken_back_was_an_override),
         TEST(the_head_counts_once_it_is_named),
+        TEST(lists_are_told_by_kinds),
+        TEST(new_settings_are_lines),
         TEST(thousands_of_rules_take_no_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

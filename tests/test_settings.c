@@ -101,7 +101,7 @@ static void keys_may_change_places(void **state) {
     static const char *const right[] = {
         "{\"keys\": {\"undo\": \"w\", \"w\": \"u\"}}",
         "{\"keys\": {\"stop-writing\": \"z\"}}", // z folds on Layers alone
-        "{\"keys\": {\"up\": [\"up\", \"e\"], \"down\": [\"down\", \"E\"]}}",
+        "{\"keys\": {\"up\": [\"up\", \"c\"], \"down\": [\"down\", \"C\"]}}",
     };
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
         Settings s;

@@ -293,8 +293,8 @@ static void a_search_goes_on_after_a_turn_and_is_taken_as_one_step(void **state)
     Workbench *w = opened();
     const TuneGoal goal = {.max_bits = 5.5, .bits = {4, 8}};
     assert_false(tuned(w).asked);
-    assert_true(workbench_tune(w, &goal, &err));
-    assert_false(workbench_tune(w, &goal, &err));
+    assert_true(workbench_tune(w, &goal, NULL, &err));
+    assert_false(workbench_tune(w, &goal, NULL, &err));
     wait_until(w, has_best);
     set(w, DIAL_ALPHA, 0.5);
     wait_until(w, has_accuracy);
@@ -310,7 +310,7 @@ static void a_search_goes_on_after_a_turn_and_is_taken_as_one_step(void **state)
     assert_false(tuned(w).asked);
 
     const TuneGoal too_small = {.max_bits = 1, .bits = {4, 8}};
-    assert_true(workbench_tune(w, &too_small, &err));
+    assert_true(workbench_tune(w, &too_small, NULL, &err));
     wait_until(w, has_tuned);
     JobView job;
     workbench_job(w, JOB_TUNE, &job);
@@ -326,7 +326,7 @@ static void a_search_that_is_stopped_ends_with_the_best_so_far(void **state) {
     if (!slow_checks()) skip();
     Error err = {0};
     Workbench *w = opened();
-    assert_true(workbench_tune(w, &(TuneGoal){.max_bits = 5.5, .bits = {2, 3, 4, 8}}, &err));
+    assert_true(workbench_tune(w, &(TuneGoal){.max_bits = 5.5, .bits = {2, 3, 4, 8}}, NULL, &err));
     wait_until(w, has_best);
     workbench_stop_job(w, JOB_TUNE);
     wait_until(w, search_ended);

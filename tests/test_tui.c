@@ -49,7 +49,7 @@ static void jobs_are_seen_while_they_run(void **state) {
     expect(s, "not calibrated");
     expect(s, "scoring");
     settle(s);
-    key(s, "\tbbbbb=8\r"); // unknown keys do nothing
+    key(s, "\tbbbbb=0.38\r"); // unknown keys do nothing
     settle(s);
     quit(s);
 }
@@ -218,10 +218,28 @@ static void an_old_figure_is_never_shown_as_new(void **state) {
     quit(s);
 }
 
+// Whatever has the keys: a value is typed after = or Enter, in the place of the old one.
+static void digits_go_to_screens_from_a_dial_too(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "\t4");
+    expect(s, "This point");
+    key(s, "1=5");
+    expect(s, "alpha 5");
+    key(s, ESCAPE "8");
+    expect(s, "digits go to screens; = types a value of alpha");
+    key(s, "=\177.4\r");
+    expect_dial(s, DIAL_ALPHA, "0.4");
+    key(s, "=\033OD9\r"); // ← edits what is there: 0.94
+    expect_dial(s, DIAL_ALPHA, "0.94");
+    settle(s);
+    quit(s);
+}
+
 static void values_are_typed_and_refused(void **state) {
     (void)state;
     Screen *s = start(36, 120);
-    key(s, "\t0.55\r");
+    key(s, "\t=0.55\r");
     expect_dial(s, DIAL_ALPHA, "0.55");
     key(s, "=\x15"
            "7\r");
@@ -445,7 +463,7 @@ static void speeds_of_a_busy_machine_are_not_judged(void **state) {
     key(s, "p");
     expect(s, "pinned");
     key(s, ":set weight-bits 8\r");
-    expect(s, "0.78× ≈");
+    expect(s, "0.78× ?");
     quit(s);
 }
 
@@ -710,6 +728,9 @@ static void the_mouse_chooses_turns_and_drags(void **state) {
     quit(s);
 }
 
+#define PASTE "\033[200~"
+#define PASTE_END "\033[201~"
+
 // ---- convert ------------------------------------------------------------------------------------------------------
 
 static Screen *start_converting(int rows, int cols, const char *pace) {
@@ -758,13 +779,13 @@ static void a_remedy_is_one_turn(void **state) {
     (void)state;
     Screen *s = start_converting(36, 120, "FAKE_PACE=8");
     expect(s, "finding 1 of 2");
-    expect(s, "f sets granularity");
+    expect(s, "group, group size 32.");
     key(s, "\033[6~"); // page down: the second one is the first that is shown
     expect(s, "finding 2 of 2");
     key(s, "f");
     expect(s, "for vllm-sm75: ");
     expect(s, "policy fptq → none");
-    expect(s, "; u undoes it");
+    expect(s, "undoes it");
     expect_gone_text(s, "stay 16 bit!");
     expect_gone_text(s, "misread inputs-dropped");
     expect(s, "since pin");
@@ -786,16 +807,51 @@ static void a_remedy_asks_before_it_takes_an_override_back(void **state) {
     key(s, "jjjj");
     expect(s, "▸ vLLM on x86");
     key(s, "f");
-    expect(s, "That takes back overrides: 5 down_proj bits 8 → 4.  y do it  Esc leave the recipe");
-    key(s, ESCAPE);
+    expect(s, "For vllm-cpu: ");
+    expect(s, " bits/weight, KL ");
+    expect(s, "measured after. It sets: ");
+    expect(s, "It takes back what overrides set: 5 down_proj bits 8 → 4.");
+    expect(s, "Do that?  y do it  n leave the recipe");
+    key(s, "n");
     expect_gone_text(s, "takes back");
     key(s, "q");
     expect_dial(s, DIAL_BITS, "8");
     key(s, "xfy");
     expect(s, "for vllm-cpu: ");
-    expect(s, "5 down_proj bits 8 → 4, ");
+    expect(s, "measured after; u undoes it");
     key(s, "uq");
     expect_dial(s, DIAL_BITS, "8");
+    quit(s);
+}
+
+// Who tunes for an engine learns beside the dials what it does not take; who named none hears nothing of engines.
+static void what_an_engine_takes_is_said_while_dials_are_turned(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    assert_false(screen_has(s, "vllm"));
+    key(s, ":target nonsense\r");
+    expect(s, "\"nonsense\" is no engine that is known");
+    key(s, ":target vllm-s\t80\r:set policy static\r"); // the message names it, too
+    expect(s, "vllm-sm80 refuses policy");
+    expect(s, "vllm-sm80 refuses this: it takes policy none ─");
+    key(s, ":set policy none\r:set granularity group\r"); // 128 does not divide the columns of down_proj
+    expect(s, "vllm-sm80 refuses group size");
+    key(s, ":set group-size 32\r");
+    expect(s, " for vllm-sm80 ");
+    expect_gone_text(s, "refuses");
+    key(s, ":set weight-bits 3\r");
+    expect(s, "vllm-sm80 refuses bits");
+    key(s, "6");
+    expect(s, "▸ vLLM, Ampere and Ada");
+    expect(s, "refused odd-bits, layers 0–5 (42 linears): Weights of 2 and 3 bits");
+    expect(s, "or press b.");
+    key(s, "b");
+    expect(s, "2, 3 bits: b");
+    expect_gone_text(s, "odd-bits");
+    key(s, "q:target\r");
+    expect(s, "the recipe is for no engine");
+    key(s, ESCAPE);
+    expect_gone_text(s, "vllm");
     quit(s);
 }
 
@@ -817,7 +873,7 @@ static void a_model_is_written_stopped_and_goes_on(void **state) {
     key(s, "x");
     expect(s, "stopped; Enter goes on where it was");
     key(s, "\r");
-    expect(s, "An earlier recipe began it.  g go on  y replace  n another  Esc leave");
+    expect(s, "An earlier recipe began it.  g go on  y replace  o another  n leave");
     key(s, "g");
     expect(s, "348 kB written, read back and compared, no difference: /");
     expect(s, "load it  from transformers import");
@@ -842,13 +898,35 @@ static void what_cannot_be_written_says_what_to_do(void **state) {
     expect(s, "is not empty; name");
     expect(s, "holds with O");
     key(s, "\r");
-    expect(s, "The folder holds something else.  y replace  n another  Esc leave");
-    key(s, ESCAPE);
+    expect(s, "The folder holds something else.  y replace  o another  n leave");
+    key(s, "n");
     expect_gone_text(s, "something else");
     key(s, "O");
     expect(s, "something else");
     key(s, "y");
     expect(s, "writing ━");
+    quit(s);
+}
+
+// Of another folder, format or recipe an old error says nothing.
+static void an_error_stays_with_what_it_is_of(void **state) {
+    (void)state;
+    Screen *s = start_converting(36, 120, NULL);
+    char command[4300];
+    snprintf(command, sizeof command, ":folder %s\r", path_in_folder("full"));
+    key(s, command);
+    key(s, "\r");
+    expect(s, "No space left on device");
+    key(s, RIGHT);
+    expect_gone_text(s, "No space left on device");
+    expect(s, "Enter writes it");
+    key(s, LEFT);
+    expect(s, "No space left on device");
+    key(s, "o" PASTE "/elsewhere" PASTE_END); // a path in place of that which was there
+    expect(s, "write the model to /elsewhere ");
+    key(s, "\r");
+    expect_gone_text(s, "No space left on device");
+    expect(s, "folder   /elsewhere");
     quit(s);
 }
 
@@ -911,9 +989,6 @@ static void the_convert_screen_takes_the_mouse_and_completes(void **state) {
 }
 
 // ---- pasting ------------------------------------------------------------------------------------------------------
-
-#define PASTE "\033[200~"
-#define PASTE_END "\033[201~"
 
 static void what_is_pasted_is_text_and_no_keys(void **state) {
     (void)state;
@@ -1449,6 +1524,7 @@ int main(int argc, char **argv) {
         IN_HOME(every_dial_turns_and_the_plan_follows),
         IN_HOME(dials_scroll_where_the_room_is_small),
         IN_HOME(an_old_figure_is_never_shown_as_new),
+        IN_HOME(digits_go_to_screens_from_a_dial_too),
         IN_HOME(values_are_typed_and_refused),
         IN_HOME(one_linear_gets_values_of_its_own),
         IN_HOME(a_dial_says_what_it_does_or_why_not),
@@ -1478,6 +1554,8 @@ int main(int argc, char **argv) {
         IN_HOME(what_cannot_be_written_says_what_to_do),
         IN_HOME(quitting_asks_while_a_model_is_written),
         IN_HOME(the_convert_screen_takes_the_mouse_and_completes),
+        IN_HOME(an_error_stays_with_what_it_is_of),
+        IN_HOME(what_an_engine_takes_is_said_while_dials_are_turned),
         IN_HOME(what_is_pasted_is_text_and_no_keys),
         IN_HOME(no_text_breaks_the_frame),
         IN_HOME(a_paste_without_end_or_bounds_does_no_harm),

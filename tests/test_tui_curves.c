@@ -53,6 +53,45 @@ static void costs_are_estimated_and_then_measured(void **state) {
     quit(s);
 }
 
+// Before linears are estimated the order is that of their noise, and Enter says so first.
+static void guesses_are_said_to_be_provisional(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    key(s, "5");
+    expect(s, "provisional: ~ for 42 of 42");
+    expect(s, "provisional: 42 of 42 by their noise alone");
+    key(s, ":budget 4.5\r\r");
+    expect(s, "of 42 of 42 linears only the noise is known; Enter again takes it");
+    assert_false(screen_has(s, "recipe not saved"));
+    key(s, "\r");
+    expect(s, "the chosen bits are in the recipe");
+    quit(s);
+    s = on_sensitivity(36, 120);
+    assert_false(screen_has(s, "provisional"));
+    quit(s);
+}
+
+static void a_row_is_found_as_on_the_layers(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 120);
+    expect(s, "▸ 5 down_proj");
+    key(s, "/[12] up");
+    expect(s, "1/2");
+    expect(s, "▸ 1 up_proj");
+    key(s, "\rn");
+    expect(s, "▸ 2 up_proj");
+    expect(s, "2/2 with “[12] up”");
+    key(s, "/nobody");
+    expect(s, "no linear");
+    key(s, ESCAPE);
+    expect(s, "▸ 2 up_proj");
+    key(s, "ffN"); // rows of layers have those of what was sought
+    expect(s, "▸ layer 1");
+    key(s, "1n");
+    expect(s, "up_proj");
+    quit(s);
+}
+
 static void a_budget_moves_the_bits_and_is_taken_as_one_step(void **state) {
     (void)state;
     Screen *s = on_sensitivity(36, 120);
@@ -248,15 +287,19 @@ static void a_field_of_two_dials(void **state) {
     expect(s, "alpha and bits");
     key(s, "d");
     expect(s, "Sweep this dial");
-    key(s, "c");
+    key(s, "ca");
     expect(s, "▸ cache");
-    key(s, "c");
-    expect(s, "▸ clip");
-    key(s, "\r");
+    key(s, "\177");
+    expect(s, "▸ clip"); // the first of them
+    key(s, "l");
+    expect(s, "find /cl");
+    key(s, "x");
+    expect(s, "there is none");
+    key(s, "\177\r");
     expect(s, "clip and bits");
     key(s, "D");
     expect(s, "and this one");
-    key(s, "n\r"); // none
+    key(s, "none\r");
     expect_gone_text(s, "clip and bits");
     expect(s, "clip →");
     key(s, "d" ESCAPE);
@@ -356,6 +399,8 @@ int main(int argc, char **argv) {
     if (session_is_screen(argc, argv, &status)) return status;
     const struct CMUnitTest tests[] = {
         IN_HOME(costs_are_estimated_and_then_measured),
+        IN_HOME(guesses_are_said_to_be_provisional),
+        IN_HOME(a_row_is_found_as_on_the_layers),
         IN_HOME(a_budget_moves_the_bits_and_is_taken_as_one_step),
         IN_HOME(rows_are_marked_and_folded),
         IN_HOME(tune_shows_its_best_and_enter_takes_it),

@@ -1,5 +1,6 @@
 // What surrounds the panes: help, zoom, copies and exports, settings, themes.
 #include <dirent.h>
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,16 +48,54 @@ static void help_begins_with_what_counts_here(void **state) {
     Screen *s = start_plainly(36, 120);
     key(s, "?");
     expect(s, "Layers: the table");
-    assert_true(row_of(s, "the linear above") < row_of(s, "find a linear"));
+    assert_true(row_of(s, "the linear above") < row_of(s, "show only some"));
     key(s, "q\t?");
     expect(s, "Layers: the dials");
-    assert_true(row_of(s, "type a value") < row_of(s, "find a linear"));
-    key(s, "q\033[Z6"); // back to the table, where a digit is a screen
+    assert_true(row_of(s, "type a value") < row_of(s, "show only some"));
+    key(s, "q6");
     expect(s, "by the recipe as it is now");
     key(s, "?");
     expect(s, "name the folder to write");
     assert_true(row_of(s, "its next finding") < row_of(s, "Colours and signs"));
     key(s, "q");
+    quit(s);
+}
+
+// A colour is not changed for blanks in which it is not seen.
+static void words_of_a_colour_go_out_together(void **state) {
+    (void)state;
+    Screen *s = start_plainly(36, 120);
+    assert_true(screen_sent(s, "2 3 4 5 6"));
+    quit(s);
+}
+
+// What is sought stays when another screen is shown, and n goes on there.
+static void finding_works_on_every_screen(void **state) {
+    (void)state;
+    Screen *s = start_plainly(36, 120);
+    settle(s);
+    key(s, ":set weight-bits 3\r");
+    settle(s);
+    key(s, "2/4 down\r");
+    expect(s, "4 down_proj");
+    key(s, "1n");
+    expect(s, "▸4 down_proj");
+    key(s, "3/start\r");
+    expect(s, "▸A");
+    key(s, "/nothing here\r");
+    expect(s, "no row with “nothing here”");
+    key(s, "4:sweep alpha\r/alpha 0.6\r");
+    expect(s, "alpha 0.6");
+    key(s, "6/transformers\r");
+    expect(s, "▸ transformers ");
+    key(s, "1*up\ro:set alpha 0.2\r" ESCAPE);
+    key(s, "*down\r:set alpha 0.4\r");
+    key(s, "O/up\r");
+    expect(s, "▸model.layers.*.mlp.up_proj");
+    key(s, ESCAPE "s/peak");
+    expect(s, "there is none");
+    key(s, "\177\177\177\177kurt\r");
+    expect(s, "by kurt");
     quit(s);
 }
 
@@ -658,6 +697,40 @@ static void a_pin_taken_early_follows_the_ranges(void **state) {
     quit(s);
 }
 
+// The model of the pin, as the file of the session has it, becomes another one.
+static void change_the_model_of_the_pin(void) {
+    char *text = NULL;
+    size_t size = 0;
+    glob_t found;
+    assert_int_equal(glob(path_in_folder(".local/state/quantdial/sessions/*.json"), 0, NULL, &found), 0);
+    assert_true(file_read(found.gl_pathv[0], 1 << 20, &text, &size, NULL));
+    char *model = strstr(text, "\"model\"");
+    assert_non_null(model);
+    model = strpbrk(model + 7, "0123456789abcdef");
+    *model = *model == '1' ? '2' : '1';
+    assert_true(file_write(found.gl_pathv[0], text, size, NULL));
+    globfree(&found);
+    free(text);
+}
+
+// Other ranges make another model: what was measured stays, with a mark.
+static void a_pin_of_other_ranges_is_marked(void **state) {
+    (void)state;
+    Screen *s = start_again();
+    key(s, ":set weight-bits 8\r");
+    settle(s);
+    key(s, "p");
+    expect(s, "pinned");
+    settle(s);
+    quit(s);
+    change_the_model_of_the_pin();
+    s = start_again();
+    expect(s, "−4.00 ✓");
+    expect(s, "~+0.0");
+    assert_false(screen_has(s, "pin not measured"));
+    quit(s);
+}
+
 // Turned before anything was measured: the pin has no figures until its state comes back, and keeps them then.
 static void a_pin_gets_its_figures_when_they_are_measured(void **state) {
     (void)state;
@@ -806,7 +879,7 @@ static void a_newcomer_is_led_to_a_recipe(void **state) {
     expect(s, "✓ ↑ ↓ choose a linear");
     key(s, "p");
     expect(s, "✓ p pins this state");
-    key(s, "o8\r"); // on bits
+    key(s, "o=8\r"); // on bits
     expect(s, "✓ o goes to the dials");
     expect(s, "▸ w writes the recipe");
     key(s, "w\x15");
@@ -857,6 +930,8 @@ int main(int argc, char **argv) {
     unsetenv("TMUX"); // that the tests may run in
     const struct CMUnitTest tests[] = {
         IN_HOME(help_begins_with_what_counts_here),
+        IN_HOME(words_of_a_colour_go_out_together),
+        IN_HOME(finding_works_on_every_screen),
         IN_HOME(help_shows_colours_as_they_are),
         IN_HOME(help_is_searched),
         IN_HOME(the_bottom_line_names_the_keys_of_the_pane),
@@ -885,6 +960,7 @@ int main(int argc, char **argv) {
         IN_HOME(a_recipe_that_was_changed_is_offered),
         IN_HOME(convert_keeps_format_engine_and_folder),
         IN_HOME(a_pin_taken_early_follows_the_ranges),
+        IN_HOME(a_pin_of_other_ranges_is_marked),
         IN_HOME(a_pin_gets_its_figures_when_they_are_measured),
         IN_HOME(what_was_kept_and_is_damaged_does_no_harm),
         IN_HOME(each_job_is_stopped_and_goes_on),

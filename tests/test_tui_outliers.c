@@ -165,7 +165,7 @@ static void it_is_said_what_a_dial_was_set_for(void **state) {
     for (const char *c = ":set weight-bits 8\r"; *c; c++) press(&ui, *c);
     expect(&ui, "bits 8: all linears");
     press(&ui, ' ');
-    press(&ui, 'n');
+    press(&ui, ']');
     press(&ui, ' ');
     ui.target.scope = SCOPE_MARKED;
     ui_update(&ui);
@@ -232,7 +232,7 @@ static void too_many_layers_share_signs(void **state) {
     expect(&ui, "a sign: the worst of 4 layers");
     expect(&ui, "5 ▒▒·····  ");
     found->layers[found->input_count - 1] = -1; // the head has one of its own
-    press(&ui, 'n');
+    press(&ui, ']');
     expect(&ui, "a sign: the worst of 5 layers");
     expect(&ui, "5 ▒▒···· · ");
     end(&ui);
@@ -290,14 +290,14 @@ static void n_goes_from_worst_to_worst(void **state) {
         before = ui.outliers.cell;
         assert_true(outliers_cell(&ui)->value <= last);
         last = outliers_cell(&ui)->value;
-        press(&ui, 'n');
+        press(&ui, ']');
     }
     assert_int_equal(steps, LINEARS);
     expect(&ui, "the least of all");
-    for (int i = 0; i < LINEARS; i++) press(&ui, 'N');
+    for (int i = 0; i < LINEARS; i++) press(&ui, '[');
     expect(&ui, "the worst of all");
     expect(&ui, "layers.5.mlp.down_proj");
-    for (int i = 0; i < 7; i++) press(&ui, 'n');
+    for (int i = 0; i < 7; i++) press(&ui, ']');
     const int worst = heat_worst(&ui.outliers.heat);
     assert_int_not_equal(ui.outliers.cell, worst);
     press(&ui, 'W');
@@ -480,7 +480,7 @@ static void every_size_draws(void **state) {
     for (int rows = 5; rows <= 100; rows += 7) {
         for (int cols = 20; cols <= 300; cols += 23) {
             resize(&ui, rows, cols);
-            press(&ui, 'n');
+            press(&ui, ']');
             press(&ui, 'm');
             if (!ui.layout.fits) continue;
             const OutliersLayout l = layout_outliers(&ui.layout, ui.outliers.heat.map.line_count, 0);

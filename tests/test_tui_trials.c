@@ -164,12 +164,35 @@ static void a_state_on_its_way_is_shown_as_such(void **state) {
     quit(s);
 }
 
+// The invented workbench forgets its rows: what begins anew is measured again, and is what was compared.
+static void what_is_compared_comes_back(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, "--remember", "FAKE_PACE=8");
+    expect(s, "p99.9");
+    key(s, "3");
+    expect_row(s, "#1 start", "AB");
+    key(s, ":set weight-bits 3\r");
+    expect_row(s, "  #2 bits 4", "✗");
+    key(s, "jb");
+    expect(s, "#1 is B; b again takes that back");
+    key(s, "sb");
+    expect(s, "by bits");
+    quit(s);
+    s = start_with(36, 120, "--remember", "FAKE_PACE=8");
+    expect(s, "bits▲");
+    expect_row(s, "#1 start", "AB");
+    key(s, ":set weight-bits 3\r");
+    expect_row(s, "  #2 bits 4", "✗");
+    expect_row(s, "#1 start", "AB");
+    quit(s);
+}
+
 static void rows_are_named_and_forgotten(void **state) {
     (void)state;
     Screen *s = start_with_rows(36, 120, NULL);
-    key(s, "jnfor Monday\r");
+    key(s, "jefor Monday\r");
     expect(s, "“for Monday” bits 4 → 3");
-    key(s, "n");
+    key(s, "e");
     expect(s, "note to #2: for Monday");
     key(s, "\x15\r");
     expect_gone_text(s, "“for Monday”");
@@ -376,6 +399,7 @@ int main(int argc, char **argv) {
         IN_HOME(tokens_say_how_sure_they_were),
         IN_HOME(a_row_gives_its_recipe_back),
         IN_HOME(a_state_on_its_way_is_shown_as_such),
+        IN_HOME(what_is_compared_comes_back),
         IN_HOME(rows_are_named_and_forgotten),
         IN_HOME(rows_are_sorted_by_any_column),
         IN_HOME(small_and_plain_terminals_show_it_all),

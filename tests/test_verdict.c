@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/random.h"
 #include "export/verdict.h"
 #include "tests/support/toy_model.h"
 
@@ -36,10 +37,12 @@ typedef struct Fixture {
     Plan plan;
     Verdict verdict;
     VerdictFix fix;
+    bool odd_bits; // are written
 } Fixture;
 
 static Fixture *make(void) {
     Fixture *f = calloc(1, sizeof *f);
+    f->odd_bits = true;
     assert_true(recipe_default(&f->recipe, NULL));
     f->recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
     f->recipe.value[DIAL_GROUP_SIZE] = 64;
@@ -84,7 +87,8 @@ static const Verdict *judge(Fixture *f, ExportFormat format, Targets targets) {
     plan_free(&f->plan);
     verdict_free(&f->verdict);
     if (!plan_make(&f->recipe, &f->model.structure, &f->model.measured, &f->plan, &err) ||
-        !verdict_make(&f->model.structure, &f->model.measured, &f->plan, format, targets, &f->verdict, &err))
+        !verdict_make(&f->model.structure, &f->model.measured, &f->plan, &(VerdictWish){format, targets, f->odd_bits},
+                      &f->verdict, &err))
         fail_msg("%s", err.message);
     return &f->verdict;
 }
@@ -117,7 +121,8 @@ static const VerdictRow *row_of(const Verdict *verdict, Target target) {
 static const Verdict *mended(Fixture *f, ExportFormat format, Targets targets) {
     Error err = {0};
     verdict_fix_free(&f->fix);
-    if (!verdict_fix(&f->recipe, &f->model.structure, &f->model.measured, format, targets, &f->fix, &err))
+    if (!verdict_fix(&f->recipe, &f->model.structure, &f->model.measured, &(VerdictWish){format, targets, f->odd_bits},
+                     &f->fix, &err))
         fail_msg("%s", err.message);
     return &f->fix.verdict;
 }
@@ -232,7 +237,7 @@ static void inputs_are_mended_at_once(void **state) {
     set(f, NULL, DIAL_ACTIVATIONS, POLICY_STATIC);
     set(f, NULL, DIAL_GROUP_SIZE, 16); // for Humming
     inputs_become(f, SM80, POLICY_TOKEN, 1);
-    inputs_become(f, SM80 | SGLANG, POLICY_NONE, 3); // and granularity and group
+    inputs_become(f, SM80 | SGLANG, POLICY_NONE, 2); // and the group
 }
 
 // ---- One dial, one finding ----
@@ -324,14 +329,14 @@ static void a_remedy_is_as_small_as_it_can_be(void **state) {
     mends(f, CT, TRANSFORMERS, "three-bits");
     assert_int_equal(f->fix.recipe.override_count, 0);
     assert_true(f->fix.recipe.value[DIAL_BITS] == 4);
-    says(f, "weight-bits 4: model.layers.0.self_attn.q_proj and 13 more\n");
+    says(f, "weight-bits 4: layers 0–1 (14 linears)\n");
     set(f, NULL, DIAL_BITS, 4);
     set(f, "*.down_proj", DIAL_BITS, 3);
     mends(f, CT, TRANSFORMERS, "three-bits");
     assert_int_equal(f->fix.plan.decisions[DOWN].bits, 4);
     assert_int_equal(f->fix.recipe.override_count, 2);
     assert_string_equal(f->fix.recipe.overrides[1].match, "model.layers.*.mlp.down_proj");
-    says(f, "weight-bits 4: model.layers.0.mlp.down_proj and 1 more\n");
+    says(f, "weight-bits 4: down_proj (2 linears)\n");
     assert_int_equal(f->recipe.override_count, 1); // the recipe that was given stays
     set(f, "*.down_proj", DIAL_BITS, 4);
     set(f, "*.0.mlp.down_proj", DIAL_BITS, 3);
@@ -385,6 +390,150 @@ static void groups_are_made_to_divide(void **state) {
     mends(f, EXPORT_GGUF, ALL, "shape");
     assert_false(f->fix.plan.decisions[DOWN].quantized);
     assert_true(f->fix.plan.decisions[UP].quantized);
+}
+
+// Written are 2 and 3 bits only when that is asked for, whatever engines make of them.
+static void odd_bits_are_asked_for(void **state) {
+    Fixture *f = *state;
+    f->odd_bits = false;
+    set(f, "*.up_proj", DIAL_BITS, 3);
+    set(f, "*.gate_proj", DIAL_BITS, 2);
+    finds(f, CT, SM80, "odd-bits", SEVERITY_REFUSED, 4, SM80);
+    assert_false(row_of(&f->verdict, TARGET_VLLM_SM80)->loads);
+    mends(f, CT, SM80, "odd-bits");
+    for (int i = 0; i < LINEARS; i++) assert_int_equal(f->fix.plan.decisions[i].bits, 4);
+    assert_null(find(judge(f, EXPORT_MLX, ALL), "odd-bits"));
+    f->odd_bits = true;
+    assert_null(find(judge(f, CT, SM80), "odd-bits"));
+}
+
+// As a search leaves it: bits, groups and inputs of each linear by themselves.
+static void tune_at_random(Fixture *f, Random *random) {
+    static const double bits[] = {2, 3, 4, 8}, groups[] = {16, 32, 64, 128, 256, 512};
+    recipe_free(&f->recipe);
+    assert_true(recipe_default(&f->recipe, NULL)); // adaptive groups, and inputs with constant scales
+    if (random_below(random, 2)) set(f, NULL, DIAL_ACTIVATIONS, random_below(random, POLICY_COUNT));
+    if (random_below(random, 4) == 0) set(f, NULL, DIAL_GRID, random_below(random, 3));
+    for (int i = 0; i < f->model.structure.linear_count; i++) {
+        const char *name = f->model.structure.linears[i].name;
+        if (random_below(random, 4) == 0) continue;
+        set(f, name, DIAL_BITS, bits[random_below(random, 4)]);
+        set(f, name, DIAL_GRANULARITY, random_below(random, 3));
+        set(f, name, DIAL_GROUP_SIZE, groups[random_below(random, 6)]);
+        if (random_below(random, 4) == 0) set(f, name, DIAL_ACTIVATIONS, random_below(random, POLICY_COUNT));
+    }
+}
+
+// Of what is left no change mends anything, so it is said; else the model loads.
+static void check_mended(const Fixture *f, ExportFormat format, Target target) {
+    const VerdictRow *row = row_of(&f->fix.verdict, target);
+    for (int i = 0; i < f->fix.verdict.finding_count; i++) {
+        const Finding *left = &f->fix.verdict.findings[i];
+        if (left->severity >= SEVERITY_MISREAD && left->change_count)
+            fail_msg("%s: %s is left of %d linears for %s; done was\n%s", export_format_names[format], left->name,
+                     left->linear_count, target_table[target].name, f->fix.changes.data);
+    }
+    assert_true(row->loads || f->fix.verdict.findings[row->worst].change_count == 0);
+}
+
+static void whatever_was_tuned_is_mended_whole(void **state) {
+    (void)state;
+    Random random = random_seeded(7);
+    for (int round = 0; round < 60; round++) {
+        void *fresh;
+        assert_int_equal(round % 3 ? setup(&fresh) : setup_experts(&fresh), 0);
+        Fixture *f = fresh;
+        f->odd_bits = random_below(&random, 2);
+        tune_at_random(f, &random);
+        for (ExportFormat format = 0; format < EXPORT_FORMAT_COUNT; format++)
+            for (Target t = 0; t < TARGET_COUNT; t++) {
+                Error err = {0};
+                const VerdictWish wish = {format, 1U << t, f->odd_bits};
+                if (!(targets_of_format(format) >> t & 1)) continue;
+                verdict_fix_free(&f->fix);
+                if (verdict_fix(&f->recipe, &f->model.structure, &f->model.measured, &wish, &f->fix, &err))
+                    check_mended(f, format, t);
+                else
+                    assert_non_null(strstr(err.message, "leave nothing quantized"));
+            }
+        teardown(&fresh);
+    }
+}
+
+// ---- For a search ----
+
+static uint32_t refused_groups(Fixture *f, ExportFormat format, Targets targets, int bits) {
+    uint32_t refused;
+    const VerdictWish wish = {format, targets, f->odd_bits};
+    Error err = {0};
+    if (!verdict_refused_groups(&f->recipe, &f->model.structure, &f->model.measured, &wish, bits, &refused, &err))
+        fail_msg("%s", err.message);
+    return refused;
+}
+
+static void a_search_knows_what_engines_take(void **state) {
+    Fixture *f = *state;
+    set(f, "*.down_proj", DIAL_BITS, 3); // what the recipe has of its own is no matter
+    assert_int_equal(refused_groups(f, CT, SM80, 4), 0);
+    assert_int_equal(refused_groups(f, CT, TRANSFORMERS, 3), VERDICT_ALL_GROUPS);
+    assert_int_equal(refused_groups(f, CT, SGLANG, 4), 16 + 256);
+    assert_int_equal(refused_groups(f, EXPORT_GPTQ, SM80, 4), 16 + 256);
+    assert_int_equal(refused_groups(f, CT, CPU, 8), VERDICT_ALL_GROUPS);
+    assert_int_equal(refused_groups(f, EXPORT_GGUF, LLAMA_CPP, 4), 16);
+    assert_int_equal(refused_groups(f, EXPORT_MLX, MLX, 2), 16);
+    f->odd_bits = false;
+    assert_int_equal(refused_groups(f, CT, SM80, 3), VERDICT_ALL_GROUPS);
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_STATIC); // neither are inputs: another dial mends these
+    assert_int_equal(refused_groups(f, CT, SM80, 4), 0);
+}
+
+// Dials stand there by their options, which the screen puts into its own words.
+static void check_words(const char *text) {
+    static const char *const never[] = {" activations ", " granularity ", " group-size ", " unfoldable ",
+                                        " weight-bits "};
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        if (strstr(text, never[i])) fail_msg("\"%s\" names a dial by no option", text);
+    for (const char *at = text; (at = strstr(at, "--")); at += 2) {
+        const size_t length = strspn(at + 2, "abcdefghijklmnopqrstuvwxyz-");
+        bool known = strncmp(at, "--allow-odd-bits", 16) == 0 || strncmp(at, "--linear-backend", 16) == 0; // vLLM's
+        for (int i = 0; i < DIAL_COUNT; i++)
+            known = known || (strlen(dial_table[i].option) == length && !memcmp(dial_table[i].option, at + 2, length));
+        if (!known) fail_msg("%.20s in \"%s\" is no dial", at, text);
+    }
+}
+
+static void remedies_name_options(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof setting_rows / sizeof *setting_rows; i++) {
+        const Row *row = &setting_rows[i];
+        void *fresh;
+        assert_int_equal(setup(&fresh), 0);
+        Fixture *f = fresh;
+        f->odd_bits = false;
+        for (int k = 0; k < 3 && (row->set[k].dial || row->set[k].value > 0); k++)
+            set(f, NULL, row->set[k].dial, row->set[k].value);
+        const Verdict *verdict = judge(f, row->format, ALL);
+        for (int j = 0; j < verdict->finding_count; j++) {
+            check_words(verdict->findings[j].what);
+            check_words(verdict->findings[j].remedy);
+        }
+        teardown(&fresh);
+    }
+}
+
+// Which linears run by which kernel, in the order of the row.
+static void every_linear_has_its_use(void **state) {
+    Fixture *f = *state;
+    set(f, "*.0.mlp.down_proj", DIAL_GROUP_SIZE, 16);
+    set(f, "*.1.*", DIAL_BITS, 2);
+    const VerdictRow *row = row_of(judge(f, CT, SM80), TARGET_VLLM_SM80);
+    int counted[VERDICT_USES] = {0};
+    for (int i = 0; i < LINEARS; i++) counted[row->use_of[i]]++;
+    assert_int_equal(row->use_of[HEAD], VERDICT_USES);
+    assert_string_equal(row->uses[row->use_of[DOWN]].kernel, "Humming");
+    assert_string_equal(row->uses[row->use_of[UP]].kernel, "Marlin");
+    for (int i = 0; i < row->use_count; i++) assert_int_equal(counted[i], row->uses[i].linears);
+    assert_true(row->uses[0].linears == 8 && row->uses[1].linears == 6);
 }
 
 // ---- Sets ----
@@ -510,7 +659,8 @@ static void a_fix_that_leaves_nothing_is_refused(void **state) {
     Fixture *f = *state;
     Error err = {0};
     for (int i = 0; i < LINEARS; i++) f->model.structure.linears[i].transposed = true;
-    assert_false(verdict_fix(&f->recipe, &f->model.structure, &f->model.measured, CT, TRANSFORMERS, &f->fix, &err));
+    assert_false(verdict_fix(&f->recipe, &f->model.structure, &f->model.measured,
+                             &(VerdictWish){CT, TRANSFORMERS, true}, &f->fix, &err));
     assert_non_null(strstr(err.message, "for transformers leave nothing quantized in compressed-tensors;"));
     f->model.structure.linears[O].transposed = false;
     mends(f, CT, TRANSFORMERS, "conv1d");
@@ -677,6 +827,11 @@ int main(void) {
         ON(inputs_are_mended_at_once),
         ON(a_tensor_is_whole_channels_in_gptq),
         cmocka_unit_test(settings_are_found_and_mended),
+        ON(odd_bits_are_asked_for),
+        ON(a_search_knows_what_engines_take),
+        cmocka_unit_test(remedies_name_options),
+        ON(every_linear_has_its_use),
+        cmocka_unit_test(whatever_was_tuned_is_mended_whole),
         ON(a_remedy_is_as_small_as_it_can_be),
         ON(many_exceptions_become_few_rules),
         ON(what_needs_nothing_is_left_alone),

@@ -615,24 +615,37 @@ static void what_an_export_needs_is_estimated(void **state) {
     folder_remove(made);
 }
 
+static bool finds(Workbench *w, const char *name) {
+    const Verdict *verdict = workbench_verdict(w, EXPORT_COMPRESSED_TENSORS);
+    for (int i = 0; i < verdict->finding_count; i++)
+        if (strcmp(verdict->findings[i].name, name) == 0) return true;
+    return false;
+}
+
 static void a_remedy_is_one_step_back(void **state) {
     (void)state;
     Workbench *w;
     Error err = {0};
-    Recipe mended;
+    VerdictFix fix;
     if (!workbench_open(&(WorkbenchOptions){.model = tiny, .most_tokens = 4}, &w, &err)) fail_msg("%s", err.message);
     set(w, -1, DIAL_ACTIVATIONS, POLICY_NONE);
     set(w, -1, DIAL_BITS, 3);
     const Targets target = 1U << TARGET_TRANSFORMERS;
     assert_true(verdict_has(workbench_verdict(w, EXPORT_COMPRESSED_TENSORS), SEVERITY_MISREAD));
-    assert_true(workbench_fix(w, EXPORT_COMPRESSED_TENSORS, target, &mended, &err));
-    assert_true(workbench_recipe(w)->value[DIAL_BITS] == 3 && mended.value[DIAL_BITS] == 4);
-    assert_true(workbench_restore(w, &mended, &err));
-    recipe_free(&mended);
+    assert_true(workbench_fix(w, EXPORT_COMPRESSED_TENSORS, target, &fix, &err));
+    assert_true(workbench_recipe(w)->value[DIAL_BITS] == 3 && fix.recipe.value[DIAL_BITS] == 4);
+    assert_true(workbench_restore(w, &fix.recipe, &err));
+    assert_int_equal(workbench_plan(w)->bytes, fix.plan.bytes);
+    verdict_fix_free(&fix);
     assert_true(workbench_recipe(w)->value[DIAL_BITS] == 4);
-    const Verdict *verdict = workbench_verdict(w, EXPORT_COMPRESSED_TENSORS);
-    for (int i = 0; i < verdict->finding_count; i++) assert_string_not_equal(verdict->findings[i].name, "three-bits");
+    assert_false(finds(w, "odd-bits") || finds(w, "three-bits"));
     assert_true(workbench_undo(w));
+    assert_true(finds(w, "odd-bits") && finds(w, "three-bits"));
+    workbench_allow_odd_bits(w, true); // the engine that misreads them does so all the same
+    assert_true(!finds(w, "odd-bits") && finds(w, "three-bits"));
+    assert_true(workbench_verdict_of(w, EXPORT_COMPRESSED_TENSORS, TARGET_TRANSFORMERS)->rows->loads);
+    workbench_allow_odd_bits(w, false);
+    assert_false(workbench_verdict_of(w, EXPORT_COMPRESSED_TENSORS, TARGET_TRANSFORMERS)->rows->loads);
     assert_true(workbench_recipe(w)->value[DIAL_BITS] == 3);
     workbench_close(w);
 }

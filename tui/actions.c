@@ -9,7 +9,9 @@
 #include "base/file.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/find.h"
 #include "tui/help.h"
+#include "tui/key_names.h"
 #include "tui/panels.h"
 #include "tui/prompt.h"
 #include "tui/screen.h"
@@ -27,24 +29,19 @@ void action_move_page(Ui *ui, int pages) {
 
 void action_move_end(Ui *ui, int direction) { rows_move_to(&ui->rows, direction < 0 ? 0 : ui->rows.count - 1); }
 
-static void say_found(Ui *ui) {
-    const Rows *rows = &ui->rows;
-    ui_say(ui, "%d/%d with “%s”", rows_found_count(rows, rows_index(rows) + 1), rows_found_count(rows, rows->count),
-           rows->find);
-}
-
 void action_find(Ui *ui, int direction) {
+    int place, all;
     if (!*ui->rows.find)
         ui_say(ui, "nothing to find yet; / starts a search");
-    else if (rows_find(&ui->rows, direction, false))
-        say_found(ui);
+    else if (find_step(ui, direction, false) && find_count(ui, &place, &all))
+        ui_say(ui, "%d/%d with “%s”", place, all, ui->rows.find);
     else
-        ui_say(ui, "no linear with “%s”", ui->rows.find);
+        ui_say(ui, "no %s with “%s”", find_rows(ui), ui->rows.find);
 }
 
 void action_find_text(Ui *ui, const char *text) {
     Error err = {0};
-    if (ui_report(ui, rows_set_find(&ui->rows, text, &err), &err)) action_find(ui, 1);
+    if (ui_report(ui, find_set(ui, text, &err), &err)) action_find(ui, 1);
 }
 
 void action_filter(Ui *ui, const char *text) {
@@ -193,13 +190,13 @@ void action_edit_dial(Ui *ui, int unused) {
     char value[64];
     dial_format(ui->dial, dials_value(ui, ui->dial), value, sizeof value);
     ui_ask(ui, PROMPT_DIAL, value);
+    ui->editor.fresh = true;
 }
 
-bool action_type_into_dial(Ui *ui, int code) {
-    if (!(code >= '0' && code <= '9') && code != '.' && code != '-') return false;
-    const char text[2] = {(char)code, '\0'};
-    ui_ask(ui, PROMPT_DIAL, text);
-    return true;
+void action_point_to_typing(Ui *ui, int unused) {
+    (void)unused;
+    ui_say(ui, "digits go to screens; %s types a value of %s", action_keys(&ui->settings, "type"),
+           dial_table[ui->dial].label);
 }
 
 void action_reset_dial(Ui *ui, int unused) {
@@ -435,6 +432,13 @@ void action_fix(Ui *ui, int unused) {
     convert_fix(ui, false);
 }
 
+void action_odd_bits(Ui *ui, int unused) {
+    (void)unused;
+    convert_toggle_odd_bits(ui);
+}
+
+void action_target(Ui *ui, const char *name) { convert_aim(ui, name); }
+
 void action_export(Ui *ui, int over) { convert_start(ui, over != 0); }
 
 void action_stop_export(Ui *ui, int unused) {
@@ -451,6 +455,7 @@ void action_prompt(Ui *ui, int kind) {
     if (kind == PROMPT_LOAD && ui->recipe_offered) text = ui->recipe_offered;
     if (kind == PROMPT_TEXT) text = workbench_prompt(ui->workbench);
     ui->preview.selected = ui->rows.selected;
+    ui->preview.at = kind == PROMPT_FIND ? find_at(ui) : -1;
     ui->preview.moved = ui->rows.moved;
     memcpy(ui->preview.find, ui->rows.find, sizeof ui->preview.find);
     memcpy(ui->preview.filter, ui->rows.filter, sizeof ui->preview.filter);

@@ -29,7 +29,7 @@ void action_move_column(Ui *ui, int columns);
 void action_turn(Ui *ui, int steps);
 void action_turn_coarse(Ui *ui, int steps);
 void action_edit_dial(Ui *ui, int unused);
-bool action_type_into_dial(Ui *ui, int code); // a digit, a sign, a dot; false for others
+void action_point_to_typing(Ui *ui, int unused); // for digits that go to no screen
 void action_reset_dial(Ui *ui, int unused);
 void action_set(Ui *ui, const char *setting);      // "alpha 0.2", "alpha=0.2"
 void action_reset_named(Ui *ui, const char *name); // "": the current dial
@@ -59,7 +59,9 @@ void action_format(Ui *ui, int steps);
 void action_folder(Ui *ui, int unused);
 void action_folder_named(Ui *ui, const char *path); // "": a prompt asks
 void action_fix(Ui *ui, int unused);
-void action_export(Ui *ui, int over); // 1: even over what the folder holds
+void action_odd_bits(Ui *ui, int unused);
+void action_target(Ui *ui, const char *name); // "": none
+void action_export(Ui *ui, int over);         // 1: even over what the folder holds
 void action_stop_export(Ui *ui, int unused);
 
 void action_prompt(Ui *ui, int kind);

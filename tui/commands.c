@@ -129,6 +129,9 @@ static void offer_arguments(Candidates *c, const Binding *command, const char *a
     case COMPLETE_SCHEME:
         for (int i = 0; i < COLORS_COUNT; i++) candidate_add(c, color_scheme_names[i], color_scheme_names[i]);
         break;
+    case COMPLETE_ENGINE:
+        for (int i = 0; i < TARGET_COUNT; i++) candidate_add(c, target_table[i].name, target_table[i].name);
+        break;
     case COMPLETE_NOTHING: break;
     }
 }

@@ -7,6 +7,7 @@
 #include "base/expand.h"
 #include "quant/difference.h"
 #include "tui/actions.h"
+#include "tui/format.h"
 #include "tui/screen.h"
 
 // ---- what is chosen -----------------------------------------------------------------------------------------------
@@ -47,22 +48,45 @@ bool convert_runs(const Ui *ui) {
     return job_is_on(view.job.state);
 }
 
-void convert_words(const char *message, char *out, size_t size) {
+// "--activations" is the dial policy here: its label, and the bytes that its option takes. NULL: it is none.
+static const char *label_of_option(const char *at, size_t *taken) {
+    if (strncmp(at, "--", 2) != 0) return NULL;
+    const size_t length = strspn(at + 2, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    for (int i = 0; i < DIAL_COUNT; i++) {
+        if (strlen(dial_table[i].option) != length || memcmp(dial_table[i].option, at + 2, length) != 0) continue;
+        *taken = 2 + length;
+        return dial_table[i].label;
+    }
+    return NULL;
+}
+
+static const char *word_here(const char *at, size_t *taken) {
     static const struct {
         const char *option, *here;
-    } words[] = {{"with -o", "with o"}, {"with --overwrite", "with O"}, {"run the same command again", "press Enter"}};
+    } words[] = {{"with -o", "with o"},
+                 {"with --overwrite", "with O"},
+                 {"run the same command again", "press Enter"},
+                 {"--allow-odd-bits", "press b"},
+                 {"with --format dense", "in the format dense"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        *taken = strlen(words[i].option);
+        if (strncmp(at, words[i].option, *taken) == 0) return words[i].here;
+    }
+    return label_of_option(at, taken);
+}
+
+void convert_words(const char *message, char *out, size_t size) {
     size_t used = 0;
     while (*message && used + 1 < size) {
         size_t taken = 0;
-        for (size_t i = 0; !taken && i < sizeof words / sizeof *words; i++) {
-            const size_t length = strlen(words[i].option);
-            if (strncmp(message, words[i].option, length) != 0) continue;
-            taken = length;
-            const int put = snprintf(out + used, size - used, "%s", words[i].here);
+        const char *here = word_here(message, &taken);
+        if (here) {
+            const int put = snprintf(out + used, size - used, "%s", here);
             used = used + (size_t)put < size ? used + (size_t)put : size - 1;
+        } else {
+            out[used++] = *message;
         }
-        if (!taken) out[used++] = *message;
-        message += taken ? taken : 1;
+        message += here ? taken : 1;
     }
     out[used] = '\0';
 }
@@ -80,12 +104,17 @@ void convert_close(Ui *ui) { workbench_look_at_export(ui->workbench, ui->convert
 
 void convert_free(Ui *ui) { free(ui->convert.folder); }
 
-void convert_choose(Ui *ui, int row) {
+static void choose_row(Ui *ui, int row) {
     const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
     const int last = verdict ? verdict->row_count - 1 : 0;
     ui->convert.engine = row > last ? last : row;
     if (ui->convert.engine < 0) ui->convert.engine = 0;
     ui->convert.finding = 0;
+}
+
+void convert_choose(Ui *ui, int row) {
+    choose_row(ui, row);
+    ui->convert.aimed = true;
 }
 
 void convert_move(Ui *ui, int rows) { convert_choose(ui, ui->convert.engine + rows); }
@@ -98,10 +127,31 @@ void convert_scroll(Ui *ui, int findings) {
     if (ui->convert.finding < 0) ui->convert.finding = 0;
 }
 
+// The row of an engine in the verdicts of the format; false: it does not read that.
+static bool choose_target(Ui *ui, Target target) {
+    const Targets readers = targets_of_format(ui->convert.format);
+    int row = 0;
+    for (int t = 0; t < (int)target; t++) row += (readers >> t & 1) != 0;
+    const bool reads = readers >> target & 1;
+    choose_row(ui, reads ? row : 0);
+    return reads;
+}
+
+// The engine stays the chosen one where it reads this format, too.
 void convert_turn_format(Ui *ui, int steps) {
+    const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
+    const Target target = row ? row->target : TARGET_COUNT;
     ui->convert.format = (ExportFormat)(((int)ui->convert.format + EXPORT_FORMAT_COUNT + steps) % EXPORT_FORMAT_COUNT);
-    convert_choose(ui, 0);
+    ui->convert.aimed = target < TARGET_COUNT && ui->convert.aimed && choose_target(ui, target);
+    if (!ui->convert.aimed) choose_row(ui, 0);
     look(ui);
+}
+
+void convert_toggle_odd_bits(Ui *ui) {
+    ui->convert.odd_bits = !ui->convert.odd_bits;
+    workbench_allow_odd_bits(ui->workbench, ui->convert.odd_bits);
+    ui_say(ui, ui->convert.odd_bits ? "2 and 3 bits are written, which versions of engines read differently"
+                                    : "2 and 3 bits are not written");
 }
 
 void convert_name_folder(Ui *ui, const char *path) {
@@ -123,57 +173,245 @@ void convert_name_folder(Ui *ui, const char *path) {
     if (start) convert_start(ui, false);
 }
 
+// ---- the chosen engine, on other screens --------------------------------------------------------------------------
+
+// That of the chosen row.
+static Target target_at(const Ui *ui) {
+    const Targets readers = targets_of_format(ui->convert.format);
+    int row = 0;
+    for (int t = 0; t < TARGET_COUNT; t++)
+        if (readers >> t & 1 && row++ == ui->convert.engine) return (Target)t;
+    return TARGET_COUNT;
+}
+
+static const VerdictRow *aimed_row(const Ui *ui, const Verdict **verdict) {
+    const Target target = ui->convert.aimed ? target_at(ui) : TARGET_COUNT;
+    *verdict = target < TARGET_COUNT ? workbench_verdict_of(ui->workbench, ui->convert.format, target) : NULL;
+    return *verdict && (*verdict)->row_count ? (*verdict)->rows : NULL;
+}
+
+static bool is_bad(const Finding *finding) { return finding->severity >= SEVERITY_MISREAD; }
+
+static const char *refuses_or_misreads(const Finding *finding) {
+    return finding->severity == SEVERITY_REFUSED ? "refuses" : "misreads";
+}
+
+static bool is_overridden(const Recipe *recipe, int dial) {
+    for (int i = 0; i < recipe->override_count; i++)
+        if (recipe->overrides[i].set[dial]) return true;
+    return false;
+}
+
+// The first change of this dial. A group size is given with the granularity, which may be there already.
+static const VerdictChange *asked_change(const Ui *ui, const Finding *finding, int dial) {
+    const Recipe *recipe = workbench_recipe(ui->workbench);
+    const bool overridden = is_overridden(recipe, dial);
+    for (int i = 0; i < finding->change_count; i++) {
+        const VerdictChange *change = &finding->changes[i];
+        const bool there = !overridden && recipe->value[dial] == change->value; // NOLINT: the same number or not
+        if (change->dial == dial && !there) return change;
+    }
+    return NULL;
+}
+
+// The dial that would mend it leads there.
+static const char *what_is_refused(const Ui *ui, const Finding *finding) {
+    for (int dial = 0; finding->change_count && dial < DIAL_COUNT; dial++)
+        if (asked_change(ui, finding, dial)) return dial_table[dial].label;
+    return "it";
+}
+
+void convert_aim_text(const Ui *ui, bool brief, char *out, size_t size, bool *bad) {
+    const Verdict *verdict;
+    const VerdictRow *row = aimed_row(ui, &verdict);
+    const Finding *worst = row && row->worst >= 0 ? &verdict->findings[row->worst] : NULL;
+    *bad = worst && is_bad(worst);
+    *out = '\0';
+    if (!row) return;
+    const char *name = target_table[row->target].name;
+    if (!*bad)
+        snprintf(out, size, "%s%s", brief ? "✓ " : "for ", name);
+    else if (brief)
+        snprintf(out, size, "✗ %s", name);
+    else
+        snprintf(out, size, "%s %s %s", name, refuses_or_misreads(worst), what_is_refused(ui, worst));
+}
+
+bool convert_wish(const Ui *ui, VerdictWish *out) {
+    const Verdict *verdict;
+    const VerdictRow *row = aimed_row(ui, &verdict);
+    if (row) *out = (VerdictWish){ui->convert.format, 1U << row->target, ui->convert.odd_bits};
+    return row != NULL;
+}
+
+// "policy none", and of how many linears where not of all.
+static void wanted_setting(const Ui *ui, const Finding *finding, const VerdictChange *change, char *out, size_t size) {
+    const int quantized = workbench_plan(ui->workbench)->quantized_count;
+    char value[64], count[40] = "";
+    dial_format((Dial)change->dial, change->value, value, sizeof value);
+    if (finding->linear_count && finding->linear_count < quantized)
+        snprintf(count, sizeof count, " (%d linear%s)", finding->linear_count, finding->linear_count == 1 ? "" : "s");
+    snprintf(out, size, "%s %s%s", dial_table[change->dial].label, value, count);
+}
+
+bool convert_blames(const Ui *ui, Dial dial, char *out, size_t size) {
+    const Verdict *verdict;
+    const VerdictRow *row = aimed_row(ui, &verdict);
+    for (int i = 0; row && i < verdict->finding_count; i++) {
+        const Finding *finding = &verdict->findings[i];
+        if (!(finding->targets >> row->target & 1) || !is_bad(finding)) continue;
+        const VerdictChange *change = asked_change(ui, finding, (int)dial);
+        char wanted[128];
+        if (!change) continue;
+        wanted_setting(ui, finding, change, wanted, sizeof wanted);
+        snprintf(out, size, "%s %s this: it takes %s", target_table[row->target].name, refuses_or_misreads(finding),
+                 wanted);
+        return true;
+    }
+    return false;
+}
+
+// Of several that the name means, the first one that reads the format as it is goes before those of other formats.
+static Target target_of(Ui *ui, Targets named) {
+    const Targets here = named & targets_of_format(ui->convert.format);
+    for (int t = 0; t < TARGET_COUNT; t++)
+        if ((here ? here : named) >> t & 1) return (Target)t;
+    return TARGET_COUNT;
+}
+
+void convert_aim(Ui *ui, const char *name) {
+    Targets named;
+    Error err = {0};
+    if (!*name) {
+        ui->convert.aimed = false;
+        ui_say(ui, "the recipe is for no engine");
+        return;
+    }
+    if (!ui_report(ui, targets_parse(name, &named, &err), &err)) return;
+    const Target target = target_of(ui, named);
+    for (int i = 0; i < EXPORT_FORMAT_COUNT && !choose_target(ui, target); i++)
+        ui->convert.format = (ExportFormat)(((int)ui->convert.format + 1) % EXPORT_FORMAT_COUNT);
+    ui->convert.aimed = true;
+    if (ui->screen == SCREEN_CONVERT) look(ui);
+    ui_say(ui, "for %s in %s: the first line says what it refuses, the line of a dial what it takes",
+           target_table[target].name, export_format_names[ui->convert.format]);
+}
+
 // ---- remedies -----------------------------------------------------------------------------------------------------
 
-static void take_fix(Ui *ui, const char *engine, const Recipe *mended, const char *changes) {
+// "189 kB → 195 kB, 4.31 → 4.50 bits/weight, KL 0.0105 → 0.0098".
+static void add_cost(const Ui *ui, const VerdictFix *fix, Text *out) {
+    const Plan *now = workbench_plan(ui->workbench);
+    const Effect *effect = workbench_effect(ui->workbench);
+    Plan plan;
+    uint64_t model;
+    const TrialFigures *known = NULL;
+    if (workbench_plan_of(ui->workbench, &fix->recipe, &plan, &model, NULL)) {
+        known = trials_of_model(workbench_trials(ui->workbench), model);
+        plan_free(&plan);
+    }
+    text_addf(out, "%s → ", format_bytes((double)now->bytes).text);
+    text_addf(out, "%s, %.2f → %.2f bits/weight", format_bytes((double)fix->plan.bytes).text, now->bits_per_weight,
+              fix->plan.bits_per_weight);
+    text_addf(out, ", KL ");
+    if (effect->accuracy_known && effect->accuracy_turn == workbench_turn(ui->workbench))
+        text_addf(out, "%s → ", format_fixed(effect->accuracy.kl_mean, 4).text);
+    text_addf(out, "%s", known ? format_fixed(known->accuracy.kl_mean, 4).text : "measured after");
+}
+
+// What no recipe can mend.
+static void add_rest(const VerdictFix *fix, Text *out) {
+    for (int i = 0; i < fix->verdict.finding_count; i++) {
+        const Finding *finding = &fix->verdict.findings[i];
+        char what[400], remedy[400];
+        if (!is_bad(finding)) continue;
+        convert_words(finding->what, what, sizeof what);
+        convert_words(finding->remedy, remedy, sizeof remedy);
+        text_addf(out, "%sstill %s, and no dial mends it: %s %s", out->length ? "; " : "",
+                  severity_names[finding->severity], what, remedy);
+    }
+}
+
+// changes: "" where they were read in a question.
+static void take_fix(Ui *ui, const char *engine, const VerdictFix *fix, const char *changes) {
     Error err = {0};
+    Text cost = {0}, rest = {0};
+    add_cost(ui, fix, &cost);
+    add_rest(fix, &rest);
     if (!ui->pin.set) action_pin(ui, 0); // what they cost is seen beside what was before
-    if (ui_report(ui, workbench_restore(ui->workbench, mended, &err), &err))
-        ui_say(ui, "for %s: %s; u undoes it", engine, changes);
+    if (ui_report(ui, workbench_restore(ui->workbench, &fix->recipe, &err), &err))
+        ui_say(ui, "for %s: %s%s%s; %s%su undoes it", engine, changes, *changes ? "; " : "", cost.data ? cost.data : "",
+               rest.length ? rest.data : "", rest.length ? "; " : "");
+    text_free(&cost);
+    text_free(&rest);
     ui_update(ui);
 }
 
-static void offer_fix(Ui *ui, const char *engine, const Recipe *mended, bool asked) {
+static void ask_fix(Ui *ui, const char *engine, const VerdictFix *fix, const char *changes, const char *taken) {
+    Text question = {0};
+    text_addf(&question, "For %s: ", engine);
+    add_cost(ui, fix, &question);
+    text_addf(&question, ". ");
+    if (strcmp(changes, taken) != 0) text_addf(&question, "It sets: %s. ", changes);
+    text_addf(&question, "It takes back what overrides set: %s.", taken);
+    if (question.failed)
+        ui_fail(ui, "there is too little memory");
+    else
+        ui_ask(ui, PROMPT_FIX, question.data);
+    text_free(&question);
+}
+
+static void say_nothing_to_mend(Ui *ui, const char *engine, const VerdictFix *fix) {
+    Text rest = {0};
+    add_rest(fix, &rest);
+    ui_say(ui, "nothing that the recipe could mend for %s%s%s", engine, rest.length ? ": " : "",
+           rest.length ? rest.data : "");
+    text_free(&rest);
+}
+
+static void offer_fix(Ui *ui, const char *engine, const VerdictFix *fix, bool asked) {
     const ModelStructure *structure = workbench_structure(ui->workbench);
     const Recipe *now = workbench_recipe(ui->workbench);
     Text changes = {0}, taken = {0};
-    const int count = recipe_difference(now, mended, structure, ", ", &changes);
-    const bool takes = !asked && recipe_taken_back(now, mended, structure, ", ", &taken);
+    const int count = recipe_difference(now, &fix->recipe, structure, ", ", &changes);
+    const bool takes = !asked && recipe_taken_back(now, &fix->recipe, structure, ", ", &taken);
     if (changes.failed || taken.failed)
         ui_fail(ui, "there is too little memory");
     else if (!count)
-        ui_say(ui, "nothing that the recipe could mend for %s", engine);
+        say_nothing_to_mend(ui, engine, fix);
     else if (takes)
-        ui_ask(ui, PROMPT_FIX, taken.data);
+        ask_fix(ui, engine, fix, changes.data, taken.data);
     else
-        take_fix(ui, engine, mended, changes.data);
+        take_fix(ui, engine, fix, asked ? "" : changes.data);
     text_free(&changes);
     text_free(&taken);
 }
 
 void convert_fix(Ui *ui, bool asked) {
     const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
-    Recipe mended;
+    VerdictFix fix = {0};
     Error err = {0};
     if (!row) {
         ui_say(ui, "there is nothing to mend");
         return;
     }
     const Target target = row->target;
-    if (ui_report(ui, workbench_fix(ui->workbench, ui->convert.format, 1U << target, &mended, &err), &err))
-        offer_fix(ui, target_table[target].name, &mended, asked);
-    recipe_free(&mended);
+    ui->convert.aimed = true;
+    if (ui_report(ui, workbench_fix(ui->workbench, ui->convert.format, 1U << target, &fix, &err), &err))
+        offer_fix(ui, target_table[target].name, &fix, asked);
+    verdict_fix_free(&fix);
 }
 
 // ---- the export ---------------------------------------------------------------------------------------------------
 
-static bool is_here(const Ui *ui, const ExportView *view) {
-    return view->asked && view->format == ui->convert.format && strcmp(view->folder, ui->convert.folder) == 0;
+bool convert_is_here(const Ui *ui, const ExportView *view) {
+    return view->asked && view->format == ui->convert.format && ui->convert.folder &&
+           strcmp(view->folder, ui->convert.folder) == 0;
 }
 
 // One that ended early and holds a part of this folder.
 static bool can_go_on(const Ui *ui, const ExportView *view) {
-    return is_here(ui, view) && (view->job.state == JOB_STOPPED || view->job.state == JOB_FAILED) &&
+    return convert_is_here(ui, view) && (view->job.state == JOB_STOPPED || view->job.state == JOB_FAILED) &&
            !view->result.occupied;
 }
 
@@ -200,7 +438,7 @@ void convert_start(Ui *ui, bool over) {
     if (rest && view.changes == 0 && !over)
         convert_go_on(ui);
     else if (over || rest || (forecast.known && forecast.forecast.occupied) ||
-             (is_here(ui, &view) && view.result.occupied)) {
+             (convert_is_here(ui, &view) && view.result.occupied)) {
         ui->convert.can_go_on = rest;
         ui_ask(ui, PROMPT_REPLACE, "");
     } else

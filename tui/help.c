@@ -83,7 +83,6 @@ static void help_line(HelpText *text, HelpLine line) {
 
 static const char *const place_titles[] = {
     [EVERYWHERE] = "Everywhere",
-    [OUT_OF_DIALS] = "Everywhere but on a dial that takes a number",
     [ON_LAYERS] = "Layers",
     [IN_LAYERS] = "Layers: the table",
     [IN_DIALS] = "Layers: the dials",
@@ -139,7 +138,7 @@ static void add_keys_here(const Ui *ui, HelpText *text) {
 static void add_keys_elsewhere(const Ui *ui, HelpText *text) {
     for (int where = 0; where < WHERE_COUNT; where++) {
         const Binding here = {.where = (Where)where};
-        if (where > OUT_OF_DIALS && binding_counts(ui, &here)) continue;
+        if (where > EVERYWHERE && binding_counts(ui, &here)) continue;
         help_section(text, place_titles[where]);
         add_keys(ui, text, (Where)where);
     }
@@ -181,6 +180,8 @@ static const struct {
     {"✓", "better than the pin", MEANING_BETTER, 0},
     {"✗", "worse than the pin", MEANING_WORSE, 0},
     {"≈", "the same as the pin within the error", MEANING_FAINT, 0},
+    {"0.78× ?", "a speed that may be noise: ranges overlap, or the base's changed as much", MEANING_FAINT,
+     ON(SCREEN_LAYERS)},
     {"(2.41)", "of an earlier setting; the new figure is on its way", MEANING_FAINT | STYLE_DIM, 0},
     {"2.41…", "not all tokens scored or timed yet", MEANING_VALUE, 0},
     {"~", "rests on ranges that may still grow: calibration goes on", MEANING_VALUE, 0},

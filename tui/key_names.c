@@ -94,8 +94,8 @@ static const struct {
     {IN_TEXTS, view_scroll_page, 1, "page-down"},
     {ON_CONVERT, action_finding, -1, "page-up"},
     {ON_CONVERT, action_finding, 1, "page-down"},
-    {ON_LAYERS, action_find, 1, "find-next"},
-    {ON_LAYERS, action_find, -1, "find-previous"},
+    {EVERYWHERE, action_find, 1, "find-next"},
+    {EVERYWHERE, action_find, -1, "find-previous"},
     {ON_LAYERS, action_reverse, 0, "reverse"},
     {ON_LAYERS, action_move_dial, 1, "next-dial"},
     {ON_LAYERS, action_move_dial, -1, "previous-dial"},
@@ -204,7 +204,7 @@ static bool in_pane(Where where) { return where == IN_LAYERS || where == IN_DIAL
 
 // Whether both count at the same time somewhere.
 static bool places_meet(Where a, Where b) {
-    if (a == b || a == EVERYWHERE || b == EVERYWHERE || a == OUT_OF_DIALS || b == OUT_OF_DIALS) return true;
+    if (a == b || a == EVERYWHERE || b == EVERYWHERE) return true;
     return (a == ON_LAYERS && in_pane(b)) || (b == ON_LAYERS && in_pane(a));
 }
 

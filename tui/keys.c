@@ -36,21 +36,23 @@ const Binding bindings[] = {
     {KEYS(KEY_TAB), "Tab", KEYS_PROGRAM, ON_LAYERS, view_next_pane, 1,
      "to the dials, the texts, the table; Shift-Tab the other way round", BAR("pane", 2)},
     {KEYS(KEY_BACK_TAB), "Shift-Tab", KEYS_PROGRAM, ON_LAYERS, view_next_pane, -1},
-    {KEYS('1'), "1 … 6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_LAYERS,
-     "another screen, as numbered on the upper edge; on a dial that takes a number with F2 … F6", WORD("layers")},
-    {KEYS('2'), "2", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_OUTLIERS,
+    {KEYS('1'), "1 … 6", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_LAYERS,
+     "another screen, as numbered on the upper edge, also F2 … F6", WORD("layers")},
+    {KEYS('2', KEY_FUNCTION(2)), "2", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_OUTLIERS,
      "the map of outliers over layers and roles", WORD("outliers")},
-    {KEYS(KEY_FUNCTION(2)), "F2", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_OUTLIERS},
-    {KEYS('4'), "4", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_SWEEP},
-    {KEYS(KEY_FUNCTION(4)), "F4", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_SWEEP},
-    {KEYS('5'), "5", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_SENSITIVITY, .help = "the Sensitivity screen",
-     WORD("sensitivity")},
-    {KEYS(KEY_FUNCTION(5)), "F5", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_SENSITIVITY},
-    {KEYS('3'), "3", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_TRIALS},
-    {KEYS(KEY_FUNCTION(3)), "F3", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_TRIALS,
+    {KEYS('3', KEY_FUNCTION(3)), "3", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_TRIALS,
      "Trials: what was tried, compared", WORD("trials")},
-    {KEYS('6'), "6", KEYS_PROGRAM, OUT_OF_DIALS, action_screen, SCREEN_CONVERT},
-    {KEYS(KEY_FUNCTION(6)), "F6", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_CONVERT},
+    {KEYS('4', KEY_FUNCTION(4)), "4", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_SWEEP,
+     "Sweep: KL divergence over a dial"},
+    {KEYS('5', KEY_FUNCTION(5)), "5", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_SENSITIVITY,
+     "Sensitivity: what each linear costs alone", WORD("sensitivity")},
+    {KEYS('6', KEY_FUNCTION(6)), "6", KEYS_PROGRAM, EVERYWHERE, action_screen, SCREEN_CONVERT,
+     "Convert: the model for other engines"},
+    {KEYS('/'), "/", KEYS_PROGRAM, EVERYWHERE, action_prompt, PROMPT_FIND,
+     "find a row by what it shows, a linear also by its whole name: a regular expression, or a glob of a whole name",
+     BAR("find", 4), WORD_WITH("find", "TEXT", COMPLETE_NOTHING, action_find_text)},
+    {KEYS('n'), "n N", KEYS_PROGRAM, EVERYWHERE, action_find, 1, "next match, previous match"},
+    {KEYS('N'), "N", KEYS_PROGRAM, EVERYWHERE, action_find, -1},
     {KEYS('v'), "v", KEYS_PROGRAM, EVERYWHERE, view_zoom, 0,
      "the pane on the whole frame, then the next one, then all again; Esc returns", BAR("view", 4), WORD("view")},
 
@@ -78,11 +80,6 @@ const Binding bindings[] = {
     {KEYS('G'), "G", KEYS_LAYERS, ON_LAYERS, action_move_end, 1, "the last linear"},
     {KEYS(KEY_TO_START), "Home", KEYS_LAYERS, IN_LAYERS, action_move_end, -1},
     {KEYS(KEY_TO_END), "End", KEYS_LAYERS, IN_LAYERS, action_move_end, 1},
-    {KEYS('/'), "/", KEYS_LAYERS, ON_LAYERS, action_prompt, PROMPT_FIND,
-     "find a linear by its name, as shown or whole: a regular expression, or a glob of a whole name", BAR("find", 2),
-     WORD_WITH("find", "TEXT", COMPLETE_NOTHING, action_find_text)},
-    {KEYS('n'), "n N", KEYS_LAYERS, ON_LAYERS, action_find, 1, "next match, previous match"},
-    {KEYS('N'), "N", KEYS_LAYERS, ON_LAYERS, action_find, -1},
     {KEYS('&'), "&", KEYS_LAYERS, ON_LAYERS, action_prompt, PROMPT_FILTER,
      "show only some: a name, bits<8, out < 15, class = token, layer >= 15, role = down, marked; with several all must "
      "hold, also with "
@@ -122,8 +119,10 @@ const Binding bindings[] = {
     {KEYS(KEY_ARROW_LEFT, 'h'), "←", KEYS_DIALS, IN_DIALS, action_turn, -1},
     {KEYS(KEY_SHIFT_LEFT, '<'), "Shift-← <", KEYS_DIALS, IN_DIALS, action_turn_coarse, -1, "in large steps"},
     {KEYS(KEY_SHIFT_RIGHT, '>'), "Shift-→ >", KEYS_DIALS, IN_DIALS, action_turn_coarse, 1},
-    {KEYS(KEY_RETURN, '='), "Enter", KEYS_DIALS, IN_DIALS, action_edit_dial, 0,
-     "type a value, also =; a digit starts it, too", BAR("type", 2)},
+    {KEYS('=', KEY_RETURN), "=", KEYS_DIALS, IN_DIALS, action_edit_dial, 0,
+     "type a value, also Enter; what is typed takes the place of the old one", BAR("type", 2)},
+    {KEYS('0', '7', '8'), "0", KEYS_DIALS, IN_DIALS, action_point_to_typing, 0},
+    {KEYS('9', '.', '-'), "9", KEYS_DIALS, IN_DIALS, action_point_to_typing, 0},
     {.help = "set a dial: set alpha 0.2, set granularity group",
      WORD_WITH("set", "DIAL VALUE", COMPLETE_DIAL, action_set)},
     {KEYS(KEY_TO_START), "Home", KEYS_DIALS, IN_DIALS, action_reset_dial, 0, "reset the dial to its default",
@@ -157,8 +156,8 @@ const Binding bindings[] = {
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_line, 1, "the line below, also j"},
     {KEYS(KEY_TO_START, 'g'), "Home g", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_end, -1, "the first layer"},
     {KEYS(KEY_TO_END, 'G'), "End G", KEYS_OUTLIERS, ON_OUTLIERS, outliers_move_end, 1, "the last layer"},
-    {KEYS('n'), "n", KEYS_OUTLIERS, ON_OUTLIERS, outliers_next, 1, "the next worst", BAR("next worst", 2)},
-    {KEYS('N'), "N", KEYS_OUTLIERS, ON_OUTLIERS, outliers_next, -1, "the one that is worse than this"},
+    {KEYS(']'), "]", KEYS_OUTLIERS, ON_OUTLIERS, outliers_next, 1, "the next worst", BAR("next worst", 2)},
+    {KEYS('['), "[", KEYS_OUTLIERS, ON_OUTLIERS, outliers_next, -1, "the one that is worse than this"},
     {KEYS('W'), "W", KEYS_OUTLIERS, ON_OUTLIERS, outliers_worst, 0, "the worst of this measure"},
     {KEYS('m', KEY_TAB), "m", KEYS_OUTLIERS, ON_OUTLIERS, outliers_turn_measure, 1, "the next measure, also Tab",
      BAR("measure", 2)},
@@ -202,7 +201,8 @@ const Binding bindings[] = {
      BAR("budget", 1)},
     {KEYS(KEY_SHIFT_LEFT, '<'), "Shift-← <", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn, -10, "in large steps"},
     {KEYS(KEY_SHIFT_RIGHT, '>'), "Shift-→ >", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn, 10},
-    {KEYS('='), "=", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_type_budget, 0, "type the budget", BAR("type it", 5),
+    {KEYS('='), "=", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_type_budget, 0,
+     "type the budget; what is typed takes the place of the old one", BAR("type", 5),
      WORD_WITH("budget", "[BITS | kl BOUND]", COMPLETE_NOTHING, sensitivity_set_budget)},
     {KEYS('b'), "b", KEYS_SENSITIVITY, ON_SENSITIVITY, sensitivity_turn_kind, 0,
      "the budget bounds bits per weight, or KL divergence", BAR("bits or KL", 4)},
@@ -247,7 +247,7 @@ const Binding bindings[] = {
     {KEYS(KEY_ARROW_RIGHT, 'l'), "→ l", KEYS_TRIALS, ON_TRIALS, trials_move_sideways, 1, "in a text: the next token",
      BAR_WHEN(BAR_IN_TEXTS, "token", 1)},
     {KEYS(KEY_ARROW_LEFT, 'h'), "← h", KEYS_TRIALS, ON_TRIALS, trials_move_sideways, -1},
-    {KEYS('n'), "n", KEYS_TRIALS, ON_TRIALS, trials_ask_note, 0, "write a note to the row",
+    {KEYS('e'), "e", KEYS_TRIALS, ON_TRIALS, trials_ask_note, 0, "write a note to the row, or edit it",
      BAR_WHEN(BAR_IN_TABLE, "note", 5)},
     {KEYS('D', KEY_FORWARD_ERASE), "D", KEYS_TRIALS, ON_TRIALS, trials_drop, 0,
      "forget the row, also Delete; not the present one", BAR_WHEN(BAR_IN_TABLE, "forget", 6)},
@@ -282,6 +282,10 @@ const Binding bindings[] = {
     {KEYS('f'), "f", KEYS_CONVERT, ON_CONVERT, action_fix, 0,
      "put what the chosen engine needs into the recipe; pins what was before, if nothing is pinned", BAR("fix", 2),
      WORD("fix")},
+    {KEYS('b'), "b", KEYS_CONVERT, ON_CONVERT, action_odd_bits, 0,
+     "write weights of 2 and 3 bits, too, which versions of engines read differently; again: no more"},
+    {.help = "the engine that the recipe is for: what it refuses is said while dials are turned; without a name none",
+     WORD_WITH("target", "[ENGINE]", COMPLETE_ENGINE, action_target)},
     {KEYS(KEY_RETURN), "Enter", KEYS_CONVERT, ON_CONVERT, action_export, 0,
      "write the model; go on with what was stopped", BAR("write it", 1)},
     {KEYS('O'), "O", KEYS_CONVERT, ON_CONVERT, action_export, 1, "write it over what the folder holds"},
@@ -306,16 +310,10 @@ const Binding bindings[] = {
 };
 const int binding_count = sizeof bindings / sizeof *bindings;
 
-bool keys_types_numbers(const Ui *ui) {
-    const DialInfo *dial = &dial_table[ui->dial];
-    return ui->screen == SCREEN_LAYERS && ui->focus == PANE_DIALS && !dial->names && dial->kind != DIAL_SWITCH;
-}
-
 bool binding_counts(const Ui *ui, const Binding *binding) {
     const Pane pane = ui->screen == SCREEN_LAYERS ? ui->focus : PANE_COUNT;
     switch (binding->where) {
     case EVERYWHERE: return true;
-    case OUT_OF_DIALS: return !keys_types_numbers(ui);
     case ON_LAYERS: return ui->screen == SCREEN_LAYERS;
     case IN_LAYERS: return pane == PANE_LAYERS;
     case IN_DIALS: return pane == PANE_DIALS;
@@ -366,5 +364,5 @@ bool keys_dispatch(Ui *ui, int code) {
         bindings[i].run(ui, bindings[i].argument);
         return true;
     }
-    return keys_types_numbers(ui) && action_type_into_dial(ui, code);
+    return false;
 }

@@ -19,7 +19,6 @@ typedef enum KeyGroup {
 // On which screen, or of the first one in which pane.
 typedef enum Where {
     EVERYWHERE,
-    OUT_OF_DIALS, // everywhere else: digits begin a value there
     ON_LAYERS,
     IN_LAYERS,
     IN_DIALS,
@@ -38,7 +37,8 @@ typedef enum Completion {
     COMPLETE_RECIPE, // a .json file
     COMPLETE_COLUMN,
     COMPLETE_FILTER,
-    COMPLETE_SCHEME
+    COMPLETE_SCHEME,
+    COMPLETE_ENGINE
 } Completion;
 
 // When the line at the bottom names a key.
@@ -74,7 +74,5 @@ bool binding_counts(const Ui *ui, const Binding *binding); // on the screen and 
 bool binding_has_key(const Settings *settings, const Binding *binding, int code);
 // How its keys are shown, and whether they are others than the table says.
 const char *binding_shown(const Settings *settings, const Binding *binding, bool *changed);
-// Whether a digit begins a value of a dial here; else it names a screen.
-bool keys_types_numbers(const Ui *ui);
 bool keys_dispatch(Ui *ui, int code); // false: no such key here
 bool keys_click(Ui *ui, int code);    // the same for a key of the table, whatever the settings made of it

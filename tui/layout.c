@@ -72,10 +72,12 @@ static Rect layout_take(Rect *rest, int rows) {
 }
 
 // Of little room findings get what is left, and at least two rows.
-ConvertLayout layout_convert(const Layout *layout, int engines, int loading) {
+ConvertLayout layout_convert(const Layout *layout, int engines, int job, int needs) {
     Rect rest = {layout->frame.row + 1, 1, layout->frame.rows - 2, layout->frame.cols - 2};
     ConvertLayout l;
-    const int form = 5, least = 2, job = 2 + layout_clamp(loading - 1, 0, 4);
+    const bool small = rest.rows < 30; // where a line counts
+    const int form = 3 + layout_clamp(needs, small ? 1 : 2, 3), least = 2;
+    job = layout_clamp(job, small ? 1 : 2, 6);
     const int most = rest.rows - 3 - form - job - least;
     l.form = layout_take(&rest, form);
     layout_take(&rest, 1);

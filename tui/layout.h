@@ -60,8 +60,8 @@ typedef struct DetailLayout {
 
 Layout layout_make(int rows, int cols);
 Layout layout_zoom(const Layout *layout, Zoom zoom); // the other panes have no rows
-// engines: rows of the verdict; loading: lines that say how to load what was written.
-ConvertLayout layout_convert(const Layout *layout, int engines, int loading);
+// engines: rows of the verdict; job, needs: lines of the job and of the estimate.
+ConvertLayout layout_convert(const Layout *layout, int engines, int job, int needs);
 // lines of the map; zoomed: 1 the map, 2 the cell, 3 the channels alone; 0: all
 OutliersLayout layout_outliers(const Layout *layout, int lines, int zoomed);
 TrialsLayout layout_trials(const Layout *layout, int zoomed); // 1 the table, 2 the texts, 3 the plot alone; 0: all

@@ -22,6 +22,7 @@ void line_editor_set(LineEditor *editor, const char *text) {
     memcpy(editor->text, text, length);
     editor->text[length] = '\0';
     editor->length = editor->cursor = length;
+    editor->fresh = false;
 }
 
 static size_t before(const LineEditor *editor) {
@@ -57,7 +58,16 @@ static bool insert(LineEditor *editor, const char *bytes, size_t length) {
     return true;
 }
 
+// What takes the place of a fresh line empties it first.
+static void make_room(LineEditor *editor) {
+    if (editor->fresh) cut(editor, 0, editor->length);
+    editor->fresh = false;
+}
+
 bool line_editor_key(LineEditor *editor, int code) {
+    const bool types = code >= 0x20 && (code < 0x7F || code >= 0xA0) && code <= 0x10FFFF;
+    if (types || code == KEY_ERASE) make_room(editor);
+    editor->fresh = false;
     switch (code) {
     case KEY_ARROW_LEFT:
     case KEY_CONTROL('b'): editor->cursor = before(editor); return true;
@@ -79,7 +89,7 @@ bool line_editor_key(LineEditor *editor, int code) {
     case KEY_CONTROL('w'): cut(editor, word_before(editor), editor->cursor); return true;
     default: break;
     }
-    if (code < 0x20 || (code >= 0x7F && code < 0xA0) || code > 0x10FFFF) return false;
+    if (!types) return false;
     char bytes[4];
     insert(editor, bytes, utf8_write((uint32_t)code, bytes));
     return true;
@@ -94,6 +104,7 @@ static size_t without_line_end(const char *text) {
 bool line_editor_paste(LineEditor *editor, const char *text) {
     uint32_t code;
     const char *end = text + without_line_end(text);
+    make_room(editor);
     for (size_t length; text < end; text += length) {
         length = utf8_read(text, (size_t)(end - text), &code);
         if (!length)

@@ -7,6 +7,7 @@
 typedef struct LineEditor {
     char text[1024];       // UTF-8
     size_t length, cursor; // bytes; the cursor stands between characters
+    bool fresh;            // what is typed takes the place of all, and Backspace takes it away; other keys edit it
 } LineEditor;
 
 #define LINE_HISTORY_MOST 50

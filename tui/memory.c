@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "tui/convert.h"
 #include "tui/screen.h"
+#include "tui/trials.h"
 
 #define VERSION 1
 #define FILE_MOST (64 << 20)
@@ -83,11 +84,25 @@ static void add_recipe(const Ui *ui, cJSON *json) {
 
 static void add_convert(const Ui *ui, cJSON *json) {
     const Convert *convert = &ui->convert;
-    const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, convert->format));
+    const VerdictRow *row = convert->aimed ? convert_row(ui, workbench_verdict(ui->workbench, convert->format)) : NULL;
     cJSON *out = cJSON_AddObjectToObject(json, "convert");
     cJSON_AddStringToObject(out, "format", export_format_names[convert->format]);
     if (row) cJSON_AddStringToObject(out, "engine", target_table[row->target].name);
+    if (convert->odd_bits) cJSON_AddBoolToObject(out, "odd_bits", true);
     if (convert->folder) add_path(out, "folder", convert->folder);
+}
+
+static void add_trial(const Ui *ui, cJSON *json, const char *key, uint32_t number, uint64_t wanted) {
+    const TrialRow *row = trials_row(workbench_trials(ui->workbench), number);
+    if (row || wanted) add_hash(json, key, row ? row->recipe_key : wanted);
+}
+
+static void add_trials(const Ui *ui, cJSON *json) {
+    cJSON *out = cJSON_AddObjectToObject(json, "trials");
+    add_trial(ui, out, "a", ui->trials.a, ui->trials.wanted[0]);
+    add_trial(ui, out, "b", ui->trials.b, ui->trials.wanted[1]);
+    cJSON_AddStringToObject(out, "sort", trial_column_table[ui->trials.sort].title);
+    cJSON_AddBoolToObject(out, "reverse", ui->trials.reversed);
 }
 
 static const char *const scope_names[] = {
@@ -116,6 +131,7 @@ bool memory_keep(const Ui *ui, Error *err) {
     add_marks(ui, json);
     add_recipe(ui, json);
     add_convert(ui, json);
+    add_trials(ui, json);
     add_pin(ui, json);
     char *text = json_print(json);
     const bool ok = text ? file_write(path, text, strlen(text), err) : error_memory(err, "how the screen was left");
@@ -218,10 +234,24 @@ static void restore_convert(Ui *ui, const cJSON *json) {
     const Targets readers = targets_of_format(convert->format);
     for (int row = 0, i = 0; i < TARGET_COUNT; i++) { // verdicts are in this order
         if (!(readers >> i & 1)) continue;
-        if (strcmp(target_table[i].name, word_of(json, "engine")) == 0) convert->engine = row;
+        if (strcmp(target_table[i].name, word_of(json, "engine")) == 0) {
+            convert->engine = row;
+            convert->aimed = true;
+        }
         row++;
     }
+    convert->odd_bits = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "odd_bits"));
+    workbench_allow_odd_bits(ui->workbench, convert->odd_bits);
     if (*word_of(json, "folder")) convert->folder = strdup(word_of(json, "folder"));
+}
+
+static void restore_trials(Ui *ui, const cJSON *json) {
+    if (!cJSON_IsObject(json)) return;
+    for (int i = 0; i < TRIAL_COLUMN_COUNT; i++)
+        if (strcmp(trial_column_table[i].title, word_of(json, "sort")) == 0) ui->trials.sort = (TrialColumn)i;
+    ui->trials.reversed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "reverse"));
+    ui->trials.wanted[0] = hash_of(json, "a");
+    ui->trials.wanted[1] = hash_of(json, "b");
 }
 
 static bool recipe_in(const cJSON *json, Recipe *out) {
@@ -268,6 +298,7 @@ static void restore_all(Ui *ui, const cJSON *json, bool prompt, bool tokens) {
     restore_guide(ui, cJSON_GetObjectItemCaseSensitive(json, "guide"));
     restore_texts(ui, json, prompt, tokens);
     restore_pin(ui, cJSON_GetObjectItemCaseSensitive(json, "pin"));
+    restore_trials(ui, cJSON_GetObjectItemCaseSensitive(json, "trials"));
     for (int kind = 0; kind < SCREEN_COUNT; kind++) {
         if (strcmp(screen_table[kind].title, word_of(json, "screen")) == 0) screen_go(ui, (ScreenKind)kind);
     }

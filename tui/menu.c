@@ -1,6 +1,5 @@
 #include "tui/menu.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,7 +11,7 @@
 
 typedef struct MenuItem {
     int value;
-    char key; // chooses it; '\0': the first letter of the title goes to it
+    char key; // chooses it; '\0': letters go into the search
     const char *title, *mark, *help;
 } MenuItem;
 
@@ -73,6 +72,8 @@ void menu_open(Ui *ui, int prompt) {
     ui_ask(ui, (PromptKind)prompt, "");
     ui->menu.at = menu_of(ui).chosen;
     ui->menu.top = 0;
+    ui->menu.sought[0] = '\0';
+    ui->menu.searching = prompt != PROMPT_SORT; // whose items have keys
 }
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -88,37 +89,66 @@ static void choose(Ui *ui, const Menu *menu, int item) {
         sweep_choose_dial(ui, prompt == PROMPT_SWEEP_SECOND, menu->items[item].value);
 }
 
-// The item that the key names, or the next one that begins with its letter; −1: none.
-static int item_of_key(const Ui *ui, const Menu *menu, int code) {
+// −1: none.
+static int item_of_key(const Menu *menu, int code) {
     for (int i = 0; i < menu->count; i++) {
         if (menu->items[i].key && menu->items[i].key == code) return i;
-    }
-    for (int i = 1; i <= menu->count && code < 0x80; i++) {
-        const int at = (ui->menu.at + i) % menu->count;
-        if (!menu->items[at].key && tolower((unsigned char)*menu->items[at].title) == tolower(code)) return at;
     }
     return -1;
 }
 
+// Titles that begin with it go before others that contain it, and these before the words beside them.
+static int item_sought(const Ui *ui, const Menu *menu) {
+    const char *text = ui->menu.sought;
+    for (int place = 0; *text && place < 3; place++)
+        for (int i = 0; i < menu->count; i++) {
+            const MenuItem *item = &menu->items[i];
+            const char *found = strcasestr(place < 2 ? item->title : item->help, text);
+            if (found && (place || found == item->title)) return i;
+        }
+    return -1;
+}
+
+// Keys of the search; false for others.
+static bool search_key(Ui *ui, const Menu *menu, int code) {
+    char *sought = ui->menu.sought;
+    const size_t length = strlen(sought);
+    if (!ui->menu.searching && code == '/')
+        ui->menu.searching = true;
+    else if (!ui->menu.searching)
+        return false;
+    else if (code == KEY_ERASE && length)
+        sought[length - 1] = '\0';
+    else if (code == KEY_ESCAPE && length)
+        sought[0] = '\0';
+    else if ((code > ' ' || (code == ' ' && length)) && code < 0x7F && code != '/' &&
+             length + 1 < sizeof ui->menu.sought)
+        memcpy(sought + length, (char[]){(char)code, '\0'}, 2);
+    else
+        return false;
+    const int item = item_sought(ui, menu);
+    if (item >= 0) ui->menu.at = item;
+    return true;
+}
+
 void menu_key(Ui *ui, int code) {
     const Menu menu = menu_of(ui);
+    if (search_key(ui, &menu, code)) return;
     const int page = code == KEY_PAGE_UP || code == KEY_PAGE_DOWN ? 8 : 1,
               steps = code == KEY_ARROW_UP || code == KEY_PAGE_UP       ? -page
                       : code == KEY_ARROW_DOWN || code == KEY_PAGE_DOWN ? page
                                                                         : 0;
-    const int named = item_of_key(ui, &menu, code), to = ui->menu.at + steps;
+    const int named = item_of_key(&menu, code), to = ui->menu.at + steps;
     const bool sorts = ui->prompt == PROMPT_SORT;
     if (steps) {
         ui->menu.at = to < 0 ? 0 : to >= menu.count ? menu.count - 1 : to;
         if (sorts && menu.items[ui->menu.at].value != menu.items[menu.chosen].value)
             sort_by(ui, menu.items[ui->menu.at].value);
-    } else if (named >= 0 && menu.items[named].key)
+    } else if (named >= 0)
         choose(ui, &menu, named);
-    else if (named >= 0)
-        ui->menu.at = named;
     else if (sorts && code == 'S')
         sort_by(ui, menu.items[menu.chosen].value);
-    else if (code == KEY_RETURN && !sorts)
+    else if (code == KEY_RETURN && (!sorts || *ui->menu.sought))
         choose(ui, &menu, ui->menu.at);
     else if (code == KEY_ESCAPE || code == KEY_CONTROL('c') || code == KEY_RETURN || code == 'q' || code == 's')
         ui->prompt = PROMPT_NONE;
@@ -160,6 +190,24 @@ static void draw_item(Ui *ui, Rect row, const MenuItem *item, bool at) {
     if (at) canvas_restyle(canvas, row, STYLE_SELECTED);
 }
 
+// What is sought, or what keys do.
+static void draw_below(Ui *ui, Rect line, const Menu *menu) {
+    Pen pen = pen_at(&ui->canvas, line);
+    const bool sorts = ui->prompt == PROMPT_SORT;
+    if (!ui->menu.searching || (!sorts && !*ui->menu.sought)) {
+        pen_text(&pen, MEANING_TITLE, "%s",
+                 sorts ? "sort by the column with this key; the same again turns the order round; / finds; Esc closes"
+                       : "↑ ↓ or letters of its name go to a dial, Enter sweeps it, Esc closes");
+        return;
+    }
+    pen_text(&pen, MEANING_ACCENT, "find /");
+    pen_text(&pen, MEANING_TEXT, "%s", ui->menu.sought);
+    ui->canvas.cursor_row = line.row;
+    ui->canvas.cursor_col = pen.col;
+    if (*ui->menu.sought && item_sought(ui, menu) < 0) pen_text(&pen, MEANING_ERROR, "   there is none");
+    pen_text(&pen, MEANING_FAINT, sorts ? "   Enter sorts by it" : "   Enter sweeps it");
+}
+
 void menu_draw(Ui *ui, Rect line) {
     const Menu menu = menu_of(ui);
     const Rect frame = ui->layout.frame;
@@ -172,8 +220,5 @@ void menu_draw(Ui *ui, Rect line) {
         draw_item(ui, row, &menu.items[ui->menu.top + i], ui->menu.top + i == ui->menu.at);
         ui_hit(ui, row, HIT_ITEM, ui->menu.top + i);
     }
-    canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_TITLE,
-               ui->prompt == PROMPT_SORT
-                   ? "sort by the column with this key; the same again turns the order round; Esc closes"
-                   : "↑ ↓ or its first letter goes to a dial, Enter sweeps it, Esc closes");
+    draw_below(ui, line, &menu);
 }

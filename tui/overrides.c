@@ -220,18 +220,27 @@ static void mark_linears(Ui *ui) {
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
 
-static void select_rule(Ui *ui, int rule) {
+int overrides_count(Ui *ui) { return rule_count(workbench_recipe(ui->workbench)); }
+
+void overrides_choose(Ui *ui, int rule) {
     ui->overrides.selected = rule;
     keep_in_bounds(ui);
 }
 
+void overrides_name(Ui *ui, int rule, char *out, size_t size) {
+    const Recipe *recipe = workbench_recipe(ui->workbench);
+    char settings[1024];
+    settings_text(recipe, rule, " ", "=", settings, sizeof settings);
+    snprintf(out, size, "%s %s", match_of(recipe, rule), settings);
+}
+
 static void take_mouse(Ui *ui, const Key *key) {
-    if (key->action == MOUSE_WHEEL_UP) select_rule(ui, ui->overrides.selected - 1);
-    if (key->action == MOUSE_WHEEL_DOWN) select_rule(ui, ui->overrides.selected + 1);
+    if (key->action == MOUSE_WHEEL_UP) overrides_choose(ui, ui->overrides.selected - 1);
+    if (key->action == MOUSE_WHEEL_DOWN) overrides_choose(ui, ui->overrides.selected + 1);
     if (key->action != MOUSE_PRESS) return;
     const Hit *hit = ui_hit_at(ui, key->row, key->col);
     ui->overrides.shown = hit && hit->kind == HIT_RULE;
-    if (ui->overrides.shown) select_rule(ui, hit->value);
+    if (ui->overrides.shown) overrides_choose(ui, hit->value);
 }
 
 void overrides_key(Ui *ui, const Key *key) {
@@ -239,15 +248,15 @@ void overrides_key(Ui *ui, const Key *key) {
     ui->message.text[0] = '\0';
     switch (key->code) {
     case KEY_ARROW_UP:
-    case 'k': select_rule(ui, selected - 1); break;
+    case 'k': overrides_choose(ui, selected - 1); break;
     case KEY_ARROW_DOWN:
-    case 'j': select_rule(ui, selected + 1); break;
-    case KEY_PAGE_UP: select_rule(ui, selected - page); break;
-    case KEY_PAGE_DOWN: select_rule(ui, selected + page); break;
+    case 'j': overrides_choose(ui, selected + 1); break;
+    case KEY_PAGE_UP: overrides_choose(ui, selected - page); break;
+    case KEY_PAGE_DOWN: overrides_choose(ui, selected + page); break;
     case KEY_TO_START:
-    case 'g': select_rule(ui, 0); break;
+    case 'g': overrides_choose(ui, 0); break;
     case KEY_TO_END:
-    case 'G': select_rule(ui, rule_count(workbench_recipe(ui->workbench))); break;
+    case 'G': overrides_choose(ui, rule_count(workbench_recipe(ui->workbench))); break;
     case KEY_RETURN:
     case 'e': edit_rule(ui, selected); break;
     case 'a': edit_rule(ui, -1); break;
@@ -256,6 +265,9 @@ void overrides_key(Ui *ui, const Key *key) {
     case 'K': move_rule(ui, -1); break;
     case 'J': move_rule(ui, 1); break;
     case ' ': mark_linears(ui); break;
+    case '/': action_prompt(ui, PROMPT_FIND); break;
+    case 'n': action_find(ui, 1); break;
+    case 'N': action_find(ui, -1); break;
     case 'u': action_undo(ui, 0); break;
     case KEY_CONTROL('r'): action_redo(ui, 0); break;
     case KEY_MOUSE_EVENT: take_mouse(ui, key); break;
@@ -303,8 +315,9 @@ static Rect draw_frame(Ui *ui, int rules) {
     const Rect frame = ui->layout.frame;
     const int most = frame.rows - 6, cols = frame.cols - 8 < 110 ? frame.cols - 8 : 110;
     const int rows = 1 + (rules < 1 ? 1 : rules < most - 1 ? rules : most - 1);
-    const char *keys = cols >= 100 ? " Enter edit  a add  d remove  K J move  Space mark its linears  Esc closes "
-                                   : " Enter edit  a add  d remove  K J move  Esc closes ";
+    const char *keys = cols >= 100
+                           ? " Enter edit  a add  d remove  K J move  / find  Space mark its linears  Esc closes "
+                           : " Enter edit  a add  d remove  K J move  / find  Esc closes ";
     const Rect inside = rect_inset(panel_overlay_draw(ui, rows, cols + 2, " Overrides: the last one wins ", keys), 1);
     ui_hit(ui, inside, HIT_RULE, ui->overrides.selected); // beside the rules nothing happens
     return inside;

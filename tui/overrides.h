@@ -19,4 +19,7 @@ void overrides_free(Overrides *overrides);
 void overrides_open(Ui *ui);
 void overrides_draw(Ui *ui);
 void overrides_key(Ui *ui, const Key *key);
+int overrides_count(Ui *ui); // rules
+void overrides_choose(Ui *ui, int rule);
+void overrides_name(Ui *ui, int rule, char *out, size_t size); // "MATCH DIAL=VALUE …"
 void overrides_accept(Ui *ui, const char *line); // of the prompt: "MATCH DIAL=VALUE …" or "MATCH ignore"

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+#include "quant/difference.h"
 #include "tui/convert.h"
 #include "tui/format.h"
 #include "tui/graph.h"
@@ -57,6 +59,8 @@ static void draw_format(Ui *ui, Rect line) {
     pen_text(&pen, MEANING_ACCENT, "▸");
     readers(ui->convert.format, engines, sizeof engines);
     pen_text(&pen, MEANING_FAINT, "   for %s", engines);
+    if (ui->convert.odd_bits && ui->convert.format == EXPORT_COMPRESSED_TENSORS)
+        pen_text(&pen, MEANING_CHANGED, "   2, 3 bits: b");
 }
 
 static void draw_folder(Ui *ui, Rect line) {
@@ -68,6 +72,23 @@ static void draw_folder(Ui *ui, Rect line) {
     canvas_text(&ui->canvas, line.row, line.col + used, line.cols - used, MEANING_FAINT, note);
     ui_hit(ui, line, HIT_KEY, 'o');
     free(folder);
+}
+
+#define NEEDS_LINES_MOST 3
+
+// Lines of the estimate, or of why there cannot be one.
+static int needs_lines(const Ui *ui) {
+    ForecastView view;
+    char message[sizeof view.message];
+    workbench_forecast(ui->workbench, &view);
+    if (!view.known) return 1;
+    convert_words(view.message, message, sizeof message);
+    const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
+    const int cols = ui->layout.frame.cols - 4 - LABEL_COLS, lines = view.refused
+                                                                         ? wrap_lines(&ui->canvas, cols, &piece, 1)
+                                                                     : view.forecast.warning[0] ? 2
+                                                                                                : 1;
+    return lines < NEEDS_LINES_MOST ? lines : NEEDS_LINES_MOST;
 }
 
 // The estimate, or why there cannot be one.
@@ -99,7 +120,9 @@ static void draw_needs(Ui *ui, Rect place) {
     pen_field(&pen, "computing", MEANING_VALUE, "%s", format_seconds(f->seconds).text);
     pen_field(&pen, "memory", MEANING_VALUE, "%s", format_bytes((double)f->memory).text);
     if (!f->warning[0] || place.rows < 2) return;
-    canvas_fit(&ui->canvas, place.row + 1, place.col, place.cols, MEANING_CHANGED, f->warning);
+    char warning[sizeof f->warning];
+    convert_words(f->warning, warning, sizeof warning);
+    canvas_fit(&ui->canvas, place.row + 1, place.col, place.cols, MEANING_CHANGED, warning);
 }
 
 static void draw_form(Ui *ui, Rect pane) {
@@ -144,8 +167,8 @@ static EngineColumns engine_columns(Rect pane) {
     EngineColumns c = {.engine = pane.col + 2, .end = pane.col + pane.cols - 1};
     c.loads = c.engine + (wide ? 34 : 13);
     c.kernel = c.loads + 6;
-    c.inputs = c.kernel + (pane.cols >= 150 ? 46 : wide ? 26 : 17);
-    c.worst = c.inputs + (wide ? 21 : 17);
+    c.inputs = c.kernel + (pane.cols >= 150 ? 46 : wide ? 26 : 18);
+    c.worst = c.inputs + (wide ? 21 : 16);
     return c;
 }
 
@@ -159,27 +182,26 @@ static void draw_heading(Ui *ui, Rect pane) {
     canvas_text(canvas, pane.row, c.worst, c.end - c.worst, MEANING_FAINT, "worst finding");
 }
 
-// "Marlin", "Marlin 40, humming 2": each with its linears where there are several; "Marlin 40 +1" where that is too
-// wide.
+// "Marlin", "Marlin 40, Humming 2": each with its linears where there are several; "Marlin 40 of 42" or "Marlin 40/42"
+// where that is too wide.
 static void kernels_text(const Ui *ui, const VerdictRow *row, int cols, char *out, size_t size) {
     Text text = {0};
-    int count = 0;
+    int count = 0, all = 0, most = 0;
     for (int i = 0; i < row->use_count; i++) {
         const char *kernel = row->uses[i].kernel; // once, whatever inputs it has
         int linears = 0, before = 0;
+        all += row->uses[i].linears;
         while (strcmp(row->uses[before].kernel, kernel) != 0) before++;
         if (before < i) continue;
         for (int j = i; j < row->use_count; j++)
             linears += strcmp(row->uses[j].kernel, kernel) == 0 ? row->uses[j].linears : 0;
+        if (!count) most = linears;
         text_addf(&text, "%s%s %d", count++ ? ", " : "", kernel, linears);
     }
-    if (count < 2)
-        snprintf(out, size, "%s", row->use_count ? row->uses[0].kernel : "–");
-    else if (text.data && canvas_width(&ui->canvas, text.data) <= cols)
-        snprintf(out, size, "%s", text.data);
-    else
-        snprintf(out, size, "%.*s +%d", text.data ? (int)strcspn(text.data, ",") : 0, text.data ? text.data : "",
-                 count - 1);
+    const char *first = row->use_count ? row->uses[0].kernel : "–";
+    snprintf(out, size, "%s", count < 2 || !text.data ? first : text.data);
+    if (count > 1 && canvas_width(&ui->canvas, out) > cols) snprintf(out, size, "%s %d of %d", first, most, all);
+    if (count > 1 && canvas_width(&ui->canvas, out) > cols) snprintf(out, size, "%s %d/%d", first, most, all);
     text_free(&text);
 }
 
@@ -253,61 +275,61 @@ static void what_f_does(const Finding *finding, char *out, size_t size) {
         }
         dial_format((Dial)change->dial, change->value, value, sizeof value);
         used += (size_t)snprintf(out + used, size - used, "%s %s %s", used ? "," : " f sets",
-                                 dial_table[change->dial].option, value);
+                                 dial_table[change->dial].label, value);
     }
     if (used && used + 1 < size) snprintf(out + used, size - used, ".");
 }
 
 static int draw_finding(Ui *ui, Rect rest, const Finding *finding) {
-    const ModelStructure *structure = workbench_structure(ui->workbench);
-    char head[64], name[80], linears[128] = ": ";
+    char head[64], what[400], remedy[400], keys[256];
+    Text linears = {0};
     snprintf(head, sizeof head, "%s %s", severity_names[finding->severity], finding->name);
-    if (finding->linear_count) {
-        linear_short_name(&structure->linears[finding->linears[0]], name, sizeof name);
-        if (finding->linear_count > 1)
-            snprintf(linears, sizeof linears, ", %s and %d more: ", name, finding->linear_count - 1);
-        else
-            snprintf(linears, sizeof linears, ", %s: ", name);
-    }
-    char remedy[256];
-    what_f_does(finding, remedy, sizeof remedy);
+    if (finding->linear_count) text_addf(&linears, ", ");
+    if (finding->linear_count)
+        linears_describe(workbench_structure(ui->workbench), finding->linears, finding->linear_count, &linears);
+    text_addf(&linears, ": ");
+    convert_words(finding->what, what, sizeof what);
+    convert_words(finding->remedy, remedy, sizeof remedy);
+    what_f_does(finding, keys, sizeof keys);
     const WrapPiece pieces[] = {
         {head, SIZE_MAX, severity_style(finding->severity) | STYLE_BOLD},
-        {linears, SIZE_MAX, MEANING_FAINT},
-        {finding->what, SIZE_MAX, MEANING_TEXT},
+        {linears.data ? linears.data : ": ", SIZE_MAX, MEANING_FAINT},
+        {what, SIZE_MAX, MEANING_TEXT},
         {" ", SIZE_MAX, MEANING_TEXT},
-        {finding->remedy, SIZE_MAX, MEANING_VALUE | STYLE_BOLD},
-        {remedy, SIZE_MAX, MEANING_ACCENT},
+        {remedy, SIZE_MAX, MEANING_VALUE | STYLE_BOLD},
+        {keys, SIZE_MAX, MEANING_ACCENT},
     };
-    return draw_pieces(ui, rest, pieces, sizeof pieces / sizeof *pieces);
+    const int used = draw_pieces(ui, rest, pieces, sizeof pieces / sizeof *pieces);
+    text_free(&linears);
+    return used;
 }
 
-// "2 by humming, inputs 16 bit: 4 down_proj, 5 down_proj".
-static void add_use(const Ui *ui, const KernelUse *use, Text *out) {
-    char name[80];
-    if (strcmp(use->kernel, "none") == 0)
-        text_addf(out, "%d without a kernel", use->linears);
+// "Humming, inputs 16 bit: down_proj of layers 4–5 (2 linears)".
+static void add_use(const Ui *ui, const VerdictRow *row, int use, Text *out) {
+    const int all = workbench_structure(ui->workbench)->linear_count;
+    const KernelUse *u = &row->uses[use];
+    int *linears = array_new((size_t)all, sizeof *linears), count = 0;
+    for (int i = 0; linears && i < all; i++)
+        if (row->use_of[i] == use) linears[count++] = i;
+    if (strcmp(u->kernel, "none") == 0)
+        text_addf(out, "no kernel: ");
     else
-        text_addf(out, "%d by %s, inputs %s", use->linears, use->kernel, use->inputs);
-    for (int i = 0; i < use->linears && i < USE_NAMED; i++) {
-        linear_short_name(&workbench_structure(ui->workbench)->linears[use->first[i]], name, sizeof name);
-        text_addf(out, "%s%s", i ? ", " : ": ", name);
-    }
-    if (use->linears > USE_NAMED) text_addf(out, " and %d more", use->linears - USE_NAMED);
+        text_addf(out, "%s, inputs %s: ", u->kernel, u->inputs);
+    if (linears) linears_describe(workbench_structure(ui->workbench), linears, count, out);
+    free(linears);
 }
 
 // All kernels that run there, when there are several.
-static int draw_uses(Ui *ui, Rect rest, const VerdictRow *row) {
+static void draw_uses(Ui *ui, Rect rest, const VerdictRow *row) {
     Text text = {0};
-    if (row->use_count < 2) return 0;
+    if (row->use_count < 2) return;
     for (int i = 0; i < row->use_count; i++) {
-        text_addf(&text, "%s", i ? " · " : "linears: ");
-        add_use(ui, &row->uses[i], &text);
+        text_addf(&text, "%s", i ? " · " : "");
+        add_use(ui, row, i, &text);
     }
     const WrapPiece piece = {text.data ? text.data : "", SIZE_MAX, MEANING_TEXT};
-    const int used = draw_pieces(ui, rest, &piece, 1);
+    draw_pieces(ui, rest, &piece, 1);
     text_free(&text);
-    return used;
 }
 
 static void draw_findings(Ui *ui, Rect pane, const Verdict *verdict) {
@@ -328,15 +350,13 @@ static void draw_findings(Ui *ui, Rect pane, const Verdict *verdict) {
     if (canvas_width(&ui->canvas, known) < left)
         canvas_right(&ui->canvas, pane.row - 1, pane.col, pane.cols - 1, MEANING_FAINT, known);
     Rect rest = rect_inset(pane, 1);
-    int used = first ? 0 : draw_uses(ui, rest, row), at = 0;
-    for (int i = 0; i < verdict->finding_count; i++) {
+    for (int i = 0, at = 0; i < verdict->finding_count && rest.rows > 0; i++) {
+        if (!(verdict->findings[i].targets >> row->target & 1) || at++ < first) continue;
+        const int used = draw_finding(ui, rest, &verdict->findings[i]);
         rest.row += used;
         rest.rows -= used;
-        used = 0;
-        if (rest.rows <= 0) return;
-        if (!(verdict->findings[i].targets >> row->target & 1) || at++ < first) continue;
-        used = draw_finding(ui, rest, &verdict->findings[i]);
     }
+    if (rest.rows > 0) draw_uses(ui, rest, row);
 }
 
 // ---- the job ------------------------------------------------------------------------------------------------------
@@ -431,23 +451,30 @@ static void draw_stopped(Ui *ui, Rect pane, const ExportView *view) {
 
 static void draw_done(Ui *ui, Rect pane, const ExportView *view) {
     const ExportResult *r = &view->result;
-    char text[800], files[32] = "", lines[LOADING_LINES_MOST][512];
+    char text[1200], warning[sizeof r->warning], files[32] = "", lines[LOADING_LINES_MOST][512];
+    convert_words(r->warning, warning, sizeof warning);
     if (r->files > 1) snprintf(files, sizeof files, " in %d files", r->files);
     snprintf(text, sizeof text, "%s%s %s, read back and compared, no difference: %s%s%s",
              format_bytes((double)r->bytes).text, files, r->was_complete ? "were there" : "written", view->folder,
-             r->warning[0] ? "; " : "", r->warning);
-    canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, r->warning[0] ? MEANING_CHANGED : MEANING_BETTER, text);
+             warning[0] ? "; " : "", warning);
+    canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, warning[0] ? MEANING_CHANGED : MEANING_BETTER, text);
     const int count = loading_lines(view, lines);
     const int label = canvas_text(&ui->canvas, pane.row + 1, pane.col, pane.cols, MEANING_FAINT, "load it  ");
     for (int i = 0; i < count && i + 1 < pane.rows; i++)
         canvas_fit(&ui->canvas, pane.row + 1 + i, pane.col + label, pane.cols - label, MEANING_VALUE, lines[i]);
 }
 
+// Why it failed is told as long as it is what Enter would try again.
+static bool is_past(const Ui *ui, const ExportView *view) {
+    return view->job.state == JOB_FAILED &&
+           (view->changes || ui->prompt == PROMPT_REPLACE || !convert_is_here(ui, view));
+}
+
 static void draw_job_pane(Ui *ui, Rect pane, const ExportView *view) {
     panel_title(ui, pane, "Writing it", PANE_COUNT);
     pane = rect_inset(pane, 1);
     char message[sizeof view->job.message];
-    if (!view->asked) {
+    if (!view->asked || is_past(ui, view)) {
         canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, MEANING_FAINT,
                    "Enter writes it, reads it back and compares; dials can be turned meanwhile");
         return;
@@ -475,7 +502,8 @@ void panel_convert_draw(Ui *ui) {
     char lines[LOADING_LINES_MOST][512];
     workbench_export_view(ui->workbench, &view);
     const int loading = view.asked && view.job.state == JOB_DONE ? loading_lines(&view, lines) : 0;
-    const ConvertLayout l = layout_convert(&ui->layout, verdict ? verdict->row_count : 0, loading);
+    const int job = !view.asked || is_past(ui, &view) ? 1 : loading > 1 ? 1 + loading : 2;
+    const ConvertLayout l = layout_convert(&ui->layout, verdict ? verdict->row_count : 0, job, needs_lines(ui));
     const Rect panes[] = {l.form, l.engines, l.findings, l.job};
     for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
     draw_form(ui, l.form);

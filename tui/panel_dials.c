@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/graph.h"
 #include "tui/panels.h"
@@ -114,8 +115,10 @@ static void draw_dials_title(Ui *ui) {
         (ui->dial == DIAL_V0 || ui->dial == DIAL_V1) && dials_value(ui, DIAL_V0) > dials_value(ui, DIAL_V1);
     dials_about(ui, ui->dial, false, about, sizeof about);
     if (canvas_width(canvas, about) > room) dials_about(ui, ui->dial, true, about, sizeof about);
-    snprintf(help, sizeof help, " %s ", v0_wins ? "v0 wins over v1: no input is equalized" : about);
-    if (room >= 16) canvas_right(canvas, pane.row - 1, pane.col + used, room + 2, MEANING_FAINT, help);
+    const bool blamed = convert_blames(ui, ui->dial, about, sizeof about);
+    snprintf(help, sizeof help, " %s ", v0_wins && !blamed ? "v0 wins over v1: no input is equalized" : about);
+    if (room >= 16)
+        canvas_right(canvas, pane.row - 1, pane.col + used, room + 2, blamed ? MEANING_ERROR : MEANING_FAINT, help);
 }
 
 // The row of the current dial is always in sight.

@@ -238,6 +238,8 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
 
 // ---- since the pin ------------------------------------------------------------------------------------------------
 
+#define NEARLY_SAME 0.1 // of a speed
+
 // noise: a change smaller than this says nothing; for accuracies their standard error.
 static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double noise, const char *text) {
     if (isnan(change)) {
@@ -246,10 +248,12 @@ static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double 
     }
     char shown[64];
     const bool same = fabs(change) <= noise, better = (change > 0) == metrics[metric].more_is_better;
+    // A speed may look like a change and yet say nothing; that is not the same as hardly any.
+    const char *unsure = metric == METRIC_SPEED && fabs(change) > NEARLY_SAME ? "?" : "≈";
     if (change == 0)
         snprintf(shown, sizeof shown, "=");
     else
-        snprintf(shown, sizeof shown, "%s %s", text, same ? "≈" : better ? "✓" : "✗");
+        snprintf(shown, sizeof shown, "%s %s", text, same ? unsure : better ? "✓" : "✗");
     canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols,
                same     ? MEANING_FAINT
                : better ? MEANING_BETTER
@@ -301,11 +305,13 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
     snprintf(text, sizeof text, "%s%s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
     draw_change(ui, metric_cell(pane, METRIC_SIZE, row), METRIC_SIZE, bytes, 0, text);
     draw_change(ui, metric_cell(pane, METRIC_BITS, row), METRIC_BITS, bits, 0.0005, format_change(bits, 2, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_PPL, row), METRIC_PPL, ppl, noise.ppl,
-                format_change(ppl, fabs(ppl) < 0.01 ? 4 : 3, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, noise.kl, format_change(kl, 4, "").text);
-    draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, noise.top1 * 100,
-                format_change(top1, fabs(top1) < 9.995 ? 2 : 1, "pp").text);
+    const char *settled = pin_is_settled(&ui->pin) ? "" : "~";
+    snprintf(text, sizeof text, "%s%s", settled, format_change(ppl, fabs(ppl) < 0.01 ? 4 : 3, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_PPL, row), METRIC_PPL, ppl, noise.ppl, text);
+    snprintf(text, sizeof text, "%s%s", settled, format_change(kl, 4, "").text);
+    draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, noise.kl, text);
+    snprintf(text, sizeof text, "%s%s", settled, format_change(top1, fabs(top1) < 9.995 ? 2 : 1, "pp").text);
+    draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, noise.top1 * 100, text);
     if (!pin_is_known(&ui->pin)) { // in the place of both
         const Rect first = metric_cell(pane, METRIC_PPL, row), second = metric_cell(pane, METRIC_KL, row);
         canvas_fit(&ui->canvas, row + pane.row, first.col, second.col + second.cols - first.col, MEANING_FAINT,
@@ -371,7 +377,7 @@ void panel_figures_line(Ui *ui, Rect line) {
              same         ? MEANING_FAINT
              : change < 0 ? MEANING_BETTER
                           : MEANING_WORSE,
-             "KL %s %s", format_change(change, 4, "").text,
+             "KL %s%s %s", pin_is_settled(&ui->pin) ? "" : "~", format_change(change, 4, "").text,
              same         ? "≈"
              : change < 0 ? "✓"
                           : "✗");

@@ -6,6 +6,7 @@
 
 #include "base/array.h"
 #include "tui/actions.h"
+#include "tui/convert.h"
 #include "tui/format.h"
 #include "tui/graph.h"
 #include "tui/key_names.h"
@@ -78,11 +79,28 @@ static void draw_state(Ui *ui, Rect room) {
     }
 }
 
+// The engine that the recipe is for, if one was chosen: left of the state, which gives way to it but where it says that
+// the recipe is not saved.
+static Rect draw_aim(Ui *ui, Rect room) {
+    const int state = workbench_saved(ui->workbench) ? 0 : (int)strlen("  not saved");
+    char text[80];
+    bool bad;
+    convert_aim_text(ui, false, text, sizeof text, &bad);
+    if (*text && canvas_width(&ui->canvas, text) + state > room.cols)
+        convert_aim_text(ui, true, text, sizeof text, &bad);
+    const int width = canvas_width(&ui->canvas, text);
+    if (!width || width > room.cols) return room;
+    const Rect place = {room.row, room.col, 1, width};
+    canvas_text(&ui->canvas, place.row, place.col, place.cols, bad ? MEANING_ERROR : MEANING_FAINT, text);
+    ui_hit(ui, place, HIT_SCREEN, SCREEN_CONVERT);
+    return (Rect){room.row, room.col + width + 2, 1, room.cols - width - 2};
+}
+
 void panel_header_draw(Ui *ui) {
     const Rect line = ui->layout.header;
     Pen pen = pen_at(&ui->canvas, line);
     draw_model(ui, &pen);
-    draw_state(ui, (Rect){line.row, pen.col + 2, 1, line.cols - pen.col - 3});
+    draw_state(ui, draw_aim(ui, (Rect){line.row, pen.col + 2, 1, line.cols - pen.col - 3}));
 }
 
 // ---- borders ------------------------------------------------------------------------------------------------------
@@ -267,7 +285,7 @@ Rect panel_overlay_draw(Ui *ui, int rows, int cols, const char *title, const cha
     return inside;
 }
 
-#define MESSAGE_ROWS_MOST 5
+#define MESSAGE_ROWS_MOST 14 // a message of the longest
 
 void panel_message_draw(Ui *ui, Rect last, Style style, const char *text) {
     const WrapPiece piece = {text, SIZE_MAX, style};

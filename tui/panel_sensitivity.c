@@ -92,7 +92,11 @@ static void draw_row(Ui *ui, Rect line, int index, bool selected) {
     sensitivity_row_name(ui, row, name, sizeof name);
     canvas_text(&ui->canvas, line.row, line.col, 1, MEANING_ACCENT, selected ? "▸" : " ");
     canvas_text(&ui->canvas, line.row, line.col + 1, 1, MEANING_CHANGED | STYLE_BOLD, marked ? "+" : " ");
-    canvas_fit(&ui->canvas, line.row, line.col + 2, c.name, marked ? MEANING_CHANGED : MEANING_TEXT, name);
+    canvas_fit(&ui->canvas, line.row, line.col + 2, c.name,
+               row->found ? MEANING_CHANGED | STYLE_UNDERLINE
+               : marked   ? MEANING_CHANGED
+                          : MEANING_TEXT,
+               name);
     draw_bar(ui, (Rect){line.row, line.col + 2 + c.name, 1, c.bar}, row);
     draw_figures(ui, line, line.col + 2 + c.name + c.bar, &c, row);
     if (selected) canvas_restyle(&ui->canvas, line, STYLE_SELECTED);
@@ -106,7 +110,9 @@ static void draw_heading(Ui *ui, Rect line) {
     canvas_text(canvas, line.row, col, c.name, MEANING_FAINT, "linear");
     col += c.name;
     canvas_fit(canvas, line.row, col, c.bar, MEANING_FAINT,
-               c.bar >= 24 ? "█ measured  ░ estimated" : "█ measured ░ est.");
+               c.bar >= 40   ? "█ measured  ░ estimated, ~ by noise alone"
+               : c.bar >= 24 ? "█ measured  ░ estimated"
+                             : "█ measured ░ est.");
     col += c.bar;
     canvas_right(canvas, line.row, col, c.kl, MEANING_FAINT, "KL alone");
     col += c.kl + c.se;
@@ -130,6 +136,9 @@ static void draw_list(Ui *ui, Rect pane) {
     const Rect list = {pane.row + 1, pane.col, pane.rows - 1, pane.cols};
     char title[96];
     snprintf(title, sizeof title, s->in_order ? " in the model's order " : " by KL alone ▼ ");
+    if (s->ready && s->guessed)
+        snprintf(title, sizeof title, " %s · provisional: ~ for %d of %d ", s->in_order ? "in order" : "by KL alone ▼",
+                 s->guessed, s->priced);
     const int after = screen_tabs_draw(ui, (Rect){pane.row - 1, pane.col, 1, pane.cols - 24});
     canvas_right(&ui->canvas, pane.row - 1, after, pane.col + pane.cols - after - 1, MEANING_FAINT, title);
     draw_heading(ui, (Rect){pane.row, pane.col, 1, pane.cols});
@@ -229,6 +238,19 @@ static void draw_moves(Ui *ui, Rect line) {
         pen_text(&pen, MEANING_TEXT, "%d up, %d down, %d as they are", more, fewer, same);
     else
         pen_text(&pen, MEANING_TEXT, "all %d linears have these bits already", same);
+    if (s->guessed && !shows_tuned(ui))
+        pen_text(&pen, MEANING_CHANGED, "   provisional: %d of %d by their noise alone", s->guessed, s->priced);
+}
+
+// The divergence of all together, marked as on Layers while it is not the last word.
+static Short whole_text(const Ui *ui) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const Short figure = format_figure(sensitivity_whole(ui), 3);
+    Short out;
+    if (isnan(sensitivity_whole(ui))) return figure;
+    snprintf(out.text, sizeof out.text, "%s%.20s%s", workbench_plan(ui->workbench)->provisional ? "~" : "", figure.text,
+             effect->accuracy_finished ? "" : "…");
+    return out;
 }
 
 static void draw_figures_of(Ui *ui, Pen *pen, double bits, const char *about, double kl) {
@@ -236,7 +258,7 @@ static void draw_figures_of(Ui *ui, Pen *pen, double bits, const char *about, do
     pen_text(pen, MEANING_FAINT, " (now %.2f)", workbench_plan(ui->workbench)->bits_per_weight);
     pen_text(pen, MEANING_TEXT, "   KL %s", about);
     pen_text(pen, MEANING_VALUE | STYLE_BOLD, "%s", format_figure(kl, 3).text);
-    pen_text(pen, MEANING_FAINT, " (now %s)", format_figure(sensitivity_whole(ui), 3).text);
+    pen_text(pen, MEANING_FAINT, " (now %s)", whole_text(ui).text);
 }
 
 static void draw_choice(Ui *ui, Rect line) {
@@ -258,7 +280,8 @@ static void draw_choice(Ui *ui, Rect line) {
                      ceil(s->choice.bits_per_weight * 100) / 100);
         return;
     }
-    draw_figures_of(ui, &pen, s->choice.bits_per_weight, "about ", sensitivity_together(ui, s->choice.kl));
+    draw_figures_of(ui, &pen, s->choice.bits_per_weight, s->guessed ? "about ~" : "about ",
+                    sensitivity_together(ui, s->choice.kl));
 }
 
 // Whether costs add up, in words.
@@ -269,7 +292,7 @@ static void draw_additivity(Ui *ui, Rect line) {
     Pen pen = pen_at(&ui->canvas, line);
     if (!s->ready || isnan(whole) || !(whole > 0)) return;
     pen_text(&pen, MEANING_TEXT, "all together ");
-    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", format_figure(whole, 3).text);
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", whole_text(ui).text);
     for (int i = 0; i < s->row_count; i++) {
         if (s->rows[i].source != COST_STATISTICS) continue;
         pen_text(&pen, MEANING_FAINT, "   shared out by the noise of outputs until linears are measured");
@@ -357,8 +380,7 @@ static void draw_so_far(Ui *ui, Rect line, const TuneView *view) {
                  t->best_bits);
     else if (t->uniform.known)
         pen_text(&pen, MEANING_TEXT, "one scheme for all: KL %s at %.2f bits (now KL %s)",
-                 format_figure(t->uniform.accuracy.kl_mean, 3).text, t->uniform.bits_per_weight,
-                 format_figure(sensitivity_whole(ui), 3).text);
+                 format_figure(t->uniform.accuracy.kl_mean, 3).text, t->uniform.bits_per_weight, whole_text(ui).text);
     else if (t->units)
         pen_text(&pen, MEANING_FAINT, "first schemes for all, then %d linears and fused sets alone", t->units);
 }

@@ -336,7 +336,9 @@ static void draw_state(Ui *ui, Rect line, const SweepView *v, const JobView *job
     pen_text(&pen, MEANING_TEXT, "%d of %d points", v->known, v->count);
     if (job->state == JOB_RUNNING && job->seconds_left >= 0 && job->seconds > 0.5)
         pen_text(&pen, MEANING_TEXT, ", %s left", format_seconds(job->seconds_left).text);
-    pen_text(&pen, MEANING_FAINT, "   ● now  ★ knee  ◆ Pareto front  ○ others  = the same");
+    static const char *const signs[] = {"   ● now", "  ◆ best at its size", "  ★ knee: beyond it size buys less",
+                                        "  = same model", "  ○ others"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) pen_text(&pen, MEANING_FAINT, "%s", signs[i]);
 }
 
 static void draw_point(Ui *ui, Rect pane, const SweepView *v) {

@@ -99,8 +99,8 @@ static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRo
     snprintf(text[TRIAL_SIZE], sizeof *text, "%s", format_bytes((double)f->bytes).text);
     snprintf(text[TRIAL_KL], sizeof *text, "%s%s", settled,
              format_fixed(f->accuracy.kl_mean, f->accuracy.kl_mean < 1 ? 4 : 2).text);
-    snprintf(text[TRIAL_PPL], sizeof *text, "%s", format_figure(f->accuracy.ppl, 4).text);
-    snprintf(text[TRIAL_TOP1], sizeof *text, "%s", format_percent(f->accuracy.top1).text);
+    snprintf(text[TRIAL_PPL], sizeof *text, "%s%s", settled, format_figure(f->accuracy.ppl, 4).text);
+    snprintf(text[TRIAL_TOP1], sizeof *text, "%s%s", settled, format_percent(f->accuracy.top1).text);
     if (f->timed)
         speed_text(&f->speed, false, text[TRIAL_SPEED], sizeof *text);
     else
@@ -170,7 +170,7 @@ static void draw_unmeasured(Ui *ui, Rect line, const TableColumns *c) {
     workbench_job(ui->workbench, JOB_ACCURACY, &job);
     const char *state = job.state == JOB_STOPPED ? "stopped" : job.state == JOB_FAILED ? "failed" : ui_spinner(ui);
     if (some)
-        snprintf(kl, sizeof kl, "%s…", format_fixed(effect->accuracy.kl_mean, 4).text);
+        snprintf(kl, sizeof kl, "%s%s…", plan->provisional ? "~" : "", format_fixed(effect->accuracy.kl_mean, 4).text);
     else
         snprintf(kl, sizeof kl, "%s", state);
     canvas_fit(&ui->canvas, line.row, c->words, c->words_cols, MEANING_TEXT, trials_present_words(ui));
@@ -183,7 +183,7 @@ static void draw_unmeasured(Ui *ui, Rect line, const TableColumns *c) {
 static void draw_title(Ui *ui, Rect pane) {
     const char *unkept = workbench_trials_unkept(ui->workbench);
     char note[160] = "";
-    if (unkept) snprintf(note, sizeof note, " not kept: %s ", unkept);
+    snprintf(note, sizeof note, unkept ? " not kept: %s " : " ● now  ◆ best at its size ", unkept);
     const int after = screen_tabs_draw(ui, (Rect){pane.row - 1, pane.col, 1, pane.cols});
     if (canvas_width(&ui->canvas, note) < pane.col + pane.cols - after)
         canvas_right(&ui->canvas, pane.row - 1, after, pane.col + pane.cols - after - 1, MEANING_FAINT, note);
@@ -463,7 +463,7 @@ static void draw_plot(Ui *ui, Rect pane) {
     free(values);
     free(layers);
     canvas_fit(&ui->canvas, pane.row + pane.rows - 1, pane.col + 1, pane.cols - 2, MEANING_FAINT,
-               "● now  ◆ no row has fewer bits and less KL  ○ others; standard error of KL");
+               "● now  ◆ best at its size  ○ others; standard error of KL");
 }
 
 // ---- the screen ---------------------------------------------------------------------------------------------------

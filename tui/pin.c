@@ -42,7 +42,8 @@ bool pin_set(Pin *pin, Changes *changes, Rows *rows, Recipe *recipe, uint64_t me
     return false;
 }
 
-bool pin_is_known(const Pin *pin) { return pin->accuracy_known && pin->measured == pin->model; }
+bool pin_is_known(const Pin *pin) { return pin->accuracy_known; }
+bool pin_is_settled(const Pin *pin) { return pin->measured == pin->model; }
 bool pin_is_timed(const Pin *pin) { return pin->speed_known && pin->measured == pin->model; }
 
 static void forget_figures(Pin *pin) {

@@ -27,5 +27,7 @@ void pin_clear(Pin *pin, Changes *changes, Rows *rows);
 void pin_free(Pin *pin);
 // Plans it again when more was measured or turned, and takes what the trials know of it. After changes_follow.
 void pin_follow(Pin *pin, Changes *changes, Rows *rows);
-bool pin_is_known(const Pin *pin); // accuracy is there, and is of the model that the recipe makes now
+bool pin_is_known(const Pin *pin); // accuracy is there
+// It is of the model that the recipe makes now. If not, calibration went on since its state was measured.
+bool pin_is_settled(const Pin *pin);
 bool pin_is_timed(const Pin *pin); // the same of its speed

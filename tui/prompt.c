@@ -10,6 +10,7 @@
 #include "tui/commands.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
+#include "tui/find.h"
 #include "tui/handout.h"
 #include "tui/menu.h"
 #include "tui/panels.h"
@@ -36,13 +37,14 @@ static void accept_dial(Ui *ui, const char *text) {
 // What was found is selected already.
 static void accept_find(Ui *ui, const char *text) {
     Error err = {0};
+    int place, all;
     if (!*text && *ui->preview.find) {
-        rows_set_find(&ui->rows, ui->preview.find, NULL);
+        find_set(ui, ui->preview.find, NULL);
         action_find(ui, 1);
-    } else if (!ui_report(ui, rows_set_find(&ui->rows, text, &err), &err))
+    } else if (!ui_report(ui, find_set(ui, text, &err), &err))
         ui->prompt = PROMPT_FIND; // another try
-    else if (*text && rows_found_count(&ui->rows, ui->rows.count) == 0)
-        ui_fail(ui, "no linear with “%s”", text);
+    else if (*text && !(find_count(ui, &place, &all) && all))
+        ui_fail(ui, "no %s with “%s”", find_rows(ui), text);
 }
 
 static void accept_filter(Ui *ui, const char *text) {
@@ -98,19 +100,24 @@ static void prompt_accept(Ui *ui) {
 
 // ---- while it is typed --------------------------------------------------------------------------------------------
 
+// The linear, too: figures that came meanwhile may have moved its row.
+static void return_to_start(Ui *ui) {
+    find_return(ui, ui->preview.at);
+    if (ui->screen == SCREEN_LAYERS && ui->preview.selected >= 0) rows_select(&ui->rows, ui->preview.selected);
+}
+
 static void preview_find(Ui *ui) {
     Error err = {0};
-    Rows *rows = &ui->rows;
-    const bool understood = rows_set_find(rows, ui->editor.text, &err);
-    if (ui->preview.selected >= 0) rows_select(rows, ui->preview.selected);
+    int place, all;
+    const bool understood = find_set(ui, ui->editor.text, &err), sought = understood && *ui->rows.find;
+    return_to_start(ui);
     ui->preview.wrong = !understood;
     if (!understood)
         snprintf(ui->preview.text, sizeof ui->preview.text, "%s", err.message);
-    else if (*rows->find && rows_find(rows, 1, true))
-        snprintf(ui->preview.text, sizeof ui->preview.text, "%d/%d", rows_found_count(rows, rows_index(rows) + 1),
-                 rows_found_count(rows, rows->count));
-    else if (*rows->find)
-        snprintf(ui->preview.text, sizeof ui->preview.text, "none of %d", rows->count);
+    else if (sought && find_step(ui, 1, true) && find_count(ui, &place, &all))
+        snprintf(ui->preview.text, sizeof ui->preview.text, "%d/%d", place, all);
+    else if (sought)
+        snprintf(ui->preview.text, sizeof ui->preview.text, "no %s", find_rows(ui));
 }
 
 // What is wrong leaves the table as it was.
@@ -149,9 +156,9 @@ void prompt_preview(Ui *ui) {
 
 static void undo_preview(Ui *ui) {
     if (ui->prompt != PROMPT_FIND && ui->prompt != PROMPT_FILTER) return;
-    if (ui->prompt == PROMPT_FIND) rows_set_find(&ui->rows, ui->preview.find, NULL);
+    if (ui->prompt == PROMPT_FIND) find_set(ui, ui->preview.find, NULL);
     if (ui->prompt == PROMPT_FILTER) rows_set_filter(&ui->rows, ui->preview.filter, NULL);
-    if (ui->preview.selected >= 0) rows_select(&ui->rows, ui->preview.selected);
+    return_to_start(ui);
     ui->rows.moved = ui->preview.moved;
 }
 
@@ -176,8 +183,8 @@ static void answer_leave(Ui *ui, int code) {
 }
 
 static void answer_replace(Ui *ui, int code) {
-    const bool goes_on = code == 'g' && ui->convert.can_go_on, names = code == 'n' || code == 'o';
-    if (!goes_on && !names && code != 'y' && code != KEY_ESCAPE && code != KEY_CONTROL('c')) return;
+    const bool goes_on = code == 'g' && ui->convert.can_go_on, names = code == 'o';
+    if (!goes_on && !names && code != 'y' && code != 'n' && code != KEY_ESCAPE && code != KEY_CONTROL('c')) return;
     close_prompt(ui);
     if (goes_on) convert_go_on(ui);
     if (names) convert_name_folder(ui, "");
@@ -321,9 +328,21 @@ static bool asks_for_a_key(const Ui *ui) {
            ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE || ui->prompt == PROMPT_FIX;
 }
 
+static bool names_a_file(const Ui *ui) {
+    return ui->prompt == PROMPT_FOLDER || ui->prompt == PROMPT_SAVE || ui->prompt == PROMPT_LOAD ||
+           ui->prompt == PROMPT_EXPORT;
+}
+
+// A whole path stands for itself: behind another one, or behind a name that was offered, it would mean nothing.
+static bool replaces_line(const Ui *ui, const char *text) {
+    return names_a_file(ui) && ui->editor.cursor == ui->editor.length && (*text == '/' || *text == '~');
+}
+
 // Pasted text is never keys: it goes into a line that is being edited, or nowhere.
 void prompt_paste(Ui *ui, const char *text) {
-    if (ui->prompt == PROMPT_NONE || asks_for_a_key(ui))
+    const bool takes = ui->prompt != PROMPT_NONE && !asks_for_a_key(ui);
+    if (takes && replaces_line(ui, text)) line_editor_set(&ui->editor, "");
+    if (!takes)
         ui_fail(ui, "pasting works only in prompts and on the command line (:)");
     else if (!line_editor_paste(&ui->editor, text))
         ui_fail(ui, "the pasted text was cut: a line has at most %zu bytes", sizeof ui->editor.text - 1);
@@ -407,7 +426,7 @@ static void draw_editor(Ui *ui, Rect line) {
         int width;
         text += canvas_character(canvas, text, &width);
     }
-    canvas_text(canvas, line.row, col, room, MEANING_TEXT, text);
+    canvas_text(canvas, line.row, col, room, MEANING_TEXT | (ui->editor.fresh ? STYLE_SELECTED : 0), text);
     canvas->cursor_row = line.row;
     canvas->cursor_col = col + canvas_width(canvas, head + (text - ui->editor.text));
 }
@@ -440,18 +459,18 @@ static void draw_leave(Ui *ui, Rect line) {
 }
 
 static void draw_replace(Ui *ui, Rect line) {
-    static const char *const keys[] = {"g", "y", "n", "Esc"}, *const labels[] = {"go on", "replace", "another",
-                                                                                 "leave"};
+    static const char *const keys[] = {"g", "y", "o", "n"}, *const labels[] = {"go on", "replace", "another", "leave"};
     const int first = ui->convert.can_go_on ? 0 : 1;
     draw_choice(ui, line, first ? "The folder holds something else." : "An earlier recipe began it.", keys + first,
                 labels + first, 4 - first);
 }
 
+// What it would do is read whole, above the line with the answers.
 static void draw_fix(Ui *ui, Rect line) {
-    static const char *const keys[] = {"y", "Esc"}, *const labels[] = {"do it", "leave the recipe"};
-    char question[sizeof ui->editor.text + 64];
-    snprintf(question, sizeof question, "That takes back overrides: %s.", ui->editor.text);
-    draw_choice(ui, line, question, keys, labels, 2);
+    static const char *const keys[] = {"y", "n"}, *const labels[] = {"do it", "leave the recipe"};
+    panel_message_draw(ui, (Rect){line.row - 1, line.col - 1, 1, line.cols + 2}, MEANING_CHANGED | STYLE_SELECTED,
+                       ui->editor.text);
+    draw_choice(ui, line, "Do that?", keys, labels, 2);
 }
 
 static void draw_restore(Ui *ui, Rect line) {

@@ -444,7 +444,7 @@ bool rows_set_find(Rows *rows, const char *text, Error *err) {
     return true;
 }
 
-static int found_in(const Rows *rows, int index) {
+int rows_found_in(const Rows *rows, int index) {
     const int *members = rows_members(rows, index), size = rows_size(rows, index);
     if (rows->found[rows->linears[index]]) return rows->linears[index];
     for (int i = 0; i < size; i++) {
@@ -453,26 +453,7 @@ static int found_in(const Rows *rows, int index) {
     return -1;
 }
 
-bool rows_found(const Rows *rows, int index) { return *rows->find && found_in(rows, index) >= 0; }
-
-int rows_found_count(const Rows *rows, int before) {
-    int count = 0;
-    for (int i = 0; i < before; i++) count += rows_found(rows, i);
-    return count;
-}
-
-bool rows_find(Rows *rows, int direction, bool here) {
-    if (!*rows->find || rows->count == 0) return false;
-    const int start = rows_index(rows);
-    for (int i = here ? 0 : 1; i <= rows->count; i++) {
-        const int index = ((start + direction * i) % rows->count + rows->count) % rows->count;
-        const int linear = found_in(rows, index);
-        if (linear < 0) continue;
-        rows_select(rows, linear);
-        return true;
-    }
-    return false;
-}
+bool rows_found(const Rows *rows, int index) { return *rows->find && rows_found_in(rows, index) >= 0; }
 
 // ---- folding ------------------------------------------------------------------------------------------------------
 

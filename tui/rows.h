@@ -79,9 +79,7 @@ bool rows_set_find(Rows *rows, const char *text, Error *err); // "": none
 bool rows_passing(const Rows *rows, const char *text, bool *passes, Error *err);
 
 bool rows_found(const Rows *rows, int index);
-int rows_found_count(const Rows *rows, int before); // among the first so many rows
-// The next row that matches; here: the selected one may be it. In a folded row the linear that does is selected.
-bool rows_find(Rows *rows, int direction, bool here);
+int rows_found_in(const Rows *rows, int index); // a linear of the row that matches; −1: none does
 
 void rows_mark(Rows *rows, int linear, bool on);
 void rows_unmark_all(Rows *rows);

@@ -68,8 +68,7 @@ void screen_go(Ui *ui, ScreenKind kind) {
 // "1 Layers", or of all but the screen that is shown only the number; as the key that goes there.
 static void tab_text(const Ui *ui, int kind, bool whole, char *out, size_t size) {
     const bool shown = kind == (int)ui->screen, titled = whole || shown;
-    snprintf(out, size, "%s%d%s%s", keys_types_numbers(ui) && !shown ? "F" : "", kind + 1, titled ? " " : "",
-             titled ? screen_table[kind].title : "");
+    snprintf(out, size, "%d%s%s", kind + 1, titled ? " " : "", titled ? screen_table[kind].title : "");
 }
 
 static int tabs_width(const Ui *ui, int gap) {

@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/number.h"
 #include "quant/assign.h"
+#include "tui/convert.h"
 #include "tui/format.h"
 #include "tui/screen.h"
 
@@ -117,6 +118,7 @@ static void find_costs(Ui *ui, const SensitivityView *v) {
     double noise = 0;
     const double whole = sensitivity_whole(ui);
     s->scaled = true;
+    s->guessed = s->priced = 0;
     for (int i = 0; i < linear_count(ui); i++) {
         if (v->choices[i].now >= 0) noise += noise_of(ui, &v->choices[i], i);
     }
@@ -124,6 +126,8 @@ static void find_costs(Ui *ui, const SensitivityView *v) {
         if (v->choices[i].now < 0) continue;
         const double known = known_cost(ui, v, i);
         s->scaled = s->scaled && (s->sources[i] != COST_STATISTICS || isfinite(whole));
+        s->guessed += s->sources[i] == COST_STATISTICS;
+        s->priced++;
         const double guess = noise_of(ui, &v->choices[i], i) / noise * (isfinite(whole) ? whole : 1);
         s->costs[i] = (BitCost){isnan(known) ? guess : known, weights_share(ui, i)};
     }
@@ -172,6 +176,7 @@ static void add_to_row(Ui *ui, const SensitivityView *v, CostRow *row, int linea
     row->bits = first || row->bits == bits ? bits : 0;
     row->chosen = first || row->chosen == chosen ? chosen : 0;
     row->marked += ui->rows.marked[linear];
+    row->found += *ui->rows.find && ui->rows.found[linear];
     row->kl += s->costs[linear].kl;
     row->se = hypot(row->se, error_of(ui, v, linear));
     add_step(ui, c, linear, 1, &row->more_kl, &row->more_bytes);
@@ -300,6 +305,10 @@ void sensitivity_move_page(Ui *ui, int pages) {
     sensitivity_move(ui, pages * (page > 1 ? page : 1));
 }
 
+void sensitivity_find(Ui *ui) {
+    if (ui->sensitivity.ready) make_rows(ui, workbench_sensitivity(ui->workbench));
+}
+
 void sensitivity_mark(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
@@ -365,6 +374,7 @@ void sensitivity_type_budget(Ui *ui, int unused) {
     const SensitivityScreen *s = &ui->sensitivity;
     snprintf(text, sizeof text, s->by_kl ? "kl %.4g" : "%.4g", s->by_kl ? s->kl : s->bits);
     ui_ask(ui, PROMPT_BUDGET, text);
+    ui->editor.fresh = true;
 }
 
 void sensitivity_set_budget(Ui *ui, const char *text) {
@@ -417,6 +427,17 @@ static void take_tuned(Ui *ui) {
     ui_update(ui);
 }
 
+// The linears that cost most are not told by their noise alone.
+static bool guesses_need_a_word(Ui *ui) {
+    SensitivityScreen *s = &ui->sensitivity;
+    const uint64_t now = workbench_turn(ui->workbench) + 1;
+    if (!s->guessed || s->warned == now) return false;
+    s->warned = now;
+    ui_say(ui, "provisional: of %d of %d linears only the noise is known; Enter again takes it all the same",
+           s->guessed, s->priced);
+    return true;
+}
+
 void sensitivity_take(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
@@ -434,6 +455,7 @@ void sensitivity_take(Ui *ui, int unused) {
         ui_fail(ui, "this budget cannot be met");
         return;
     }
+    if (guesses_need_a_word(ui)) return;
     if (!ui_report(ui, chosen_recipe(ui, &recipe, &err), &err)) return;
     const int rules = recipe.override_count;
     const bool same = recipe_equal(&recipe, workbench_recipe(ui->workbench));
@@ -454,10 +476,25 @@ static bool runs(const Ui *ui, JobKind kind) {
     return job_is_on(state);
 }
 
+// A search keeps to the bits and groups that the chosen engine takes. Other dials it leaves as they are.
+static void start_tuning(Ui *ui, const TuneGoal *goal) {
+    VerdictWish engine;
+    Error err = {0};
+    char text[80];
+    bool bad;
+    const bool aimed = convert_wish(ui, &engine);
+    if (!ui_report(ui, workbench_tune(ui->workbench, goal, aimed ? &engine : NULL, &err), &err)) return;
+    ui->sensitivity.tuned = true;
+    convert_aim_text(ui, false, text, sizeof text, &bad);
+    if (aimed && bad)
+        ui_say(ui, "%s; the search keeps to bits and groups that it takes, f on Convert mends the rest", text);
+    else if (aimed)
+        ui_say(ui, "%s: the search keeps to bits and groups that it takes", text);
+}
+
 void sensitivity_tune(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
-    Error err = {0};
     TuneGoal goal = {.max_bits = s->by_kl ? 0 : s->bits, .max_kl = s->by_kl ? s->kl : 0};
     screen_go(ui, SCREEN_SENSITIVITY);
     memcpy(goal.bits, budget_bits, sizeof goal.bits);
@@ -472,7 +509,7 @@ void sensitivity_tune(Ui *ui, int unused) {
         choose_again(ui);
         return;
     }
-    s->tuned = ui_report(ui, workbench_tune(ui->workbench, &goal, &err), &err) || s->tuned;
+    start_tuning(ui, &goal);
 }
 
 void sensitivity_stop(Ui *ui, int unused) {

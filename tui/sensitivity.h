@@ -22,6 +22,7 @@ JobState sensitivity_job(const Ui *ui, JobKind kind);
 void sensitivity_move(Ui *ui, int rows);
 void sensitivity_move_page(Ui *ui, int pages);
 void sensitivity_choose(Ui *ui, int row);
+void sensitivity_find(Ui *ui); // after what is sought was changed
 void sensitivity_mark(Ui *ui, int unused);
 void sensitivity_fold(Ui *ui, int steps);
 void sensitivity_sort(Ui *ui, int unused);

@@ -415,6 +415,30 @@ bool terminal_copy(Terminal *t, const char *text, size_t length, Error *err) {
     return ok;
 }
 
+static bool is_blank(const Cell *cell) { return cell->text[0] == ' ' && !cell->text[1]; }
+
+#define SHORT_GAP 8 // blanks; for more of them terminals have shorter ways
+
+// Columns from here on that can go out in this style: those that have it, and short gaps after them, in which no colour
+// of letters is seen. Where colours are few, attributes stand for them, which may be.
+static int same_style(const Terminal *t, const Cell *cells, int count, Style style) {
+    const Style seen = STYLE_UNDERLINE | STYLE_REVERSE | STYLE_SELECTED;
+    int end = 0;
+    while (end < count) {
+        int gap = end;
+        while (gap < count && cells[gap].style == style) gap++;
+        if (gap > end) {
+            end = gap;
+            continue;
+        }
+        while (gap < count && is_blank(&cells[gap]) && !((cells[gap].style ^ style) & seen)) gap++;
+        const bool hidden = t->theme.depth >= DEPTH_256 && !(style & (STYLE_UNDERLINE | STYLE_REVERSE));
+        if (gap == end || gap - end > SHORT_GAP || !hidden) break;
+        end = gap;
+    }
+    return end;
+}
+
 // Neighbours of one style go out as one string: changing attributes is what costs.
 static void show_row(const Terminal *t, const Canvas *canvas, int row) {
     const Cell *cells = &canvas->cells[(size_t)row * (size_t)canvas->cols];
@@ -422,8 +446,9 @@ static void show_row(const Terminal *t, const Canvas *canvas, int row) {
     move(row, 0);
     for (int col = 0; col < canvas->cols;) {
         const Style style = cells[col].style;
+        const int end = col + same_style(t, &cells[col], canvas->cols - col, style);
         size_t length = 0;
-        while (col < canvas->cols && cells[col].style == style && length + sizeof cells->text < sizeof run) {
+        while (col < end && length + sizeof cells->text < sizeof run) {
             size_t more = strlen(cells[col].text);
             memcpy(run + length, cells[col].text, more);
             length += more;

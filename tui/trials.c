@@ -335,6 +335,25 @@ static void keep_compared(Ui *ui) {
     workbench_compare_trials(ui->workbench, a ? a->number : 0, b ? b->number : 0);
 }
 
+// The newest row of this recipe: measured anew it has another number. 0: none.
+static uint32_t row_of_recipe(const Trials *trials, uint64_t recipe) {
+    uint32_t number = 0;
+    for (size_t i = 0; i < trials->count; i++)
+        if (trials->rows[i].recipe_key == recipe) number = trials->rows[i].number;
+    return number;
+}
+
+void trials_recompare(Ui *ui) {
+    TrialsView *view = &ui->trials;
+    for (int side = 0; side < 2; side++) {
+        const uint32_t number = view->wanted[side] ? row_of_recipe(all(ui), view->wanted[side]) : 0;
+        if (!number) continue;
+        *(side ? &view->b : &view->a) = number;
+        view->wanted[side] = 0;
+        keep_compared(ui);
+    }
+}
+
 void trials_compare_with(Ui *ui, int side) {
     uint32_t *chosen = side == SIDE_A ? &ui->trials.a : &ui->trials.b;
     const uint32_t number = trials_selected(ui);
@@ -343,6 +362,7 @@ void trials_compare_with(Ui *ui, int side) {
         return;
     }
     *chosen = *chosen == number ? 0 : number;
+    ui->trials.wanted[side == SIDE_A ? 0 : 1] = 0;
     keep_compared(ui);
     if (*chosen)
         ui_say(ui, "#%u is %s; %s again takes that back", number, side == SIDE_A ? "A" : "B",

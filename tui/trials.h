@@ -63,6 +63,7 @@ void trials_end(Ui *ui, int direction); // −1: first
 void trials_choose(Ui *ui, uint32_t number);
 void trials_next_pane(Ui *ui, int steps); // table, base, A, B
 void trials_take(Ui *ui, int unused);     // the recipe of the chosen row
+void trials_recompare(Ui *ui);            // what was compared in an earlier session, once its rows are there
 void trials_compare_with(Ui *ui, int side);
 void trials_toggle_difference(Ui *ui, int unused);
 void trials_drop(Ui *ui, int unused);

@@ -12,6 +12,7 @@
 #include "tui/convert.h"
 #include "tui/sensitivity.h"
 #include "tui/sweep.h"
+#include "tui/trials.h"
 #include "tui/view.h"
 
 #define RECIPE_BYTES_MOST (64 << 20)
@@ -183,6 +184,7 @@ void ui_update(Ui *ui) {
     target_refresh(&ui->target, &ui->rows);
     if (ui->screen == SCREEN_SENSITIVITY) sensitivity_update(ui);
     if (ui->screen == SCREEN_SWEEP) sweep_update(ui);
+    trials_recompare(ui);
     tell_same(ui);
     tell_failures(ui);
     tell_unkept(ui);

@@ -68,11 +68,12 @@ typedef enum TrialColumn {
 
 // What is chosen on the Trials screen. Rows are named by their numbers.
 typedef struct TrialsView {
-    uint32_t a, b;     // compared; 0: A is the pin or the start, B the present state
-    uint32_t selected; // 0: the present state
-    uint32_t noted;    // the one that a note is being written for
-    int top;           // the first row that is shown
-    int scrolled;      // columns of figures that are scrolled out at the left
+    uint32_t a, b;      // compared; 0: A is the pin or the start, B the present state
+    uint64_t wanted[2]; // recipes of A and B of an earlier session, until their rows are read; 0: none
+    uint32_t selected;  // 0: the present state
+    uint32_t noted;     // the one that a note is being written for
+    int top;            // the first row that is shown
+    int scrolled;       // columns of figures that are scrolled out at the left
     TrialColumn sort;
     bool reversed;
     int pane;                  // what has the keys: 0 the table, 1 … the texts of base, A and B
@@ -90,6 +91,8 @@ typedef struct Convert {
     ExportFormat format;
     char *folder;        // NULL: not named yet
     int engine, finding; // rows of the verdict: the chosen one; the first of its findings that is shown
+    bool aimed;          // the user chose the engine: what it takes is said on the other screens, too
+    bool odd_bits;       // 2 and 3 bits are written
     bool start_when_named;
     bool can_go_on; // of the question: what the folder holds is a part by an earlier recipe
 } Convert;
@@ -110,7 +113,7 @@ typedef enum CostFold { COSTS_OF_LINEARS, COSTS_OF_EXPERTS, COSTS_OF_ROLES, COST
 
 // A row of the Sensitivity screen: one linear, or several that are folded.
 typedef struct CostRow {
-    int first, count, marked;                          // the first of its linears; how many
+    int first, count, marked, found;                   // the first of its linears; how many
     CostSource source;                                 // the worst of them
     double kl, se;                                     // sums, alone
     int bits, chosen;                                  // 0: not all the same
@@ -120,15 +123,17 @@ typedef struct CostRow {
 // What is chosen on the Sensitivity screen, and what follows from the figures.
 typedef struct SensitivityScreen {
     CostFold fold;
-    bool in_order;     // of the model; otherwise the largest first
-    int selected, top; // the first linear of the row; the first row that is seen
-    bool moved;        // the user chose the row; otherwise it is the first
-    bool by_kl;        // the budget bounds the divergence, not the bits
-    double bits, kl;   // both budgets; 0: not set yet
-    bool tuned;        // Enter takes what was tuned, not the budget's choice
-    bool ready;        // the rest is known
-    bool scaled;       // figures are divergences; else only their ratios are known
-    BitCost *costs;    // [linear_count]
+    bool in_order;       // of the model; otherwise the largest first
+    int selected, top;   // the first linear of the row; the first row that is seen
+    bool moved;          // the user chose the row; otherwise it is the first
+    bool by_kl;          // the budget bounds the divergence, not the bits
+    double bits, kl;     // both budgets; 0: not set yet
+    bool tuned;          // Enter takes what was tuned, not the budget's choice
+    bool ready;          // the rest is known
+    bool scaled;         // figures are divergences; else only their ratios are known
+    int guessed, priced; // linears that only statistics are known of; all that have a cost
+    uint64_t warned;     // the turn + 1 at which Enter said so
+    BitCost *costs;      // [linear_count]
     CostSource *sources;
     int *chosen; // [linear_count] → budget_bits
     Budget budget;
@@ -248,7 +253,9 @@ struct Ui {
     LineEditor editor;
     LineHistory histories[PROMPT_COUNT];
     struct {
-        int at, top; // the item under the cursor, the first that is seen
+        int at, top;    // the item under the cursor, the first that is seen
+        bool searching; // letters go into the search
+        char sought[32];
     } menu;
     char suggestions[512]; // completions to choose from; empty: none
     struct {               // what the line that is being edited would do
@@ -256,7 +263,8 @@ struct Ui {
         bool wrong;
         // What Esc comes back to.
         bool moved;
-        int selected;
+        int selected; // linear
+        int at;       // row of what is searched (find.h)
         char find[256], filter[256];
     } preview;
     Message message;

@@ -12,26 +12,48 @@
 
 // ---- before the first byte ----------------------------------------------------------------------------------------
 
+static void ask_forecast_locked(Workbench *w) {
+    w->forecast.asked++;
+    if (w->forecast.folder && w->jobs[JOB_FORECAST].state == JOB_DONE) w->jobs[JOB_FORECAST].state = JOB_WAITING;
+    wish_wakes_locked(w);
+}
+
+void workbench_allow_odd_bits(Workbench *w, bool allow) {
+    if (w->odd_bits == allow) return;
+    pthread_mutex_lock(&w->lock);
+    w->odd_bits = allow;
+    ask_forecast_locked(w);
+    pthread_mutex_unlock(&w->lock);
+    memset(w->verdict_plans, 0, sizeof w->verdict_plans);
+}
+
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format) {
     Verdict *verdict = &w->verdicts[format];
     if (w->verdict_plans[format] == w->plans) return verdict;
+    const VerdictWish wish = {format, targets_of_format(format), w->odd_bits};
     verdict_free(verdict);
     w->verdict_plans[format] = 0;
-    if (!verdict_make(engine_structure(w->engine), &w->measured, &w->plan, format, targets_of_format(format), verdict,
-                      NULL))
-        return NULL;
+    if (!verdict_make(engine_structure(w->engine), &w->measured, &w->plan, &wish, verdict, NULL)) return NULL;
     w->verdict_plans[format] = w->plans;
     return verdict;
 }
 
-bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Recipe *out, Error *err) {
-    VerdictFix fix;
-    const bool ok =
-        verdict_fix(history_now(&w->history), engine_structure(w->engine), &w->measured, format, targets, &fix, err);
-    *out = fix.recipe;
-    fix.recipe = (Recipe){0};
-    verdict_fix_free(&fix);
-    return ok;
+const Verdict *workbench_verdict_of(Workbench *w, ExportFormat format, Target target) {
+    const VerdictWish wish = {format, 1U << target, w->odd_bits}, *old = &w->verdict_of.wish;
+    Verdict *verdict = &w->verdict_of.verdict;
+    const bool same = old->format == wish.format && old->targets == wish.targets && old->odd_bits == wish.odd_bits;
+    if (same && w->verdict_of.plan == w->plans) return verdict;
+    verdict_free(verdict);
+    w->verdict_of.wish = wish;
+    w->verdict_of.plan = 0;
+    if (!verdict_make(engine_structure(w->engine), &w->measured, &w->plan, &wish, verdict, NULL)) return NULL;
+    w->verdict_of.plan = w->plans;
+    return verdict;
+}
+
+bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, VerdictFix *out, Error *err) {
+    const VerdictWish wish = {format, targets, w->odd_bits};
+    return verdict_fix(history_now(&w->history), engine_structure(w->engine), &w->measured, &wish, out, err);
 }
 
 void workbench_look_at_export(Workbench *w, ExportFormat format, const char *folder) {
@@ -140,9 +162,7 @@ static void export_ends(Workbench *w, bool ok, const ExportResult *result, const
     job->ended = clock_seconds();
     job->state = ok ? JOB_DONE : err->stopped ? JOB_STOPPED : JOB_FAILED;
     snprintf(job->message, sizeof job->message, "%s", ok || err->stopped ? "" : err->message);
-    w->forecast.asked++; // the folder and the disk are others now
-    if (w->forecast.folder && w->jobs[JOB_FORECAST].state == JOB_DONE) w->jobs[JOB_FORECAST].state = JOB_WAITING;
-    wish_wakes_locked(w);
+    ask_forecast_locked(w); // the folder and the disk are others now
     pthread_mutex_unlock(&w->lock);
     log_line("the export ends: %s", ok ? "done" : err->stopped ? "stopped" : err->message);
     signal_screen(w);
@@ -296,7 +316,8 @@ bool workbench_export(Workbench *w, ExportFormat format, const char *folder, boo
     e->asked = true;
     e->recipe = recipe;
     e->change = w->changes;
-    e->options = (ExportOptions){.format = format, .folder = copy, .overwrite = overwrite, .verify = true};
+    e->options = (ExportOptions){
+        .format = format, .folder = copy, .overwrite = overwrite, .verify = true, .odd_bits = w->odd_bits};
     return workbench_export_on(w, err);
 }
 

@@ -286,7 +286,7 @@ static void take_sweep_locked(Workbench *w) {
 
 // ---- tune ---------------------------------------------------------------------------------------------------------
 
-bool workbench_tune(Workbench *w, const TuneGoal *goal, Error *err) {
+bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engine, Error *err) {
     Studies *s = &w->studies;
     Recipe copy;
     if (!engine_can_run(w->engine, err) || !recipe_copy(workbench_recipe(w), &copy, err)) return false;
@@ -298,6 +298,7 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, Error *err) {
         tuned_free(&s->tuned);
         s->tune_recipe = copy;
         s->goal = *goal;
+        s->tune_engine = engine ? *engine : (VerdictWish){0};
         s->tuned.best_bits = s->tuned.best_kl = s->tuned.first_kl = (double)NAN;
         s->tune_asked = true;
         s->tune_done = false;

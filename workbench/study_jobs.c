@@ -322,15 +322,27 @@ static void take_tuned(void *context, const Tuned *so_far) {
     signal_screen(w);
 }
 
+static bool keep_to_engine(const Workbench *w, const Recipe *recipe, const VerdictWish *engine, TuneGoal *goal,
+                           Error *err) {
+    const Measured *measured = &engine_stats(w->engine)->measured;
+    for (int b = 0; engine->targets && b < 4 && goal->bits[b]; b++)
+        if (!verdict_refused_groups(recipe, engine_structure(w->engine), measured, engine, goal->bits[b],
+                                    &goal->refused[b], err))
+            return false;
+    return true;
+}
+
 static bool tune_run(Workbench *w, Error *err) {
     Recipe recipe;
     Tuned tuned = {0};
     pthread_mutex_lock(&w->lock);
-    const TuneGoal goal = w->studies.goal;
+    TuneGoal goal = w->studies.goal;
+    const VerdictWish engine = w->studies.tune_engine;
     bool ok = recipe_copy(&w->studies.tune_recipe, &recipe, err);
     pthread_mutex_unlock(&w->lock);
     if (!ok) return false;
-    ok = engine_tune(w->engine, &recipe, &goal, take_tuned, w, &tuned, &w->jobs[JOB_TUNE].progress, err);
+    ok = keep_to_engine(w, &recipe, &engine, &goal, err) &&
+         engine_tune(w->engine, &recipe, &goal, take_tuned, w, &tuned, &w->jobs[JOB_TUNE].progress, err);
     recipe_free(&recipe);
     if (ok) {
         pthread_mutex_lock(&w->lock);

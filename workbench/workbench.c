@@ -227,6 +227,7 @@ void workbench_close(Workbench *w) {
     linear_index_free(&w->index);
     engine_close(w->engine);
     for (int format = 0; format < EXPORT_FORMAT_COUNT; format++) verdict_free(&w->verdicts[format]);
+    verdict_free(&w->verdict_of.verdict);
     free(w->forecast.folder);
     history_free(&w->history);
     plan_free(&w->plan);

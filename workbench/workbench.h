@@ -236,8 +236,8 @@ typedef struct TuneView {
     const Recipe *recipe; // of one that is done; NULL before
 } TuneView;
 // Searches on by the recipe as it is now, until it is done; the job ends with the best so far when it is stopped.
-// Refused while another search is on its way.
-bool workbench_tune(Workbench *w, const TuneGoal *goal, Error *err);
+// Refused while another search is on its way. engine: only what it takes is tried; NULL: whatever there is.
+bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engine, Error *err);
 void workbench_tuned(const Workbench *w, TuneView *out); // good until the next call of workbench_tune
 void workbench_forget_tuned(Workbench *w);               // one that is done, stopped or failed
 
@@ -246,9 +246,14 @@ void workbench_forget_tuned(Workbench *w);               // one that is done, st
 // What engines will do with the recipe as it is now, for all engines that read the format. NULL when memory is short.
 // Good until the plan is another.
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format);
-// The recipe with every remedy that one can give for these engines; the same where there is nothing to mend. Free it in
-// any case. workbench_restore takes it.
-bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Recipe *out, Error *err);
+// The same for one of them, which takes a part of the time.
+const Verdict *workbench_verdict_of(Workbench *w, ExportFormat format, Target target);
+// The recipe with every remedy that one can give for these engines, and what it comes to; the same where there is
+// nothing to mend. Free it in any case with verdict_fix_free. workbench_restore takes its recipe.
+bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, VerdictFix *out, Error *err);
+// Whether weights of 2 and 3 bits are written also where a format does so only when it is asked for; at first not. It
+// holds for verdicts, remedies, estimates and exports.
+void workbench_allow_odd_bits(Workbench *w, bool allow);
 
 // What an export by the recipe as it is now would do.
 typedef struct ForecastView {

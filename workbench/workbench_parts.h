@@ -119,6 +119,7 @@ typedef struct Studies {
 
     bool tune_asked, tune_done;
     TuneGoal goal;
+    VerdictWish tune_engine; // without targets: none
     Recipe tune_recipe;
     Tuned tuned; // its recipe is that of the result
     // The screen's thread only.
@@ -163,8 +164,14 @@ struct Workbench {
     double trials_handed_at;   // and when that was
     char backend[64];
     uint64_t plans; // counts them
+    bool odd_bits;  // written, too; of the screen's thread, which changes it under the lock
     Verdict verdicts[EXPORT_FORMAT_COUNT];
     uint64_t verdict_plans[EXPORT_FORMAT_COUNT]; // the plan that each is of; 0: none
+    struct {
+        Verdict verdict;
+        VerdictWish wish;
+        uint64_t plan;
+    } verdict_of;         // one engine
     struct {              // the last turn of a dial: turns that follow at once are one step of the history
         uint64_t linears; // a hash of those it was turned for
         Dial dial;

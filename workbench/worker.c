@@ -592,7 +592,8 @@ static void forecast_job(Worker *k) {
     ForecastView view;
     pthread_mutex_lock(&w->lock);
     const ExportOptions options = {.format = w->forecast.format,
-                                   .folder = w->forecast.folder ? strdup(w->forecast.folder) : NULL};
+                                   .folder = w->forecast.folder ? strdup(w->forecast.folder) : NULL,
+                                   .odd_bits = w->odd_bits};
     k->forecast_asked = w->forecast.asked;
     pthread_mutex_unlock(&w->lock);
     if (options.folder && job_begin(k, JOB_FORECAST)) {

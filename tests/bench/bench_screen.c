@@ -159,29 +159,32 @@ static const struct {
     {SCREEN_LAYERS, "a dial turned for all", "\tlhlhlhlh\tu"},
     {SCREEN_LAYERS, "a dial turned for marked ones", "*role = down layer >= 2\nolhlhlhlhu\033\tU"},
     {SCREEN_LAYERS, "the list of overrides", "*up\no:set alpha 0.35\nOjk\033u\033\tU"},
-    {SCREEN_OUTLIERS, "Outliers: the cells", "jjllhhkknnnNNWGg"},
+    {SCREEN_OUTLIERS, "Outliers: the cells", "jjllhhkk]]][[WGg"},
     {SCREEN_OUTLIERS, "measures, marks, study", "mmmmMMMM  s"},
     {SCREEN_TRIALS, "Trials: rows, texts, difference", "jkGgaajbd\033\tllhj\t\t\tsbSdd"},
-    {SCREEN_SWEEP, "Sweep: points and dials", "hlhlgGbhlbd\nhlDb\nhljkDn\n"},
+    {SCREEN_SWEEP, "Sweep: points and dials", "hlhlgGbhlbd\nhlDb\nhljkDnone\n"},
     {SCREEN_SENSITIVITY, "Sensitivity: the budget", "lllhhhlllhhh<>"},
-    {SCREEN_SENSITIVITY, "rows, folds, marks", "jjkkGg ffffssb"},
+    {SCREEN_SENSITIVITY, "rows, folds, marks", "jjkkGg ffffssb/down\nnN"},
     {SCREEN_CONVERT, "Convert: formats and engines", "jjkklllhhh"},
 };
 enum { ROUNDS = sizeof rounds / sizeof *rounds };
 
-static void print_all(FILE *out, Times *times, Times *others, int other_count) {
-    static Times all = {.what = "all keys"};
-    for (int i = 0; i < ROUNDS; i++) {
-        for (int j = 0; j < times[i].count; j++) note(&all, times[i].seconds[j], times[i].bytes[j]);
+static const char *const gone_to[SCREEN_COUNT] = {"going to Layers", "going to Outliers",    "going to Trials",
+                                                  "going to Sweep",  "going to Sensitivity", "going to Convert"};
+
+// Each, and all of them together.
+static void print_with_all(FILE *out, Times *times, int count, Times *all) {
+    for (int i = 0; i < count; i++) {
+        for (int j = 0; j < times[i].count; j++) note(all, times[i].seconds[j], times[i].bytes[j]);
         print_times(out, &times[i]);
     }
-    print_times(out, &all);
-    for (int i = 0; i < other_count; i++) print_times(out, &others[i]);
+    print_times(out, all);
 }
 
 int main(int argc, char **argv) {
-    static Times times[ROUNDS],
-        others[] = {{.what = "going to a screen"}, {.what = "a report of the background"}, {.what = "nothing new"}};
+    static Times times[ROUNDS], went[SCREEN_COUNT],
+        others[] = {{.what = "a report of the background"}, {.what = "nothing new"}}, all_keys = {.what = "all keys"},
+        all_went = {.what = "going to a screen"};
     const WorkbenchOptions options = {.model = {.model = argc > 1 ? argv[1] : NULL}};
     const double seconds = argc > 2 ? strtod(argv[2], NULL) : 30;
     Workbench *workbench;
@@ -198,17 +201,20 @@ int main(int argc, char **argv) {
     const double end = clock_seconds() + seconds;
     for (int i = 0; clock_seconds() < end; i = (i + 1) % ROUNDS) {
         times[i].what = rounds[i].what;
-        go(&ui, rounds[i].screen, &others[0]);
-        wait_for_costs(&ui, &others[1]);
-        press(&ui, rounds[i].keys, &times[i], &others[1]);
+        went[rounds[i].screen].what = gone_to[rounds[i].screen];
+        go(&ui, rounds[i].screen, ui.screen == rounds[i].screen ? &others[1] : &went[rounds[i].screen]);
+        wait_for_costs(&ui, &others[0]);
+        press(&ui, rounds[i].keys, &times[i], &others[0]);
         if (ui.prompt != PROMPT_NONE) { // the keys of the rounds after this one would go there
             fprintf(stderr, "%s: a question is left open\n", rounds[i].what);
             return 1;
         }
-        go(&ui, ui.screen, &others[2]);
+        go(&ui, ui.screen, &others[1]);
     }
     terminal_close(ui.terminal);
-    print_all(out, times, others, sizeof others / sizeof *others);
+    print_with_all(out, times, ROUNDS, &all_keys);
+    print_with_all(out, went, SCREEN_COUNT, &all_went);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) print_times(out, &others[i]);
     fclose(out);
     ui_free(&ui);
     workbench_close(workbench);

@@ -83,7 +83,8 @@ struct Workbench {
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
     int timer;
-    Verdict verdict;
+    Verdict verdict, verdict_of;
+    bool odd_bits;
     struct {
         ExportFormat format;
         char *folder;
@@ -310,6 +311,7 @@ void workbench_close(Workbench *w) {
     history_free(&w->history);
     plan_free(&w->plan);
     verdict_free(&w->verdict);
+    verdict_free(&w->verdict_of);
     free(w->forecast.folder);
     free(w->export.folder);
     recipe_free(&w->export.recipe);
@@ -708,7 +710,8 @@ static void age_sweep(Workbench *w) {
     }
 }
 
-bool workbench_tune(Workbench *w, const TuneGoal *goal, Error *err) {
+bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engine, Error *err) {
+    (void)engine;
     if (w->tune.asked && !w->tune.done) return error_set(err, "a search is on its way; x stops it");
     tuned_free(&w->tune.tuned);
     w->tune.asked = true;
@@ -1052,21 +1055,24 @@ void workbench_restart_jobs(Workbench *w) {
 // ---- export -------------------------------------------------------------------------------------------------------
 
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format) {
+    const VerdictWish wish = {format, targets_of_format(format), w->odd_bits};
     verdict_free(&w->verdict);
-    return verdict_make(&w->structure, NULL, &w->plan, format, targets_of_format(format), &w->verdict, NULL)
-               ? &w->verdict
-               : NULL;
+    return verdict_make(&w->structure, NULL, &w->plan, &wish, &w->verdict, NULL) ? &w->verdict : NULL;
 }
 
-bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Recipe *out, Error *err) {
-    VerdictFix fix;
-    const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
-    const bool ok = verdict_fix(history_now(&w->history), &w->structure, measured, format, targets, &fix, err);
-    *out = fix.recipe;
-    fix.recipe = (Recipe){0};
-    verdict_fix_free(&fix);
-    return ok;
+const Verdict *workbench_verdict_of(Workbench *w, ExportFormat format, Target target) {
+    const VerdictWish wish = {format, 1U << target, w->odd_bits};
+    verdict_free(&w->verdict_of);
+    return verdict_make(&w->structure, NULL, &w->plan, &wish, &w->verdict_of, NULL) ? &w->verdict_of : NULL;
 }
+
+bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, VerdictFix *out, Error *err) {
+    const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
+    const VerdictWish wish = {format, targets, w->odd_bits};
+    return verdict_fix(history_now(&w->history), &w->structure, measured, &wish, out, err);
+}
+
+void workbench_allow_odd_bits(Workbench *w, bool allow) { w->odd_bits = allow; }
 
 void workbench_look_at_export(Workbench *w, ExportFormat format, const char *folder) {
     free(w->forecast.folder);

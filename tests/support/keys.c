@@ -85,6 +85,7 @@ static void argument(Random *random, WildEvent *e, Completion kind) {
         put(e, ONE_OF(random, ((const char *const[]){"", "<4", " = token", " >= 1 and !up", "(", " <"})));
         break;
     case COMPLETE_SCHEME: put(e, color_scheme_names[random_below(random, COLORS_COUNT)]); break;
+    case COMPLETE_ENGINE: put(e, target_table[random_below(random, TARGET_COUNT)].name); break;
     case COMPLETE_NOTHING: text(random, e); break;
     }
 }
