@@ -631,6 +631,8 @@ static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
     const cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "attn_config"); // MPT
     bool alibi;
     if (!json_bool(inner, "alibi", true, &alibi, err)) return false;
+    if (out->quartered_qkv && out->hidden % 4 != 0)
+        config_not_run(out, "a hidden size that is no multiple of 4 is not supported");
     if (!alibi) config_not_run(out, "positions of this kind (\"alibi\": false) are not supported");
     return true;
 }

@@ -198,6 +198,8 @@ static bool read_query_growth(const cJSON *rope, ModelConfig *out, Error *err) {
     growth->step = out->rope_original_positions;
     if (!json_number(rope, "llama_4_scaling_beta", 0, &beta, err)) return false;
     growth->rate = (float)beta;
+    if (beta != 0 && rope_dims(out) != out->head_dim)
+        config_not_run(out, "queries that grow and are rotated in part are not supported");
     return (beta >= 0 && isfinite(beta)) || error_set(err, "\"llama_4_scaling_beta\" must be a positive number or 0");
 }
 

@@ -452,6 +452,22 @@ static void queries_grow(void **state) {
     assert_true(config.query_growth.rate == 0.1f && config.query_growth.step == 16384);
     assert_true(!config.query_growth.unrotated && config.max_positions == 262144);
     assert_true(loaded_text("{\"model_type\":\"ministral3\"}").query_growth.rate == 0);
+    folder_put_text(folder, "config.json",
+                    "{\"model_type\":\"ministral3\",\"rope_parameters\":{\"llama_4_scaling_beta\":-1}}");
+    expect_refused("llama_4_scaling_beta");
+}
+
+static void options_of_attention(void **state) {
+    (void)state;
+    assert_non_null(strstr(
+        loaded_text("{\"model_type\":\"codegen\",\"n_embd\":18,\"n_head\":3,\"rotary_dim\":6}").not_run, "of 4"));
+    assert_true(loaded_text("{\"model_type\":\"olmo\",\"clip_qkv\":8}").qkv_limit == 8);
+    assert_true(loaded_text("{\"model_type\":\"olmo\",\"clip_qkv\":null}").qkv_limit == 0);
+    assert_true(loaded_text("{\"model_type\":\"mpt\",\"attn_config\":{\"clip_qkv\":6}}").qkv_limit == 6);
+    assert_true(loaded_text("{\"model_type\":\"cohere\",\"use_qk_norm\":true}").qk_norm == QK_NORM_EACH);
+    assert_true(loaded_text("{\"model_type\":\"stablelm\",\"qk_layernorm\":true}").qk_norm == QK_NORM_APART);
+    assert_true(loaded_text("{\"model_type\":\"phi\",\"qk_layernorm\":true}").qk_norm == QK_NORM_HEADS);
+    assert_true(loaded_text("{\"model_type\":\"phi\"}").qk_norm == QK_NORM_NONE);
 }
 
 int main(void) {
@@ -472,6 +488,7 @@ int main(void) {
                                        IN_FOLDER(text_config_stands_alone),
                                        IN_FOLDER(experts),
                                        IN_FOLDER(layers_of_llama_4),
-                                       IN_FOLDER(queries_grow)};
+                                       IN_FOLDER(queries_grow),
+                                       IN_FOLDER(options_of_attention)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
