@@ -139,12 +139,12 @@ static bool bench_run(const Bench *b, Transformer *t, const SpeedCase *c, double
 // ---- What the figures are compared with ----
 
 static double cache_bytes_per_position(const ModelConfig *config) {
-    const int layers = config->layers - config->pair.encoder_layers; // an encoder keeps nothing
-    return 2.0 * layers * config->kv_heads * config->head_dim * sizeof(uint16_t);
+    return 2.0 * attending_layers(config) * config->kv_heads * config->head_dim * sizeof(uint16_t);
 }
 
 double speed_cache_bytes(const ModelConfig *config, const SpeedCase *c) {
-    return (double)c->batch * (double)(c->context + MOST_STEPS) * cache_bytes_per_position(config);
+    return (double)c->batch * ((double)(c->context + MOST_STEPS) * cache_bytes_per_position(config) +
+                               2 * (double)(remembered_floats(config) * sizeof(float))); // and what is kept of it
 }
 
 static double flops_per_token(const Transformer *t) {
@@ -196,7 +196,9 @@ static Speed speed_of(const Bench *b, const SpeedCase *c, int model, const doubl
         speed.share = spread_of_ratios(rates, speed.flops_per_token, limit, b->runs).median;
         return speed;
     }
-    double cache = (double)c->context * cache_bytes_per_position(&transformer_structure(t)->config);
+    const ModelConfig *config = &transformer_structure(t)->config;
+    double cache = (double)c->context * cache_bytes_per_position(config) +
+                   2 * (double)(remembered_floats(config) * sizeof(float)); // what is remembered is read and written
     speed.bytes_per_token = (double)transformer_bytes_per_token(t) / (double)c->batch + cache;
     speed.share = spread_of_ratios(rates, speed.bytes_per_token, limit, b->runs).median;
     return speed;
@@ -230,7 +232,7 @@ static bool case_sequences(const Bench *b, const SpeedCase *c, const Transformer
     const size_t before = c->context > source ? c->context : source + (source > 0 && c->prefill);
     if (!sequences_new_pair(t, source, before + (c->prefill ? 0 : b->most_steps), c->batch, out, b->err)) return false;
     if (!c->prefill) sequences_advance(*out, before); // what is cached does not change the time
-    return true;
+    return c->prefill || sequences_keep(*out, b->err);
 }
 
 static bool case_new(Bench *b, const SpeedCase *c) {

@@ -197,6 +197,7 @@ typedef struct Scorer {
     size_t hidden_width, vocab, layers;
     float *hidden, *logits; // in backend memory: [most tokens, hidden], [vocab]
     float *host;            // [vocab]
+    bool keeps;             // what layers remember behind a query serves the choices that follow
     Error *err;
 } Scorer;
 
@@ -254,14 +255,27 @@ static size_t shared_beginning(const TaskRequest *before, const TaskRequest *now
     return i;
 }
 
-static bool score_request(const Scorer *s, const TaskRequest *before, const TaskRequest *r, Likelihood *out) {
-    size_t start = shared_beginning(before, r), tokens = r->count - 1 - start;
-    *out = (Likelihood){.greedy = true};
-    sequences_rewind(s->running, start);
+// Tokens of a request up to before `end` that have not been run. Their hidden states are in s->hidden then.
+static bool run_to(const Scorer *s, const TaskRequest *r, size_t end) {
+    const size_t start = sequences_length(s->running), tokens = end - start;
     if (!transformer_embed(s->t, r->ids + start, tokens, s->hidden, s->err) ||
         !transformer_layers(s->t, s->running, 0, (int)s->layers, s->hidden, tokens, NULL, s->err))
         return false;
     sequences_advance(s->running, tokens);
+    return true;
+}
+
+static bool run_query(const Scorer *s, const TaskRequest *r) {
+    if (!s->keeps || sequences_length(s->running) >= r->first - 1) return true;
+    return run_to(s, r, r->first - 1) && sequences_keep(s->running, s->err);
+}
+
+static bool score_request(const Scorer *s, const TaskRequest *before, const TaskRequest *r, Likelihood *out) {
+    *out = (Likelihood){.greedy = true};
+    sequences_rewind(s->running, shared_beginning(before, r));
+    if (!run_query(s, r)) return false;
+    const size_t start = sequences_length(s->running);
+    if (!run_to(s, r, r->count - 1)) return false;
     for (size_t i = r->first; i < r->count; i++) {
         const float *row = s->hidden + (i - 1 - start) * s->hidden_width;
         if (!transformer_head(s->t, s->running, row, 1, s->logits, NULL, s->err)) return false;
@@ -304,8 +318,9 @@ bool task_answer(Transformer *t, const Task *task, bool tokens_mix, TaskAnswer *
     Likelihood *likelihoods = array_new(task->request_count, sizeof *likelihoods);
     if (!likelihoods) return error_memory(err, "a task");
     progress_begin(progress, "answering", task->request_count);
-    bool ok =
-        scorer_new(t, task, &scorer, err) && answer_all(&scorer, task, tokens_mix, likelihoods, answers, progress);
+    bool ok = scorer_new(t, task, &scorer, err);
+    scorer.keeps = !tokens_mix && transformer_structure(t)->config.recurrent.kind != RECURRENT_NONE;
+    ok = ok && answer_all(&scorer, task, tokens_mix, likelihoods, answers, progress);
     scorer_free(&scorer);
     free(likelihoods);
     return ok;

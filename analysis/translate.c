@@ -328,7 +328,8 @@ static bool translate_missing(Translator *w, Text *texts, void (*done)(void *con
     const TranslationTask *task = w->task;
     bool (*const one)(Translator *, const TokenIds *) = w->encodes ? translate_source : translate_ids;
     int32_t ignored;
-    if (w->begun && !run(w, task->items[0].prompt.ids, w->begun, &ignored)) return false;
+    if (w->begun && (!run(w, task->items[0].prompt.ids, w->begun, &ignored) || !sequences_keep(w->running, w->err)))
+        return false;
     for (size_t i = 0; i < task->count; i++) {
         if (texts[i].data) continue;
         if (!one(w, &task->items[i].prompt) || !take_translation(w, &texts[i])) return false;

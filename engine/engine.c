@@ -39,7 +39,8 @@ static bool open_checkpoint(Engine *engine, Error *err) {
 static size_t bytes_on_device(const ModelStructure *structure) {
     const ModelConfig *config = &structure->config;
     size_t bytes = (size_t)512 << 20, cached = (size_t)config->kv_heads * (size_t)config->head_dim;
-    bytes += 2 * (size_t)config->layers * cached * 2 * 2048; // 2,048 positions of keys and values in 16 bits
+    bytes += 2 * (size_t)attending_layers(config) * cached * 2 * 2048; // 2,048 positions of keys and values in 16 bits
+    bytes += remembered_floats(config) * sizeof(float);
     for (int i = 0; i < structure->linear_count; i++) {
         const Linear *linear = &structure->linears[i];
         bytes += linear->out * linear->in * dtype_bytes(linear->weight->dtype) + linear->out * linear->in * 9 / 8;

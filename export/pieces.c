@@ -146,7 +146,8 @@ bool piece_make(const UnitWork *work, size_t first, size_t rows, char *room, Err
 // A vector: they alone are divided.
 static void piece_floats(const Export *x, const Unit *unit, const Piece *piece, float *out) {
     const DType type = unit->tensor->dtype;
-    const bool one_less = unit->norm >= 0 && !unit->is_bias && norm_adds_one(x->model->structure->config.norm);
+    const bool one_less = unit->norm >= 0 && !unit->is_bias && norm_adds_one(x->model->structure->config.norm) &&
+                          !x->model->structure->norms[unit->norm].plain;
     floats_from(type, piece->numbers, unit->columns, out);
     for (size_t i = 0; piece->divisors && i < unit->columns; i++)
         out[i] = one_less ? (out[i] + 1) / piece->divisors[i] - 1 : out[i] / piece->divisors[i];

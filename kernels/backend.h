@@ -38,6 +38,26 @@ typedef struct AttentionShape {
         *sinks; // [heads] in backend memory: a score of each head that takes weight and gives nothing; NULL: none
 } AttentionShape;
 
+// A convolution over the last `taps` positions, of every channel on its own.
+typedef struct ConvolutionShape {
+    size_t sequences, channels, taps;
+    const float *weight, *bias; // [taps, channels], the last tap that of the token itself; [channels] or NULL
+    bool silu;                  // of the result
+    size_t stride;              // floats from what one sequence remembers to what the next does
+} ConvolutionShape;
+
+// What a layer remembers as one matrix S for every head instead of keys and values; it starts with zeros. By a token,
+// t = softplus(step + offset):
+//   S ← e^(decay · t) S;  S ← S + k ⊗ r (v − Sᵀk), r = σ(rate)     gated delta rule (arXiv 2412.06464)
+//   S ← e^(decay · t) S;  S ← S + k ⊗ t v                          without rates: Mamba 2 (arXiv 2405.21060)
+// and it gives Sᵀq + skip · v. By the delta rule k and q are divided by their lengths (√(|k|² + 1e-6)), and q by
+// √key_dim. Heads share keys and queries in turn, so many neighbours each.
+typedef struct RecurrenceShape {
+    size_t sequences, heads, key_heads, key_dim, value_dim;
+    const float *decay, *offset, *skip; // [heads]; skip may be NULL
+    size_t stride;                      // as above
+} RecurrenceShape;
+
 enum { MOST_FOLLOWING = 16 };
 
 typedef struct MixtureShape {
@@ -174,6 +194,17 @@ typedef struct BackendOps {
     // bias; softmax in float.
     void (*attention)(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                       size_t tokens, float *y);
+
+    // Layers that remember instead of looking back. What a sequence remembers lies in backend memory, `stride` floats
+    // behind that of the sequence before; at position 0 it counts as zeros, whatever lies there. Afterwards it is what
+    // it must be before position first + tokens. Rows are those of the first sequence, then those of the second …
+    // x → y [sequences · tokens, channels], y not x; tail [taps − 1, channels]: the last inputs.
+    void (*convolve)(Backend *, const ConvolutionShape *, const float *x, size_t first, size_t tokens, float *tail,
+                     float *y);
+    // q, k [rows, key_heads · key_dim], v and y [rows, heads · value_dim], steps and rates [rows, heads]; rates NULL:
+    // no delta rule. state [heads, key_dim, value_dim].
+    void (*recur)(Backend *, const RecurrenceShape *, const float *q, const float *k, const float *v,
+                  const float *steps, const float *rates, size_t first, size_t tokens, float *state, float *y);
 
     // ---- From here on NULL where a backend has nothing to offer beyond the above ----
 

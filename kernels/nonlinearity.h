@@ -1,4 +1,4 @@
-// What stands between the linears of an MLP.
+// What stands between the linears of an MLP; by the last two, one thing is multiplied by another.
 #pragma once
 
 typedef enum Nonlinearity {
@@ -8,6 +8,8 @@ typedef enum Nonlinearity {
     NONLINEARITY_RELU,         // max(x, 0)
     NONLINEARITY_RELU_SQUARED, // max(x, 0)²
     NONLINEARITY_SWIGLU_OAI, // x · σ(1.702 x) with x ≤ 7; what it is multiplied by is held within ±7, plus 1 (gpt-oss)
+    NONLINEARITY_SIGMOID, // σ(x)
+    NONLINEARITY_NONE,    // x itself
     NONLINEARITY_COUNT,
 } Nonlinearity;
 

@@ -193,6 +193,28 @@ static void following(Run *r) {
     ops->cache_free(r->b, cache);
 }
 
+// Two calls of two sequences: by the delta rule, and what Mamba 2 remembers.
+static void remembering(Run *r) {
+    enum { SEQUENCES = 2, TOKENS = 3, KEY_HEADS = 2, HEADS = 4, KEY = 10, VALUE = 70, TAPS = 4 };
+    const size_t rows = (size_t)SEQUENCES * TOKENS, keys = (size_t)KEY_HEADS * KEY, values = (size_t)HEADS * VALUE,
+                 tail = (size_t)(TAPS - 1) * keys, stride = tail + (size_t)HEADS * KEY * VALUE;
+    float *x = device_numbers(r, rows * keys, 1), *q = device_room(r, rows * keys),
+          *k = device_numbers(r, rows * keys, 1), *v = device_numbers(r, rows * values, 1),
+          *steps = device_numbers(r, rows * HEADS, 1), *weight = device_numbers(r, TAPS * keys, 1),
+          *heads = device_numbers(r, HEADS, 1), *state = device_room(r, SEQUENCES * stride),
+          *y = device_room(r, rows * values);
+    const ConvolutionShape convolution = {SEQUENCES, keys, TAPS, weight, weight, true, stride};
+    const RecurrenceShape recurrence = {SEQUENCES, HEADS, KEY_HEADS, KEY, VALUE, heads, heads, heads, stride};
+    if (!r->ok) return;
+    r->b->ops->scale(r->b, heads, -0.1F, HEADS);
+    for (size_t call = 0; call < 4; call++) {
+        r->b->ops->convolve(r->b, &convolution, x, call % 2 * TOKENS, TOKENS, state, q);
+        r->b->ops->recur(r->b, &recurrence, q, k, v, steps, call < 2 ? steps : NULL, call % 2 * TOKENS, TOKENS,
+                         state + tail, y);
+        collect(r, y, rows * values);
+    }
+}
+
 // F32, or BF16: the upper half of a float.
 static void put_number(DType dtype, float value, void *stored, size_t i) {
     const float rounded = float_rounded(dtype, value);
@@ -533,6 +555,7 @@ static const Proof proofs[] = {
     {"the choice of tokens", KERNEL_FAMILIES, choosing, EXACT, 0},
     {"attention", KERNEL_FAMILIES, attention_of_one, EXACT, 0},
     {"sequences that change places", KERNEL_FAMILIES, following, EXACT, 0},
+    {"what layers remember", KERNEL_FAMILIES, remembering, EXACT, 0},
     {"dense products of few tokens", KERNEL_FAMILIES, dense_of_few, EXACT, 0},
     {"quantizing", KERNEL_FAMILIES, quantizing, EXACT, 0},
     {"integer products", KERNELS_INTEGER, integer_products, EXACT, 1U << KERNELS_INT8_WARPGROUPS},

@@ -6,6 +6,20 @@
 
 #include "base/array.h"
 
+int attending_layers(const ModelConfig *config) {
+    int count = 0;
+    for (int layer = config->pair.encoder_layers; layer < config->layers; layer++)
+        count += !layer_is_in(&config->unattended, layer);
+    return count;
+}
+
+size_t remembered_floats(const ModelConfig *config) {
+    size_t floats = 0;
+    for (int layer = 0; config->recurrent.kind && layer < config->layers; layer++)
+        if (layer_is_in(&config->recurrent.layers, layer)) floats += recurrent_floats(&config->recurrent);
+    return floats;
+}
+
 const ModelConfig config_unknown = {.family = "unknown", .layout = LAYOUT_OTHER, .dtype = DTYPE_OTHER, .bos_token = -1};
 
 bool config_not_run(ModelConfig *config, const char *format, ...) {

@@ -40,6 +40,13 @@ typedef enum TensorLayout {
     LAYOUT_APERTUS,
     LAYOUT_DEEPSEEK,
     LAYOUT_DEEPSEEK_Q, // queries are one linear
+    LAYOUT_FALCON_H1,
+    LAYOUT_LFM2,
+    LAYOUT_LFM2_MOE,
+    LAYOUT_NEMOTRON_H,
+    LAYOUT_QWEN3_5,
+    LAYOUT_QWEN3_5_MOE,
+    LAYOUT_QWEN3_NEXT,
     LAYOUT_UNGATED_LLAMA,
     LAYOUT_STARCODER2,
     LAYOUT_PHI,
@@ -103,8 +110,9 @@ typedef struct Experts {
     bool normalized;           // the weights of the chosen ones are made to add up to 1
     bool sigmoid;              // scores are sigmoids of logits, else their softmax
     bool biased;               // a bias is added to scores when experts are chosen, and not to their weights
-    bool stacked;              // a layer's experts lie in one tensor, and so do gate and up of each
-    bool alternate;            // these are every other row of it, else gate is its first half
+    bool ungated;              // experts have no gates, and the one that sees every token neither
+    bool stacked;              // a layer's experts lie in one tensor, gate and up as every other row of it…
+    bool halves;               // …or as its halves
     int groups, chosen_groups; // experts are chosen from the best of so many groups; 0: of one
     float scale;               // of the weights; 0: 1
     bool scales_inputs;        // the weights multiply what the experts read, not what they give
@@ -120,6 +128,39 @@ typedef struct Latent {
     int q_rank;                // 0: queries are made as usual
     int plain, rotated, value; // dimensions of a head
 } Latent;
+
+// Layers that remember: instead of keys and values they keep a state for each sequence, which every token changes
+// (kernels/backend.h).
+typedef enum RecurrentKind {
+    RECURRENT_NONE,
+    RECURRENT_CONVOLUTION, // c · convolution(b · x) of b, c and x (LFM 2): as one head whose values are all channels
+    RECURRENT_DELTA,       // a convolution, and matrices of heads by the gated delta rule
+    RECURRENT_MAMBA,       // the same by Mamba 2
+} RecurrentKind;
+
+typedef struct Recurrent {
+    RecurrentKind kind;
+    int taps;                                  // of the convolution
+    int heads, key_heads, key_dim, value_dim;  // of the matrices
+    bool bias, convolution_bias;               // of linears; of the convolution
+    bool without_norm;                         // of what matrices give
+    bool norm_first;                           // norm(y) · silu(z), else norm(y · silu(z))
+    int norm_groups;                           // channels are normed in so many parts
+    float z_scale, step_scale, out_scale;      // what these are multiplied by; 0: not
+    float value_scale, key_scale, query_scale; // so are inputs of the convolution
+    LayerSet layers;
+} Recurrent;
+
+// Inputs of the convolution, and what matrices give.
+static inline int recurrent_values(const Recurrent *r) { return r->heads * r->value_dim; }
+static inline int recurrent_channels(const Recurrent *r) { return recurrent_values(r) + 2 * r->key_heads * r->key_dim; }
+// What a sequence remembers in one layer, in floats: the tail of the convolution, then the matrices.
+static inline size_t recurrent_tail(const Recurrent *r) {
+    return (size_t)(r->taps - 1) * (size_t)recurrent_channels(r);
+}
+static inline size_t recurrent_floats(const Recurrent *r) {
+    return recurrent_tail(r) + (size_t)recurrent_values(r) * (size_t)r->key_dim;
+}
 
 // An encoder–decoder reads a source and writes a target. Its encoder's layers come first among the layers: they look at
 // the source in both directions. The others are its decoder's, which look back over the target and, by cross-attention,
@@ -181,6 +222,10 @@ typedef struct ModelConfig {
     int window;            // positions that a token of a windowed layer sees, itself included; 0: all
     bool chunked;          // it sees those from the last multiple of `window` on
     LayerSet windowed;
+    bool gated_attention; // queries of a head are followed by gates: what it gives is multiplied by σ(gate)
+    LayerSet unattended;  // layers without attention
+    LayerSet without_mlp; // and those without an MLP or experts
+    float attention_out_scale, gate_scale, mlp_scale; // of what attention, gates and MLPs give; 0: not
 
     Positions positions;
     int position_offset; // row of the learned table for position 0
@@ -201,6 +246,7 @@ typedef struct ModelConfig {
     float rope_short_factors[ROPE_PAIRS_MAX], rope_long_factors[ROPE_PAIRS_MAX]; // longrope: [rotated_dims / 2]
 
     Latent latent;
+    Recurrent recurrent;
     Experts experts;
     EncoderDecoder pair;
 
@@ -223,6 +269,11 @@ static inline size_t source_share(const ModelConfig *config, size_t positions) {
 static inline size_t most_positions(const ModelConfig *config) {
     return (size_t)config->max_positions * (config->pair.encoder_layers ? 2 : 1);
 }
+
+// Layers that keep keys and values: those of an encoder keep nothing.
+int attending_layers(const ModelConfig *config);
+// What a sequence remembers in all layers, in floats.
+size_t remembered_floats(const ModelConfig *config);
 
 // Reads config.json (and generation_config.json for further eos ids, if there) of a folder, or what a GGUF file says
 // instead (loaders/documents.h). Every number is checked for

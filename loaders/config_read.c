@@ -32,7 +32,7 @@ static bool read_optional(const cJSON *config, const char *key, float *out, Erro
 
 // ---- Sizes ----
 
-typedef const char *const Keys[8];
+typedef const char *const Keys[9];
 
 static bool read_count(const cJSON *config, Keys keys, int missing, int most, int *out, Error *err) {
     int64_t value;
@@ -123,20 +123,30 @@ static bool read_stacks(const cJSON *config, ModelConfig *out, Error *err) {
            error_set(err, "%d layers of encoder and decoder are more than %d", out->layers, LAYERS_MAX);
 }
 
+// Some files say it by a list of kinds, or a text with a letter for each.
+static bool read_layers(const cJSON *config, ModelConfig *out, Error *err) {
+    Keys keys = {"num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers"};
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(config, "layers_block_type");
+    const char *pattern = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(config, "hybrid_override_pattern"));
+    const size_t count = cJSON_IsArray(list) ? (size_t)cJSON_GetArraySize(list) : pattern ? strlen(pattern) : 0;
+    const int listed = count < LAYERS_MAX ? (int)count : LAYERS_MAX;
+    if (!read_count(config, keys, listed ? listed : out->layers, LAYERS_MAX, &out->layers, err)) return false;
+    return count == 0 || count == (size_t)out->layers ||
+           error_set(err, "the kind of %zu layers is named, but there are %d", count, out->layers);
+}
+
 // Limits far above every model there is keep products of two sizes within 64 bits, and of a size and a small factor
 // within int.
 static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Keys hidden = {"n_embed", "hidden_size", "n_embd", "d_model"},
-         layers = {"num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers"},
          heads = {"num_attention_heads", "n_head", "num_heads", "n_heads", "decoder_attention_heads"},
          vocab = {"vocab_size"},
-         ffn = {"intermediate_size_mlp", "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner", "d_ff",
-                "decoder_ffn_dim"},
+         ffn = {"block_ff_dim", "intermediate_size_mlp", "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner",
+                "d_ff",         "decoder_ffn_dim"},
          positions = {"max_position_embeddings", "n_positions", "seq_length", "max_seq_len"},
          width = {"word_embed_proj_dim"};
     const int most = 1 << 24;
-    if (!read_count(config, hidden, out->hidden, most, &out->hidden, err) ||
-        !read_count(config, layers, out->layers, LAYERS_MAX, &out->layers, err) ||
+    if (!read_count(config, hidden, out->hidden, most, &out->hidden, err) || !read_layers(config, out, err) ||
         !read_count(config, heads, out->heads, 1 << 14, &out->heads, err) ||
         !read_count(config, ffn, out->ffn ? out->ffn : 4 * out->hidden, most, &out->ffn, err) ||
         !read_count(config, vocab, out->vocab, most, &out->vocab, err) ||
@@ -155,6 +165,8 @@ static const struct {
     bool inverted;
 } flags[] = {
     {"tie_word_embeddings", offsetof(ModelConfig, tied_head), false},
+    {"tie_embedding", offsetof(ModelConfig, tied_head), false},
+    {"use_expert_bias", offsetof(ModelConfig, experts.biased), false},
     {"use_parallel_residual", offsetof(ModelConfig, parallel), false},
     {"parallel_attn", offsetof(ModelConfig, parallel), false},
     {"do_layer_norm_before", offsetof(ModelConfig, norm_after), true},
@@ -228,7 +240,8 @@ static bool read_activation(const cJSON *config, const Family *family, ModelConf
         {"gelu_fast", NONLINEARITY_GELU_TANH}, {"relu", NONLINEARITY_RELU},
         {"relu2", NONLINEARITY_RELU_SQUARED},
     };
-    Keys keys = {"hidden_activation", "hidden_act", "activation_function", "activation", "feed_forward_proj"};
+    Keys keys = {"hidden_activation", "hidden_act",        "activation_function",
+                 "activation",        "feed_forward_proj", "mlp_hidden_act"};
     const char *name;
     if (!json_string(config, json_first_key(config, keys), family->activation, &name, err)) return false;
     if (out->layout == LAYOUT_T5 && strncmp(name, "gated-", 6) == 0) {
@@ -292,8 +305,22 @@ static bool read_scale(const cJSON *config, const Family *family, ModelConfig *o
            read_optional(config, "final_logit_softcapping", &out->logit_softcap, err);
 }
 
+// Whether it is a kind of layers that are not, or not all, attention.
+static bool set_recurrent_kind(ModelConfig *out, int layer, const char *kind) {
+    const bool remembers =
+                   strcmp(kind, "conv") == 0 || strcmp(kind, "linear_attention") == 0 || strcmp(kind, "mamba") == 0,
+               experts = strcmp(kind, "moe") == 0 && out->experts.ungated, mlp = strcmp(kind, "mlp") == 0 || experts,
+               attention = strcmp(kind, "attention") == 0;
+    if (out->recurrent.kind == RECURRENT_NONE) return false;
+    if (remembers) layer_add(&out->recurrent.layers, layer);
+    if (remembers || mlp) layer_add(&out->unattended, layer);
+    if (experts) layer_add(&out->experts.layers, layer);
+    return remembers || mlp || attention;
+}
+
 static bool set_layer_kind(ModelConfig *out, int layer, const char *kind, Error *err) {
     if (!kind) return error_set(err, "\"layer_types\" must list the kind of every layer");
+    if (set_recurrent_kind(out, layer, kind)) return true;
     bool windowed =
         strcmp(kind, out->chunked ? "chunked_attention" : "sliding_attention") == 0 || strcmp(kind, "local") == 0;
     if (windowed) layer_add(&out->windowed, layer);
@@ -394,7 +421,7 @@ static bool read_temperature(const cJSON *config, ModelConfig *out, Error *err) 
 
 static bool read_windows(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Keys window_keys = {"sliding_window", "window_size", "attention_chunk_size"},
-         list_keys = {"layer_types", "attention_layers"};
+         list_keys = {"layer_types", "attention_layers", "layers_block_type"};
     const char *key = out->chunked ? window_keys[2] : json_first_key(config, window_keys);
     int64_t window;
     bool used = true;
@@ -406,6 +433,176 @@ static bool read_windows(const cJSON *config, const Family *family, ModelConfig 
     if (cJSON_IsArray(list)) return read_layer_list(list, out, err);
     if (cJSON_IsArray(repeats)) return read_layer_repeats(repeats, out, err);
     return read_rule(config, family, out, err);
+}
+
+// ---- Layers that remember ----
+
+// Layers that no list of kinds speaks of: by a list of those with attention, every so many of them, or a text with a
+// letter for each.
+static bool read_mixing(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    const cJSON *attend = cJSON_GetObjectItemCaseSensitive(config, "full_attn_idxs"), *item;
+    const char *pattern;
+    int64_t interval;
+    if (!json_string(config, "hybrid_override_pattern", NULL, &pattern, err) ||
+        !json_integer(config, "full_attention_interval", 4, 1, INT_MAX, &interval, err))
+        return false;
+    if (pattern && pattern[strspn(pattern, "M*-E")])
+        return error_set(err, "\"hybrid_override_pattern\" may hold M, *, - and E, one letter for each layer");
+    for (int layer = 0; layer < out->layers; layer++) {
+        const char letter = pattern && *pattern ? pattern[layer] : 0; // as many as there are layers
+        bool remembers = cJSON_IsArray(attend) || letter == 'M' ||
+                         (family_reads(family, "full_attention_interval") && (layer + 1) % interval != 0);
+        cJSON_ArrayForEach(item, attend) remembers &= cJSON_GetNumberValue(item) != (double)layer;
+        const char *kind = letter == '-' ? "mlp" : letter == 'E' ? "moe" : remembers ? "conv" : "full_attention";
+        if (!set_layer_kind(out, layer, kind, err)) return false;
+    }
+    return true;
+}
+
+// A layer is one thing: attention, memory or MLP; or both of the first, and then an MLP.
+static void set_alone(const Family *family, ModelConfig *out) {
+    for (int layer = 0; layer < out->layers; layer++) {
+        const bool mixes = layer_is_in(&out->recurrent.layers, layer) || !layer_is_in(&out->unattended, layer);
+        if (out->layout == LAYOUT_FALCON_H1) layer_add(&out->recurrent.layers, layer);
+        if (out->layout == LAYOUT_NEMOTRON_H && mixes) layer_add(&out->without_mlp, layer);
+        if (!family_reads(family, "rope_theta")) layer_add(&out->unrotated, layer);
+    }
+}
+
+// Falcon H1 says how wide all heads are together, or how much wider than the model.
+static bool read_mamba_width(const cJSON *config, ModelConfig *out, Error *err) {
+    Recurrent *r = &out->recurrent;
+    Keys width = {"mamba_d_ssm"}, expand = {"mamba_expand"};
+    int values = 0, times;
+    if (!read_count(config, expand, 2, 1 << 10, &times, err) ||
+        !read_count(config, width, is_null(config, width[0]) ? times * out->hidden : 1024, 1 << 24, &values, err))
+        return false;
+    r->value_dim = values / r->heads;
+    return (values % r->heads == 0 && r->value_dim <= 1 << 14) ||
+           error_set(err, "\"mamba_d_ssm\" %d cannot be shared by %d heads", values, r->heads);
+}
+
+// A list of numbers, each 1 where there is none.
+static bool read_numbers(const cJSON *config, const char *key, int count, float *out, Error *err) {
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(config, key);
+    for (int i = 0; i < count; i++) out[i] = 1;
+    if (!list || cJSON_IsNull(list)) return true;
+    bool ok = cJSON_GetArraySize(list) == count;
+    for (int i = 0; ok && i < count; i++) {
+        const double value = cJSON_GetNumberValue(cJSON_GetArrayItem(list, i));
+        out[i] = (float)value;
+        ok = isfinite(value) && value > 0;
+    }
+    return ok || error_set(err, "\"%s\" must be a list of %d positive numbers", key, count);
+}
+
+static void refuse_step_limits(const cJSON *config, ModelConfig *out) {
+    const cJSON *limits = cJSON_GetObjectItemCaseSensitive(config, "time_step_limit"),
+                *most = cJSON_GetArrayItem(limits, 1);
+    const bool least = cJSON_GetNumberValue(cJSON_GetArrayItem(limits, 0)) > 0;
+    if (least || (cJSON_IsNumber(most) && isfinite(most->valuedouble)))
+        config_not_run(out, "limits of time steps (\"time_step_limit\") are not supported");
+}
+
+// What Falcon H1 multiplies. A factor of what attention reads multiplies queries, keys and values.
+static bool read_recurrent_scales(const cJSON *config, ModelConfig *out, Error *err) {
+    Recurrent *r = &out->recurrent;
+    float parts[5], mlp[2], key = 1, in = 1, mixed = 1, ssm = 1, head = 1;
+    if (out->layout != LAYOUT_FALCON_H1) return true;
+    refuse_step_limits(config, out);
+    if (!read_numbers(config, "ssm_multipliers", 5, parts, err) ||
+        !read_numbers(config, "mlp_multipliers", 2, mlp, err) || !read_optional(config, "key_multiplier", &key, err) ||
+        !read_optional(config, "attention_in_multiplier", &in, err) ||
+        !read_optional(config, "attention_out_multiplier", &mixed, err) ||
+        !read_optional(config, "ssm_in_multiplier", &ssm, err) ||
+        !read_optional(config, "ssm_out_multiplier", &r->out_scale, err) ||
+        !read_optional(config, "lm_head_multiplier", &head, err))
+        return false;
+    if ((out->attention_bias && in != 1) || (out->output_bias && in != 1) || (r->bias && ssm != 1))
+        config_not_run(out, "multiplied inputs of linears with a bias are not supported");
+    r->z_scale = parts[0] * ssm;
+    r->value_scale = parts[1] * ssm;
+    r->key_scale = parts[2] * ssm;
+    r->query_scale = parts[3] * ssm;
+    r->step_scale = parts[4] * ssm;
+    out->attention_scale *= in * in * key;
+    out->attention_out_scale = in * mixed;
+    out->gate_scale = mlp[0];
+    out->mlp_scale = mlp[1];
+    if (head != 1) out->logit_scale = head;
+    return true;
+}
+
+static bool read_recurrent_sizes(const cJSON *config, ModelConfig *out, Error *err) {
+    Recurrent *r = &out->recurrent;
+    Keys taps = {"conv_L_cache", "linear_conv_kernel_dim", "mamba_d_conv", "conv_kernel"},
+         heads = {"linear_num_value_heads", "mamba_n_heads", "mamba_num_heads"},
+         key_heads = {"linear_num_key_heads", "mamba_n_groups", "n_groups"},
+         key_dim = {"linear_key_head_dim", "mamba_d_state", "ssm_state_size"},
+         value_dim = {"linear_value_head_dim", "mamba_head_dim"};
+    const int most = 1 << 14;
+    if (!read_count(config, taps, r->taps, 1 << 10, &r->taps, err)) return false;
+    if (r->kind == RECURRENT_CONVOLUTION) return r->value_dim = out->hidden, true;
+    if (!read_count(config, heads, r->heads, most, &r->heads, err) ||
+        !read_count(config, key_heads, r->key_heads, most, &r->key_heads, err) ||
+        !read_count(config, key_dim, r->key_dim, most, &r->key_dim, err) ||
+        (r->value_dim && !read_count(config, value_dim, r->value_dim, most, &r->value_dim, err)) ||
+        (!r->value_dim && !read_mamba_width(config, out, err)))
+        return false;
+    if (r->kind == RECURRENT_MAMBA) r->norm_groups = r->key_heads;
+    return r->heads % r->key_heads == 0 ||
+           error_set(err, "%d heads of a layer that remembers cannot share %d keys", r->heads, r->key_heads);
+}
+
+static bool read_recurrent_flags(const cJSON *config, ModelConfig *out, Error *err) {
+    Recurrent *r = &out->recurrent;
+    bool normed;
+    if (!json_bool(config, "conv_bias", r->bias, &r->bias, err) ||
+        !json_bool(config, "use_bias", r->bias, &r->bias, err) ||
+        !json_bool(config, "use_conv_bias", r->convolution_bias, &r->convolution_bias, err) ||
+        !json_bool(config, "mamba_conv_bias", r->convolution_bias, &r->convolution_bias, err) ||
+        !json_bool(config, "mamba_norm_before_gate", r->norm_first, &r->norm_first, err) ||
+        !json_bool(config, "mamba_rms_norm", !r->without_norm, &normed, err))
+        return false;
+    bool out_biased;
+    const char *activation;
+    if (!json_bool(config, "mamba_proj_bias", r->bias, &r->bias, err) ||
+        !json_bool(config, "projectors_bias", r->bias, &out_biased, err) ||
+        !json_string(config, "mamba_hidden_act", "silu", &activation, err))
+        return false;
+    if (out_biased != r->bias) config_not_run(out, "layers that remember with half of their biases are not supported");
+    if (strcmp(activation, "silu") != 0)
+        config_not_run(out, "layers that remember with another activation function than silu are not supported");
+    if (r->kind == RECURRENT_CONVOLUTION) r->convolution_bias = r->bias;
+    r->without_norm = !normed;
+    return true;
+}
+
+// LFM 2 counts what its MLPs would have without gates.
+static bool read_adjusted_ffn(const cJSON *config, ModelConfig *out, Error *err) {
+    double times;
+    int64_t multiple;
+    bool adjusts;
+    if (!json_bool(config, "block_auto_adjust_ff_dim", true, &adjusts, err) ||
+        !json_positive(config, "block_ffn_dim_multiplier", 1, &times, err) ||
+        !json_integer(config, "block_multiple_of", 256, 1, 1 << 20, &multiple, err))
+        return false;
+    if (out->layout != LAYOUT_LFM2 || !adjusts) return true;
+    const double ffn = floor(times * floor(2 * (double)out->ffn / 3)), blocks = ceil(ffn / (double)multiple);
+    if (!(blocks >= 1 && blocks * (double)multiple <= 1 << 24))
+        return error_set(err, "\"intermediate_size\" does not make a width for MLPs");
+    out->ffn = (int)blocks * (int)multiple;
+    return true;
+}
+
+static bool read_recurrent(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
+    Keys lists = {"layer_types", "layers_block_type"};
+    const bool listed = cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(config, json_first_key(config, lists)));
+    if (out->recurrent.kind == RECURRENT_NONE) return true;
+    if (!listed && out->layout != LAYOUT_FALCON_H1 && !read_mixing(config, family, out, err)) return false;
+    set_alone(family, out);
+    return read_recurrent_sizes(config, out, err) && read_recurrent_flags(config, out, err) &&
+           read_adjusted_ffn(config, out, err) && read_recurrent_scales(config, out, err);
 }
 
 static bool read_positions(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
@@ -426,7 +623,7 @@ static bool read_dense_layers(const cJSON *config, ModelConfig *out, Error *err)
                 *listed = cJSON_GetObjectItemCaseSensitive(config, "moe_layers"), *item;
     int64_t step, first;
     Keys steps = {"decoder_sparse_step", "moe_layer_interval", "interleave_moe_layer_step"},
-         firsts = {"first_k_dense_replace", "moe_layer_start_index"};
+         firsts = {"first_k_dense_replace", "moe_layer_start_index", "num_dense_layers"};
     int64_t last;
     if (!json_integer(config, json_first_key(config, steps), 1, 1, INT_MAX, &step, err) ||
         !json_integer(config, json_first_key(config, firsts), out->experts.first_layer, 0, INT_MAX, &first, err) ||
@@ -481,19 +678,29 @@ static bool read_mixer(const cJSON *config, ModelConfig *out, Error *err) {
     return true;
 }
 
+static bool any_layer(const ModelConfig *config, const LayerSet *set) {
+    bool any = false;
+    for (int layer = 0; layer < config->layers; layer++) any |= layer_is_in(set, layer);
+    return any;
+}
+
 static bool read_experts(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Experts *e = &out->experts;
     Keys count = {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"},
          per_token = {"num_experts_per_tok", "moe_k"},
          ffn = {family_reads(family, "intermediate_size_mlp") ? "intermediate_size" : "moe_intermediate_size"},
-         shared = {"shared_expert_intermediate_size", "shared_intermediate_size"};
+         shared = {"shared_expert_intermediate_size", "shared_intermediate_size",
+                   "moe_shared_expert_intermediate_size"};
     const int most = 1 << 24;
     int64_t shared_ffn;
+    if (e->ungated && !any_layer(out, &e->layers)) e->count = 0;
     if (e->count == 0) return true;
     if (cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(config, json_first_key(config, count))) == 0) {
         *e = (Experts){0}; // a small one of its family
         return true;
     }
+    if (cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(config, "moe_latent_size")))
+        config_not_run(out, "experts that read fewer columns than there are (\"moe_latent_size\") are not supported");
     if (!read_count(config, count, e->count, 1 << 14, &e->count, err) ||
         !read_count(config, per_token, e->per_token, e->count, &e->per_token, err) ||
         !read_count(config, ffn, e->ffn ? e->ffn : out->ffn, most, &e->ffn, err) ||
@@ -502,7 +709,8 @@ static bool read_experts(const cJSON *config, const Family *family, ModelConfig 
     }
     e->shared_ffn = (int)shared_ffn;
     if (e->scales_inputs) e->shared_ffn = e->ffn; // Llama 4
-    return read_mixer(config, out, err) && read_routing(config, e, err) && read_dense_layers(config, out, err);
+    return read_mixer(config, out, err) && read_routing(config, e, err) &&
+           (e->ungated || read_dense_layers(config, out, err));
 }
 
 // ---- Tokens and types ----
@@ -650,10 +858,10 @@ static bool read_family(cJSON *config, const Family *family, ModelConfig *out, E
     return read_sizes(config, family, out, err) && read_flags(config, family, out, err) &&
            read_norm_sharing(config, family, out, err) && read_eps(config, out, err) &&
            read_activation(config, family, out, err) && read_scale(config, family, out, err) &&
-           read_windows(config, family, out, err) && read_unrotated(config, family, out, err) &&
-           read_temperature(config, out, err) && read_positions(config, family, out, err) &&
-           read_experts(config, family, out, err) && refuse_options(config, out, err) &&
-           read_tokens(config, out, err) && read_dtype(config, out, err);
+           read_windows(config, family, out, err) && read_recurrent(config, family, out, err) &&
+           read_unrotated(config, family, out, err) && read_temperature(config, out, err) &&
+           read_positions(config, family, out, err) && read_experts(config, family, out, err) &&
+           refuse_options(config, out, err) && read_tokens(config, out, err) && read_dtype(config, out, err);
 }
 
 static void name_family(const char *type, ModelConfig *out) {

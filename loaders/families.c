@@ -48,6 +48,13 @@
     .layout = LAYOUT_DEEPSEEK, .rope_adjacent = true, \
     .latent = {.kv_rank = 512, .q_rank = 1536, .plain = 128, .rotated = 64, .value = 128}
 
+#define KEYS_OF_LFM2 \
+    KEYS_OF_ALL KEYS_OF_SIZES KEYS_OF_ROPE "num_key_value_heads norm_eps layer_types conv_L_cache conv_bias "
+#define KEYS_OF_QWEN_NEXT                                                                                  \
+    KEYS_AS_LLAMA "attention_bias partial_rotary_factor layer_types full_attention_interval "              \
+                  "linear_conv_kernel_dim linear_key_head_dim linear_value_head_dim linear_num_key_heads " \
+                  "linear_num_value_heads "
+
 #define ONES_EOS(id) .eos_tokens = {(id)}, .eos_count = 1
 #define BOS_EOS(bos, eos) .bos_token = (bos), ONES_EOS(eos)
 #define SIZES(L, H, A, KV, D, F, V, P)                                                                       \
@@ -63,6 +70,18 @@
 #define GLM                                                                                        \
     RMS(1.5625e-7f, 1e4), .bos_token = -1, .eos_tokens = {151329, 151336, 151338}, .eos_count = 3, \
                           .attention_bias = true, .layout = LAYOUT_GLM, .rope_adjacent = true
+#define LFM2                                                                     \
+    RMS(1e-5f, 1e6), BOS_EOS(1, 2), .tied_head = true, .qk_norm = QK_NORM_HEADS, \
+                                    .recurrent = {.kind = RECURRENT_CONVOLUTION, .taps = 3, .heads = 1}
+#define QWEN_NEXT                                                                                                   \
+    .norm = NORM_RMS_PLUS_ONE, RMS(1e-6f, 1e4), .bos_token = -1, .qk_norm = QK_NORM_HEADS, .gated_attention = true, \
+    .recurrent = {.kind = RECURRENT_DELTA,                                                                          \
+                  .taps = 4,                                                                                        \
+                  .heads = 32,                                                                                      \
+                  .key_heads = 16,                                                                                  \
+                  .key_dim = 128,                                                                                   \
+                  .value_dim = 128,                                                                                 \
+                  .norm_first = true}
 #define GEMMA .norm = NORM_RMS_PLUS_ONE, .tied_head = true, BOS_EOS(2, 1)
 
 // Nothing limits positions that are relative but the tables made for them.
@@ -438,7 +457,7 @@ static const Family families[] = {
      .defaults = {SIZES(36, 2880, 64, 8, 64, 2880, 201088, 131072), RMS(1e-5f, 150000), .bos_token = -1,
                   .attention_bias = true, .output_bias = true, .mlp_bias = true, .sinks = true, .window = 128,
                   .layout = LAYOUT_GPT_OSS,
-                  .experts = {.count = 128, .per_token = 4, .normalized = true, .stacked = true, .alternate = true}}},
+                  .experts = {.count = 128, .per_token = 4, .normalized = true, .stacked = true}}},
     {.type = "granitemoeshared",
      .keys = KEYS_OF_GRANITE "num_local_experts num_experts_per_tok shared_intermediate_size",
      .activation = "silu",
@@ -446,7 +465,7 @@ static const Family families[] = {
      .output_bias = "attention_bias",
      .defaults = {SIZES(32, 4096, 32, 0, 0, 11008, 32000, 2048), RMS(1e-6f, 1e4), BOS_EOS(1, 2), .attention_scale = 1,
                   .layout = LAYOUT_GRANITE_MOE,
-                  .experts = {.count = 8, .per_token = 2, .normalized = true, .stacked = true}}},
+                  .experts = {.count = 8, .per_token = 2, .normalized = true, .stacked = true, .halves = true}}},
     {.type = "phimoe",
      .keys = KEYS_AS_LLAMA "attention_bias lm_head_bias sliding_window num_local_experts num_experts_per_tok "
                            "router_jitter_noise",
@@ -475,6 +494,7 @@ static const Family families[] = {
                               .shared_ffn = 8192,
                               .sigmoid = true,
                               .stacked = true,
+                              .halves = true,
                               .scales_inputs = true}}},
     {.type = "granitemoe", .same_as = "granitemoeshared"},
     {.type = "deepseek_v2",
@@ -501,6 +521,97 @@ static const Family families[] = {
                               .chosen_groups = 4,
                               .scale = 2.5f}}},
     {.type = "kimi_k2", .same_as = "deepseek_v3"},
+    // ---- Layers that remember ----
+    {.type = "lfm2",
+     .keys = KEYS_OF_LFM2 "intermediate_size block_ff_dim block_auto_adjust_ff_dim block_ffn_dim_multiplier "
+                          "block_multiple_of tie_embedding full_attn_idxs",
+     .activation = "silu",
+     .defaults = {SIZES(32, 2560, 32, 8, 0, 12288, 65536, 128000), LFM2, .layout = LAYOUT_LFM2}},
+    {.type = "lfm2_moe",
+     .keys = KEYS_OF_LFM2 "intermediate_size tie_embedding num_dense_layers num_experts num_experts_per_tok "
+                          "moe_intermediate_size use_expert_bias norm_topk_prob routed_scaling_factor",
+     .activation = "silu",
+     .defaults = {SIZES(32, 2048, 32, 8, 0, 7168, 65536, 128000), LFM2, .layout = LAYOUT_LFM2_MOE,
+                  .experts = {.count = 32,
+                              .per_token = 4,
+                              .ffn = 1792,
+                              .first_layer = 2,
+                              .normalized = true,
+                              .sigmoid = true,
+                              .biased = true}}},
+    {.type = "qwen3_next",
+     .keys = KEYS_OF_QWEN_NEXT KEYS_OF_EXPERTS "shared_expert_intermediate_size",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .partial_rotary = 0.25,
+     .defaults = {SIZES(48, 2048, 16, 2, 256, 5632, 151936, 32768), QWEN_NEXT, .layout = LAYOUT_QWEN3_NEXT,
+                  .experts = {.count = 512, .per_token = 10, .ffn = 512, .shared_ffn = 512, .normalized = true}}},
+    {.type = "qwen3_5", .nested = "qwen3_5_text"},
+    {.type = "qwen3_5_text",
+     .keys = KEYS_OF_QWEN_NEXT,
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .partial_rotary = 0.25,
+     .defaults = {SIZES(32, 4096, 16, 4, 256, 12288, 248320, 32768), QWEN_NEXT, .layout = LAYOUT_QWEN3_5}},
+    {.type = "qwen3_5_moe", .nested = "qwen3_5_moe_text"},
+    {.type = "qwen3_5_moe_text",
+     .keys = KEYS_OF_QWEN_NEXT "num_experts num_experts_per_tok moe_intermediate_size shared_expert_intermediate_size",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .partial_rotary = 0.25,
+     .defaults = {SIZES(40, 2048, 16, 2, 256, 5632, 248320, 32768), QWEN_NEXT, .layout = LAYOUT_QWEN3_5_MOE,
+                  .experts = {.count = 256, .per_token = 8, .ffn = 512, .shared_ffn = 512, .normalized = true}}},
+    {.type = "falcon_h1",
+     .keys = KEYS_AS_LLAMA "attention_bias mlp_bias projectors_bias mamba_d_ssm mamba_n_heads mamba_d_head "
+                           "mamba_n_groups mamba_d_state mamba_d_conv mamba_expand mamba_conv_bias mamba_proj_bias "
+                           "mamba_norm_before_gate mamba_rms_norm time_step_limit lm_head_multiplier "
+                           "embedding_multiplier mlp_multipliers key_multiplier attention_out_multiplier "
+                           "attention_in_multiplier ssm_multipliers ssm_in_multiplier ssm_out_multiplier",
+     .activation = "silu",
+     .attention_bias = "attention_bias",
+     .output_bias = "attention_bias",
+     .mlp_bias = "mlp_bias",
+     .defaults = {SIZES(32, 4096, 32, 8, 0, 14336, 128000, 8192), RMS(1e-5f, 1e4), BOS_EOS(1, 2),
+                  .layout = LAYOUT_FALCON_H1,
+                  .recurrent = {.kind = RECURRENT_MAMBA,
+                                .taps = 4,
+                                .heads = 128,
+                                .key_heads = 1,
+                                .key_dim = 256,
+                                .convolution_bias = true,
+                                .without_norm = true,
+                                .norm_first = true}}},
+    {.type = "nemotron_h",
+     .keys = KEYS_OF_ALL KEYS_OF_SIZES
+     "intermediate_size num_key_value_heads head_dim mlp_hidden_act mlp_bias layer_norm_epsilon layers_block_type "
+     "hybrid_override_pattern ssm_state_size mamba_num_heads mamba_head_dim mamba_hidden_act n_groups conv_kernel "
+     "use_bias use_conv_bias n_routed_experts num_local_experts num_experts_per_tok n_shared_experts "
+     "moe_intermediate_size moe_shared_expert_intermediate_size moe_latent_size norm_topk_prob n_group topk_group "
+     "routed_scaling_factor",
+     .activation = "relu2",
+     .mlp_bias = "mlp_bias",
+     .defaults = {SIZES(4, 4096, 32, 8, 128, 21504, 131072, 4096), RMS(1e-5f, 1e4), BOS_EOS(1, 2),
+                  .layout = LAYOUT_NEMOTRON_H,
+                  .recurrent = {.kind = RECURRENT_MAMBA,
+                                .taps = 4,
+                                .heads = 128,
+                                .key_heads = 8,
+                                .key_dim = 128,
+                                .value_dim = 64,
+                                .convolution_bias = true},
+                  .experts = {.count = 8,
+                              .per_token = 2,
+                              .ffn = 7688,
+                              .shared_ffn = 7688,
+                              .normalized = true,
+                              .sigmoid = true,
+                              .biased = true,
+                              .ungated = true,
+                              .groups = 1,
+                              .chosen_groups = 1}}},
     // ---- Near GPT-2 ----
     {.type = "gptj",
      .keys = KEYS_OF_ALL KEYS_OF_SIZES

@@ -164,7 +164,7 @@ static const char *linear_at(const LinearRow *rows, size_t offset, LinearRole *r
 
 static const char *norm_at(const NormRow *rows, size_t offset, const ModelConfig *config) {
     for (; rows->name; rows++) {
-        if (rows->offset == offset && norm_applies(config, rows->when)) return rows->name;
+        if (rows->offset == offset && norm_applies(config, 0, rows->when)) return rows->name;
     }
     return NULL;
 }

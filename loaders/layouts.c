@@ -105,6 +105,7 @@ static const ExpertNames qwen_experts = {.router = "mlp.gate",
                                          .gate = "gate_proj",
                                          .up = "up_proj",
                                          .down = "down_proj",
+                                         .gate_up = "gate_up_proj",
                                          .shared = qwen_shared};
 
 static const LinearRow glm_shared[] = {{"mlp.shared_experts.gate_proj", ROLE_GATE, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
@@ -202,6 +203,105 @@ static const NormRow deepseek_norms[] = {
     {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_norm)},
     END};
 
+// ---- Layers that remember ----
+
+#define REMEMBERED(name) \
+    { name, ROLE_O, WIDTH_HIDDEN, WIDTH_RECURRENT_VALUES, BIAS_RECURRENT, SLOT_REMEMBERED, FUSED_ALONE, AT(out) }
+#define RECURRENT_IN(name, width) \
+    { name, ROLE_IN, width, WIDTH_HIDDEN, BIAS_RECURRENT, SLOT_ATTENTION, FUSED_IN, AT(in) }
+
+static const LinearRow lfm2_attention[] = {QKV_APART("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+                                           OUTPUT("self_attn.out_proj"), END};
+static const LinearRow lfm2_mlp[] = {
+    {"feed_forward.w1", ROLE_GATE, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(gate)},
+    {"feed_forward.w3", ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(up)},
+    DOWN("feed_forward.w2"),
+    END};
+static const NormRow lfm2_norms[] = {
+    TWO_NORMS("operator_norm", "ffn_norm"),
+    {"self_attn.q_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(q_norm)},
+    {"self_attn.k_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(k_norm)},
+    END};
+static const LinearRow lfm2_linears[] = {RECURRENT_IN("conv.in_proj", WIDTH_THREE_HIDDEN), REMEMBERED("conv.out_proj"),
+                                         END};
+static const RecurrentNames lfm2_recurrent = {.linears = lfm2_linears, .convolution = "conv.conv"};
+static const ExpertNames lfm2_experts = {.router = "feed_forward.gate",
+                                         .experts = "feed_forward.experts",
+                                         .gate = "w1",
+                                         .up = "w3",
+                                         .down = "w2",
+                                         .bias = "feed_forward.expert_bias"};
+
+static const LinearRow qwen_next_attention[] = {
+    {"self_attn.q_proj", ROLE_Q, WIDTH_GATED_QUERIES, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_ATTENTION, FUSED_QKV, AT(q)},
+    {"self_attn.k_proj", ROLE_K, WIDTH_KEYS, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_ATTENTION, FUSED_QKV, AT(k)},
+    {"self_attn.v_proj", ROLE_V, WIDTH_KEYS, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_ATTENTION, FUSED_QKV, AT(v)},
+    OUTPUT("self_attn.o_proj"),
+    END};
+static const NormRow qwen_next_norms[] = {
+    TWO_NORMS("input_layernorm", "post_attention_layernorm"),
+    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(q_norm)},
+    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(k_norm)},
+    {"linear_attn.norm", SLOT_NONE, WIDTH_RECURRENT_VALUE, WHEN_RECURRENT_NORM, AT(recurrent_norm)},
+    END};
+#define RATES(name, width, member) \
+    { name, ROLE_RATES, width, WIDTH_HIDDEN, BIAS_NONE, SLOT_ATTENTION, FUSED_RATES, AT(member) }
+static const LinearRow qwen3_next_linears[] = {RECURRENT_IN("linear_attn.in_proj_qkvz", WIDTH_CONVOLVED_AND_Z),
+                                               RATES("linear_attn.in_proj_ba", WIDTH_TWO_RECURRENT_HEADS, rates),
+                                               REMEMBERED("linear_attn.out_proj"), END};
+static const LinearRow qwen3_5_linears[] = {
+    RECURRENT_IN("linear_attn.in_proj_qkv", WIDTH_CONVOLVED),
+    {"linear_attn.in_proj_z", ROLE_Z, WIDTH_RECURRENT_VALUES, WIDTH_HIDDEN, BIAS_NONE, SLOT_ATTENTION, FUSED_IN, AT(z)},
+    RATES("linear_attn.in_proj_b", WIDTH_RECURRENT_HEADS, rates),
+    RATES("linear_attn.in_proj_a", WIDTH_RECURRENT_HEADS, steps),
+    REMEMBERED("linear_attn.out_proj"),
+    END};
+#define DELTA_TENSORS .convolution = "linear_attn.conv1d", .decay = "linear_attn.A_log", .offset = "linear_attn.dt_bias"
+static const RecurrentNames qwen3_next_recurrent = {.linears = qwen3_next_linears, DELTA_TENSORS},
+                            qwen3_5_recurrent = {.linears = qwen3_5_linears, DELTA_TENSORS};
+
+#define MAMBA_NAMES(prefix) \
+    .convolution = prefix ".conv1d", .decay = prefix ".A_log", .offset = prefix ".dt_bias", .skip = prefix ".D"
+static const LinearRow nemotron_h_attention[] = {QKV_APART("mixer.q_proj", "mixer.k_proj", "mixer.v_proj"),
+                                                 OUTPUT("mixer.o_proj"), END};
+static const LinearRow nemotron_h_mlp[] = {
+    {"mixer.up_proj", ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(up)},
+    DOWN("mixer.down_proj"),
+    END};
+static const LinearRow nemotron_h_shared[] = {{"mixer.shared_experts.up_proj", ROLE_UP, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
+                                               BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(shared_up)},
+                                              {"mixer.shared_experts.down_proj", ROLE_DOWN, WIDTH_HIDDEN,
+                                               WIDTH_SHARED_FFN, BIAS_MLP, SLOT_SHARED_INNER, FUSED_ALONE,
+                                               AT(shared_down)},
+                                              END};
+static const ExpertNames nemotron_h_experts = {.router = "mixer.gate",
+                                               .experts = "mixer.experts",
+                                               .up = "up_proj",
+                                               .down = "down_proj",
+                                               .bias = "mixer.gate.e_score_correction_bias",
+                                               .shared = nemotron_h_shared};
+static const NormRow nemotron_h_norms[] = {
+    {"norm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_MIXING, AT(attention_norm)},
+    {"norm", SLOT_MLP, WIDTH_HIDDEN, WHEN_MLP, AT(mlp_norm)},
+    {"mixer.norm", SLOT_REMEMBERED, WIDTH_RECURRENT_VALUES, WHEN_RECURRENT_NORM, AT(recurrent_norm)},
+    END};
+static const LinearRow nemotron_h_linears[] = {RECURRENT_IN("mixer.in_proj", WIDTH_CONVOLVED_Z_AND_STEPS),
+                                               REMEMBERED("mixer.out_proj"), END};
+static const RecurrentNames nemotron_h_recurrent = {.linears = nemotron_h_linears, MAMBA_NAMES("mixer")};
+
+static const LinearRow falcon_h1_mlp[] = {
+    {"feed_forward.gate_proj", ROLE_GATE, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(gate)},
+    {"feed_forward.up_proj", ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(up)},
+    DOWN("feed_forward.down_proj"),
+    END};
+static const NormRow falcon_h1_norms[] = {
+    TWO_NORMS("input_layernorm", "pre_ff_layernorm"),
+    {"mamba.norm", SLOT_REMEMBERED, WIDTH_RECURRENT_VALUES, WHEN_RECURRENT_NORM, AT(recurrent_norm)},
+    END};
+static const LinearRow falcon_h1_linears[] = {RECURRENT_IN("mamba.in_proj", WIDTH_CONVOLVED_Z_AND_STEPS),
+                                              REMEMBERED("mamba.out_proj"), END};
+static const RecurrentNames falcon_h1_recurrent = {.linears = falcon_h1_linears, MAMBA_NAMES("mamba")};
+
 // ---- GPT-2 and its relatives ----
 
 static const LinearRow gpt2_attention[] = {QKV("attn.c_attn"), OUTPUT("attn.c_proj"), END};
@@ -291,11 +391,16 @@ static const LayoutTable t5_encoder = {T5_STACK("encoder"), .mlp = t5_encoder_ml
 // ---- The layouts ----
 
 // Files saved from the model without its head lack the first prefix; multimodal models put another before it.
-#define LLAMA_NAMES_BUT_NORMS                                                                          \
+#define LLAMA_PLACES                                                                                   \
     .prefixes = {"model.", "", "language_model.model.", "model.language_model.", "model.text_model."}, \
-    .layer = "layers.", .embedding = "embed_tokens", .final_norm = "norm",                             \
-    .heads = {"lm_head", "language_model.lm_head"}
+    .layer = "layers.", .embedding = "embed_tokens", .heads = {"lm_head", "language_model.lm_head"}
+#define LLAMA_NAMES_BUT_NORMS LLAMA_PLACES, .final_norm = "norm"
 #define LLAMA_NAMES LLAMA_NAMES_BUT_NORMS, .norms = llama_norms
+#define LFM2_NAMES                                                                                                   \
+    LLAMA_PLACES, .final_norm = "embedding_norm", .norms = lfm2_norms, .attention = lfm2_attention, .mlp = lfm2_mlp, \
+                  .recurrent = &lfm2_recurrent
+#define QWEN_NEXT_NAMES \
+    LLAMA_NAMES_BUT_NORMS, .norms = qwen_next_norms, .attention = qwen_next_attention, .mlp = llama_mlp
 #define TRANSFORMER_NAMES .prefixes = {"transformer.", ""}, .layer = "h.", .final_norm = "ln_f", .heads = {"lm_head"}
 
 #define PAIR_NAMES(prefix)                                                                                       \
@@ -318,6 +423,23 @@ static const LayoutTable tables[] = {
                          .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_DEEPSEEK_Q] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_q_attention,
                            .mlp = llama_mlp, .experts = &glm_experts},
+    [LAYOUT_FALCON_H1] = {LLAMA_PLACES, .final_norm = "final_layernorm", .norms = falcon_h1_norms,
+                          .attention = llama_attention, .mlp = falcon_h1_mlp, .recurrent = &falcon_h1_recurrent},
+    [LAYOUT_LFM2] = {LFM2_NAMES},
+    [LAYOUT_LFM2_MOE] = {LFM2_NAMES, .experts = &lfm2_experts},
+    [LAYOUT_NEMOTRON_H] = {.prefixes = {"backbone.", "model.", ""},
+                           .layer = "layers.",
+                           .embedding = "embeddings",
+                           .final_norm = "norm_f",
+                           .heads = {"lm_head"},
+                           .attention = nemotron_h_attention,
+                           .mlp = nemotron_h_mlp,
+                           .norms = nemotron_h_norms,
+                           .experts = &nemotron_h_experts,
+                           .recurrent = &nemotron_h_recurrent},
+    [LAYOUT_QWEN3_5] = {QWEN_NEXT_NAMES, .recurrent = &qwen3_5_recurrent},
+    [LAYOUT_QWEN3_5_MOE] = {QWEN_NEXT_NAMES, .experts = &qwen_experts, .recurrent = &qwen3_5_recurrent},
+    [LAYOUT_QWEN3_NEXT] = {QWEN_NEXT_NAMES, .experts = &qwen_experts, .recurrent = &qwen3_next_recurrent},
     [LAYOUT_UNGATED_LLAMA] = {LLAMA_NAMES, .attention = llama_attention, .mlp = ungated_llama_mlp},
     [LAYOUT_APERTUS] = {LLAMA_NAMES_BUT_NORMS, .norms = apertus_norms, .attention = llama_attention,
                         .mlp = ungated_llama_mlp, .xielu = "mlp.act_fn"},

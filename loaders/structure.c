@@ -14,10 +14,11 @@ typedef struct Builder {
     const LayoutTable *table;
     const char *prefix; // "model." or ""
     size_t linear_capacity, norm_capacity, copy_capacity;
-    int first_layer;       // of the stack that is being built
-    char stack;            // as Linear.stack
-    int slots[SLOT_COUNT]; // input numbers of the current layer; −1: not read yet
-    int source;            // input number of SLOT_SOURCE
+    int cached, remembered; // layers so far that keep keys and values, a state
+    int first_layer;        // of the stack that is being built
+    char stack;             // as Linear.stack
+    int slots[SLOT_COUNT];  // input numbers of the current layer; −1: not read yet
+    int source;             // input number of SLOT_SOURCE
     int fused[FUSED_COUNT], fused_count;
     Error *err;
 } Builder;
@@ -43,6 +44,9 @@ const char *role_name(LinearRole role) {
         [ROLE_CROSS_K] = "cross_k",
         [ROLE_CROSS_V] = "cross_v",
         [ROLE_CROSS_O] = "cross_o",
+        [ROLE_IN] = "in",
+        [ROLE_Z] = "z",
+        [ROLE_RATES] = "rates",
         [ROLE_ROUTER] = "router",
         [ROLE_HEAD] = "head",
         [ROLE_OTHER] = "other",
@@ -97,7 +101,9 @@ static bool take_tensor(const Builder *builder, const char *name, const char *en
 // ---- Building ----
 
 static size_t width_of(const ModelConfig *config, Width width) {
-    const size_t head_dim = (size_t)config->head_dim;
+    const Recurrent *r = &config->recurrent;
+    const size_t head_dim = (size_t)config->head_dim, values = (size_t)recurrent_values(r),
+                 channels = (size_t)recurrent_channels(r);
     switch (width) {
     case WIDTH_QUERIES: return (size_t)config->heads * head_dim;
     case WIDTH_KEYS: return (size_t)config->kv_heads * head_dim;
@@ -119,25 +125,43 @@ static size_t width_of(const ModelConfig *config, Width width) {
     case WIDTH_KEYS_AND_VALUES: return (size_t)config->heads * (size_t)(config->latent.plain + config->latent.value);
     case WIDTH_VALUES: return (size_t)config->heads * (size_t)config->latent.value;
     case WIDTH_ONE: return 1;
+    case WIDTH_GATED_QUERIES: return 2 * (size_t)config->heads * head_dim;
+    case WIDTH_THREE_HIDDEN: return 3 * (size_t)config->hidden;
+    case WIDTH_RECURRENT_VALUES: return values;
+    case WIDTH_RECURRENT_VALUE: return (size_t)r->value_dim;
+    case WIDTH_RECURRENT_HEADS: return (size_t)r->heads;
+    case WIDTH_TWO_RECURRENT_HEADS: return 2 * (size_t)r->heads;
+    case WIDTH_CONVOLVED: return channels;
+    case WIDTH_CONVOLVED_AND_Z: return channels + values;
+    case WIDTH_CONVOLVED_Z_AND_STEPS: return channels + values + (size_t)r->heads;
     case WIDTH_HIDDEN: break;
     }
     return (size_t)config->hidden;
 }
 
 static bool has_bias(const ModelConfig *config, Bias bias) {
-    return bias == BIAS_ATTENTION ? config->attention_bias
-           : bias == BIAS_OUTPUT  ? config->output_bias
-                                  : bias == BIAS_MLP && config->mlp_bias;
+    switch (bias) {
+    case BIAS_ATTENTION: return config->attention_bias;
+    case BIAS_OUTPUT: return config->output_bias;
+    case BIAS_MLP: return config->mlp_bias;
+    case BIAS_RECURRENT: return config->recurrent.bias;
+    case BIAS_NONE: break;
+    }
+    return false;
 }
 
-bool norm_applies(const ModelConfig *config, When when) {
-    const bool two = config->parallel && !config->shared_norm;
+bool norm_applies(const ModelConfig *config, int layer, When when) {
+    const bool two = config->parallel && !config->shared_norm, attends = !layer_is_in(&config->unattended, layer),
+               remembers = layer_is_in(&config->recurrent.layers, layer);
     switch (when) {
-    case WHEN_QK_NORM_HEADS: return config->qk_norm == QK_NORM_HEADS;
-    case WHEN_QK_NORM_WHOLE: return config->qk_norm == QK_NORM_WHOLE;
-    case WHEN_QK_NORM_ROTATED: return config->qk_norm == QK_NORM_ROTATED;
-    case WHEN_QK_NORM_EACH: return config->qk_norm == QK_NORM_EACH;
-    case WHEN_QK_NORM_APART: return config->qk_norm == QK_NORM_APART;
+    case WHEN_QK_NORM_HEADS: return attends && config->qk_norm == QK_NORM_HEADS;
+    case WHEN_QK_NORM_WHOLE: return attends && config->qk_norm == QK_NORM_WHOLE;
+    case WHEN_QK_NORM_ROTATED: return attends && config->qk_norm == QK_NORM_ROTATED;
+    case WHEN_QK_NORM_EACH: return attends && config->qk_norm == QK_NORM_EACH;
+    case WHEN_QK_NORM_APART: return attends && config->qk_norm == QK_NORM_APART;
+    case WHEN_MIXING: return attends || remembers;
+    case WHEN_MLP: return !layer_is_in(&config->without_mlp, layer);
+    case WHEN_RECURRENT_NORM: return remembers && !config->recurrent.without_norm;
     case WHEN_Q_LATENT: return config->latent.q_rank > 0;
     case WHEN_NORM_BEFORE: return !config->no_norm_before;
     case WHEN_BRANCH_NORMS: return config->branch_norms;
@@ -226,7 +250,7 @@ static bool add_layer_norms(Builder *builder, int layer) {
     LayerMap *map = &builder->out->layers[layer];
     const ModelConfig *config = &builder->out->config;
     for (const NormRow *row = builder->table->norms; row->name; row++) {
-        if (config->bare_norms || !norm_applies(config, row->when)) continue;
+        if (config->bare_norms || !norm_applies(config, layer, row->when)) continue;
         char name[128];
         name_in_layer(builder, layer, row->name, name, sizeof name);
         bool feeds = row->slot != SLOT_NONE && norms_feed_linears(config);
@@ -235,6 +259,10 @@ static bool add_layer_norms(Builder *builder, int layer) {
                             : add_norm(builder, layer, name, row->width, feeds ? input_of(builder, row->slot) : -1);
         if (index < 0) return false;
         if (row->slot == SLOT_Q_LATENT || row->slot == SLOT_KV_LATENT) builder->out->norms[index].eps = LATENT_EPS;
+        if (row->when == WHEN_RECURRENT_NORM) {
+            builder->out->norms[index].plain = true;
+            builder->out->norms[index].groups = config->recurrent.norm_groups;
+        }
         *map_member(map, row->offset) = index;
     }
     if (config->shared_norm) map->mlp_norm = map->attention_norm;
@@ -332,15 +360,15 @@ static bool add_expert_linear(Builder *builder, int layer, int expert, const cha
 
 static bool add_expert(Builder *builder, int layer, int expert) {
     const ExpertNames *names = builder->table->experts;
-    int input = builder->out->input_count, fused = builder->fused_count++;
+    int input = builder->out->input_count, fused = names->gate ? builder->fused_count++ : -1;
     builder->out->input_count += 2;
-    return add_expert_linear(builder, layer, expert, names->gate, ROLE_GATE, input, fused) &&
+    return (!names->gate || add_expert_linear(builder, layer, expert, names->gate, ROLE_GATE, input, fused)) &&
            add_expert_linear(builder, layer, expert, names->up, ROLE_UP, input, fused) &&
            add_expert_linear(builder, layer, expert, names->down, ROLE_DOWN, input + 1, -1);
 }
 
 // The tensor of all experts: a parameter, the weight of a module, or blocks of MXFP4.
-static const Tensor *find_stacked(const Checkpoint *checkpoint, const char *name) {
+static const Tensor *stacked_tensor(const Checkpoint *checkpoint, const char *name) {
     static const char *const endings[] = {"", ".weight", "_blocks"};
     const Tensor *found = NULL;
     for (size_t i = 0; !found && i < sizeof endings / sizeof *endings; i++) {
@@ -365,7 +393,7 @@ static bool take_stacked_bias(Builder *builder, const char *name, Linear *linear
 // The matrix of a stacked tensor that belongs to this expert.
 static bool take_stacked(Builder *builder, const char *name, Linear *linear) {
     const ModelStructure *out = builder->out;
-    const Tensor *tensor = find_stacked(out->checkpoint, name);
+    const Tensor *tensor = stacked_tensor(out->checkpoint, name);
     ExpertLayout layout;
     if (!tensor)
         return checkpoint_whole(out->checkpoint, builder->err) &&
@@ -417,12 +445,24 @@ static bool take_router_bias(Builder *builder, int layer) {
     return take_tensor(builder, full, "", shape, names->bias_is_row ? 2 : 1, &builder->out->layers[layer].router_bias);
 }
 
+// Some files have what others stack.
+static void find_stacked(Builder *builder, int layer) {
+    const ExpertNames *names = builder->table->experts;
+    Experts *experts = &builder->out->config.experts;
+    char name[160], full[200];
+    name_in_layer(builder, layer, names->experts, name, sizeof name);
+    snprintf(full, sizeof full, "%s.%s", name, names->gate_up ? names->gate_up : "");
+    if (names->gate_up && names->gate && checkpoint_find(builder->out->checkpoint, full))
+        experts->stacked = experts->halves = true;
+}
+
 static bool add_experts(Builder *builder, int layer) {
     const ExpertNames *names = builder->table->experts;
     const Experts *experts = &builder->out->config.experts;
     const LinearRow router = {names->router,      ROLE_ROUTER, WIDTH_EXPERTS, WIDTH_HIDDEN,
                               names->router_bias, SLOT_MLP,    FUSED_ALONE,   offsetof(LayerMap, router)};
     if (!add_row(builder, layer, &router) || !take_router_bias(builder, layer)) return false;
+    find_stacked(builder, layer);
     builder->out->layers[layer].first_expert = builder->out->linear_count;
     for (int expert = 0; expert < experts->count; expert++) {
         if (!(experts->stacked ? add_stacked_expert : add_expert)(builder, layer, expert)) return false;
@@ -441,12 +481,13 @@ static void add_fold(ModelStructure *out, int linear, FoldKind kind, int index) 
 // The first of two linears that this layer has.
 static int fused_or_apart(int fused, int apart) { return fused >= 0 ? fused : apart; }
 
-// What an expert's down reads: of up alone, or of the halves of gate_up.
+// The last linear of an expert, and the rows before it where a factor passes through what is between them.
 static void fold_experts(ModelStructure *out, const LayerMap *map) {
-    const Experts *experts = &out->config.experts;
-    const int each = experts->stacked ? 2 : 3;
-    for (int e = 0; map->router >= 0 && !experts->alternate && e < experts->count; e++) {
-        const int down = map->first_expert + each * e + each - 1;
+    const Experts *e = &out->config.experts;
+    const bool gated = out->config.activation != NONLINEARITY_SWIGLU_OAI && !e->ungated;
+    const int linears = e->stacked || e->ungated ? 2 : 3;
+    for (int i = 0; gated && i < e->count; i++) {
+        const int down = map->first_expert + linears * (i + 1) - 1;
         add_fold(out, down, FOLD_LINEAR_ROWS, down - 1);
     }
 }
@@ -458,6 +499,8 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
         const int attention[] = {map->qkv, map->q, map->k, map->v}, mlp[] = {map->gate_up, map->gate, map->up};
         for (int i = 0; i < 4; i++) add_fold(out, attention[i], FOLD_NORM, map->attention_norm);
         for (int i = 0; i < 3; i++) add_fold(out, mlp[i], FOLD_NORM, map->mlp_norm);
+        const int reading[] = {map->in, map->z, map->rates, map->steps};
+        for (int i = 0; i < 4; i++) add_fold(out, reading[i], FOLD_NORM, map->attention_norm);
         add_fold(out, map->q_a, FOLD_NORM, map->attention_norm);
         add_fold(out, map->kv_a, FOLD_NORM, map->attention_norm);
         add_fold(out, map->q_b, FOLD_NORM, map->q_latent_norm);
@@ -466,12 +509,17 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
         add_fold(out, map->cross_k, FOLD_NORM, out->encoder.final_norm);
         add_fold(out, map->cross_v, FOLD_NORM, out->encoder.final_norm);
     }
+    // Columns have a gain of their own where heads do not share one.
+    if (map->recurrent_norm >= 0 && out->norms[map->recurrent_norm].input >= 0)
+        add_fold(out, map->out, FOLD_NORM, map->recurrent_norm);
+    if (out->config.recurrent.kind == RECURRENT_CONVOLUTION) add_fold(out, map->out, FOLD_LINEAR_ROWS, map->in);
     add_fold(out, map->cross_o, FOLD_LINEAR_ROWS, map->cross_v);
     if (out->config.qkv_limit == 0) add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
     if (gated || out->config.activation == NONLINEARITY_RELU)
         add_fold(out, map->down, FOLD_LINEAR_ROWS, fused_or_apart(map->gate_up, map->up));
-    add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, fused_or_apart(map->shared_gate_up, map->shared_up));
-    fold_experts(out, map);
+    if (map->shared_gate >= 0 || map->shared_gate_up >= 0)
+        add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, fused_or_apart(map->shared_gate_up, map->shared_up));
+    if (map->router >= 0) fold_experts(out, map);
 }
 
 // ---- The whole ----
@@ -495,18 +543,56 @@ static bool take_xielu(Builder *builder, int layer) {
            take_tensor(builder, name, ".beta", NULL, 0, &map->xielu_linear);
 }
 
+// A tensor of the layer; NULL where its name is.
+static bool take_named(Builder *builder, int layer, const char *name, const char *ending, const uint64_t *shape,
+                       int rank, const Tensor **out) {
+    char full[160];
+    if (!name) return true;
+    name_in_layer(builder, layer, name, full, sizeof full);
+    return take_tensor(builder, full, ending, shape, rank, out);
+}
+
+// What a layer remembers with, beside its linears.
+static bool add_recurrent(Builder *builder, int layer) {
+    const Recurrent *r = &builder->out->config.recurrent;
+    const RecurrentNames *names = builder->table->recurrent;
+    LayerMap *map = &builder->out->layers[layer];
+    const uint64_t weight[] = {(uint64_t)recurrent_channels(r), 1, (uint64_t)r->taps}, heads[] = {(uint64_t)r->heads};
+    const char *biased = r->convolution_bias ? names->convolution : NULL;
+    map->remembered = builder->remembered++;
+    return add_rows(builder, layer, names->linears) &&
+           take_named(builder, layer, names->convolution, ".weight", weight, 3, &map->convolution) &&
+           take_named(builder, layer, biased, ".bias", weight, 1, &map->convolution_bias) &&
+           take_named(builder, layer, names->decay, "", heads, 1, &map->decay) &&
+           take_named(builder, layer, names->offset, "", heads, 1, &map->offset) &&
+           take_named(builder, layer, names->skip, "", heads, 1, &map->skip);
+}
+
+static bool add_attention(Builder *builder, int layer) {
+    builder->out->layers[layer].cached = builder->stack == 'e' ? 0 : builder->cached++;
+    return add_rows(builder, layer, builder->table->attention);
+}
+
+static bool add_mlp(Builder *builder, int layer) {
+    const bool experts = builder->table->experts && layer_is_in(&builder->out->config.experts.layers, layer);
+    return experts ? add_experts(builder, layer) : add_rows(builder, layer, builder->table->mlp);
+}
+
 static bool add_layer(Builder *builder, int layer) {
     ModelStructure *out = builder->out;
     LayerMap *map = &out->layers[layer];
     memset(map, 0xFF, sizeof *map); // −1 everywhere
-    map->router_bias = map->sinks = map->xielu_positive = map->xielu_negative = map->xielu_linear = NULL;
+    map->router_bias = map->sinks = NULL;
+    map->convolution = map->convolution_bias = map->decay = map->offset = map->skip = NULL;
+    map->xielu_positive = map->xielu_negative = map->xielu_linear = NULL;
     memset(builder->slots, 0xFF, sizeof builder->slots);
     memset(builder->fused, 0xFF, sizeof builder->fused);
     builder->slots[SLOT_SOURCE] = builder->source;
-    bool experts = builder->table->experts && layer_is_in(&out->config.experts.layers, layer);
-    bool ok = add_rows(builder, layer, builder->table->attention) &&
+    const ModelConfig *config = &out->config;
+    bool ok = (!layer_is_in(&config->recurrent.layers, layer) || add_recurrent(builder, layer)) &&
+              (layer_is_in(&config->unattended, layer) || add_attention(builder, layer)) &&
               (!builder->table->cross || add_rows(builder, layer, builder->table->cross)) &&
-              (experts ? add_experts(builder, layer) : add_rows(builder, layer, builder->table->mlp)) &&
+              (layer_is_in(&config->without_mlp, layer) || add_mlp(builder, layer)) &&
               add_layer_norms(builder, layer) && take_sinks(builder, layer) && take_xielu(builder, layer);
     if (ok) set_folds(out, map);
     return ok;

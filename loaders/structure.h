@@ -26,6 +26,9 @@ typedef enum LinearRole {
     ROLE_CROSS_K,
     ROLE_CROSS_V,
     ROLE_CROSS_O,
+    ROLE_IN,    // of layers that remember: what goes into the convolution, and what they have in one with it
+    ROLE_Z,     // what gates their result
+    ROLE_RATES, // how fast they learn and forget
     ROLE_ROUTER,
     ROLE_HEAD,
     ROLE_OTHER,
@@ -68,6 +71,8 @@ typedef struct Norm {
     int heads;          // that have their own: rows of the gain, or it and the norms behind it; else 1
     const Tensor *bias; // like gain, or NULL
     float eps;          // of its own; 0: that of the configuration
+    int groups;         // channels are normed in so many parts; 0: all together
+    bool plain;         // by its gain as it is, also where others add one to it
     int input;          // the linear input that it feeds; −1: none, or not it alone
 } Norm;
 
@@ -84,13 +89,19 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int q_latent_norm, kv_latent_norm;
     int attention_out_norm, mlp_out_norm;               // of what a branch gives
     int cross_q, cross_k, cross_v, cross_o, cross_norm; // cross-attention
-    int router;                                         // mixture of experts: then there is no MLP of the above
-    int first_expert; // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down: + 2 e,
-                      // + 1
+    int in, z, rates, steps, out,
+        recurrent_norm;     // a layer that remembers: z, rates and steps have linears of their own,
+                            // or rates those of the steps too, or all are among those of `in`
+    int cached, remembered; // which one it is among those that keep keys and values, a state
+    int router;             // mixture of experts: then there is no MLP of the above
+    int first_expert; // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down, of
+                      // ungated ones up, down: + 2 e, + 1
     int shared_gate_up, shared_gate, shared_up, shared_down; // as those of an MLP
     int shared_router;                                       // −1: added as it is
     const Tensor *sinks;                                     // [heads]; NULL: none
-    const Tensor *router_bias; // [experts], added to scores when experts are chosen; NULL: none
+    const Tensor *convolution, *convolution_bias;            // [channels, 1, taps], [channels]; NULL: none
+    const Tensor *decay, *offset, *skip; // [heads]: ln(−decay) and the others of RecurrenceShape; NULL: none
+    const Tensor *router_bias;           // [experts], added to scores when experts are chosen; NULL: none
     // Of xIELU (kernels/nonlinearity.h), each one number: `positive` is the softplus of the first, `negative` that of
     // the second plus the third, `linear` the third. NULL: no xIELU.
     const Tensor *xielu_positive, *xielu_negative, *xielu_linear;

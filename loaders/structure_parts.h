@@ -6,6 +6,7 @@
 typedef enum Width {
     WIDTH_HIDDEN,
     WIDTH_QUERIES,
+    WIDTH_GATED_QUERIES,
     WIDTH_KEYS,
     WIDTH_QKV,
     WIDTH_FFN,
@@ -25,9 +26,17 @@ typedef enum Width {
     WIDTH_KEYS_AND_VALUES, // of latent attention, without what is rotated
     WIDTH_VALUES,          // of all heads
     WIDTH_ONE,
+    WIDTH_THREE_HIDDEN,
+    WIDTH_RECURRENT_VALUES,
+    WIDTH_RECURRENT_VALUE, // of one head
+    WIDTH_RECURRENT_HEADS,
+    WIDTH_TWO_RECURRENT_HEADS,
+    WIDTH_CONVOLVED,
+    WIDTH_CONVOLVED_AND_Z,
+    WIDTH_CONVOLVED_Z_AND_STEPS,
 } Width;
 
-typedef enum Bias { BIAS_NONE, BIAS_ATTENTION, BIAS_OUTPUT, BIAS_MLP } Bias;
+typedef enum Bias { BIAS_NONE, BIAS_ATTENTION, BIAS_OUTPUT, BIAS_MLP, BIAS_RECURRENT } Bias;
 
 // What the linears of a layer read. Those of one slot share an input.
 typedef enum Slot {
@@ -36,6 +45,7 @@ typedef enum Slot {
     SLOT_Q_LATENT,
     SLOT_KV_LATENT,
     SLOT_MIXED,
+    SLOT_REMEMBERED,
     SLOT_MLP,
     SLOT_INNER,
     SLOT_SHARED_INNER,
@@ -45,7 +55,15 @@ typedef enum Slot {
     SLOT_COUNT
 } Slot;
 
-typedef enum FusedSet { FUSED_ALONE = -1, FUSED_QKV, FUSED_GATE_UP, FUSED_SHARED, FUSED_COUNT } FusedSet;
+typedef enum FusedSet {
+    FUSED_ALONE = -1,
+    FUSED_QKV,
+    FUSED_IN,
+    FUSED_RATES,
+    FUSED_GATE_UP,
+    FUSED_SHARED,
+    FUSED_COUNT
+} FusedSet;
 
 typedef struct LinearRow {
     const char *name; // within the layer; NULL ends a table
@@ -57,7 +75,7 @@ typedef struct LinearRow {
     size_t offset; // of its index in LayerMap
 } LinearRow;
 
-// Which configurations have a norm.
+// Which configurations, and which of their layers, have a norm.
 typedef enum When {
     WHEN_ALWAYS,
     WHEN_QK_NORM_HEADS,
@@ -73,6 +91,9 @@ typedef enum When {
     WHEN_PARALLEL_TWO, // parallel branches with a norm each
     WHEN_NOT_PARALLEL_TWO,
     WHEN_SEQUENTIAL,
+    WHEN_MIXING, // the layer has attention, or remembers
+    WHEN_MLP,
+    WHEN_RECURRENT_NORM,
 } When;
 
 typedef struct NormRow {
@@ -85,13 +106,18 @@ typedef struct NormRow {
 
 typedef struct ExpertNames {
     const char *router, *experts; // "mlp.gate", "mlp.experts"
-    const char *gate, *up, *down; // of one expert
-    const char *gate_up;          // of stacked experts, instead of gate and up
+    const char *gate, *up, *down; // of one expert; gate NULL: it has none
+    const char *gate_up;          // of stacked experts, instead of gate and up; both: as the file has it
     Bias router_bias;             // of its own, which is a part of the logits
     const char *bias;             // of the choice, within the layer
     bool bias_is_row;             // [1, experts]
     const LinearRow *shared;      // of the expert that sees every token
 } ExpertNames;
+
+typedef struct RecurrentNames {
+    const LinearRow *linears;
+    const char *convolution, *decay, *offset, *skip; // within the layer; NULL: none
+} RecurrentNames;
 
 typedef struct LayoutTable {
     const char *prefixes[6];                 // tried in this order
@@ -102,6 +128,7 @@ typedef struct LayoutTable {
     const LinearRow *attention, *mlp;
     const NormRow *norms;
     const ExpertNames *experts;
+    const RecurrentNames *recurrent;
     const char *sinks, *xielu; // within a layer
     bool transposed;           // weights of layers are stored as [in, out]
     // Of an encoder–decoder, whose decoder has the names above.
@@ -114,7 +141,7 @@ typedef struct LayoutTable {
 
 const LayoutTable *layout_table(TensorLayout layout);
 
-bool norm_applies(const ModelConfig *config, When when);
+bool norm_applies(const ModelConfig *config, int layer, When when);
 
 // Lists what looks like a linear in a checkpoint of which nothing is known (structure_other.c).
 bool structure_list(ModelStructure *out, Error *err);

@@ -56,11 +56,24 @@ static float *latent_values(const Pass *pass) {
 
 // ---- Attention ----
 
+// Queries of each head are followed by its gates.
+static bool attention_project_gated(const Pass *pass, const LayerMap *map, const float *x) {
+    const size_t heads = (size_t)pass_config(pass)->heads, dim = (size_t)pass_config(pass)->head_dim;
+    float **scratch = pass->running->scratch;
+    float *const y[] = {scratch[SCRATCH_FUSED], scratch[SCRATCH_K], scratch[SCRATCH_V]};
+    if (!pass_together(pass, 3, (const int[]){map->q, map->k, map->v}, x, y)) return false;
+    pass->t->backend->ops->split(pass->t->backend, scratch[SCRATCH_FUSED], pass->tokens, heads,
+                                 (const size_t[]){dim, dim}, 2,
+                                 (float *const[]){scratch[SCRATCH_Q], scratch[SCRATCH_GATES]});
+    return true;
+}
+
 // q, k and v of x, whether they are one linear or three.
 static bool attention_project(const Pass *pass, const LayerMap *map, const float *x) {
     float **scratch = pass->running->scratch;
     const ModelConfig *config = pass_config(pass);
     if (map->kv_a >= 0) return latent_queries(pass, map, x) && latent_keys(pass, map, x);
+    if (config->gated_attention) return attention_project_gated(pass, map, x);
     if (map->qkv < 0) return pass_together(pass, 3, (const int[]){map->q, map->k, map->v}, x, &scratch[SCRATCH_Q]);
     const size_t dim = (size_t)config->head_dim, groups = config->quartered_qkv ? 4
                                                           : config->grouped_qkv ? (size_t)config->kv_heads
@@ -157,7 +170,8 @@ static void attention_attend(const Pass *pass, int layer) {
     const AttentionShape shape = shape_of(pass, layer);
     const ModelConfig *config = pass_config(pass);
     Cache *cache = pass->encodes ? running->cross : running->cache;
-    const int at = pass->encodes ? config->layers - config->pair.encoder_layers : layer - config->pair.encoder_layers;
+    const int at =
+        pass->encodes ? config->layers - config->pair.encoder_layers : pass->t->structure->layers[layer].cached;
     attention_position(pass, layer);
     const size_t rows = pass->tokens / pass->sequences;
     backend->ops->cache_write(backend, cache, at, pass->first, rows, scratch[SCRATCH_K], scratch[SCRATCH_V]);
@@ -169,11 +183,16 @@ bool pass_attention(const Pass *pass, int layer, const float *x) {
     const LayerMap *map = &pass->t->structure->layers[layer];
     float **scratch = pass->running->scratch;
     const int first = map->qkv >= 0 ? map->qkv : map->kv_a >= 0 ? map->kv_a : map->q;
-    if (!pass_observe(pass, first, x)) return false;
+    if (map->in < 0 && !pass_observe(pass, first, x)) return false; // else what the layer remembers with has shown it
     if (!attention_project(pass, map, x)) return false;
     attention_attend(pass, layer);
+    if (pass_config(pass)->gated_attention)
+        pass_multiply(pass, NONLINEARITY_SIGMOID, scratch[SCRATCH_GATES],
+                      (size_t)pass_config(pass)->heads * (size_t)pass_config(pass)->head_dim, scratch[SCRATCH_MIXED]);
     const float *mixed = map->kv_a >= 0 ? latent_values(pass) : scratch[SCRATCH_MIXED];
     if (!pass_observe(pass, map->o, mixed) || !pass_linear(pass, map->o, mixed, scratch[SCRATCH_BRANCH])) return false;
+    pass_scale(pass, scratch[SCRATCH_BRANCH], pass_config(pass)->attention_out_scale,
+               (size_t)pass_config(pass)->hidden);
     if (map->attention_out_norm >= 0)
         pass_norm(pass, map->attention_out_norm, scratch[SCRATCH_BRANCH], pass->tokens, scratch[SCRATCH_BRANCH]);
     return true;

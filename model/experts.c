@@ -166,14 +166,19 @@ static const float *expert_input(const Pass *pass, size_t all, const float *x) {
     return routed;
 }
 
+static Mlp mlp_of(const Experts *experts, const LayerMap *map, int expert) {
+    const bool two = experts->stacked || experts->ungated;
+    const int first = map->first_expert + (two ? 2 : 3) * expert;
+    if (experts->stacked) return (Mlp){.gate_up = first, .gate = -1, .up = -1, .down = first + 1};
+    if (experts->ungated) return (Mlp){.gate_up = -1, .gate = -1, .up = first, .down = first + 1};
+    return (Mlp){.gate_up = -1, .gate = first, .up = first + 1, .down = first + 2};
+}
+
 static bool run_expert(const Pass *pass, const LayerMap *map, int expert, const float *x) {
     Sequences *running = pass->running;
     Backend *backend = pass->t->backend;
     const size_t hidden = (size_t)pass->t->structure->config.hidden;
-    const bool stacked = experts_of(pass)->stacked;
-    const int gate = map->first_expert + (stacked ? 2 : 3) * expert;
-    const Mlp mlp = stacked ? (Mlp){.gate_up = gate, .gate = -1, .up = -1, .down = gate + 1}
-                            : (Mlp){.gate_up = -1, .gate = gate, .up = gate + 1, .down = gate + 2};
+    const Mlp mlp = mlp_of(experts_of(pass), map, expert);
     Pass own = *pass; // its tokens only
     own.tokens = experts_collect(pass, expert);
     if (own.tokens == 0) return true;
@@ -234,7 +239,7 @@ static bool run_mixture(const Pass *pass, int layer, const float *logits, const 
     const BackendOps *ops = t->backend->ops;
     LayerMixture *own = &t->mixtures[layer];
     if (!ops->mixture_new || pass->observer || own->refused || !experts_plain(experts_of(pass)) ||
-        experts_of(pass)->stacked)
+        experts_of(pass)->stacked || experts_of(pass)->ungated)
         return false;
     if (!own->mixture) own->mixture = mixture_new(t, &t->structure->layers[layer]);
     own->refused = !own->mixture;

@@ -50,8 +50,8 @@ static bool encode(const Pass *pass, int first, int last, float *hidden) {
     return true;
 }
 
-bool transformer_layers(Transformer *t, Sequences *running, int first, int last, float *hidden, size_t tokens,
-                        const Observer *observer, Error *err) {
+static bool run_layers(Transformer *t, Sequences *running, int first, int last, float *hidden, size_t tokens,
+                       const Observer *observer, Error *err) {
     assert(first >= 0 && first <= last && last <= t->structure->config.layers);
     if (!forward_has_room(running, tokens, err) || !sequences_scratch(running, tokens, err)) return false;
     const int encoder_layers = t->structure->config.pair.encoder_layers;
@@ -77,6 +77,13 @@ bool transformer_layers(Transformer *t, Sequences *running, int first, int last,
     for (int layer = first > encoder_layers ? first : encoder_layers; layer < last && pass.tokens; layer++)
         if (!pass_layer(&pass, layer, target)) return false;
     return checkpoint_intact(t->structure->checkpoint, err);
+}
+
+bool transformer_layers(Transformer *t, Sequences *running, int first, int last, float *hidden, size_t tokens,
+                        const Observer *observer, Error *err) {
+    if (run_layers(t, running, first, last, hidden, tokens, observer, err)) return true;
+    sequences_spoil(running);
+    return false;
 }
 
 bool transformer_head(Transformer *t, Sequences *running, const float *hidden, size_t tokens, float *logits,

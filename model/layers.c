@@ -41,12 +41,20 @@ static const float *branch_input(const Pass *pass, int norm, const float *hidden
 
 static bool layer_norm_before(const Pass *pass, int layer, float *hidden) {
     const LayerMap *map = &pass->t->structure->layers[layer];
-    if (!pass_attention(pass, layer, branch_input(pass, map->attention_norm, hidden))) return false;
-    add_branch(pass, hidden);
+    const float *x = map->attention_norm >= 0 || map->o >= 0 ? branch_input(pass, map->attention_norm, hidden) : NULL;
+    if (map->in >= 0) {
+        if (!pass_recurrent(pass, layer, x)) return false;
+        add_branch(pass, hidden);
+    }
+    if (map->o >= 0) {
+        if (!pass_attention(pass, layer, x)) return false;
+        add_branch(pass, hidden);
+    }
     if (map->cross_q >= 0) {
         if (!pass_cross_attention(pass, layer, branch_input(pass, map->cross_norm, hidden))) return false;
         add_branch(pass, hidden);
     }
+    if (layer_is_in(&pass_config(pass)->without_mlp, layer)) return true;
     if (!mlp_branch(pass, layer, branch_input(pass, map->mlp_norm, hidden))) return false;
     add_branch(pass, hidden);
     return true;

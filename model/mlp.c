@@ -9,7 +9,8 @@ static bool mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t w
     const size_t n = pass->tokens * width;
     if (mlp->gate_up >= 0) {
         if (!pass_linear(pass, mlp->gate_up, x, scratch[SCRATCH_FUSED])) return false;
-        const bool alternate = pass_config(pass)->experts.alternate; // rows of gate and up
+        const Experts *experts = &pass_config(pass)->experts;
+        const bool alternate = experts->stacked && !experts->halves; // rows of gate and up
         const size_t groups = alternate ? width : 1, each = alternate ? 1 : width;
         backend->ops->split(backend, scratch[SCRATCH_FUSED], pass->tokens, groups, (const size_t[]){each, each}, 2,
                             &scratch[SCRATCH_GATE]);
@@ -18,6 +19,8 @@ static bool mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t w
     } else {
         if (!pass_linear(pass, mlp->up, x, scratch[SCRATCH_UP])) return false;
     }
+    if (mlp->gate >= 0 || mlp->gate_up >= 0)
+        pass_scale(pass, scratch[SCRATCH_GATE], pass_config(pass)->gate_scale, width);
     if (mlp->xielu)
         backend->ops->xielu(backend, mlp->xielu, scratch[SCRATCH_UP], n, scratch[SCRATCH_INNER]);
     else if (mlp->gate < 0 && mlp->gate_up < 0)
@@ -33,6 +36,9 @@ bool pass_mlp(const Pass *pass, const Mlp *mlp, const float *x, bool show, float
     const float *inner = pass->running->scratch[SCRATCH_INNER];
     int first = mlp->gate_up >= 0 ? mlp->gate_up : mlp->gate >= 0 ? mlp->gate : mlp->up;
     if (show && !pass_observe(pass, first, x)) return false;
-    return mlp_inner(pass, mlp, x, pass->t->structure->linears[mlp->down].in) && pass_observe(pass, mlp->down, inner) &&
-           pass_linear(pass, mlp->down, inner, y);
+    if (!mlp_inner(pass, mlp, x, pass->t->structure->linears[mlp->down].in) || !pass_observe(pass, mlp->down, inner) ||
+        !pass_linear(pass, mlp->down, inner, y))
+        return false;
+    pass_scale(pass, y, pass_config(pass)->mlp_scale, (size_t)pass_config(pass)->hidden);
+    return true;
 }

@@ -24,10 +24,15 @@ bool pass_together(const Pass *pass, int count, const int *linears, const float 
     return transformer_multiply_together(pass->t, count, linears, x, pass->tokens, y, pass->err);
 }
 
+const float *pass_gain(const Pass *pass, int norm) {
+    const Transformer *t = pass->t;
+    return t->divided[norm] ? t->divided[norm] : t->gains[norm];
+}
+
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y) {
     const Transformer *t = pass->t;
     const Norm *norm = &t->structure->norms[index];
-    const float *gain = t->divided[index] ? t->divided[index] : t->gains[index];
+    const float *gain = pass_gain(pass, index);
     const float eps = norm->eps > 0 ? norm->eps : pass_config(pass)->norm_eps;
     const size_t width = norm_width(norm), heads = (size_t)norm->heads;
     if (norm_is_centred(pass_config(pass)->norm))
@@ -54,4 +59,14 @@ void pass_add(const Pass *pass, float *x, const float *y) {
 void pass_copy(const Pass *pass, const float *x, size_t width, float *y) {
     Backend *backend = pass->t->backend;
     backend->ops->split(backend, x, pass->tokens, 1, &width, 1, &y);
+}
+
+void pass_scale(const Pass *pass, float *x, float factor, size_t width) {
+    Backend *backend = pass->t->backend;
+    if (factor != 0 && factor != 1) backend->ops->scale(backend, x, factor, pass->tokens * width);
+}
+
+void pass_multiply(const Pass *pass, Nonlinearity f, const float *gates, size_t width, float *x) {
+    Backend *backend = pass->t->backend;
+    backend->ops->activate(backend, f, gates, x, pass->tokens * width, x);
 }

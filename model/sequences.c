@@ -25,6 +25,19 @@ static void latent_widths(const ModelConfig *config, size_t *widths) {
     widths[SCRATCH_PADDING] = heads * (size_t)(config->head_dim - l->value);
 }
 
+static void recurrent_widths(const ModelConfig *config, size_t *widths) {
+    const Recurrent *r = &config->recurrent;
+    const size_t values = (size_t)recurrent_values(r), keys = (size_t)r->key_heads * (size_t)r->key_dim;
+    widths[SCRATCH_Q] = larger(widths[SCRATCH_Q], r->kind == RECURRENT_CONVOLUTION ? values : keys);
+    widths[SCRATCH_K] = larger(widths[SCRATCH_K], r->kind == RECURRENT_CONVOLUTION ? values : keys);
+    widths[SCRATCH_V] = larger(widths[SCRATCH_V], values);
+    widths[SCRATCH_MIXED] = larger(widths[SCRATCH_MIXED], values);
+    widths[SCRATCH_GATES] = larger(widths[SCRATCH_GATES], values);
+    widths[SCRATCH_MIXING] = (size_t)recurrent_channels(r);
+    widths[SCRATCH_FUSED] = larger(widths[SCRATCH_FUSED], widths[SCRATCH_MIXING]);
+    widths[SCRATCH_RATES] = widths[SCRATCH_STEPS] = 2 * (size_t)r->heads;
+}
+
 static void scratch_widths(const ModelStructure *structure, size_t *widths) {
     const ModelConfig *config = &structure->config;
     size_t hidden = (size_t)config->hidden, ffn = 0, fused = 0;
@@ -34,13 +47,17 @@ static void scratch_widths(const ModelStructure *structure, size_t *widths) {
         const Linear *linear = &structure->linears[i];
         if (linear->role == ROLE_DOWN || linear->role == ROLE_FC2) ffn = larger(ffn, linear->in);
         const bool latent = linear->role == ROLE_KV_A || linear->role == ROLE_KV_B;
-        if (linear->role == ROLE_QKV || linear->role == ROLE_GATE_UP || latent) fused = larger(fused, linear->out);
+        const bool gated = linear->role == ROLE_Q && config->gated_attention, in = linear->role == ROLE_IN;
+        if (linear->role == ROLE_QKV || linear->role == ROLE_GATE_UP || latent || gated || in)
+            fused = larger(fused, linear->out);
     }
     widths[SCRATCH_HIDDEN] = widths[SCRATCH_NORMED] = widths[SCRATCH_BRANCH] = hidden;
     widths[SCRATCH_Q] = widths[SCRATCH_MIXED] = attended;
     widths[SCRATCH_K] = widths[SCRATCH_V] = cached;
     if (config->latent.kv_rank) latent_widths(config, widths);
     widths[SCRATCH_FUSED] = config->latent.kv_rank ? larger(fused, attended) : fused;
+    if (config->gated_attention) widths[SCRATCH_GATES] = attended;
+    if (config->recurrent.kind) recurrent_widths(config, widths);
     widths[SCRATCH_GATE] = widths[SCRATCH_UP] = widths[SCRATCH_INNER] = ffn;
     widths[SCRATCH_ROUTER] = (size_t)config->experts.count;
     widths[SCRATCH_ROUTED] = widths[SCRATCH_EXPERT] = config->experts.count ? hidden : 0;
@@ -166,11 +183,23 @@ static bool check_positions(const ModelConfig *config, size_t source, size_t pos
 static bool make_caches(Sequences *running, const Transformer *t, Error *err) {
     const ModelConfig *config = &t->structure->config;
     const BackendOps *ops = t->backend->ops;
-    const int layers = config->layers - config->pair.encoder_layers;
+    const int attending = attending_layers(config), layers = attending > 0 ? attending : 1;
     return ops->cache_new(t->backend, layers, running->count, config->kv_heads, config->head_dim,
                           running->positions - running->source, cache_type(t), &running->cache, err) &&
            (!running->source || ops->cache_new(t->backend, layers + 1, 1, config->kv_heads, config->head_dim,
                                                running->source, cache_type(t), &running->cross, err));
+}
+
+static bool states_new(const Sequences *running, float **out, Error *err) {
+    const size_t bytes = running->count * running->state_floats * sizeof(float);
+    if (bytes && !*out) *out = running->backend->ops->memory_new(running->backend, bytes, err);
+    return !bytes || *out;
+}
+
+static bool make_states(Sequences *running, const ModelStructure *structure, Error *err) {
+    running->state_floats = remembered_floats(&structure->config);
+    return states_new(running, &running->states, err) &&
+           (running->count == 1 || running->count > MOST_FOLLOWING || states_new(running, &running->turned, err));
 }
 
 bool sequences_new(const Transformer *t, size_t positions, Sequences **out, Error *err) {
@@ -192,8 +221,8 @@ bool sequences_new_pair(const Transformer *t, size_t source, size_t positions, s
     running->source = source;
     running->count = sequences;
     scratch_widths(t->structure, running->widths);
-    if (!make_caches(running, t, err) || !make_positions(running, t->structure, err) ||
-        !make_ones(running, &t->structure->config, err)) {
+    if (!make_caches(running, t, err) || !make_states(running, t->structure, err) ||
+        !make_positions(running, t->structure, err) || !make_ones(running, &t->structure->config, err)) {
         sequences_free(running);
         return false;
     }
@@ -256,6 +285,9 @@ void sequences_free(Sequences *running) {
     sequences_forget_step(running);
     scratch_free(running);
     memory_drop(running->backend, &running->logits);
+    memory_drop(running->backend, &running->states);
+    memory_drop(running->backend, &running->kept);
+    memory_drop(running->backend, &running->turned);
     memory_drop(running->backend, &running->rope.cosine);
     memory_drop(running->backend, &running->rope.sine);
     memory_drop(running->backend, &running->windowed_rope.cosine);
@@ -273,12 +305,43 @@ void sequences_free(Sequences *running) {
     free(running);
 }
 
+static void copy_states(const Sequences *running, const float *from, float *to) {
+    running->backend->ops->split(running->backend, from, running->count, 1, &running->state_floats, 1, &to);
+}
+
+// To the last position up to `positions` of which is known what layers remember there.
+static size_t states_back(const Sequences *running, size_t positions) {
+    if (running->kept_length == 0 || running->kept_length > positions) return 0;
+    copy_states(running, running->kept, running->states);
+    return running->kept_length;
+}
+
 void sequences_rewind(Sequences *running, size_t positions) {
     if (positions < running->source) positions = 0;
-    if (positions < running->length) running->length = positions;
+    if (positions >= running->length) return;
+    if (running->states && positions > 0) positions = states_back(running, positions);
+    if (positions < running->kept_length) running->kept_length = 0; // another text may follow
+    running->length = positions;
+}
+
+bool sequences_keep(Sequences *running, Error *err) {
+    if (!running->states) return true;
+    if (!states_new(running, &running->kept, err)) return false;
+    copy_states(running, running->states, running->kept);
+    running->kept_length = running->length;
+    return true;
+}
+
+void sequences_spoil(Sequences *running) {
+    if (running->states) running->length = running->kept_length = 0;
 }
 
 void sequences_follow(Sequences *running, const int32_t *from) {
+    if (running->states) {
+        running->backend->ops->gather(running->backend, running->states, running->state_floats, from, running->count,
+                                      running->turned);
+        copy_states(running, running->turned, running->states);
+    }
     running->backend->ops->cache_follow(running->backend, running->cache, from, sequences_target(running));
 }
 

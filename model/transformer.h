@@ -71,8 +71,11 @@ bool sequences_new_pair(const Transformer *t, size_t source, size_t positions, s
 // one. They share a source; its tokens come before those of the sequences.
 bool sequences_new_many(const Transformer *t, size_t positions, size_t sequences, Sequences **out, Error *err);
 void sequences_free(Sequences *running);
-// Forgets all but the first `positions`; of a pair at least the source, or all.
+// Forgets all but the first `positions`; of a pair at least the source, or all. Where layers remember, what they did at
+// a position is known only if it was kept there: then all but those kept, or all. sequences_length says which.
 void sequences_rewind(Sequences *running, size_t positions);
+// Keeps what layers remember now, so that sequences_rewind can go back to here. Nothing to do without such layers.
+bool sequences_keep(Sequences *running, Error *err);
 // Sequence s goes on where from[s] was [as many as there are sequences, MOST_FOLLOWING at most].
 void sequences_follow(Sequences *running, const int32_t *from);
 size_t sequences_length(const Sequences *running);
@@ -99,7 +102,8 @@ bool transformer_head(Transformer *t, Sequences *running, const float *hidden, s
                       const Observer *observer, Error *err);
 
 // The whole pass: ids → logits on the host, of the last token only (all == false: [vocab]) or of every token ([tokens,
-// vocab]; those of a source have none). On failure the sequences keep the length that they had.
+// vocab]; those of a source have none). On failure the sequences keep the length that they had, or where layers
+// remember are at their beginning.
 bool transformer_forward(Transformer *t, Sequences *running, const int32_t *ids, size_t tokens, bool all, float *logits,
                          const Observer *observer, Error *err);
 

@@ -20,6 +20,7 @@ struct Transformer {
     float **gains;     // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
     float **sinks;     // [layers] → [heads] in backend memory, NULL where there are none; as gains
     Xielu *xielu;      // [layers], where the configuration has it; as gains
+    float **recurrent; // [layers] → constants of a layer that remembers (recurrent.c), NULL elsewhere; as gains
     float **divided;   // [norm_count], own; NULL where the checkpoint's gain is in use
     LayerMixture *mixtures; // [layers], own; made when they are first used
     uint64_t version;       // counts its changes
@@ -35,6 +36,10 @@ typedef enum ScratchKind {
     SCRATCH_MIXED,   // [tokens, heads · head_dim]: what attention gives
     SCRATCH_BRANCH,  // [tokens, hidden]: what attention or MLP adds to the residual stream
     SCRATCH_FUSED,   // [tokens, its rows]: what a fused linear gives, before it is split
+    SCRATCH_MIXING,  // [tokens, channels]: what goes into the convolution of a layer that remembers
+    SCRATCH_GATES,   // [tokens, heads · head_dim, or values]: what attention or memory is multiplied by
+    SCRATCH_RATES,   // [tokens, heads] of a layer that remembers
+    SCRATCH_STEPS,   // as these
     SCRATCH_LATENT,  // [tokens, larger rank]: of latent attention, and its parts of heads
     SCRATCH_PLAIN,   // [tokens, heads · plain]
     SCRATCH_ROTATED, // [tokens, heads · rotated]
@@ -80,9 +85,13 @@ struct Sequences {
     size_t source;            // of them those of the source, which all share; 0 without an encoder
     // Keys and values of the source: of the decoder's layers, and behind them of the encoder's layer that is at work.
     Cache *cross;
-    RopeTable rope, windowed_rope; // the second is empty where windowed layers rotate like the others
-    RopeTable growth;              // of queries, as if they were rotated; empty where they do not grow
-    float *ones;                   // of norms without weights: ones, and as many zeros, in backend memory; NULL: none
+    // What layers remember: of each sequence that of its layers, recurrent_floats each; NULL without. So it was at
+    // position `kept_length`, if that is not 0. `turned`: for sequences that change places.
+    float *states, *kept, *turned;
+    size_t state_floats, kept_length; // of each sequence
+    RopeTable rope, windowed_rope;    // the second is empty where windowed layers rotate like the others
+    RopeTable growth;                 // of queries, as if they were rotated; empty where they do not grow
+    float *ones; // of norms without weights: ones, and as many zeros, in backend memory; NULL: none
     ScoreBias bias, encoder_bias;
     float *sinusoids;              // [positions, hidden] on the host; NULL without
     size_t widths[SCRATCH_COUNT];  // floats per token
@@ -111,6 +120,9 @@ float *sequences_observed(Sequences *running, size_t floats, Error *err);
 // recorded before or now. False: run the operations instead; nothing has happened then (step.c).
 bool sequences_step(Transformer *t, Sequences *running, const int32_t *ids);
 void sequences_forget_step(Sequences *running);
+
+// What layers remember does not fit their length any more: a pass has failed (sequences.c).
+void sequences_spoil(Sequences *running);
 
 // Makes room for the routing of `tokens` tokens.
 bool sequences_routing(Sequences *running, const Experts *experts, size_t tokens, Error *err);
@@ -164,12 +176,21 @@ bool pass_together(const Pass *pass, int count, const int *linears, const float 
 // x [tokens, hidden] += y; y = x [tokens, width].
 void pass_add(const Pass *pass, float *x, const float *y);
 void pass_copy(const Pass *pass, const float *x, size_t width, float *y);
+// x [tokens, width] *= factor, if that is not 0; x *= f(gates).
+void pass_scale(const Pass *pass, float *x, float factor, size_t width);
+void pass_multiply(const Pass *pass, Nonlinearity f, const float *gates, size_t width, float *x);
+// The gain in use.
+const float *pass_gain(const Pass *pass, int norm);
 // x [rows, width of the norm]; y may be x.
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y);
 // A norm without weights, x [rows, width] (QK_NORM_BARE, bare_norms).
 void pass_bare_norm(const Pass *pass, const float *x, size_t rows, size_t width, float *y);
 // SCRATCH_BRANCH = o(attention(q, k, v of x)) (attention.c).
 bool pass_attention(const Pass *pass, int layer, const float *x);
+// SCRATCH_BRANCH = what a layer makes of x by what it remembers (recurrent.c).
+bool pass_recurrent(const Pass *pass, int layer, const float *x);
+// Its constants in backend memory; NULL with err set when memory is short.
+float *recurrent_new(const Transformer *t, int layer, Error *err);
 // The same with keys and values of what the encoder made of the source.
 bool pass_cross_attention(const Pass *pass, int layer, const float *x);
 // y [tokens, hidden] = down(f(gate(x)) · up(x)). show: x is not known to the observer yet.

@@ -45,7 +45,7 @@ static float *gain_read(const Transformer *t, int index, const float *factors) {
     for (size_t i = 0; i < width / own; i++) floats_from(norm[i].gain->dtype, norm[i].gain->data, own, host + i * own);
     if (norm->bias) floats_from(norm->bias->dtype, norm->bias->data, width, host + width);
     for (size_t i = 0; i < width; i++) {
-        if (norm_adds_one(t->structure->config.norm)) host[i] += 1;
+        if (norm_adds_one(t->structure->config.norm) && !norm->plain) host[i] += 1;
         if (factors) host[i] /= factors[i];
         if (factors) host[width + i] /= factors[i];
     }
@@ -110,6 +110,8 @@ static bool load_weights(Transformer *t, Error *err) {
         if (t->structure->layers[i].sinks && !(t->sinks[i] = sinks_new(t, i, err))) return false;
     for (int i = 0; t->structure->config.xielu && i < t->structure->config.layers; i++)
         t->xielu[i] = xielu_of(&t->structure->layers[i]);
+    for (int i = 0; i < t->structure->config.layers; i++)
+        if (t->structure->layers[i].convolution && !(t->recurrent[i] = recurrent_new(t, i, err))) return false;
     return true;
 }
 
@@ -131,11 +133,13 @@ static Transformer *transformer_empty(const ModelStructure *structure, Backend *
     t->dense = base ? base->dense : array_new(linears, sizeof(Weight *));
     t->gains = base ? base->gains : array_new(norms, sizeof(float *));
     t->sinks = base ? base->sinks : array_new((size_t)structure->config.layers, sizeof(float *));
+    t->recurrent = base ? base->recurrent : array_new((size_t)structure->config.layers, sizeof(float *));
     t->xielu = base ? base->xielu : array_new((size_t)structure->config.layers, sizeof *t->xielu);
     t->replaced = array_new(linears, sizeof(Weight *));
     t->divided = array_new(norms, sizeof(float *));
     t->mixtures = array_new((size_t)structure->config.layers, sizeof *t->mixtures);
-    if (t->dense && t->gains && t->sinks && t->xielu && t->replaced && t->divided && t->mixtures) return t;
+    if (t->dense && t->gains && t->sinks && t->recurrent && t->xielu && t->replaced && t->divided && t->mixtures)
+        return t;
     error_memory(err, "transformer");
     transformer_free(t);
     return NULL;
@@ -183,6 +187,7 @@ void transformer_free(Transformer *t) {
         free_gains(t->backend, t->gains, t->structure->norm_count);
         free_gains(t->backend, t->sinks, t->structure->config.layers);
         free(t->xielu);
+        free_gains(t->backend, t->recurrent, t->structure->config.layers);
     }
     free(t);
 }

@@ -12,6 +12,11 @@ bool decision_equalizes(const Decision *decision) {
 
 // ---- Which row a column reads ----
 
+// Of a layer that remembers by a convolution: rows of b, c and x, of which c multiplies the result.
+static bool multiplies(const Linear *linear, const Linear *source) {
+    return source->role == ROLE_IN && source->out == 3 * linear->in;
+}
+
 // The linear before holds the rows of v, alone or behind those of q and k, and kv heads are shared by query heads.
 static bool has_heads(const ModelConfig *c, const Linear *linear, const Linear *source) {
     if (linear->role != ROLE_O || c->kv_heads <= 0 || c->heads % c->kv_heads != 0) return false;
@@ -23,7 +28,7 @@ bool fold_has_rows(const ModelStructure *structure, const Linear *linear) {
     if (linear->fold != FOLD_LINEAR_ROWS) return false;
     const Linear *source = &structure->linears[linear->fold_index];
     if (source->role == ROLE_GATE_UP) return source->out == 2 * linear->in;
-    return source->out == linear->in || has_heads(&structure->config, linear, source);
+    return source->out == linear->in || multiplies(linear, source) || has_heads(&structure->config, linear, source);
 }
 
 // The row of the linear before it that a column reads. Attention mixes tokens, not channels: channel d of a query head
@@ -32,7 +37,7 @@ bool fold_has_rows(const ModelStructure *structure, const Linear *linear) {
 static size_t fold_row(const ModelStructure *structure, const Linear *linear, size_t column) {
     const ModelConfig *c = &structure->config;
     const Linear *source = &structure->linears[linear->fold_index];
-    if (source->role == ROLE_GATE_UP) return linear->in + column;
+    if (source->role == ROLE_GATE_UP || multiplies(linear, source)) return linear->in + column;
     if (source->out == linear->in) return column;
     size_t dim = (size_t)c->head_dim, per_kv = (size_t)(c->heads / c->kv_heads);
     size_t head = column / dim / per_kv, channel = column % dim;

@@ -494,7 +494,7 @@ static void add_up(const Planning *p) {
 
 static void size_cache(const Planning *p) {
     const ModelConfig *c = &p->structure->config;
-    size_t rows = 2 * (size_t)(c->layers - c->pair.encoder_layers) * (size_t)c->kv_heads, dim = (size_t)c->head_dim;
+    size_t rows = 2 * (size_t)attending_layers(c) * (size_t)c->kv_heads, dim = (size_t)c->head_dim;
     p->plan->cache_bits = (int)p->recipe->value[DIAL_CACHE_BITS];
     p->plan->cache_bytes = rows * (p->plan->cache_bits == 8 ? dim + sizeof(float) : 2 * dim);
 }

@@ -112,11 +112,6 @@ static int find_override(const Recipe *recipe, const char *match) {
     return -1;
 }
 
-static void take_out(Recipe *recipe, int index) {
-    size_t behind = (size_t)(--recipe->override_count - index);
-    memmove(&recipe->overrides[index], &recipe->overrides[index + 1], behind * sizeof *recipe->overrides);
-}
-
 static bool sets_nothing(const Override *override) {
     for (int i = 0; i < DIAL_COUNT; i++) {
         if (override->set[i]) return false;
@@ -154,24 +149,27 @@ void recipe_set_scheme(Recipe *recipe, int bits, size_t group) {
     recipe_set_everywhere(recipe, DIAL_GROUP_SIZE, group ? (double)group : dial_table[DIAL_GROUP_SIZE].default_value);
 }
 
+static void clear(Recipe *recipe, const char *match, Dial dial) {
+    for (int i = 0; i < recipe->override_count; i++)
+        if (strcmp(recipe->overrides[i].match, match) == 0) recipe->overrides[i].set[dial] = false;
+}
+
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err) {
-    int index = find_override(recipe, match);
-    if (!value) {
-        if (index >= 0) recipe->overrides[index].set[dial] = false;
-        recipe_drop_empty(recipe);
-        return true;
+    if (value && !dial_table[dial].per_linear)
+        return error_set(err, "%s holds for the whole model", dial_table[dial].option);
+    if (value) {
+        const int index = find_override(recipe, match);
+        const bool overruled = index >= 0 && set_again_later(recipe, index, dial);
+        Override *override =
+            index >= 0 && !overruled ? &recipe->overrides[index] : recipe_add_override(recipe, match, err);
+        if (!override) return false;
+        clear(recipe, match, dial);
+        override->set[dial] = true;
+        override->value[dial] = *value;
+    } else {
+        clear(recipe, match, dial);
     }
-    if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].option);
-    if (index >= 0 && set_again_later(recipe, index, dial)) {
-        Override moved = recipe->overrides[index];
-        take_out(recipe, index);
-        recipe->overrides[recipe->override_count++] = moved;
-        index = recipe->override_count - 1;
-    }
-    Override *override = index >= 0 ? &recipe->overrides[index] : recipe_add_override(recipe, match, err);
-    if (!override) return false;
-    override->set[dial] = true;
-    override->value[dial] = *value;
+    recipe_drop_empty(recipe);
     return true;
 }
 

@@ -138,8 +138,8 @@ bool recipe_needs_weights(const Recipe *recipe);
 
 bool recipe_ignores(const Recipe *recipe, const char *linear_name);
 // Sets or clears (value == NULL) one dial in the override whose match is exactly this text, adding or removing the
-// override as needed. What is set takes effect: where a later override sets the same dial, the one that was touched
-// becomes the latest.
+// override as needed. What is set takes effect: where a later override sets the same dial, it is set in a new one
+// behind that, and the rest of the one that was there stays in its place.
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err);
 // Turns a dial for all, also where an override sets it: the override stays, so that what it names stays quantized.
 void recipe_set_everywhere(Recipe *recipe, Dial dial, double value);

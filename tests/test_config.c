@@ -350,6 +350,74 @@ static void encoder_decoders(void **state) {
     assert_non_null(strstr(config.not_run, "a vocabulary of the source's own"));
 }
 
+// One letter for each layer: 'r' remembers, 'a' attends, 'b' both, 'm' and 'e' are an MLP or experts alone.
+static void expect_layers(const ModelConfig *config, const char *kinds) {
+    assert_int_equal(config->layers, strlen(kinds));
+    for (int i = 0; kinds[i]; i++) {
+        const bool alone = kinds[i] == 'm' || kinds[i] == 'e';
+        assert_int_equal(layer_is_in(&config->recurrent.layers, i), kinds[i] == 'r' || kinds[i] == 'b');
+        assert_int_equal(layer_is_in(&config->unattended, i), kinds[i] == 'r' || alone);
+        if (kinds[i] == 'e') assert_true(layer_is_in(&config->experts.layers, i));
+        if (alone) assert_false(layer_is_in(&config->without_mlp, i));
+    }
+}
+
+static void layers_that_remember(void **state) {
+    (void)state;
+    ModelConfig config = loaded_text("{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"M-M*EM\"}");
+    expect_layers(&config, "rmraer");
+    assert_int_equal(attending_layers(&config), 1);
+    assert_true(layer_is_in(&config.without_mlp, 0) && layer_is_in(&config.without_mlp, 3));
+    assert_int_equal(config.experts.count, 8);
+    config = loaded_text("{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"\"}");
+    expect_layers(&config, "aaaa");
+    config = loaded_text("{\"model_type\":\"nemotron_h\",\"layers_block_type\":[\"mamba\",\"attention\",\"mlp\"]}");
+    expect_layers(&config, "ram");
+    assert_int_equal(config.experts.count, 0);
+    assert_true(layer_is_in(&config.unrotated, 1));
+    assert_int_equal(remembered_floats(&config), 3 * (128 * 64 + 2 * 8 * 128) + 128 * 64 * 128);
+    config = loaded_text("{\"model_type\":\"qwen3_next\",\"num_hidden_layers\":6,\"full_attention_interval\":3}");
+    expect_layers(&config, "rrarra");
+    config =
+        loaded_text("{\"model_type\":\"lfm2\",\"num_hidden_layers\":3,\"full_attn_idxs\":[1],\"block_ff_dim\":100}");
+    expect_layers(&config, "rar");
+    assert_int_equal(config.ffn, 256); // two thirds, in whole blocks
+    config =
+        loaded_text("{\"model_type\":\"falcon_h1\",\"num_hidden_layers\":2,\"mamba_d_ssm\":null,\"mamba_n_heads\":64}");
+    expect_layers(&config, "bb");
+    assert_int_equal(config.recurrent.value_dim, 128); // twice the model's width, shared by 64
+    static const struct {
+        const char *text, *reason;
+        bool refused;
+    } files[] = {
+        {"{\"model_type\":\"falcon_h1\",\"time_step_limit\":[0.001,0.1]}", "limits of time steps", false},
+        {"{\"model_type\":\"falcon_h1\",\"time_step_limit\":[0,Infinity]}", "", false},
+        {"{\"model_type\":\"falcon_h1\",\"projectors_bias\":true}", "half of their biases", false},
+        {"{\"model_type\":\"falcon_h1\",\"attention_bias\":true,\"attention_in_multiplier\":2}", "with a bias", false},
+        {"{\"model_type\":\"falcon_h1\",\"mlp_multipliers\":[1]}", "a list of 2 positive numbers", true},
+        {"{\"model_type\":\"falcon_h1\",\"mamba_d_ssm\":1000}", "cannot be shared by 128 heads", true},
+        {"{\"model_type\":\"nemotron_h\",\"mamba_hidden_act\":\"gelu\"}", "than silu", false},
+        {"{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"ME*\",\"moe_latent_size\":64}",
+         "\"moe_latent_size\"", false},
+        {"{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"MX\"}", "may hold M, *, - and E", true},
+        {"{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"M*-\",\"num_hidden_layers\":2}",
+         "the kind of 3 layers is named, but there are 2", true},
+        {"{\"model_type\":\"qwen3_next\",\"linear_num_value_heads\":5}", "cannot share 16 keys", true},
+        {"{\"model_type\":\"lfm2\",\"block_ffn_dim_multiplier\":1e9}", "does not make a width", true},
+        {"{\"model_type\":\"lfm2\",\"num_hidden_layers\":1,\"layer_types\":[\"other\"]}", "of the kind \"other\"",
+         false},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (files[i].refused) {
+            folder_put_text(folder, "config.json", files[i].text);
+            expect_refused(files[i].reason);
+        } else if (config = loaded_text(files[i].text),
+                   files[i].reason[0] ? !strstr(config.not_run, files[i].reason) : config.not_run[0]) {
+            fail_msg("%s: \"%s\" does not say \"%s\"", files[i].text, config.not_run, files[i].reason);
+        }
+    }
+}
+
 static void windows_of_mixtures(void **state) {
     (void)state;
     ModelConfig config = loaded_text("{\"model_type\":\"qwen2_moe\",\"num_hidden_layers\":6,\"max_window_layers\":4,"
@@ -483,6 +551,7 @@ int main(void) {
                                        IN_FOLDER(gemma_3_is_nested),
                                        IN_FOLDER(keys_of_other_families_mean_nothing),
                                        IN_FOLDER(encoder_decoders),
+                                       IN_FOLDER(layers_that_remember),
                                        IN_FOLDER(windows_of_mixtures),
                                        IN_FOLDER(rope_in_two_places),
                                        IN_FOLDER(text_config_stands_alone),

@@ -914,13 +914,15 @@ static void test_recorded_steps(void **state) {
     if (emulated_runs < (thorough ? 14u : 4u)) fail_msg("only %zu recorded steps were run", emulated_runs);
 }
 
-// Rotated, learned and biased positions, and experts.
+// Rotated, learned and biased positions, experts, and what layers remember.
 static void test_recorded_batches(void **state) {
     (void)state;
     static const char *const models[] = {"tests/fixtures/llama-gqa-llama3-bf16", "tests/fixtures/families/mixtral",
+                                         "tests/fixtures/families/qwen3-5",      "tests/fixtures/families/falcon-h1",
+                                         "tests/fixtures/families/lfm2",         "tests/fixtures/families/qwen3-next",
                                          "tests/fixtures/families/opt",          "tests/fixtures/families/bloom",
                                          "tests/fixtures/families/gpt2",         "tests/fixtures/families/qwen2-moe"};
-    for (size_t i = 0; i < (thorough ? 6u : 2u); i++) {
+    for (size_t i = 0; i < (thorough ? 10u : 3u); i++) {
         const size_t runs = emulated_runs, tokens = thorough ? 5 : 3;
         check_recorded_batch(models[i], model_device(), 3, tokens);
         if (emulated_runs - runs < 2 * tokens) fail_msg("%zu recorded steps were run", emulated_runs - runs);

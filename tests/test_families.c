@@ -116,6 +116,23 @@ static const char *const names[] = {
     "deepseek-v3-halves",
     "ernie4-5-moe",
     "minimax-m2",
+    "lfm2",
+    "lfm2-legacy",
+    "lfm2-moe",
+    "lfm2-moe-plain",
+    "qwen3-next",
+    "qwen3-next-dense",
+    "qwen3-5",
+    "qwen3-5-text",
+    "qwen3-5-moe",
+    "qwen3-5-moe-stacked",
+    "falcon-h1",
+    "falcon-h1-scaled",
+    "falcon-h1-norm-first",
+    "nemotron-h",
+    "nemotron-h-bias",
+    "nemotron-h-moe",
+    "nemotron-h-moe-groups",
     "ministral3",
     "ministral3-grown",
     "gpt-oss",
@@ -375,16 +392,27 @@ static int fold_rows(Folded *f) {
         const Linear *linear = &s->linears[i], *before = &s->linears[linear->fold_index];
         if (linear->fold != FOLD_LINEAR_ROWS) continue;
         folds++;
-        if (linear->role == ROLE_O) {
+        if (linear->role == ROLE_O && before->role != ROLE_IN) {
             fold_attention(f, i, linear->fold_index);
             continue;
         }
+        const bool second = before->role == ROLE_GATE_UP || before->role == ROLE_IN; // of two parts, or of three
         for (size_t j = 0; j < linear->in; j++) {
-            divide_row(f, linear->fold_index, before->role == ROLE_GATE_UP ? linear->in + j : j, j);
+            divide_row(f, linear->fold_index, second ? linear->in + j : j, j);
             times_columns(f, i, j, j);
         }
     }
     return folds;
+}
+
+// Of a layer v, or its MLP: an ungated one folds nothing where the layer is an MLP alone (Nemotron H).
+static int least_rows(const FixtureModel *model) {
+    const ModelStructure *s = &model->structure;
+    int least = 0;
+    for (int layer = 0; layer < model->config.layers; layer++)
+        least += s->layers[layer].o >= 0 || s->layers[layer].gate >= 0 || s->layers[layer].gate_up >= 0 ||
+                 (s->layers[layer].router >= 0 && !model->config.experts.ungated);
+    return least;
 }
 
 // Wherever the structure says that scales can be folded, the function stays the same.
@@ -402,7 +430,7 @@ static void folding_changes_nothing(void **state) {
         double by_rows = folded_close(&f);
         print_message("%-24s %d norms %.1e, %d linears %.1e\n", names[i], norms, by_norms, rows, by_rows);
         assert_true(by_norms <= BOUND && by_rows <= BOUND);
-        assert_true(rows >= model.config.layers || model.config.qkv_limit > 0);
+        assert_true(rows >= least_rows(&model) || model.config.qkv_limit > 0);
         const bool folds = !model.config.norm_after && !model.config.no_norm_before &&
                            !model.config.residual_from_norm && !model.config.bare_norms;
         assert_true(folds ? norms >= model.config.layers : norms == 0);
@@ -454,7 +482,8 @@ static void check_quantized(FixtureModel *model, const ModelStats *stats, const 
     double divided = quantized_distance(model, stats, name, FOLDS_NORM, UNFOLDABLE_RUNTIME);
     double folded = quantized_distance(model, stats, name, FOLDS_ALL, UNFOLDABLE_TOKEN);
     if (model->config.experts.count > 0) return;
-    if (!(token <= 0.3)) fail_msg("%s: %.2e", name, token);
+    // What is remembered carries roundings from token to token.
+    if (!(token <= (model->config.recurrent.kind ? 0.5 : 0.3))) fail_msg("%s: %.2e", name, token);
     if (!(folded <= 1.5 * divided + 0.02)) fail_msg("%s: folded %.2e, divided %.2e", name, folded, divided);
 }
 
@@ -596,6 +625,36 @@ static void targets_are_those_of_transformers(void **state) {
     }
 }
 
+// Families whose layers remember; their files know how the first ids go on.
+static void texts_go_on_as_in_transformers(void **state) {
+    (void)state;
+    enum { BEGUN = 8 };
+    int known = 0;
+    for (int i = 0; i < NAMES; i++) {
+        FixtureModel model;
+        TensorFile file;
+        Generated g;
+        char path[160];
+        size_t count;
+        Error err = {0};
+        open_model(names[i], PRECISION_F32, &model);
+        if (model.config.recurrent.kind != RECURRENT_NONE) {
+            snprintf(path, sizeof path, "tests/fixtures/families/%s/expected.safetensors", names[i]);
+            if (!safetensors_open(path, &file, &err)) fail_msg("%s", err.message);
+            int32_t *continued = fixture_integers(&file, "continued", &count);
+            assert_int_equal(count, WRITTEN);
+            if (!generate(model.base, model.ids, BEGUN, WRITTEN, &(Sampling){0}, NULL, NULL, &g, NULL, &err))
+                fail_msg("%s", err.message);
+            if (!is_written(&model, &g, continued)) fail_msg("%s goes on differently", names[i]);
+            known++;
+            generated_free(&g), free(continued);
+            tensor_file_close(&file);
+        }
+        fixture_model_close(&model);
+    }
+    assert_true(known > 10);
+}
+
 // A token of the target does not run the encoder again.
 static void a_token_reads_what_runs_for_it(void **state) {
     (void)state;
@@ -694,6 +753,7 @@ int main(void) {
         cmocka_unit_test(a_twin_is_scored_as_equal),
         cmocka_unit_test(experts_without_tokens_are_told),
         cmocka_unit_test(targets_are_those_of_transformers),
+        cmocka_unit_test(texts_go_on_as_in_transformers),
         cmocka_unit_test(a_token_reads_what_runs_for_it),
         cmocka_unit_test(what_cannot_be_written_is_refused),
         cmocka_unit_test(long_texts_have_a_factor_of_their_own),

@@ -499,7 +499,7 @@ static void overrides_are_set_and_cleared(void **state) {
     (void)state;
     Recipe recipe = preset_recipe(), plain = preset_recipe();
     Error err = {0};
-    double eight = 8, two = 2, half = 0.5, on = 1;
+    double eight = 8, two = 2, half = 0.5, most = 1, on = 1;
     assert_true(recipe_override(&recipe, "x.down", DIAL_BITS, &eight, &err));
     assert_true(recipe_override(&recipe, "x.down", DIAL_ALPHA, &half, &err));
     assert_int_equal(recipe.override_count, 1);
@@ -508,7 +508,13 @@ static void overrides_are_set_and_cleared(void **state) {
     assert_true(recipe_override(&recipe, "x.down", DIAL_BITS, &eight, &err)); // what is set takes effect
     assert_true(recipe_value(&recipe, DIAL_BITS, "x.down") == 8);
     assert_true(recipe_value(&recipe, DIAL_BITS, "x.up") == 2);
-    assert_int_equal(recipe.override_count, 2);
+    assert_int_equal(recipe.override_count, 3); // its alpha stays before "x.*"
+    assert_string_equal(recipe.overrides[0].match, "x.down");
+    assert_true(recipe_override(&recipe, "x.*", DIAL_ALPHA, &most, &err));
+    assert_true(recipe_override(&recipe, "x.down", DIAL_BITS, &two, &err));
+    assert_true(recipe_value(&recipe, DIAL_ALPHA, "x.down") == 1); // one dial overrules no other
+    assert_true(recipe_override(&recipe, "x.*", DIAL_ALPHA, NULL, &err));
+    assert_true(recipe_value(&recipe, DIAL_ALPHA, "x.down") == 0.5);
     assert_false(recipe_override(&recipe, "x.down", DIAL_FUSED, &on, &err));
     assert_true(recipe_override(&recipe, "x.down", DIAL_BITS, NULL, &err));
     assert_true(recipe_override(&recipe, "x.down", DIAL_V0, NULL, &err)); // was not set

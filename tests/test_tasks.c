@@ -360,6 +360,24 @@ static void a_nul_does_not_end_a_text(void **state) {
     task_free(&task);
 }
 
+// A model whose layers remember goes back to where its query ended, and scores as if it had begun anew.
+static void choices_behind_what_is_remembered(void **state) {
+    (void)state;
+    int32_t ids[4][9] = {{3, 9, 4, 1, 5, 12, 7}, {3, 9, 4, 1, 5, 8}, {3, 9, 4, 1, 5, 30, 2, 6, 11}, {9, 9, 20, 1, 4}};
+    TaskRequest requests[] = {{ids[0], 7, 5, 1}, {ids[1], 6, 5, 1}, {ids[2], 9, 5, 1}, {ids[3], 5, 1, 1}};
+    TaskItem items[] = {{0, 3, 1}, {0, 3, 2}, {3, 1, 0}};
+    const Task task = {.kind = TASK_CHOICES, .requests = requests, .items = items, .request_count = 4, .item_count = 3};
+    TaskAnswer shared[3], alone[3];
+    FixtureModel model;
+    Error err = {0};
+    fixture_model_open("tests/fixtures/families/qwen3-next", PRECISION_F32, &model);
+    assert_true(task_answer(model.base, &task, false, shared, NULL, &err));
+    assert_true(task_answer(model.base, &task, true, alone, NULL, &err));
+    for (int i = 0; i < 3; i++) assert_true(fabs(shared[i].log_likelihood - alone[i].log_likelihood) < 1e-4);
+    assert_true(fabs(alone[0].log_likelihood - alone[1].log_likelihood) > 1e-2);
+    fixture_model_close(&model);
+}
+
 static void scores_and_their_errors(void **state) {
     (void)state;
     TaskAnswer answers[] = {{1, 1, -1}, {0, 1, -2}, {1, 0, -3}, {1, 1, -2}};
@@ -384,6 +402,7 @@ int main(void) {
         cmocka_unit_test(bad_lines_are_named),
         cmocka_unit_test(a_text_with_its_own_beginning_gets_no_second),
         cmocka_unit_test(a_nul_does_not_end_a_text),
+        cmocka_unit_test(choices_behind_what_is_remembered),
         cmocka_unit_test(scores_and_their_errors),
     };
     const struct CMUnitTest figures[] = {

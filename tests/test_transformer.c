@@ -115,7 +115,12 @@ static void decoding_token_by_token_is_the_same(void **state) {
 // Two sequences at once: what each of them gives alone.
 static void sequences_side_by_side(void **state) {
     (void)state;
-    const char *const models[] = {folders[0], "tests/fixtures/families/opt", "tests/fixtures/families/bloom"};
+    const char *const models[] = {folders[0],
+                                  "tests/fixtures/families/opt",
+                                  "tests/fixtures/families/bloom",
+                                  "tests/fixtures/families/lfm2",
+                                  "tests/fixtures/families/qwen3-next",
+                                  "tests/fixtures/families/falcon-h1"};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         enum { FIRST = 3, TOKENS = 6 };
         FixtureModel model;
@@ -148,6 +153,89 @@ static void sequences_side_by_side(void **state) {
         free(logits), free(alone[0]), free(alone[1]);
         fixture_model_close(&model);
     }
+}
+
+// What layers remember at a position is known where it was kept, and at the beginning.
+static void what_is_remembered_can_be_gone_back_to(void **state) {
+    (void)state;
+    enum { FIRST = 5, REST = 6, TOKENS = FIRST + REST };
+    FixtureModel model;
+    Error err = {0};
+    fixture_model_open("tests/fixtures/families/falcon-h1", PRECISION_F32, &model);
+    const size_t vocab = (size_t)model.config.vocab;
+    float *expected = fixture_logits(model.base, model.ids, TOKENS), *logits = logits_new(&model);
+    Sequences *sequences = sequences_for(model.base, TOKENS);
+    forward(model.base, sequences, model.ids, FIRST, true, logits);
+    assert_true(sequences_keep(sequences, &err));
+    for (size_t back = 0; back < 3; back++) {
+        forward(model.base, sequences, model.ids + FIRST, REST, true, logits);
+        assert_true(relative_difference(logits, expected + FIRST * vocab, REST * vocab) <= 1e-5);
+        sequences_rewind(sequences, FIRST + back); // it is not known there, but before
+        assert_int_equal(sequences_length(sequences), FIRST);
+    }
+    sequences_rewind(sequences, FIRST - 1);
+    assert_int_equal(sequences_length(sequences), 0);
+    forward(model.base, sequences, model.ids, TOKENS, true, logits);
+    assert_true(relative_difference(logits, expected, TOKENS * vocab) <= 1e-5);
+    sequences_rewind(sequences, FIRST); // what was kept was of the text before
+    assert_int_equal(sequences_length(sequences), 0);
+    sequences_free(sequences);
+    free(expected), free(logits);
+    fixture_model_close(&model);
+}
+
+// Sequences that go on where others were remember what those did.
+static void what_is_remembered_follows(void **state) {
+    (void)state;
+    enum { FIRST = 4, TOKENS = 6 };
+    static const char *const models[] = {"tests/fixtures/families/lfm2", "tests/fixtures/families/qwen3-next",
+                                         "tests/fixtures/families/nemotron-h"};
+    for (size_t m = 0; m < 3; m++) {
+        FixtureModel model;
+        Error err = {0};
+        fixture_model_open(models[m], PRECISION_F32, &model);
+        const size_t vocab = (size_t)model.config.vocab;
+        int32_t ids[3][TOKENS], start[3 * FIRST], next[3];
+        for (int i = 0; i < 3 * TOKENS; i++) ids[i / TOKENS][i % TOKENS] = (i * 7 + i / TOKENS) % model.config.vocab;
+        for (int i = 0; i < 3 * FIRST; i++) start[i] = ids[i / FIRST][i % FIRST];
+        static const int32_t from[3] = {2, 0, 2};
+        float *logits = array_new(3 * FIRST * vocab, sizeof *logits);
+        Sequences *sequences;
+        assert_true(logits && sequences_new_many(model.base, TOKENS, 3, &sequences, &err));
+        forward(model.base, sequences, start, 3 * FIRST, true, logits);
+        sequences_follow(sequences, from);
+        for (size_t t = FIRST; t < TOKENS; t++) {
+            for (int s = 0; s < 3; s++) next[s] = ids[from[s]][t];
+            forward(model.base, sequences, next, 3, true, logits);
+            for (size_t s = 0; s < 3; s++) {
+                float *alone = fixture_logits(model.base, ids[from[s]], t + 1);
+                assert_true(relative_difference(logits + s * vocab, alone + t * vocab, vocab) <= 1e-5);
+                free(alone);
+            }
+        }
+        sequences_free(sequences);
+        free(logits);
+        fixture_model_close(&model);
+    }
+}
+
+// A pass that failed has spoiled what layers remember: the sequence begins again.
+static void a_failed_pass_begins_again(void **state) {
+    (void)state;
+    FixtureModel model;
+    Error err = {0};
+    fixture_model_open("tests/fixtures/families/lfm2", PRECISION_F32, &model);
+    float *logits = logits_new(&model), *hidden = array_new((size_t)model.config.hidden * 9, sizeof *hidden);
+    Sequences *sequences = sequences_for(model.base, 8);
+    forward(model.base, sequences, model.ids, 4, true, logits);
+    assert_true(hidden && sequences_keep(sequences, &err));
+    assert_false(transformer_layers(model.base, sequences, 0, 1, hidden, 9, NULL, &err));
+    assert_int_equal(sequences_length(sequences), 0);
+    forward(model.base, sequences, model.ids, 8, true, logits);
+    assert_true(relative_difference(logits, model.logits, 8 * (size_t)model.config.vocab) <= 1e-5);
+    sequences_free(sequences);
+    free(logits), free(hidden);
+    fixture_model_close(&model);
 }
 
 static void the_last_row_is_the_last_token(void **state) {
@@ -364,6 +452,9 @@ int main(void) {
         cmocka_unit_test(prefill_in_parts_is_the_same),
         cmocka_unit_test(decoding_token_by_token_is_the_same),
         cmocka_unit_test(sequences_side_by_side),
+        cmocka_unit_test(what_is_remembered_can_be_gone_back_to),
+        cmocka_unit_test(what_is_remembered_follows),
+        cmocka_unit_test(a_failed_pass_begins_again),
         cmocka_unit_test(the_last_row_is_the_last_token),
         cmocka_unit_test(layers_can_be_run_one_by_one),
         cmocka_unit_test(the_observer_sees_every_input_once),

@@ -153,6 +153,8 @@ static const BackendOps cpu_ops = {
     .cache_write = cpu_cache_write,
     .cache_follow = cpu_cache_follow,
     .attention = cpu_attention,
+    .convolve = cpu_convolve,
+    .recur = cpu_recur,
 };
 
 bool backend_cpu_new(int threads, Backend **out, Error *err) {

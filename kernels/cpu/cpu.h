@@ -83,6 +83,12 @@ void cpu_gated_add(Backend *, const float *gates, const float *x, size_t rows, s
 void cpu_scatter_add(Backend *, const float *x, size_t width, const int32_t *rows, const float *factors, size_t n,
                      float *y);
 
+// What layers remember (recurrence.c).
+void cpu_convolve(Backend *, const ConvolutionShape *, const float *x, size_t first, size_t tokens, float *tail,
+                  float *y);
+void cpu_recur(Backend *, const RecurrenceShape *, const float *q, const float *k, const float *v, const float *steps,
+               const float *rates, size_t first, size_t tokens, float *state, float *y);
+
 // A token for each row of logits (sampling.c).
 void cpu_choose(Backend *, const float *logits, size_t rows, size_t vocab, const Draw *, int32_t *ids,
                 float *probabilities);

@@ -301,6 +301,25 @@ typedef struct GatedAddArguments { // y [rows, width] += sigmoid(gates) · x, ga
     int rows, width;
 } GatedAddArguments;
 
+// ---- What layers remember (kernels/backend.h) ----
+
+typedef struct ConvolveArguments {
+    const float *x, *weight, *bias; // [sequences · tokens, channels], [taps, channels], [channels] or NULL
+    float *tail, *y;                // [taps − 1, channels] of each sequence, `stride` apart; like x
+    size_t stride;
+    int sequences, channels, taps, tokens, silu;
+    Position first;
+} ConvolveArguments;
+
+typedef struct RecurArguments {
+    const float *q, *k, *v, *steps, *rates; // rates may be NULL
+    const float *decay, *offset, *skip;     // [heads]; skip may be NULL
+    float *state, *y;
+    size_t stride;
+    int sequences, heads, key_heads, key_dim, value_dim, tokens;
+    Position first;
+} RecurArguments;
+
 // ---- Attention ----
 
 typedef struct CacheView {            // of one layer, from some sequence on
@@ -410,6 +429,8 @@ typedef struct CudaLaunches {
     int (*cache_follow)(void *stream, const CacheFollowArguments *);
     int (*attention)(void *stream, const AttentionArguments *);
     int (*attention_tiles)(void *stream, const AttentionArguments *); // of many tokens; splits does not matter
+    int (*convolve)(void *stream, const ConvolveArguments *);
+    int (*recur)(void *stream, const RecurArguments *);
     int (*quantize)(void *stream, const QuantizeArguments *);
     int (*pack)(void *stream, const PackArguments *);
     int (*measure)(void *stream, const MeasureArguments *);

@@ -224,6 +224,12 @@ void cuda_cache_follow(Backend *, Cache *, const int32_t *from, size_t positions
 void cuda_attention(Backend *, const Cache *, int layer, const AttentionShape *, const float *q, size_t first,
                     size_t tokens, float *y);
 
+// What layers remember (recurrence_cuda.c).
+void cuda_convolve(Backend *, const ConvolutionShape *, const float *x, size_t first, size_t tokens, float *tail,
+                   float *y);
+void cuda_recur(Backend *, const RecurrenceShape *, const float *q, const float *k, const float *v, const float *steps,
+                const float *rates, size_t first, size_t tokens, float *state, float *y);
+
 // Recorded steps (step_cuda.c).
 bool cuda_step_begin(Backend *);
 Step *cuda_step_end(Backend *);

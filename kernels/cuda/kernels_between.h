@@ -128,6 +128,8 @@ DEVICE float activated(Nonlinearity f, float x) {
     case NONLINEARITY_GELU_TANH: return 0.5f * x * (1 + tanhf(root * (x + 0.044715f * x * x * x)));
     case NONLINEARITY_RELU: return x < 0 ? 0 : x; // NaN stays NaN
     case NONLINEARITY_RELU_SQUARED: return x < 0 ? 0 : x * x;
+    case NONLINEARITY_SIGMOID: return 1 / (1 + expf(-x));
+    case NONLINEARITY_NONE: return x;
     }
     return x / (1 + expf(-x));
 }

@@ -9,6 +9,7 @@
 #include "kernels/cuda/kernels_fused.h"
 #include "kernels/cuda/kernels_integer_by_code.h"
 #include "kernels/cuda/kernels_quantize.h"
+#include "kernels/cuda/kernels_recurrence.h"
 #include "kernels/cuda/kernels_sampling.h"
 
 static void fill_launches(CudaLaunches *l) {
@@ -39,6 +40,8 @@ static void fill_launches(CudaLaunches *l) {
     l->rope_write = launch_rope_write;
     l->attention = launch_attention;
     l->attention_tiles = launch_attention_tiles;
+    l->convolve = launch_convolve;
+    l->recur = launch_recur;
     l->quantize = launch_quantize;
     l->pack = launch_pack;
     l->measure = launch_measure;

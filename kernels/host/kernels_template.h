@@ -680,6 +680,8 @@ INLINE Vf activated(const Nonlinearity f, Vf x) {
         const Vf least = vf_min(vf_set(SWIGLU_OAI_LIMIT), x);
         return least / (one + vf_exp(vf_set(-SWIGLU_OAI_ALPHA) * least));
     }
+    case NONLINEARITY_SIGMOID: return one / (one + vf_exp(-x));
+    case NONLINEARITY_NONE: return x;
     case NONLINEARITY_SILU:
     case NONLINEARITY_COUNT: break;
     }
@@ -708,6 +710,8 @@ static void host_activate(Nonlinearity f, const float *x, const float *up, size_
     case NONLINEARITY_RELU: activate_as(NONLINEARITY_RELU, x, up, n, y); break;
     case NONLINEARITY_SWIGLU_OAI: activate_as(NONLINEARITY_SWIGLU_OAI, x, up, n, y); break;
     case NONLINEARITY_RELU_SQUARED: activate_as(NONLINEARITY_RELU_SQUARED, x, up, n, y); break;
+    case NONLINEARITY_SIGMOID: activate_as(NONLINEARITY_SIGMOID, x, up, n, y); break;
+    case NONLINEARITY_NONE: activate_as(NONLINEARITY_NONE, x, up, n, y); break;
     case NONLINEARITY_SILU: activate_as(NONLINEARITY_SILU, x, up, n, y); break;
     case NONLINEARITY_COUNT: break;
     }

@@ -128,6 +128,9 @@ static void test_models(void **state) {
     check_recorded_batch("tests/fixtures/families/mixtral", device_new(), 4, 8);
     check_changed_experts("tests/fixtures/families/qwen2-moe", device_new(), 6);
     check_recorded_batch("tests/fixtures/families/bloom", device_new(), 4, 8);
+    check_recorded_batch("tests/fixtures/families/qwen3-5", device_new(), 4, 8);
+    check_recorded_batch("tests/fixtures/families/falcon-h1", device_new(), 4, 8);
+    check_recorded_batch("tests/fixtures/families/lfm2", device_new(), 4, 8);
     check_model_logits("samples/storyteller", device_new(), 12);
     for (int k = 0; k < 3; k++)
         check_generated("samples/storyteller", device_new(), &check_samplings[k], thorough ? 48 : 4, NULL);

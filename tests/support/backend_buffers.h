@@ -76,3 +76,4 @@ void attention_shapes(Checks *);
 void many_token_cases(Checks *);
 void following_cases(Checks *);
 void spoiled_cases(Checks *);
+void recurrence_cases(Checks *);

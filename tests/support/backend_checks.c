@@ -73,6 +73,7 @@ const BackendCheck backend_checks[] = {
     {"test_attention", attention_shapes, {OPERATION(attention)}},
     {"test_attention_of_many_tokens", many_token_cases, {OPERATION(attention)}},
     {"test_attention_of_many_tokens", spoiled_cases, {OPERATION(attention)}},
+    {"test_recurrence", recurrence_cases, {OPERATION(convolve), OPERATION(recur)}},
     {"test_proof", proof_cases, {OPERATION(avoid)}},
 };
 enum { CHECKS = sizeof backend_checks / sizeof *backend_checks };

@@ -152,6 +152,8 @@ static double activated(Nonlinearity f, double x, double *exponent) {
         x = x > (double)SWIGLU_OAI_LIMIT ? (double)SWIGLU_OAI_LIMIT : x;
         *exponent = (double)SWIGLU_OAI_ALPHA * x;
         return x / (1 + exp(-*exponent));
+    case NONLINEARITY_SIGMOID: *exponent = x; return 1 / (1 + exp(-x));
+    case NONLINEARITY_NONE: *exponent = 0; return x;
     case NONLINEARITY_SILU:
     case NONLINEARITY_COUNT: break;
     }

@@ -101,6 +101,7 @@ void check_recorded_batch(const char *folder, Backend *device, size_t batch, siz
     for (size_t round = 0; round < 2; round++) { // the second time the step is there already
         for (size_t t = 0; t < tokens; t++) {
             for (size_t s = 0; s < batch; s++) now[s] = ids[s][t];
+            if (t == tokens - 1) assert_true(sequences_keep(sequences, NULL)); // for what layers remember
             assert_true(transformer_forward(m.device.base, sequences, now, batch, true, rows, NULL, NULL));
             for (size_t s = 0; s < batch; s++)
                 compare_logits("a recorded batch", rows + s * vocab, expected[s] + t * vocab, vocab, 2e-5);
