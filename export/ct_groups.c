@@ -76,16 +76,27 @@ bool ct_groups_make(const ModelStructure *structure, const Plan *plan, CtGroups 
                       .made = array_new(count, sizeof *out->made)};
     if (!out->items || !out->of || !out->names || !out->made || !name_linears(structure, plan, out))
         return error_memory(err, "the configuration");
-    return module_names_make(out->names, out->of, out->name_count, &out->targets, err);
+    return module_names_make(out->names, out->of, out->name_count, &out->targets, err) &&
+           beside_words(structure, &out->beside, err);
 }
 
 void ct_groups_free(CtGroups *groups) {
     module_names_free(&groups->targets);
+    names_free(&groups->beside);
     for (size_t i = 0; i < groups->made_count; i++) free(groups->made[i]);
     free(groups->made);
     free(groups->items);
     free(groups->names);
     free(groups->of);
+}
+
+// Frees the text.
+static void add_target(Text *text, const char **between, Text *out) {
+    text_addf(out, "%s", *between);
+    out->failed |= text->failed;
+    if (!text->failed) json_quote(out, text->data);
+    text_free(text);
+    *between = ", ";
 }
 
 static void add_targets(const CtGroups *groups, int scheme, Text *out) {
@@ -96,11 +107,13 @@ static void add_targets(const CtGroups *groups, int scheme, Text *out) {
     while ((target = module_names_next(&groups->targets, scheme, &at, &regex))) {
         Text text = {0};
         text_addf(&text, "%s%s", regex ? "re:" : "", target);
-        text_addf(out, "%s", between);
-        out->failed |= text.failed;
-        if (!text.failed) json_quote(out, text.data);
-        text_free(&text);
-        between = ", ";
+        add_target(&text, &between, out);
+    }
+    for (size_t i = 0; scheme < 0 && i < groups->beside.count; i++) {
+        Text text = {0};
+        text_addf(&text, "re:");
+        beside_pattern(groups->beside.items[i], &text);
+        add_target(&text, &between, out);
     }
     text_addf(out, "]");
 }

@@ -1,6 +1,7 @@
 // The schemes of compressed-tensors: what its configuration, which llm-compressor's recipes share, says of linears.
 #pragma once
 
+#include "export/beside.h"
 #include "export/module_names.h"
 #include "quant/plan.h"
 
@@ -25,6 +26,7 @@ typedef struct CtGroups {
     char **made; // [made_count]: names of no linear, which engines ask for
     size_t made_count;
     ModuleNames targets;
+    Names beside; // words
 } CtGroups;
 
 // Free with ct_groups_free in any case.

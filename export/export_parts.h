@@ -107,10 +107,10 @@ struct FormatRow {
     bool one_file;
     bool joins;  // the experts of a layer become one tensor for each of their projections
     bool stacks; // experts that share a tensor are units of their own, one behind the other, whether quantized or not
-    bool read_back;                               // the loaders read it
-    bool rounds_zeros;                            // numbers with zero points are not exactly those of the plan
-    bool says_mlx;                                // config.json has the quantization as "quantization", too
-    void (*name)(const Export *x, OutFile *file); // NULL: "model", with a number where there are several
+    bool read_back;    // the loaders read it
+    bool rounds_zeros; // numbers with zero points are not exactly those of the plan
+    void (*config)(const char *quantization, Text *config); // sets more keys of config.json; NULL: none
+    void (*name)(const Export *x, OutFile *file);           // NULL: "model", with a number where there are several
     // Whether the plan can be held; false with all that is wrong in one line, and the remedy. May set x->warning.
     bool (*check)(Export *x, Error *err);
     // Adds what a unit becomes, with unit_add. None: it is left out.
@@ -323,6 +323,10 @@ void single_file_free(SingleFile *file);                              // in any 
 
 void model_card(const Export *x, Text *out);   // Markdown
 void front_matter(const Export *x, Text *out); // what it begins with, YAML between lines of dashes
+
+// ---- mlx_config.c ----
+
+void mlx_config(const char *quantization, Text *config); // FormatRow.config
 
 // ---- config_text.c ----
 

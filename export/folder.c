@@ -183,7 +183,8 @@ static bool write_config(const Export *x, const char *quantization, Error *err) 
         return false;
     }
     config_text_set(&text, "quantization_config", quantization);
-    config_text_set(&text, MLX_KEY, x->format->says_mlx ? quantization : NULL); // that of a model of MLX is gone
+    config_text_set(&text, MLX_KEY, NULL); // that of a model of MLX is gone
+    if (x->format->config) x->format->config(quantization, &text);
     if (x->options->type != EXPORT_TYPE_MODEL) {
         static const char *const names[] = {NULL, "\"bfloat16\"", "\"float16\"", "\"float32\""};
         config_text_set(&text, "torch_dtype", names[x->options->type]);

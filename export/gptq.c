@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/processors.h"
+#include "export/beside.h"
 #include "export/export_parts.h"
 #include "export/module_names.h"
 
@@ -230,7 +231,20 @@ static void add_rules(const Export *x, const ModuleNames *targets, int scheme, c
     }
 }
 
-static void print_config(const Export *x, const ModuleNames *targets, int common, const size_t *counts, Text *out) {
+static void add_beside(const char *word, const char **between, Text *out) {
+    Text rule = {0};
+    text_addf(&rule, "-:");
+    beside_pattern(word, &rule);
+    text_addf(out, "%s\n      ", *between);
+    out->failed |= rule.failed;
+    if (!rule.failed) json_quote(out, rule.data);
+    text_addf(out, ": {}");
+    text_free(&rule);
+    *between = ",";
+}
+
+static void print_config(const Export *x, const ModuleNames *targets, const Names *beside, int common,
+                         const size_t *counts, Text *out) {
     const int head = x->model->structure->head;
     const char *between = "";
     text_addf(out, "{\n    \"quant_method\": \"gptq\",\n    \"checkpoint_format\": \"gptq\",\n    ");
@@ -240,6 +254,7 @@ static void print_config(const Export *x, const ModuleNames *targets, int common
               "\"int32\",\n    \"dynamic\": {",
               head >= 0 && x->model->plan->decisions[head].quantized ? "true" : "false");
     add_rules(x, targets, -1, &between, out);
+    for (size_t i = 0; i < beside->count; i++) add_beside(beside->items[i], &between, out);
     for (int i = 0; i < x->model->plan->linear_count; i++)
         if (counts[i] && i != common) add_rules(x, targets, i, &between, out);
     text_addf(out, "\n    }\n  }");
@@ -256,15 +271,18 @@ static bool write_configs(const Export *x, Text *config, Error *err) {
 static bool gptq_finish(Export *x, Error *err) {
     Modules modules = {0};
     ModuleNames targets = {0};
+    Names beside = {0};
     Text config = {0};
     size_t *counts = array_new((size_t)x->model->plan->linear_count, sizeof *counts);
     bool ok = (counts || error_memory(err, "the configuration")) && list_modules(x, &modules, err) &&
-              module_names_make(modules.names, modules.schemes, modules.count, &targets, err);
+              module_names_make(modules.names, modules.schemes, modules.count, &targets, err) &&
+              beside_words(x->model->structure, &beside, err);
     const int common = ok ? common_scheme(&modules, counts) : -1;
-    if (common >= 0) print_config(x, &targets, common, counts, &config);
+    if (common >= 0) print_config(x, &targets, &beside, common, counts, &config);
     ok = ok && (common >= 0 ? write_configs(x, &config, err) : folder_finish(x, NULL, err));
     text_free(&config);
     module_names_free(&targets);
+    names_free(&beside);
     modules_free(&modules);
     free(counts);
     return ok;

@@ -1,13 +1,15 @@
 // MLX, as mlx-lm reads it: of a module M with a matrix [out, in] M.weight U32 [out, in · bits / 32], a stream of bits
 // along each row; M.scales and M.biases [out, groups]. A weight is code · scale + bias with codes from 0 on, so biases
 // are −2^(bits − 1) · scale, with zero points −(zero + 2^(bits − 1)) · scale. Groups are of 32, 64 or 128 columns:
-// larger ones are written as several with the same scale.
+// larger ones are written as several with the same scale. The experts of a layer are one module with tensors
+// [experts, …].
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "export/export_parts.h"
+#include "loaders/mlx_names.h"
 
 // The largest size of groups that divides those of the plan, or the smallest that there is.
 static size_t mlx_group(const Decision *d, size_t in) {
@@ -33,11 +35,9 @@ static bool has_odd_columns(const Export *x, const Linear *linear, const Decisio
     return linear->in % 32 != 0;
 }
 
-// mlx-lm puts the experts of a layer together when it loads them, for some families with their scales.
-static bool loses_scales(const Export *x, const Linear *linear, const Decision *d) {
-    const char *type = x->model->structure->config.family;
+static bool is_unknown_expert(const Export *x, const Linear *linear, const Decision *d) {
     (void)d;
-    return linear->expert >= 0 && strcmp(type, "mixtral") != 0 && strcmp(type, "qwen2_moe") != 0;
+    return linear->expert >= 0 && !mlx_stacks_experts(&x->model->structure->config);
 }
 
 static bool ties_always(const Export *x, const Linear *linear, const Decision *d) {
@@ -51,15 +51,14 @@ static const Refusal refusals[] = {
     {refuses_transposed, REFUSE_TRANSPOSED},
     {refuses_stack, REFUSE_STACK},
     {has_other_grid, "MLX has no such grid; use --grid symmetric"},
+    {is_unknown_expert, "experts of this family are not written for mlx-lm; leave the experts out with \"ignore\""},
     {has_small_groups, "MLX has groups of 32, 64 and 128 columns; use --group-size 32 or --min-group 32"},
     {has_odd_columns, "its columns are no multiple of 32, the smallest group of MLX; leave it out with \"ignore\""},
-    {loses_scales,
-     "mlx-lm reads no quantized experts of this family one by one; leave the experts out with \"ignore\""},
     {ties_always, "mlx-lm takes the embedding for it; leave it out with \"ignore\""},
 };
 
 static bool alike(const Decision *a, const Decision *b) {
-    return a->bits == b->bits && mlx_group(a, 128) == mlx_group(b, 128);
+    return a->bits == b->bits && mlx_group(a, 128) == mlx_group(b, 128) && a->scale_dtype == b->scale_dtype;
 }
 
 static bool mlx_check(Export *x, Error *err) {
@@ -84,14 +83,34 @@ static bool mlx_check(Export *x, Error *err) {
 
 // ---- Tensors ----
 
+// One of the tensors of a module; those of experts behind the first go on where it ends.
+static bool add_part(const Export *x, Unit *unit, const char *ending, DType type, uint64_t columns, Error *err) {
+    const Linear *linear = unit_linear(x, unit);
+    const uint64_t shape[] = {(uint64_t)x->model->structure->config.experts.count, unit->rows, columns};
+    const bool stacked = linear->expert >= 0;
+    char name[256];
+    const bool renamed = stacked && mlx_experts_name(linear->name, name, sizeof name);
+    OutTensor *t =
+        unit_add_plain(unit, renamed ? name : linear->name, ending, type, stacked ? 3 : 2, shape + !stacked, err);
+    if (!t) return false;
+    t->continues = linear->expert > 0;
+    t->block_bytes = (size_t)columns * dtype_bytes(type);
+    t->bytes = (uint64_t)t->block_bytes * unit->rows;
+    return true;
+}
+
 static bool mlx_describe(const Export *x, Unit *unit, Error *err) {
-    if (unit->kind == UNIT_NUMBERS) return unit_add_numbers(unit, err);
+    if (unit->kind == UNIT_NUMBERS) {
+        const bool expert =
+            unit->linear >= 0 && unit_linear(x, unit)->expert >= 0 && mlx_stacks_experts(&x->model->structure->config);
+        return expert ? add_part(x, unit, ".weight", unit->tensor->dtype, unit->columns, err)
+                      : unit_add_numbers(unit, err);
+    }
     const Decision *d = unit_decision(x, unit);
-    const uint64_t codes[] = {unit->rows, packed_words(unit->columns, d->bits)};
-    const uint64_t groups[] = {unit->rows, unit->columns / mlx_group(d, unit->columns)};
-    return unit_add_plain(unit, unit->name, ".weight", DTYPE_U32, 2, codes, err) &&
-           unit_add_plain(unit, unit->name, ".scales", d->scale_dtype, 2, groups, err) &&
-           unit_add_plain(unit, unit->name, ".biases", d->scale_dtype, 2, groups, err);
+    const uint64_t groups = unit->columns / mlx_group(d, unit->columns);
+    return add_part(x, unit, ".weight", DTYPE_U32, packed_words(unit->columns, d->bits), err) &&
+           add_part(x, unit, ".scales", d->scale_dtype, groups, err) &&
+           add_part(x, unit, ".biases", d->scale_dtype, groups, err);
 }
 
 static void put_row(const QuantizedWeight *w, size_t row, size_t group, void *scales, void *biases) {
@@ -124,19 +143,11 @@ static void mlx_put(const Export *x, const Unit *unit, const Piece *piece) {
 // Under the name that the module has in mlx-lm; false for one that has none of its own, being an expert behind the
 // first.
 static bool add_name(const Linear *linear, Text *out) {
-    static const char *const names[ROLE_COUNT] = {
-        [ROLE_GATE] = "gate_proj", [ROLE_UP] = "up_proj", [ROLE_DOWN] = "down_proj"};
-    const char *list = linear->expert >= 0 ? strstr(linear->name, ".experts.") : NULL;
-    Text name = {0};
-    if (list && linear->expert > 0) return false;
-    if (list && names[linear->role])
-        text_addf(&name, "%.*s.switch_mlp.%s", (int)(list - linear->name), linear->name, names[linear->role]);
-    else
-        text_addf(&name, "%s", linear->name);
-    out->failed |= name.failed;
+    char name[256];
+    if (linear->expert > 0) return false;
+    const bool renamed = linear->expert == 0 && mlx_experts_name(linear->name, name, sizeof name);
     text_addf(out, ",\n    ");
-    if (!name.failed) json_quote(out, name.data);
-    text_free(&name);
+    json_quote(out, renamed ? name : linear->name);
     return true;
 }
 
@@ -189,12 +200,13 @@ static bool mlx_finish(Export *x, Error *err) {
 
 const FormatRow format_mlx = {
     .library = "mlx",
+    .joins = true,
     .read_back = true,
     .rounds_zeros = true,
     .ending = ".safetensors",
     .loading = "```python\nfrom mlx_lm import load, generate\n"
                "model, tokenizer = load(\"this folder\")\n```",
-    .says_mlx = true,
+    .config = mlx_config,
     .check = mlx_check,
     .describe = mlx_describe,
     .head = safetensors_head_of,

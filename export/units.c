@@ -276,21 +276,30 @@ static bool new_file(Export *x, size_t first, size_t *capacity, Error *err) {
     return true;
 }
 
+// Behind the last of the units that unit i begins a tensor of.
+static size_t end_of_stack(const Export *x, size_t i) {
+    do i++;
+    while (i < x->unit_count && x->units[i].tensors[0].continues);
+    return i;
+}
+
 static bool share_out(Export *x, Error *err) {
     const size_t most = x->format->one_file       ? SIZE_MAX
                         : x->options->shard_bytes ? x->options->shard_bytes
                                                   : SHARD_BYTES;
     size_t capacity = 0;
     uint64_t filled = 0;
-    for (size_t i = 0; i < x->unit_count; i++) {
-        const uint64_t bytes = unit_bytes(&x->units[i]);
-        if (!x->file_count || (filled && filled + bytes > most && !x->units[i].tensors[0].continues)) {
+    for (size_t i = 0, end; i < x->unit_count; i = end) {
+        uint64_t bytes = 0;
+        end = end_of_stack(x, i);
+        for (size_t u = i; u < end; u++) bytes += unit_bytes(&x->units[u]);
+        if (!x->file_count || (filled && filled + bytes > most)) {
             if (!new_file(x, i, &capacity, err)) return false;
             filled = 0;
         }
         filled += bytes;
-        x->units[i].file = x->file_count - 1;
-        x->files[x->file_count - 1].end = i + 1;
+        for (size_t u = i; u < end; u++) x->units[u].file = x->file_count - 1;
+        x->files[x->file_count - 1].end = end;
     }
     return true;
 }
@@ -307,16 +316,21 @@ static void name_files(Export *x) {
     }
 }
 
-// Wide elements first: so each is aligned in a file without gaps, which some readers count on.
+static void place_tensor(OutFile *file, OutTensor *tensor) {
+    const size_t align = tensor->align;
+    tensor->at = tensor->continues ? file->data_bytes : (file->data_bytes + align - 1) / align * align;
+    file->data_bytes = tensor->at + tensor->bytes;
+}
+
+// Wide elements first: so each is aligned in a file without gaps, which some readers count on. Of units that make up a
+// tensor together, one behind the other.
 static void place_tensors(Export *x, OutFile *file) {
     for (size_t align = WIDEST; align; align /= 2) {
-        for (size_t i = file->first; i < file->end; i++) {
-            for (int t = 0; t < x->units[i].tensor_count; t++) {
-                OutTensor *tensor = &x->units[i].tensors[t];
-                if (tensor->align != align) continue;
-                tensor->at = tensor->continues ? file->data_bytes : (file->data_bytes + align - 1) / align * align;
-                file->data_bytes = tensor->at + tensor->bytes;
-            }
+        for (size_t i = file->first, end; i < file->end; i = end) {
+            end = end_of_stack(x, i);
+            for (int t = 0; t < x->units[i].tensor_count; t++)
+                for (size_t u = i; u < end && x->units[i].tensors[t].align == align; u++)
+                    place_tensor(file, &x->units[u].tensors[t]);
         }
     }
 }

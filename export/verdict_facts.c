@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "export/verdict_parts.h"
+#include "loaders/mlx_names.h"
 #include "quant/equalize.h"
 
 enum {
@@ -197,6 +198,9 @@ static bool has_inputs(const Case *c, int i) { return decision(c, i)->activation
 static bool drops_inputs(const Case *c, int i) { return has_inputs(c, i) && c->facts[i]->gives; }
 
 static bool is_stacked(const Case *c, int i) { return tensor_is_slice(linear_of(c, i)->weight); }
+static bool is_unknown_expert(const Case *c, int i) {
+    return linear_of(c, i)->expert >= 0 && !mlx_stacks_experts(&c->structure->config);
+}
 static bool is_conv1d(const Case *c, int i) { return linear_of(c, i)->transposed && !is_stacked(c, i); }
 static bool has_partial_group(const Case *c, int i) { return linear_of(c, i)->in % decision(c, i)->group != 0; }
 static bool is_router(const Case *c, int i) { return linear_of(c, i)->role == ROLE_ROUTER; }
@@ -314,6 +318,10 @@ const Rule verdict_rules[RULE_COUNT] = {
                               differ_stacked, NULL,
                               "The same projection of all experts is one tensor there; these differ.",
                               "Give them all the most bits and the smallest group among them.", MEND_SET, DIAL_BITS, 0},
+    [RULE_MLX_EXPERTS] = {"mlx-experts", SEVERITY_REFUSED, EVIDENCE_READ, MLX, MLX_FORMAT, is_unknown_expert, NULL,
+                          "The experts of this family are not written for mlx-lm, whose own layout for them differs or "
+                          "was not tried.",
+                          "Leave them as they are, or write another format.", MEND_IGNORE, 0, 0},
     [RULE_EXPERTS_INT8] = {"experts-int8", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                            "Experts of 8 bits with inputs of 8 bits do not load.", "Set their --activations to none.",
                            MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},

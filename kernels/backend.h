@@ -125,8 +125,8 @@ typedef struct BackendOps {
     bool (*weight_quantized)(Backend *, const QuantizedWeight *, const ActivationScheme *, const float *bias, Precision,
                              Weight **, Error *);
     // A quantized linear from a dense one, on the spot, of the same precision: the same codes and scales as quant/
-    // computes on the symmetric grid. errors [out, 2] on the host, or NULL: Σ w² and Σ (w − ŵ)² of each row. err when a
-    // weight is not finite.
+    // computes on the symmetric grid. errors [out, 2] on the host, or NULL: Σ w² and Σ (w − ŵ)² of each row, to 10⁻⁶
+    // of their size. err when a weight is not finite.
     bool (*weight_from_dense)(Backend *, const Weight *dense, const WeightQuantizing *, const ActivationScheme *,
                               const float *bias, double *errors, Weight **, Error *);
     void (*weight_free)(Backend *, Weight *);

@@ -19,6 +19,7 @@
 #include "loaders/checkpoint_index.h"
 #include "loaders/gguf_set.h"
 #include "loaders/hub.h"
+#include "loaders/mlx_names.h"
 #include "loaders/recognize.h"
 #include "loaders/safetensors.h"
 
@@ -130,6 +131,7 @@ static bool open_shards(Checkpoint *out, const Names *shards, bool indexed, Erro
         free(path);
         if (!ok) return false;
         out->file_count += !absent;
+        if (!absent && !mlx_take_apart(&out->files[out->file_count - 1], err)) return false;
     }
     return out->file_count > 0 || checkpoint_whole(out, err);
 }

@@ -40,9 +40,12 @@ bool gguf_head_dim(const Gguf *gguf, const char *prefix, int *out) {
     return *out > 0;
 }
 
-const GgufArchitecture *gguf_known_architecture(const Gguf *gguf, char *name, size_t size) {
-    gguf_architecture_of(gguf, name, size);
-    return integer_of(gguf, name, ".expert_count") ? NULL : gguf_architecture_named(name);
+static const Tensor *experts_of(const GgufSet *set) { return gguf_set_tensor(set, "blk.0.ffn_gate_exps.weight"); }
+
+const GgufArchitecture *gguf_known_architecture(const GgufSet *set, char *name, size_t size) {
+    gguf_architecture_of(&set->files[0], name, size);
+    const bool experts = integer_of(&set->files[0], name, ".expert_count") > 0;
+    return experts && !experts_of(set) ? NULL : gguf_architecture_named(name, experts);
 }
 
 // ---- Numbers that only change their names ----
@@ -83,6 +86,18 @@ static void add_sizes(const Keys *k, cJSON *config) {
 static void add_biases(const Keys *k, cJSON *config) {
     if (gguf_set_tensor(k->set, "blk.0.attn_q.bias")) cJSON_AddBoolToObject(config, "attention_bias", true);
     if (gguf_set_tensor(k->set, "blk.0.ffn_up.bias")) cJSON_AddBoolToObject(config, "mlp_bias", true);
+}
+
+// The widths follow from the tensors, since not all files say them.
+static void add_experts(const Keys *k, cJSON *config) {
+    const Tensor *experts = experts_of(k->set), *shared = gguf_set_tensor(k->set, "blk.0.ffn_gate_shexp.weight");
+    copy_number(k, ".expert_count", k->architecture->ffn_of_experts ? "num_experts" : "num_local_experts", config);
+    copy_number(k, ".expert_used_count", "num_experts_per_tok", config);
+    if (!k->architecture->ffn_of_experts) return;
+    cJSON_AddBoolToObject(config, "norm_topk_prob", k->architecture->experts == GGUF_EXPERTS_NORMALIZED);
+    if (experts->rank == 3) cJSON_AddNumberToObject(config, "moe_intermediate_size", (double)experts->shape[1]);
+    if (shared && shared->rank == 2)
+        cJSON_AddNumberToObject(config, "shared_expert_intermediate_size", (double)shared->shape[0]);
 }
 
 static void add_gemma(const Keys *k, cJSON *config) {
@@ -209,6 +224,7 @@ static void add_known(const Keys *k, cJSON *config) {
     cJSON_AddItemToArray(cJSON_AddArrayToObject(config, "architectures"), cJSON_CreateString(k->architecture->class));
     add_sizes(k, config);
     add_biases(k, config);
+    if (k->architecture->experts != GGUF_EXPERTS_NONE) add_experts(k, config);
     if (k->architecture->windows) add_gemma(k, config);
     add_windows(k, config);
     add_rope(k, config);
@@ -218,7 +234,7 @@ static void add_known(const Keys *k, cJSON *config) {
 bool gguf_config(const GgufSet *set, cJSON **out, Error *err) {
     char name[GGUF_NAME_ROOM];
     Keys keys = {.set = set, .gguf = &set->files[0], .prefix = name};
-    keys.architecture = gguf_known_architecture(keys.gguf, name, sizeof name);
+    keys.architecture = gguf_known_architecture(set, name, sizeof name);
     *out = cJSON_CreateObject();
     if (!*out) return error_memory(err, "the configuration");
     if (!keys.architecture) {

@@ -7,9 +7,9 @@
 // The width of a head, which not all files say. False: nor what it follows from.
 bool gguf_head_dim(const Gguf *gguf, const char *architecture, int *out);
 
-// The architecture whose tensors are known, in *name what the file calls it; NULL: not known, or with experts, whose
-// tensors are not.
-const struct GgufArchitecture *gguf_known_architecture(const Gguf *gguf, char *name, size_t size);
+// The architecture whose tensors are known, in *name what the file calls it; NULL: not known. Files of 2023 have
+// experts one by one, under names that are not.
+const struct GgufArchitecture *gguf_known_architecture(const GgufSet *set, char *name, size_t size);
 
 // config.json. Of an architecture that is not known it says only its name.
 bool gguf_config(const GgufSet *set, cJSON **out, Error *err);

@@ -49,9 +49,10 @@ const GgufArchitecture *gguf_architecture(const ModelStructure *structure) {
     return NULL;
 }
 
-const GgufArchitecture *gguf_architecture_named(const char *name) {
+const GgufArchitecture *gguf_architecture_named(const char *name, bool experts) {
     for (size_t i = 0; i < ARCHITECTURES; i++) {
-        if (strcmp(architectures[i].name, name) == 0) return &architectures[i];
+        const bool has = architectures[i].experts != GGUF_EXPERTS_NONE;
+        if (has == experts && strcmp(architectures[i].name, name) == 0) return &architectures[i];
     }
     return NULL;
 }
@@ -120,10 +121,11 @@ static bool slot_name(const SlotName *slots, const LayerMap *map, int layer, int
     return false;
 }
 
+static const char *const expert_names[ROLE_COUNT] = {
+    [ROLE_GATE] = "ffn_gate_exps", [ROLE_UP] = "ffn_up_exps", [ROLE_DOWN] = "ffn_down_exps"};
+
 static bool expert_name(const Linear *linear, bool is_bias, char *out) {
-    static const char *const names[ROLE_COUNT] = {
-        [ROLE_GATE] = "ffn_gate_exps", [ROLE_UP] = "ffn_up_exps", [ROLE_DOWN] = "ffn_down_exps"};
-    const char *name = names[linear->role];
+    const char *name = expert_names[linear->role];
     if (!name) return false;
     snprintf(out, GGUF_NAME_ROOM, "blk.%d.%s.%s", linear->layer, name, is_bias ? "bias" : "weight");
     return true;
@@ -162,6 +164,12 @@ static const char *linear_at(const LinearRow *rows, size_t offset, LinearRole *r
     return NULL;
 }
 
+// What routes, and the expert that sees every token.
+static const char *of_experts(const ExpertNames *names, size_t offset, LinearRole *role) {
+    if (offset == AT(router)) return names->router;
+    return names->shared ? linear_at(names->shared, offset, role) : NULL;
+}
+
 static const char *norm_at(const NormRow *rows, size_t offset, const ModelConfig *config) {
     for (; rows->name; rows++) {
         if (rows->offset == offset && norm_applies(config, 0, rows->when)) return rows->name;
@@ -182,7 +190,8 @@ static const char *meaning_in_layer(const GgufArchitecture *architecture, const 
     for (const SlotName *slot = linear_slots; slot->name && !found; slot++) {
         if (!slot_is(slot, name, length)) continue;
         found = linear_at(table->attention, slot->at, &role);
-        if (!found) found = linear_at(table->mlp, slot->at, &role);
+        if (!found && table->mlp) found = linear_at(table->mlp, slot->at, &role);
+        if (!found && table->experts) found = of_experts(table->experts, slot->at, &role);
     }
     out->paired = architecture->pairs_rows && (role == ROLE_Q || role == ROLE_K);
     for (const SlotName *slot = norm_slots; slot->name && !found; slot++) {
@@ -191,6 +200,26 @@ static const char *meaning_in_layer(const GgufArchitecture *architecture, const 
         out->plus_one = found && family->defaults.norm == NORM_RMS_PLUS_ONE;
     }
     return found;
+}
+
+// "…mlp.experts." and ".gate_proj.weight", between which a number belongs.
+static bool meaning_of_experts(const LayoutTable *table, int layer, const char *name, GgufMeaning *out) {
+    const ExpertNames *names = table->experts;
+    const struct {
+        const char *name;
+        LinearRole role;
+    } all[] = {{names->gate, ROLE_GATE}, {names->up, ROLE_UP}, {names->down, ROLE_DOWN}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const size_t length = strlen(expert_names[all[i].role]);
+        if (strncmp(name, expert_names[all[i].role], length) != 0 || strcmp(name + length, ".weight") != 0) continue;
+        MatrixName *to = &out->name;
+        const int at =
+            snprintf(to->text, sizeof to->text, "%s%s%d.%s.", table->prefixes[0], table->layer, layer, names->experts);
+        to->expert_at = (size_t)at;
+        snprintf(to->text + at, sizeof to->text - (size_t)at, ".%s.weight", all[i].name);
+        return true;
+    }
+    return false;
 }
 
 static bool meaning_outside(const Family *family, const char *tensor, GgufMeaning *out) {
@@ -202,7 +231,7 @@ static bool meaning_outside(const Family *family, const char *tensor, GgufMeanin
                    {"output.weight", "", table->heads[0]}};
     for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
         if (strcmp(outside[i].name, tensor) != 0) continue;
-        snprintf(out->name, sizeof out->name, "%s%s.weight", outside[i].prefix, outside[i].meaning);
+        snprintf(out->name.text, sizeof out->name.text, "%s%s.weight", outside[i].prefix, outside[i].meaning);
         out->plus_one = i == 1 && family->defaults.norm == NORM_RMS_PLUS_ONE;
         return true;
     }
@@ -216,9 +245,12 @@ bool gguf_meaning(const GgufArchitecture *architecture, const char *tensor, Gguf
     if (sscanf(tensor, "blk.%5d.%n", &layer, &begin) != 1 || !begin) return meaning_outside(family, tensor, out);
     const char *name = tensor + begin, *ending = strchr(name, '.');
     if (layer < 0 || !ending || (strcmp(ending, ".weight") != 0 && strcmp(ending, ".bias") != 0)) return false;
+    const LayoutTable *table = layout_table(family->defaults.layout);
+    if (table->experts && meaning_of_experts(table, layer, name, out)) return true;
     const char *found = meaning_in_layer(architecture, family, name, (int)(ending - name), out);
     if (!found) return false;
-    const LayoutTable *table = layout_table(family->defaults.layout);
-    snprintf(out->name, sizeof out->name, "%s%s%d.%s%s", table->prefixes[0], table->layer, layer, found, ending);
+    snprintf(out->name.text, sizeof out->name.text, "%s%s%d.%s%s", table->prefixes[0], table->layer, layer, found,
+             ending);
+    out->name.is_row = strncmp(name, "ffn_gate_inp_shexp.", 19) == 0;
     return true;
 }

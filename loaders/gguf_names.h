@@ -24,8 +24,8 @@ typedef struct GgufArchitecture {
 
 // NULL: none for this family.
 const GgufArchitecture *gguf_architecture(const ModelStructure *structure);
-// The family that files of an architecture are read as; NULL: none.
-const GgufArchitecture *gguf_architecture_named(const char *name);
+// The family that files of an architecture, with experts or without, are read as; NULL: none.
+const GgufArchitecture *gguf_architecture_named(const char *name, bool experts);
 
 #define GGUF_FAMILIES "llama, mistral, mixtral, qwen2, qwen2_moe, qwen3, qwen3_moe, gemma, gemma2, gemma3, phi3"
 
@@ -52,9 +52,9 @@ size_t gguf_paired_rows(const ModelStructure *structure, int linear);
 
 // What a tensor of a file is in a checkpoint of the family.
 typedef struct GgufMeaning {
-    char name[128]; // "model.layers.3.self_attn.q_proj.weight"
-    bool paired;    // its rows are paired
-    bool plus_one;  // a gain that is stored whole, where the checkpoint has it less one
+    MatrixName name; // "model.layers.3.self_attn.q_proj.weight"
+    bool paired;     // its rows are paired
+    bool plus_one;   // a gain that is stored whole, where the checkpoint has it less one
 } GgufMeaning;
 
 // False: it has no name there.

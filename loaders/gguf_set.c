@@ -79,41 +79,31 @@ const Tensor *gguf_set_tensor(const GgufSet *set, const char *name) {
 
 // ---- Names ----
 
-static void name_tensor(const GgufArchitecture *architecture, int head_dim, const Tensor *tensor, TensorForm *form,
-                        Text *names) {
-    GgufMeaning meaning;
-    const bool known = gguf_meaning(architecture, tensor->name, &meaning);
-    const char *name = known ? meaning.name : tensor->name;
-    text_add(names, name, strlen(name) + 1);
-    if (known && meaning.paired) form->paired = (size_t)head_dim;
-    if (known) form->plus_one = meaning.plus_one;
-}
+typedef struct Naming {
+    const GgufArchitecture *architecture;
+    size_t head_dim;
+    TensorFile *file;
+} Naming;
 
-static bool rename_file(const GgufArchitecture *architecture, int head_dim, TensorFile *file, Error *err) {
-    Text names = {0};
-    for (size_t i = 0; i < file->tensor_count; i++) {
-        TensorForm *form = &file->forms[i];
-        name_tensor(architecture, head_dim, &file->tensors[i], form, &names);
-        if (form->paired || form->plus_one) file->tensors[i].form = form;
-    }
-    if (names.failed) {
-        text_free(&names);
-        return error_memory(err, file->path);
-    }
-    free(file->names);
-    file->names = names.data;
-    const char *name = names.data;
-    for (size_t i = 0; i < file->tensor_count; i++, name += strlen(name) + 1) file->tensors[i].name = name;
-    return true;
+static void name_tensor(const void *context, size_t index, const Tensor *tensor, MatrixName *out) {
+    const Naming *naming = context;
+    TensorForm *form = &naming->file->forms[index];
+    GgufMeaning meaning;
+    if (!gguf_meaning(naming->architecture, tensor->name, &meaning)) return;
+    *out = meaning.name;
+    if (meaning.paired) form->paired = naming->head_dim;
+    form->plus_one = meaning.plus_one;
+    if (form->paired || form->plus_one) naming->file->tensors[index].form = form;
 }
 
 bool gguf_set_rename(GgufSet *set, Error *err) {
     char name[GGUF_NAME_ROOM];
     int head_dim = 0;
-    const GgufArchitecture *architecture = gguf_known_architecture(&set->files[0], name, sizeof name);
+    const GgufArchitecture *architecture = gguf_known_architecture(set, name, sizeof name);
     if (!architecture || !gguf_head_dim(&set->files[0], name, &head_dim)) return true;
     for (size_t f = 0; f < set->count; f++) {
-        if (!rename_file(architecture, head_dim, &set->files[f].file, err)) return false;
+        const Naming naming = {architecture, (size_t)head_dim, &set->files[f].file};
+        if (!tensor_file_rename(&set->files[f].file, name_tensor, &naming, err)) return false;
     }
     return true;
 }

@@ -19,8 +19,6 @@ static const Sign signs[] = {
      OPEN_ORIGINAL ", or load it in transformers, call dequantize() and save that"},
     {".SCB", NULL, "bitsandbytes (LLM.int8)",
      OPEN_ORIGINAL ", or load it in transformers, call dequantize() and save that"},
-    {".switch_mlp.gate_proj.biases", ".switch_mlp.gate_proj.scales", "MLX, with all experts in one tensor",
-     OPEN_ORIGINAL ", or convert it with mlx_lm.convert --dequantize"},
     {".q_scale_max", NULL, "ExLlamaV2 (EXL2)", OPEN_ORIGINAL},
     {".trellis", NULL, "ExLlamaV3 (EXL3)", OPEN_ORIGINAL},
     {".W_q", NULL, "HQQ", OPEN_ORIGINAL},

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
 #include "kernels/dtype.h"
 #include "loaders/mapping.h"
 
@@ -50,6 +51,17 @@ typedef struct TensorFile {
 } TensorFile;
 
 void tensor_file_close(TensorFile *file);
+
+// What a tensor is called in a checkpoint that holds each matrix by itself.
+typedef struct MatrixName {
+    char text[192];   // "": it keeps its name
+    size_t expert_at; // the tensor [experts, …] is a matrix for each expert, whose number stands here; 0: one tensor
+    bool is_row;      // the vector is a matrix of one row
+} MatrixName;
+
+// Gives all tensors the names that name() says, and takes those of several experts apart, in the order of the file.
+typedef void NameMatrix(const void *context, size_t index, const Tensor *tensor, MatrixName *out);
+bool tensor_file_rename(TensorFile *file, NameMatrix *name, const void *context, Error *err);
 
 uint64_t tensor_elements(const Tensor *tensor);
 size_t tensor_stored_bytes(const Tensor *tensor); // what it takes in the file

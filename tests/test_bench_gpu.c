@@ -62,7 +62,8 @@ static void it_measures_all_that_goals_name(void **state) {
     assert_int_equal(entries_with(root, "products", "times_cublas_fp16"), 7 * (3 + 9 * 3 + 1));
     assert_int_equal(entries_with(root, "choose", "microseconds"), 4 * 2);
     assert_int_equal(entries_with(root, "decode", "tokens_per_second"), 6 * 9);
-    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(root, "goals")), 13);
+    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(root, "goals")), 14);
+    assert_int_equal(entries_with(root, "quantize", "times_bytes"), 2 * 3 * 2);
     assert_true(entries_with(root, "goals", "lowest") >= 8); // toy sizes have no batches of 32, 128 and 256
     assert_non_null(strstr(ran.out, "int4 g64, batch 64, times cuBLAS fp16"));
     cJSON_Delete(root);
@@ -81,6 +82,7 @@ static void it_says_what_can_be_asked_for(void **state) {
     Ran ran = program_run((const char *const[]){"--help", NULL}, NULL, NULL);
     assert_int_equal(ran.status, 0);
     assert_non_null(strstr(ran.out, "products quantize attention choose decode"));
+    assert_non_null(strstr(ran.out, "begin so: int4 g64, W4A8 g128, W4A8 channel, fp16,"));
     ran_free(&ran);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ran = program_run((const char *const[]){wrong[i][0], wrong[i][1], NULL}, NULL, NULL);

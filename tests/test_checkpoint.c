@@ -159,6 +159,44 @@ static void numbers_tell_checkpoints_apart(void **state) {
     free(path);
 }
 
+// A layer has them in one tensor under the names of mlx-lm. What has another shape is left as it is.
+static void experts_of_mlx_are_one_by_one(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *shape;
+        int bytes;
+    } tensors[] = {{"l.0.mlp.switch_mlp.up_proj.scales", "2,1,3", 6},
+                   {"l.0.block_sparse_moe.switch_mlp.up_proj.weight", "2,3,1", 6},
+                   {"l.1.mlp.switch_mlp.up_proj.weight", "2,3", 6},
+                   {"l.2.mlp.switch_mlp.gate.weight", "2,1,3", 6},
+                   {"l.3.mlp.switch_mlp.up_proj.weight", "99999999,0,1", 0}};
+    char longest[400];
+    Text header = {0};
+    Checkpoint c;
+    Error err = {0};
+    int at = 0;
+    snprintf(longest, sizeof longest, "%0300d.switch_mlp.up_proj.weight", 0);
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; at += tensors[i++].bytes)
+        text_addf(&header, "%s\"%s\":{\"dtype\":\"U8\",\"shape\":[%s],\"data_offsets\":[%d,%d]}", i ? "," : "{",
+                  tensors[i].name, tensors[i].shape, at, at + tensors[i].bytes);
+    text_addf(&header, ",\"%s\":{\"dtype\":\"U8\",\"shape\":[2,1,3],\"data_offsets\":[24,30]}}", longest);
+    free(folder_put_safetensors(folder, "model.safetensors", header.data, 30));
+    text_free(&header);
+    assert_true(checkpoint_open(folder, &c, &err));
+    const Tensor *first = checkpoint_find(&c, "l.0.mlp.experts.0.up_proj.scales");
+    const Tensor *second = checkpoint_find(&c, "l.0.mlp.experts.1.up_proj.scales");
+    assert_true(first && second && first->rank == 2 && second->rank == 2);
+    assert_true(second->shape[0] == 1 && second->shape[1] == 3 && second->bytes == 3);
+    assert_ptr_equal(second->data, (const char *)first->data + 3);
+    assert_non_null(checkpoint_find(&c, "l.0.block_sparse_moe.experts.1.w3.weight"));
+    assert_non_null(checkpoint_find(&c, "l.1.mlp.switch_mlp.up_proj.weight"));
+    assert_non_null(checkpoint_find(&c, "l.2.mlp.switch_mlp.gate.weight"));
+    assert_non_null(checkpoint_find(&c, "l.3.mlp.switch_mlp.up_proj.weight"));
+    assert_non_null(checkpoint_find(&c, longest));
+    assert_int_equal(c.tensor_count, 8);
+    checkpoint_close(&c);
+}
+
 static void numbers_of_large_ones_are_sampled(void **state) {
     (void)state;
     const off_t half = 20 << 20;
@@ -438,6 +476,7 @@ int main(void) {
         IN_FOLDER(identity),
         IN_FOLDER(numbers_tell_checkpoints_apart),
         IN_FOLDER(numbers_of_large_ones_are_sampled),
+        IN_FOLDER(experts_of_mlx_are_one_by_one),
         IN_FOLDER(missing),
         IN_FOLDER(hub_names),
         IN_FOLDER(sample),

@@ -237,7 +237,7 @@ static void test_f16_products(void **state) {
 // grid, with groups shorter and longer than a slab; whole, and by blocks that share the columns.
 static void test_int8_products(void **state) {
     (void)state;
-    static const size_t groups[] = {64, 128, 32, 256, 0}, tokens[] = {16, 32, 64, 100};
+    static const size_t groups[] = {64, 128, 32, 256, 0}, tokens[] = {16, 32, 64, 140};
     static const Grid grids[] = {GRID_SYMMETRIC, GRID_ASYMMETRIC, GRID_TWO_LEVEL};
     for (int n = 0; n < 2; n++) {
         EmulatedDevice device = emulated_hopper;

@@ -17,9 +17,12 @@
 #include "engine/engine.h"
 #include "export/recipe_texts.h"
 #include "export/safetensors_writer.h"
+#include "loaders/safetensors.h"
+#include "tests/support/edited_model.h"
 #include "tests/support/export_model.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/in_folder.h"
+#include "tests/support/tiny_experts.h"
 
 #define LLAMA "tests/fixtures/llama-gqa-llama3-bf16"
 #define FAMILY "tests/fixtures/families/"
@@ -202,6 +205,20 @@ static void gptq_rules_name_every_module(void **state) {
     cJSON_Delete(copy);
 }
 
+// A tower has modules that are called as those of the text, and an engine may have other words before these.
+static void gptq_leaves_what_sees_alone(void **state) {
+    (void)state;
+    write_to("out", FAMILY "llava", RECIPE(CHANNELS(8) ", " PLAIN ", \"ignore\": [\"*.1.mlp.down_proj\"]"),
+             (ExportOptions){.format = EXPORT_GPTQ});
+    cJSON *root = config_of("out", "config.json");
+    const cJSON *config = cJSON_GetObjectItem(root, "quantization_config");
+    assert_rule(config, "model.vision_tower.encoder.layers.0.self_attn.q_proj", 0, 0);
+    assert_rule(config, "model.multi_modal_projector.linear_1", 0, 0);
+    assert_rule(config, "model.language_model.layers.0.mlp.down_proj", 8, -1);
+    assert_rule(config, "model.language_model.layers.1.mlp.down_proj", 0, 0);
+    cJSON_Delete(root);
+}
+
 static void gptq_refuses_what_engines_do_not_read(void **state) {
     (void)state;
     refuse(LLAMA, RECIPE(CHANNELS(3) ", " PLAIN), EXPORT_GPTQ, "4 and 8 bits");
@@ -335,6 +352,104 @@ static void mlx_stands_for_the_plan(void **state) {
     checkpoint_close(&mlx);
     checkpoint_close(&dense);
     free(out), free(model);
+}
+
+// As the file has it, before the loaders take it apart.
+static void expect_shape(const TensorFile *file, const char *name, DType type, const uint64_t *shape) {
+    for (size_t i = 0; i < file->tensor_count; i++) {
+        const Tensor *t = &file->tensors[i];
+        if (strcmp(t->name, name) != 0) continue;
+        assert_int_equal(t->dtype, type);
+        assert_int_equal(t->rank, 3);
+        assert_memory_equal(t->shape, shape, 3 * sizeof *shape);
+        return;
+    }
+    fail_msg("%s is missing", name);
+}
+
+static void expect_size(const cJSON *said, const char *module, int bits, int group) {
+    const cJSON *own = cJSON_GetObjectItem(said, module);
+    assert_int_equal(cJSON_GetObjectItem(own ? own : said, "bits")->valueint, bits);
+    assert_int_equal(cJSON_GetObjectItem(own ? own : said, "group_size")->valueint, group);
+}
+
+static float *logits_of(const char *name, size_t *count) {
+    static const int32_t ids[] = {1, 7, 2, 5, 0, 3};
+    char *path = path_join(folder, name);
+    FixtureModel model;
+    fixture_model_open(path, PRECISION_F32, &model);
+    float *logits = fixture_logits(model.base, ids, 6);
+    *count = 6 * (size_t)model.config.vocab;
+    fixture_model_close(&model);
+    free(path);
+    return logits;
+}
+
+// One module for each projection, also where it stays as it is. Read again they are experts one by one.
+static void mlx_stacks_experts(void **state) {
+    (void)state;
+    static const char recipe[] =
+        RECIPE("\"weights\": {\"bits\": 4, \"granularity\": \"group\", \"group_size\": 32, \"scale\": \"f32\"}, " PLAIN
+               ", \"ignore\": [\"*.w3\"], \"overrides\": [" OVERRIDE("*.w2", "\"bits\": 8, \"group_size\": 64") "]");
+    char *model = tiny_experts_put(folder), *written = path_join(folder, "mlx/model.safetensors");
+    write_to("mlx", model, recipe, (ExportOptions){.format = EXPORT_MLX, .verify = true});
+    write_to("dense", model, recipe, (ExportOptions){.format = EXPORT_DENSE, .type = EXPORT_TYPE_F32});
+    TensorFile file;
+    assert_true(safetensors_open(written, &file, NULL));
+#define STACK "model.layers.0.block_sparse_moe.switch_mlp."
+    expect_shape(&file, STACK "gate_proj.weight", DTYPE_U32, (uint64_t[]){TINY_EXPERTS, TINY_FFN, 4});
+    expect_shape(&file, STACK "gate_proj.scales", DTYPE_F32, (uint64_t[]){TINY_EXPERTS, TINY_FFN, 1});
+    expect_shape(&file, STACK "down_proj.weight", DTYPE_U32, (uint64_t[]){TINY_EXPERTS, TINY_HIDDEN, 16});
+    expect_shape(&file, STACK "down_proj.biases", DTYPE_F32, (uint64_t[]){TINY_EXPERTS, TINY_HIDDEN, 1});
+    expect_shape(&file, STACK "up_proj.weight", DTYPE_F32, (uint64_t[]){TINY_EXPERTS, TINY_FFN, TINY_HIDDEN});
+    tensor_file_close(&file);
+    cJSON *root = config_of("mlx", "config.json");
+    expect_size(cJSON_GetObjectItem(root, "quantization"), STACK "gate_proj", 4, 32);
+    expect_size(cJSON_GetObjectItem(root, "quantization"), STACK "down_proj", 8, 64);
+    cJSON_Delete(root);
+    size_t n, m;
+    float *a = logits_of("mlx", &n), *b = logits_of("dense", &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(a, b, n * sizeof *a);
+    free(a), free(b);
+    refuse(model,
+           RECIPE("\"weights\": {\"granularity\": \"channel\"}, " PLAIN
+                  ", \"overrides\": [" OVERRIDE("*.1.w2", "\"scale\": \"f32\"") "]"),
+           EXPORT_MLX, "experts of a layer");
+    refuse(FAMILY "ernie4-5-moe", RECIPE(CHANNELS(4) ", " PLAIN), EXPORT_MLX, "experts of this family are not written");
+    free(model), free(written);
+}
+
+// transformers 5 has put these elsewhere, where mlx-lm does not look; what is there stays.
+static void config_of_mlx_says_what_it_looks_for(void **state) {
+    (void)state;
+    write_to("moe", FAMILY "qwen3-moe", LEAVE, (ExportOptions){.format = EXPORT_MLX});
+    cJSON *root = config_of("moe", "config.json");
+    assert_int_equal(cJSON_GetObjectItem(root, "num_experts")->valueint, 6);
+    assert_true(cJSON_GetObjectItem(root, "rope_theta")->valuedouble == 10000);
+    assert_non_null(cJSON_GetObjectItem(root, "rope_parameters"));
+    assert_null(cJSON_GetObjectItem(root, "rope_scaling"));
+    cJSON_Delete(root);
+    write_to("gemma", FAMILY "gemma3-text", LEAVE, (ExportOptions){.format = EXPORT_MLX});
+    root = config_of("gemma", "config.json");
+    const cJSON *rope = cJSON_GetObjectItem(root, "rope_parameters");
+    const cJSON *full = cJSON_GetObjectItem(rope, "full_attention");
+    const cJSON *windowed = cJSON_GetObjectItem(rope, "sliding_attention");
+    assert_true(cJSON_Compare(cJSON_GetObjectItem(root, "rope_theta"), cJSON_GetObjectItem(full, "rope_theta"), true));
+    assert_true(cJSON_Compare(cJSON_GetObjectItem(root, "rope_local_base_freq"),
+                              cJSON_GetObjectItem(windowed, "rope_theta"), true));
+    assert_true(cJSON_Compare(cJSON_GetObjectItem(root, "rope_scaling"), full, true));
+    cJSON_Delete(root);
+    model_copy(folder, FAMILY "gpt-neox", "config.json");
+    model_copy(folder, FAMILY "gpt-neox", "model.safetensors");
+    model_edit(folder, "config.json", "\"rotary_emb_base\": 10000.0",
+               "\"rope_parameters\": {\"rope_theta\": 500.0, \"partial_rotary_factor\": 0.25}");
+    model_edit(folder, "config.json", "\"rotary_pct\": 0.25,", "");
+    write_to("neox", folder, LEAVE, (ExportOptions){.format = EXPORT_MLX});
+    root = config_of("neox", "config.json");
+    assert_true(cJSON_GetObjectItem(root, "rotary_emb_base")->valuedouble == 500);
+    assert_true(cJSON_GetObjectItem(root, "rotary_pct")->valuedouble == 0.25);
+    cJSON_Delete(root);
 }
 
 static void mlx_refuses_what_it_has_not(void **state) {
@@ -505,8 +620,9 @@ static void a_missing_v_is_named_as_k_is(void **state) {
     cJSON *config = config_of("left", "config.json");
     const cJSON *quantization = cJSON_GetObjectItem(config, "quantization_config");
     char *ignored = cJSON_PrintUnformatted(cJSON_GetObjectItem(quantization, "ignore"));
-    assert_string_equal(ignored, "[\"model.layers.1.self_attn.k_proj\",\"model.layers.1.self_attn.v_proj\","
-                                 "\"model.layers.1.self_attn.q_proj\"]");
+    assert_string_equal(ignored, "[\"re:(.*\\\\.)?layers\\\\.1\\\\.self_attn\\\\.k_proj$\","
+                                 "\"re:(.*\\\\.)?layers\\\\.1\\\\.self_attn\\\\.v_proj$\","
+                                 "\"re:(.*\\\\.)?layers\\\\.1\\\\.self_attn\\\\.q_proj$\"]");
     free(ignored);
     char *groups = cJSON_PrintUnformatted(cJSON_GetObjectItem(quantization, "config_groups"));
     assert_null(strstr(groups, "layers.1.self_attn.v_proj"));
@@ -533,10 +649,13 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(gptq_codes_go_down_the_columns),
         IN_FOLDER(gptq_rules_name_every_module),
+        IN_FOLDER(gptq_leaves_what_sees_alone),
         IN_FOLDER(gptq_refuses_what_engines_do_not_read),
         IN_FOLDER(formats_of_weights_say_that_inputs_are_lost),
         IN_FOLDER(the_reader_of_mlx_reads_what_mlx_wrote),
         IN_FOLDER(mlx_stands_for_the_plan),
+        IN_FOLDER(mlx_stacks_experts),
+        IN_FOLDER(config_of_mlx_says_what_it_looks_for),
         IN_FOLDER(mlx_refuses_what_it_has_not),
         IN_FOLDER(what_is_stored_becomes_numbers),
         IN_FOLDER(numbers_make_the_quantized_model),

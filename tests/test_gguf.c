@@ -18,12 +18,12 @@
 #include "export/gguf_keys.h"
 #include "export/gguf_tokenizer.h"
 #include "export/random_checkpoint.h"
-#include "export/safetensors_writer.h"
 #include "quant/quantize.h"
 #include "tests/support/fixture_model.h"
 #include "tests/support/gguf_reader.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/quant_fixtures.h"
+#include "tests/support/tiny_experts.h"
 #include "tests/support/tokenizer_lines.h"
 
 #define FIXTURES "tests/fixtures/gguf"
@@ -724,61 +724,8 @@ static void the_file_holds_what_was_planned(void **state) {
 
 // ---- Experts ----
 
-enum { EXPERTS = 3, HIDDEN = 32, FFN = 64 };
-
-static void add_matrix(SafetensorsHead *head, Text *data, const char *name, uint64_t rows, uint64_t columns) {
-    const int rank = rows ? 2 : 1;
-    const uint64_t shape[] = {rows, columns};
-    safetensors_head_add(head, name, DTYPE_F32, rank, shape + 2 - rank);
-    for (uint64_t i = 0; i < (rows ? rows : 1) * columns; i++) {
-        const float value = sinf((float)(i * 7 + data->length % 1000)) / 4;
-        text_add(data, (const char *)&value, sizeof value);
-    }
-}
-
-// In the order of a checkpoint: expert after expert, each with its three matrices.
-static void add_layer(SafetensorsHead *head, Text *data) {
-    static const struct {
-        const char *name;
-        uint64_t rows, columns;
-    } all[] = {{"w1", FFN, HIDDEN}, {"w2", HIDDEN, FFN}, {"w3", FFN, HIDDEN}};
-    static const char *const attention[] = {"q_proj", "k_proj", "v_proj", "o_proj"};
-    char name[96];
-    for (int e = 0; e < EXPERTS; e++)
-        for (int i = 0; i < 3; i++) {
-            snprintf(name, sizeof name, "model.layers.0.block_sparse_moe.experts.%d.%s.weight", e, all[i].name);
-            add_matrix(head, data, name, all[i].rows, all[i].columns);
-        }
-    add_matrix(head, data, "model.layers.0.block_sparse_moe.gate.weight", EXPERTS, HIDDEN);
-    for (int i = 0; i < 4; i++) {
-        snprintf(name, sizeof name, "model.layers.0.self_attn.%s.weight", attention[i]);
-        add_matrix(head, data, name, HIDDEN, HIDDEN);
-    }
-    add_matrix(head, data, "model.layers.0.input_layernorm.weight", 0, HIDDEN);
-    add_matrix(head, data, "model.layers.0.post_attention_layernorm.weight", 0, HIDDEN);
-}
-
 static void open_experts(Written *w) {
-    SafetensorsHead head;
-    Text data = {0};
-    char *source = path_join(folder, "source");
-    assert_int_equal(mkdir(source, 0777), 0);
-    safetensors_head_begin(&head);
-    add_matrix(&head, &data, "model.embed_tokens.weight", 8, HIDDEN);
-    add_layer(&head, &data);
-    add_matrix(&head, &data, "model.norm.weight", 0, HIDDEN);
-    add_matrix(&head, &data, "lm_head.weight", 8, HIDDEN);
-    assert_true(safetensors_head_end(&head, NULL));
-    text_add(&head.text, data.data, data.length);
-    free(folder_write(source, "model.safetensors", head.text.data, head.text.length));
-    text_free(&head.text);
-    text_free(&data);
-    folder_put_text(
-        source, "config.json",
-        "{\"model_type\": \"mixtral\", \"hidden_size\": 32, \"intermediate_size\": 64, \"num_hidden_layers\": "
-        "1, \"num_attention_heads\": 2, \"num_key_value_heads\": 2, \"vocab_size\": 8, "
-        "\"max_position_embeddings\": 64, \"num_local_experts\": 3, \"num_experts_per_tok\": 2, "
-        "\"rms_norm_eps\": 1e-5, \"sliding_window\": null, \"tie_word_embeddings\": false}");
+    char *source = tiny_experts_put(folder);
     fixture_model_open(source, PRECISION_F32, &w->model);
     free(source);
     assert_true(recipe_default(&w->recipe, NULL));
@@ -802,12 +749,37 @@ static void check_expert(const Written *w, int i) {
     assert_int_equal(tensor.rank, linear->expert < 0 ? 2 : 3);
     assert_int_equal(tensor.shape[0], linear->in);
     assert_int_equal(tensor.shape[1], linear->out);
-    if (linear->expert >= 0) assert_int_equal(tensor.shape[2], EXPERTS);
+    if (linear->expert >= 0) assert_int_equal(tensor.shape[2], TINY_EXPERTS);
     if (linear->expert > 0) tensor.at += (size_t)linear->expert * bytes;
     if (w->plan.decisions[i].quantized)
         check_quantized(w, i, &tensor);
     else
         assert_memory_equal(w->file.data + tensor.at, linear->weight->data, bytes);
+}
+
+// Under their names, with the numbers that the codes of each stand for.
+static void check_experts_read_again(const Written *w) {
+    const ModelStructure *s = &w->model.structure;
+    FixtureModel again;
+    fixture_model_open(w->path, PRECISION_F32, &again);
+    assert_string_equal(again.config.family, "mixtral");
+    assert_int_equal(again.structure.linear_count, s->linear_count);
+    for (int i = 0; i < s->linear_count; i++) {
+        const Linear *linear = &s->linears[i];
+        const Tensor *read = again.structure.linears[i].weight;
+        QuantizedWeight q;
+        if (!w->plan.decisions[i].quantized || linear->expert < 0) continue;
+        assert_string_equal(again.structure.linears[i].name, linear->name);
+        assert_true(quantize_linear(linear, &w->plan.decisions[i], NULL, NULL, &q, NULL, NULL));
+        float *values = calloc(linear->out * linear->in, sizeof *values);
+        dequantize(&q, values);
+        assert_true(tensor_hold(read, NULL));
+        assert_memory_equal(read->data, values, linear->out * linear->in * sizeof *values);
+        tensor_release(read);
+        free(values);
+        quantized_weight_free(&q);
+    }
+    fixture_model_close(&again);
 }
 
 static void experts_of_a_layer_are_one_tensor(void **state) {
@@ -820,15 +792,16 @@ static void experts_of_a_layer_are_one_tensor(void **state) {
     assert_int_equal(gguf_tensor(&w.file, "blk.0.ffn_gate_exps.weight")->type, GGUF_Q4_0);
     assert_int_equal(gguf_tensor(&w.file, "blk.0.ffn_down_exps.weight")->type, GGUF_Q8_0);
     assert_int_equal(gguf_tensor(&w.file, "blk.0.ffn_up_exps.weight")->type, GGUF_F32);
-    assert_int_equal(gguf_tensor(&w.file, "blk.0.ffn_gate_inp.weight")->shape[1], EXPERTS);
+    assert_int_equal(gguf_tensor(&w.file, "blk.0.ffn_gate_inp.weight")->shape[1], TINY_EXPERTS);
     assert_string_equal(gguf_text(&w.file, "general.architecture"), "llama");
-    assert_true(gguf_number(&w.file, "llama.expert_count") == EXPERTS);
+    assert_true(gguf_number(&w.file, "llama.expert_count") == TINY_EXPERTS);
     assert_true(gguf_number(&w.file, "llama.expert_used_count") == 2);
     assert_null(gguf_find(&w.file, "llama.expert_feed_forward_length"));
     for (int i = 0; i < w.model.structure.linear_count; i++)
         if (w.model.structure.linears[i].layer >= 0 && w.model.structure.linears[i].role != ROLE_Q &&
             w.model.structure.linears[i].role != ROLE_K)
             check_expert(&w, i);
+    check_experts_read_again(&w);
     gguf_free(&w.file);
     free(w.bytes);
     set_dial(&w, "*.experts.1.w1", DIAL_BITS, 8);

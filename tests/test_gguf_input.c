@@ -143,6 +143,36 @@ static void later_gemmas_come_back(void **state) {
     }
 }
 
+// Each expert is a matrix of the tensor that a layer has of all. llama.cpp has no windows here, nor a layer without
+// experts, as the second of this Qwen 2.
+static void mixtures_of_experts_come_back(void **state) {
+    (void)state;
+    static const char *const models[][3] = {
+        {FAMILIES "/mixtral", "\"sliding_window\": 9", "\"sliding_window\": null"},
+        {FAMILIES "/qwen3-moe", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 2"},
+        {FAMILIES "/qwen2-moe", "\"num_hidden_layers\": 3", "\"num_hidden_layers\": 1"},
+    };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        model_copy(folder, models[i][0], "config.json");
+        model_copy(folder, models[i][0], "model.safetensors");
+        model_edit(folder, "config.json", models[i][1], models[i][2]);
+        char *path = written(folder, DENSE);
+        expect_same_logits(folder, path);
+        free(path);
+    }
+}
+
+static void experts_of_a_gguf_file_become_a_checkpoint(void **state) {
+    (void)state;
+    char *path = written(FAMILIES "/qwen3-moe", DENSE), *out = in_folder("out");
+    Engine *engine = export_engine(path, DENSE);
+    const ExportOptions options = dense_in(out);
+    export_written(engine, &options);
+    engine_close(engine);
+    expect_same_logits(FAMILIES "/qwen3-moe", out);
+    free(out), free(path);
+}
+
 // What is quantized, by the codes: the same model in F32.
 static void quantized_weights_come_back(void **state) {
     (void)state;
@@ -562,6 +592,8 @@ int main(void) {
         IN_FOLDER(blocks_stand_for_the_numbers_of_the_package),
         IN_FOLDER(a_model_comes_back),
         IN_FOLDER(later_gemmas_come_back),
+        IN_FOLDER(mixtures_of_experts_come_back),
+        IN_FOLDER(experts_of_a_gguf_file_become_a_checkpoint),
         IN_FOLDER(quantized_weights_come_back),
         IN_FOLDER(what_is_written_is_read_back),
         IN_FOLDER(a_gguf_file_becomes_a_checkpoint),

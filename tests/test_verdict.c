@@ -749,6 +749,9 @@ static void experts_are_one_tensor(void **state) {
     finds(f, CT, SM80 | TRANSFORMERS, "experts-differ", SEVERITY_REFUSED, 12, SM80 | TRANSFORMERS);
     mends(f, CT, SM80, "experts-differ");
     for (int i = 0; i < 24; i++) assert_int_equal(f->fix.plan.decisions[i].bits, i < 12 ? 8 : 4);
+    finds(f, EXPORT_MLX, ALL, "mlx-experts", SEVERITY_REFUSED, 24, MLX);
+    snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "qwen3_moe");
+    f->model.structure.config.experts.count = 4;
     finds(f, EXPORT_MLX, ALL, "experts-stacked", SEVERITY_REFUSED, 4, MLX);
     mends(f, EXPORT_MLX, ALL, "experts-stacked");
     assert_true(recipe_ignore(&f->recipe, "*.1.mlp.experts.0.down_proj", NULL));

@@ -78,10 +78,76 @@ PREFILL = [
     launch("512 tokens: activations in 16 bits", "f16_activations_kernel", 512, 1024),
     launch("512 tokens: activation", "elementwise_kernel", 512 * 43, 256),
     launch("512 tokens: products", "warpgroups_4_16", 96 * 4, 256, dynamic=3 * (41 << 10), loop="LDGSTS HGMMA",
-           path={"LDGSTS": 11, "HGMMA": 8}),
+           path=dict(LDGSTS=11, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36)),
     launch("512 tokens: attention", "attention_tiles_128_exact", 256, 128, dynamic=(64 + 64) * 132 * 4 + 384,
            loop="HMMA"),
 ]
+
+# ---- Quantizing a matrix of 16-bit floats, 11008 × 4096: a block takes 16 rows, a warp a slab of 128 columns at a time ----
+
+ROWS, COLUMNS = 11008, 4096
+SLAB_WEIGHTS = 16 * 128
+
+
+def slabs(role, bits, group, more=None):
+    """more: counts of the path that groups of this size, or factors, need"""
+    scales = 2 / group  # bytes of a weight
+    path = dict(LDG=16, CALL=0, WARPSYNC=0, REDUX=1, F2F=4, HADD2=64) | (more or {})
+    return launch(role, f"quantize_{bits}", ROWS // 16, 256, bytes=ROWS * COLUMNS * (2 + bits / 8 + scales),
+                  loop="LDG FFMA F2F REDUX", path=path, around=SLAB_WEIGHTS * (2 + bits / 8 + scales), flight=4096)
+
+
+SHORT, LONG = 64, 128  # columns of groups
+FACTORS = dict(LDG=24)
+WIDE = launch("its scales", "wide_scales_kernel", ROWS // 16, 256, bytes=ROWS * COLUMNS * 2, loop="LDG FMNMX HADD2",
+              path=dict(LDG=16, CALL=0, HADD2=64, FMNMX=64), around=SLAB_WEIGHTS * 2, flight=4096)
+QUANTIZING = [
+    [slabs("4 bits, groups of 32", 4, 32, dict(SHFL=16))],
+    [slabs("4 bits, groups of 64", 4, SHORT, dict(SHFL=8))],
+    [slabs("4 bits, groups of 128", 4, LONG, dict(SHFL=4))],
+    [slabs("4 bits, groups of 64, equalized", 4, SHORT, dict(SHFL=8) | FACTORS)],
+    [slabs("8 bits, groups of 64", 8, SHORT, dict(SHFL=8))],
+    [slabs("3 bits, groups of 64", 3, SHORT, dict(SHFL=8))],
+    [slabs("2 bits, groups of 64", 2, SHORT, dict(SHFL=8))],
+    [WIDE, slabs("8 bits, by channel", 8, COLUMNS, dict(SHFL=0, LDG=18, HADD2=66))],
+]
+
+# ---- Products of many tokens, by warpgroups: as linear_cuda.c cuts them ----
+
+SHAPES = (28672, 8192), (8192, 28672)
+F16_RATE, INT8_RATE = 989e12, 1979e12  # operations a second of the tensor cores, by the data sheet
+CACHE_RATE = 5.5e12  # B/s from the second-level cache to all multiprocessors: an assumption
+ROOM = (SHARED // 2) - OWN_SHARED  # shared memory of a block, when two are on a multiprocessor
+
+Product = collections.namedtuple("Product", "out inside tokens side stages splits launch")
+
+
+def ceil(n, each):
+    return -(-n // each)
+
+
+def product(f16, out, inside, tokens, goal):
+    """(Product, goal): weights of 4 bits with groups of 64 in 16-bit floats, or of 128 with int8 activations"""
+    side, rows = min(1 << (ceil(tokens, 8) - 1).bit_length(), 16), ceil(out, 128)
+    while not f16 and side > 2 and 4 * rows * ceil(tokens, 8 * side) < 3 * MULTIPROCESSORS:
+        side //= 2
+    stage = ceil(8 * 1024 + side * 8 * 128 * (2 if f16 else 1) + 8 * 32 * (2 if f16 else 1), 1024) * 1024
+    stages = max(min(ROOM // stage, 6 if f16 else 4), 3 if f16 else 2)
+    tiles = rows * ceil(tokens, 8 * side)
+    splits = max(1, min(2 * MULTIPROCESSORS // tiles, inside // 128 // 4, inside * 4 // 64 // tokens, 8)) if f16 else 1
+    words = side * 8 * 8 * (2 if f16 else 1)  # of activations
+    copies = 2 + 1 + ceil(words, 256)
+    path = (dict(LDGSTS=copies, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36) if f16 else
+            dict(LDGSTS=copies, IGMMA=4, WARPGROUP=2, I2F=0, I2FP=4 * side))
+    return Product(out, inside, tokens, side, stages, splits,
+                   launch(f"{out} × {inside}, {tokens} tokens", ("warpgroups_4_" if f16 else "int8_4_") + str(side),
+                          tiles * splits, 256, dynamic=stages * stage, loop="LDGSTS " + ("HGMMA" if f16 else "IGMMA"),
+                          path=path)), goal
+
+
+FUSED = [product(True, *shape, tokens, goal) for shape in SHAPES
+         for tokens, goal in ((16, 2.5), (32, 2.0), (64, 1.2), (128, 0.9), (256, 0.9))]
+INT8 = [product(False, *shape, tokens, goal) for shape in SHAPES for tokens, goal in ((64, 1.5), (128, 1.3), (256, 1.1))]
 
 # ---- Machine code ----
 
@@ -123,8 +189,8 @@ def follow(code):
     return after
 
 
-def instructions(code, counted, first=0, last=None):
-    """{how often the counted operations occur: instructions on the longest path} of paths without repetition"""
+def instructions(code, wanted, first=0, last=None):
+    """{how often the wanted operations occur, at most as often as wanted: instructions on the longest such path}"""
     after, state, order, back = follow(code), {first: 1}, [], set()
     stack = [(first, iter(after[first]))]
     while stack:
@@ -144,7 +210,7 @@ def instructions(code, counted, first=0, last=None):
             stack.pop()
     paths = {}
     for node in order:
-        own = tuple(int(operation(code[node][1]) == what) for what in counted)
+        own = tuple(int(operation(code[node][1]) == what) for what in wanted)
         ends = node == last if last is not None else operation(code[node][1]) in ("EXIT", "RET") or not after[node]
         paths[node] = {own: 1} if ends else {}
         for m in after[node] if node != last else []:
@@ -152,7 +218,8 @@ def instructions(code, counted, first=0, last=None):
                 continue
             for key, length in paths.get(m, {}).items():
                 key = tuple(a + b for a, b in zip(own, key))
-                paths[node][key] = max(paths[node].get(key, 0), length + 1)
+                if all(n <= most for n, most in zip(key, wanted.values())):
+                    paths[node][key] = max(paths[node].get(key, 0), length + 1)
     return paths[first]
 
 
@@ -168,10 +235,10 @@ def counted_instructions(code, l):
         places = [(a, b) for a, b in loops(code)
                   if set(l.loop.split()) <= {operation(text) for _, text in code[a:b + 1]}]
     for place in sorted(places, key=lambda p: (p[1] or 0) - p[0]):
-        found = instructions(code, list(l.path), *place)
+        found = instructions(code, l.path, *place)
         if wanted in found:
             return found[wanted]
-    sys.exit(f"{l.kernel} has no path of {l.path}; there are {sorted(found)}")
+    sys.exit(f"{l.kernel} has no path of {l.path}; of such and shorter ones there are {sorted(found)}")
 
 
 # ---- What it comes to ----
@@ -217,6 +284,46 @@ def row(l, count, use, time):
             f"{blocks * l.threads / 2048:.0%} | {count} | {per} | {flight} | {shown} |")
 
 
+HEAD = ("| does | kernel | blocks | registers | shared | occupancy | instructions | for a KB | under way | µs |\n"
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+
+
+def quantizing(code, use, early):
+    print(f"\n**Quantizing {ROWS} × {COLUMNS} numbers of 16 bits**")
+    heading, line = HEAD.split("\n")
+    print(f"\n{heading} times its bytes |\n{line} ---: |")
+    for launches in QUANTIZING:
+        counts = [counted_instructions(code[l.kernel], l) for l in launches]
+        took = times(launches, counts, use, early, COPY_RATES[0])
+        for l, count, time in zip(launches, counts, took):
+            whole = f"{sum(took) / (launches[-1].bytes / COPY_RATES[0]):.1f}" if l is launches[-1] else ""
+            print(f"{row(l, count, use[l.kernel], time)} {whole} |")
+
+
+def many_tokens(title, products, code, use, f16):
+    print(f"\n**{title}**\n\n| product | kernel | blocks | a multiprocessor: at a time, in all | registers | shared | "
+          "for a slab | memory | cache | issue | tensor cores | µs | cuBLAS | times as fast | goal |\n| --- | --- | ---: | "
+          "---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for p, goal in products:
+        l, (registers, shared) = p.launch, use[p.launch.kernel]
+        count, rate = counted_instructions(code[l.kernel], l), F16_RATE if f16 else INT8_RATE
+        weights, wide = p.out * p.inside * (0.5 + 2 / (64 if f16 else 128)), 2 if f16 else 1
+        tiles, padded = ceil(p.tokens, 8 * p.side), ceil(p.tokens, 8 * p.side) * 8 * p.side
+        parts = 2 * p.splits * p.out * p.tokens * 4 if p.splits > 1 else 0
+        x = ceil(p.out, 128) * padded * p.inside * wide
+        most = ceil(l.blocks, MULTIPROCESSORS)  # of one multiprocessor
+        uneven = most * MULTIPROCESSORS / l.blocks
+        slab_count = p.inside / 128 / p.splits
+        limits = [(weights + p.tokens * p.inside * wide) / COPY_RATES[0], (weights * tiles + x + parts) / CACHE_RATE,
+                  most * slab_count * 8 * count / ISSUE / CLOCK, uneven * 2 * p.out * padded * p.inside / rate]
+        own = max(limits) + (EARLY_GAP + TRIP if parts else 0)
+        library = max((p.out + p.tokens) * p.inside * 2 / COPY_RATES[0], 2 * p.out * p.inside * p.tokens / F16_RATE)
+        shown = " | ".join(f"{t * 1e6:.0f}" for t in limits)
+        print(f"| {l.role} | `{l.kernel}` | {l.blocks // p.splits} × {p.splits} | {resident(l, registers, shared)}, {most} | "
+              f"{registers} | {l.dynamic / 1024:.0f} KB | {count} | {shown} | {own * 1e6:.0f} | {library * 1e6:.0f} | "
+              f"{library / own:.2f} | {goal} |")
+
+
 def main():
     code, use = {}, {}
     for cubin in sys.argv[2:]:
@@ -225,8 +332,7 @@ def main():
     early = {name for name, text in code.items() if any(operation(t) == "ACQBULK" for _, t in text)}
     counts = {}
     for title, launches in (("Decode, int4", DECODE), ("Decode, own 16 bits", OWN16), ("Prefill, int4", PREFILL)):
-        print(f"\n**{title}**\n\n| does | kernel | blocks | registers | shared | occupancy | instructions | for a KB | "
-              "under way | µs |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        print(f"\n**{title}**\n\n{HEAD}")
         counts[title] = [counted_instructions(code[l.kernel], l) for l in launches]
         for l, count, time in zip(launches, counts[title], times(launches, counts[title], use, early, COPY_RATES[0])):
             print(row(l, count, use[l.kernel], time))
@@ -236,6 +342,9 @@ def main():
                    for title, launches in (("Decode, int4", DECODE), ("Decode, own 16 bits", OWN16)))
         print(f"Predicted for a layer at {rate / 1e12:.1f} TB/s: {t4:.0f} µs in {len(DECODE)} launches at 4 bits, {t16:.0f} µs "
               f"in {len(OWN16)} at 16: {t16 / t4:.2f} times as fast.")
+    many_tokens("Many tokens, int4 in groups of 64", FUSED, code, use, True)
+    many_tokens("Many tokens, W4A8 in groups of 128", INT8, code, use, False)
+    quantizing(code, use, early)
 
 
 if __name__ == "__main__":

@@ -368,10 +368,10 @@ typedef struct QuantizeArguments { // symmetric grid: scale = absmax / qmax, cod
     IntegerLayout layout;
     const void *w;                   // [out], rows `stride` elements apart, of dtype
     const float *factors, *divisors; // [in], [out] or NULL: w · factors[i] / divisors[o] is what is quantized
-    uint8_t *codes;                  // zeroed
-    void *scales;                    // of scale_dtype
-    double *errors;                  // [out, 2]: Σ w², Σ (w − ŵ)²; NULL: not wanted
-    int32_t *bad_row;                // the first row that holds something not finite; out when none
+    uint8_t *codes;
+    void *scales;     // of scale_dtype
+    double *errors;   // [out, 2]: Σ w², Σ (w − ŵ)²; NULL: not wanted
+    int32_t *bad_row; // the first row that holds something not finite; out when none
     int dtype, stride, scale_dtype;
 } QuantizeArguments;
 
@@ -437,7 +437,7 @@ typedef struct CudaLaunches {
 } CudaLaunches;
 
 // Blocks of the products of many tokens in rows: a warp for each row block, and at most so many token blocks.
-enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 16, INT8_MOST_TOKENS = 8 };
+enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 16, INT8_MOST_TOKENS = 16 };
 
 // FEW_WARPS warps of a block of the product of few tokens take slabs of the same 16 rows.
 enum {

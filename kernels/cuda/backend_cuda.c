@@ -31,7 +31,7 @@ static bool has_room(Backend *backend, size_t bytes, Error *err) {
 
 // ---- Memory ----
 
-bool cuda_allocate(CudaBackend *c, size_t bytes, const char *what, void **out, Error *err) {
+bool cuda_allocate_raw(CudaBackend *c, size_t bytes, const char *what, void **out, Error *err) {
     *out = NULL;
     if (c->failed) return error_set(err, "%s", c->failure.message);
     if (c->recording) { // clearing it would become part of the step
@@ -47,6 +47,14 @@ bool cuda_allocate(CudaBackend *c, size_t bytes, const char *what, void **out, E
     return error_set(err, "no memory on %s for %s: %.2f GB wanted, %.2f GB free of %.1f GB (%s)",
                      c->runtime->facts.name, what, in_gigabytes(bytes), in_gigabytes(available), in_gigabytes(total),
                      c->runtime->message(code));
+}
+
+bool cuda_allocate(CudaBackend *c, size_t bytes, const char *what, void **out, Error *err) {
+    if (!cuda_allocate_raw(c, bytes, what, out, err)) return false;
+    if (cuda_check(c, c->runtime->clear(c->runtime, *out, bytes), "clearing memory")) return true;
+    c->runtime->release(c->runtime, *out);
+    *out = NULL;
+    return error_set(err, "%s", c->failure.message);
 }
 
 void cuda_release(CudaBackend *c, void *memory) {

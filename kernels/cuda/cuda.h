@@ -105,7 +105,8 @@ static inline bool cuda_runs(const CudaBackend *c) { return !c->failed; }
 // The same, asked by whatever is about to run: what waits is computed now.
 bool cuda_ready(CudaBackend *);
 
-bool cuda_allocate(CudaBackend *, size_t bytes, const char *what, void **out, Error *);
+bool cuda_allocate(CudaBackend *, size_t bytes, const char *what, void **out, Error *);     // zeroed
+bool cuda_allocate_raw(CudaBackend *, size_t bytes, const char *what, void **out, Error *); // what is written whole
 void cuda_release(CudaBackend *, void *);
 bool cuda_reserve(CudaBackend *, Region *, size_t bytes, Error *);
 

@@ -37,9 +37,12 @@ DEVICE void add_group_with(const int bits, const int levels, const int nb, const
     int level[2];
     level[0] = level[1] = 1;
     if (levels != ONE_GROUP) scale_pair(levels, a, stage, (warp << a->stage.slot_bits) + slot, scale, level);
+    // What codes are multiplied by (integer_layout.h) is taken back from the scale, where nothing else is to be added:
+    // that is exact from 2^−120 on.
+    if (levels == NO_LEVELS) UNROLL for (int i = 0; i < 2; i++) scale[i] *= 1.0f / (1 << (8 - bits));
     UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) {
         const int32_t x = x_sum_at(levels, a, stage, first + b * TOKEN_BLOCK + i % 2);
-        const int32_t s = sums[b][i] >> (8 - bits);
+        const int32_t s = levels == NO_LEVELS ? sums[b][i] : sums[b][i] >> (8 - bits);
         if (levels >= FACTORS)
             totals[b][i] = with_term(FACTORS, totals[b][i], group_term(FACTORS, 0, level[i / 2], s, 0));
         else
@@ -153,11 +156,13 @@ KERNEL(reduce_whole_kernel, FLAT_THREADS, ReduceWholeArguments) {
     INT8_KERNEL(int8_##BITS##_2, BITS, 2)                                    \
     INT8_KERNEL(int8_##BITS##_4, BITS, 4)                                    \
     INT8_KERNEL(int8_##BITS##_8, BITS, 8)                                    \
+    INT8_KERNEL(int8_##BITS##_16, BITS, 16)                                  \
     static int launch_int8_##BITS(void *stream, const IntegerArguments *a) { \
         switch (a->tile.tokens) {                                            \
         case 2: return LAUNCH_SLABS(int8_##BITS##_2);                        \
         case 4: return LAUNCH_SLABS(int8_##BITS##_4);                        \
-        default: return LAUNCH_SLABS(int8_##BITS##_8);                       \
+        case 8: return LAUNCH_SLABS(int8_##BITS##_8);                        \
+        default: return LAUNCH_SLABS(int8_##BITS##_16);                      \
         }                                                                    \
     }
 

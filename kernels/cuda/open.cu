@@ -33,6 +33,7 @@ struct Runtime {
     CudaLaunches launches;
     int device;
     cudaStream_t stream;
+    cudaMemPool_t pool; // of all memory; NULL: there is none
     Lane lane;
     void *stage[STAGES];
     cudaEvent_t read[STAGES]; // when a stage may be filled again
@@ -57,25 +58,48 @@ const char *message(int code) {
     return cudaGetErrorString(static_cast<cudaError_t>(code));
 }
 
-int memory(CudaRuntime *, size_t *free_bytes, size_t *total_bytes) { return cudaMemGetInfo(free_bytes, total_bytes); }
+// What the pool holds and nobody uses is free, too.
+int memory(CudaRuntime *runtime, size_t *free_bytes, size_t *total_bytes) {
+    const cudaMemPool_t pool = of(runtime)->pool;
+    uint64_t held = 0, used = 0;
+    cudaError_t error = cudaMemGetInfo(free_bytes, total_bytes);
+    if (error != cudaSuccess || !pool) return error;
+    error = cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &held);
+    if (error == cudaSuccess) error = cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used);
+    if (error == cudaSuccess && held > used) *free_bytes += held - used;
+    return error;
+}
 
 // Callers may be of several threads, each with a device of its own in the eyes of the runtime.
 int enter(CudaRuntime *runtime) { return cudaSetDevice(of(runtime)->device); }
 
+// A pool keeps what it is given back, so that quantizing a matrix again asks the driver for nothing. What is in pieces
+// too small for what is wanted goes back to the driver first.
+cudaError_t allocate_in_pool(Runtime *r, size_t bytes, void **out) {
+    cudaError_t error = cudaMallocFromPoolAsync(out, bytes, r->pool, stream_of(r));
+    if (error != cudaErrorMemoryAllocation) return error;
+    (void)cudaGetLastError();
+    error = cudaStreamSynchronize(r->stream);
+    if (error == cudaSuccess) error = cudaMemPoolTrimTo(r->pool, 0);
+    return error == cudaSuccess ? cudaMallocFromPoolAsync(out, bytes, r->pool, r->stream) : error;
+}
+
 int allocate(CudaRuntime *runtime, size_t bytes, void **out) {
-    cudaError_t error = cudaMalloc(out, bytes);
-    if (error == cudaSuccess) {
-        error = cudaMemsetAsync(*out, 0, bytes, stream_of(of(runtime)));
-        if (error == cudaSuccess) return error;
-        (void)cudaFree(*out);
-    }
+    Runtime *r = of(runtime);
+    const cudaError_t error = r->pool ? allocate_in_pool(r, bytes, out) : cudaMalloc(out, bytes);
+    if (error == cudaSuccess) return error;
     (void)cudaGetLastError(); // told here: later calls did not fail
     *out = nullptr;
     return error;
 }
 
 void release(CudaRuntime *runtime, void *data) {
-    (void)cudaStreamSynchronize(stream_of(of(runtime)));
+    Runtime *r = of(runtime);
+    if (r->pool) {
+        (void)cudaFreeAsync(data, stream_of(r));
+        return;
+    }
+    (void)cudaStreamSynchronize(stream_of(r));
     (void)cudaFree(data);
 }
 
@@ -85,7 +109,10 @@ int allocate_host(CudaRuntime *, size_t bytes, void **out) {
     return error;
 }
 
-void release_host(CudaRuntime *, void *data) { (void)cudaFreeHost(data); }
+void release_host(CudaRuntime *runtime, void *data) {
+    (void)cudaStreamSynchronize(stream_of(of(runtime))); // which may read it
+    (void)cudaFreeHost(data);
+}
 
 int clear_memory(CudaRuntime *runtime, void *data, size_t bytes) {
     return cudaMemsetAsync(data, 0, bytes, stream_of(of(runtime)));
@@ -206,6 +233,8 @@ void close_runtime(CudaRuntime *runtime) {
     if (r->few) (void)cudaFreeHost(r->few);
     if (r->results) (void)cudaFreeHost(r->results);
     if (r->workspace) (void)cudaFree(r->workspace);
+    if (r->stream) (void)cudaStreamSynchronize(r->stream);
+    if (r->pool) (void)cudaMemPoolDestroy(r->pool);
     if (r->stream) (void)cudaStreamDestroy(r->stream);
     free(r);
 }
@@ -251,12 +280,29 @@ cudaError_t read_facts(int device, CudaFacts *facts) {
     return cudaSuccess;
 }
 
+// Memory in the order of the stream. The pool keeps all that it had until it is closed. Without one memory comes from
+// the driver.
+void open_pool(Runtime *r) {
+    int supported = 0;
+    uint64_t all = UINT64_MAX;
+    cudaMemPoolProps how = {};
+    how.allocType = cudaMemAllocationTypePinned;
+    how.location.type = cudaMemLocationTypeDevice;
+    how.location.id = r->device;
+    cudaError_t error = cudaDeviceGetAttribute(&supported, cudaDevAttrMemoryPoolsSupported, r->device);
+    if (error == cudaSuccess && supported) error = cudaMemPoolCreate(&r->pool, &how);
+    if (error == cudaSuccess && r->pool)
+        error = cudaMemPoolSetAttribute(r->pool, cudaMemPoolAttrReleaseThreshold, &all);
+    if (error != cudaSuccess) (void)cudaGetLastError();
+}
+
 cudaError_t open_runtime(Runtime *r, int device) {
     r->device = device;
     cudaError_t error = cudaSetDevice(device);
     if (error == cudaSuccess) error = read_facts(device, &r->base.facts);
     if (error == cudaSuccess) error = static_cast<cudaError_t>(cuda_prepare_kernels(r->base.facts.shared_bytes));
     if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking);
+    if (error == cudaSuccess) open_pool(r);
     for (int i = 0; i < STAGES && error == cudaSuccess; i++) {
         error = cudaMallocHost(&r->stage[i], STAGE_BYTES);
         if (error == cudaSuccess) error = cudaEventCreateWithFlags(&r->read[i], cudaEventDisableTiming);

@@ -37,7 +37,7 @@ struct CudaRuntime {
     const char *(*message)(int code);
     int (*enter)(CudaRuntime *); // what this thread calls from now on is about this device
     int (*memory)(CudaRuntime *, size_t *free_bytes, size_t *total_bytes);
-    int (*allocate)(CudaRuntime *, size_t bytes, void **);      // zeroed
+    int (*allocate)(CudaRuntime *, size_t bytes, void **);      // holds anything
     void (*release)(CudaRuntime *, void *);                     // after all work that uses it
     int (*allocate_host)(CudaRuntime *, size_t bytes, void **); // host memory that a recorded copy may read from
     void (*release_host)(CudaRuntime *, void *);

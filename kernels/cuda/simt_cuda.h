@@ -243,6 +243,7 @@ DEVICE void warpgroup_multiply(const int nb, float (*c)[4], const uint32_t *a, u
 #define EIGHT_SUMS(C, B)                                                                              \
     "+r"(C[B][0]), "+r"(C[B][1]), "+r"(C[B][2]), "+r"(C[B][3]), "+r"(C[B + 1][0]), "+r"(C[B + 1][1]), \
         "+r"(C[B + 1][2]), "+r"(C[B + 1][3])
+#define THIRTY_TWO_SUMS(C, B) EIGHT_SUMS(C, B), EIGHT_SUMS(C, B + 2), EIGHT_SUMS(C, B + 4), EIGHT_SUMS(C, B + 6)
 #define WARPGROUP_INT8(SHAPE, SUMS, A0, A1, A2, A3, B, ADDS, ...)                                         \
     asm volatile("{.reg .pred adds; setp.ne.b32 adds, %" #ADDS ", 0; wgmma.mma_async.sync.aligned." SHAPE \
                  ".s32.s8.s8 {" SUMS "}, {%" #A0 ",%" #A1 ",%" #A2 ",%" #A3 "}, %" #B ", adds;}"          \
@@ -254,9 +255,10 @@ DEVICE void warpgroup_multiply_int8(const int nb, int32_t (*c)[4], const uint32_
         WARPGROUP_INT8("m64n16k32", TOTALS_8, 8, 9, 10, 11, 12, 13, EIGHT_SUMS(c, 0));
     else if (nb == 4)
         WARPGROUP_INT8("m64n32k32", TOTALS_16, 16, 17, 18, 19, 20, 21, EIGHT_SUMS(c, 0), EIGHT_SUMS(c, 2));
+    else if (nb == 8)
+        WARPGROUP_INT8("m64n64k32", TOTALS_32, 32, 33, 34, 35, 36, 37, THIRTY_TWO_SUMS(c, 0));
     else
-        WARPGROUP_INT8("m64n64k32", TOTALS_32, 32, 33, 34, 35, 36, 37, EIGHT_SUMS(c, 0), EIGHT_SUMS(c, 2),
-                       EIGHT_SUMS(c, 4), EIGHT_SUMS(c, 6));
+        WARPGROUP_INT8("m64n128k32", TOTALS_64, 64, 65, 66, 67, 68, 69, THIRTY_TWO_SUMS(c, 0), THIRTY_TWO_SUMS(c, 8));
 #else
     (void)nb, (void)c, (void)a, (void)b, (void)adds;
 #endif
@@ -305,6 +307,16 @@ DEVICE void copy_begin_shared(void *shared, const void *global) {
 
 // ---- Numbers ----
 
+// The larger one; NaN if either is.
+DEVICE float larger_or_nan(float a, float b) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+    float larger;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+    return larger;
+#else
+    return !(a < b) && b == b ? a : b;
+#endif
+}
 DEVICE float f16_value(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 DEVICE uint16_t f16_bits(float value) { return __half_as_ushort(__float2half_rn(value)); }
 // Two 16-bit floats to a word.

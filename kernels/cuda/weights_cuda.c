@@ -21,9 +21,9 @@ static bool cuda_refused(Backend *backend, Weight **weight) {
     return false;
 }
 
-// Host bytes → new memory of at least `room` bytes on the device.
-static bool upload_new(CudaBackend *c, const void *host, size_t bytes, size_t room, void **out, Error *err) {
-    if (!cuda_allocate(c, room > bytes ? room : bytes, "weights", out, err)) return false;
+// Host bytes → new memory on the device.
+static bool upload_new(CudaBackend *c, const void *host, size_t bytes, void **out, Error *err) {
+    if (!cuda_allocate_raw(c, bytes, "weights", out, err)) return false;
     return cuda_check(c, c->runtime->upload(c->runtime, *out, host, bytes), "copying weights to the device") ||
            error_set(err, "%s", c->failure.message);
 }
@@ -31,7 +31,7 @@ static bool upload_new(CudaBackend *c, const void *host, size_t bytes, size_t ro
 static bool upload_floats(CudaBackend *c, const float *host, size_t n, float **out, Error *err) {
     void *memory = NULL;
     if (!host) return true;
-    bool ok = upload_new(c, host, n * sizeof *host, 0, &memory, err);
+    bool ok = upload_new(c, host, n * sizeof *host, &memory, err);
     *out = memory;
     return ok;
 }
@@ -108,7 +108,7 @@ static bool make_powers(CudaBackend *c, Weight *w, Error *err) {
     const size_t bytes = (size_t)w->layout.row_blocks * UNIT_ROWS * sizeof(float);
     void *powers;
     if (!cuda_may_be_f16(c, w)) return true;
-    if (!cuda_allocate(c, bytes, "weights", &powers, err)) return false;
+    if (!cuda_allocate_raw(c, bytes, "weights", &powers, err)) return false;
     w->powers = powers;
     w->bytes += bytes;
     const RowPowersArguments a = {w->layout, w->scales, w->powers, (int)w->scale_dtype};
@@ -135,7 +135,7 @@ static bool integer_memory(CudaBackend *c, Weight *w, size_t group, int bits, DT
     w->integer = true;
     w->scale_dtype = scale_dtype;
     w->layout = integer_layout(w->out, w->in, group, bits);
-    if (!cuda_allocate(c, codes_bytes(&w->layout), "weights", &codes, err)) return false;
+    if (!cuda_allocate_raw(c, codes_bytes(&w->layout), "weights", &codes, err)) return false;
     w->codes = codes;
     w->bytes += codes_bytes(&w->layout);
     return true;
@@ -155,7 +155,7 @@ static bool upload_codes(CudaBackend *c, const QuantizedWeight *q, Weight *w, Er
     void *unpacked = NULL;
     if (!levels) return error_memory(err, "weights");
     for (size_t i = 0; levels != q->codes && i < n; i++) levels[i] = level_of(q, q->codes[i]);
-    bool ok = upload_new(c, levels, n, 0, &unpacked, err);
+    bool ok = upload_new(c, levels, n, &unpacked, err);
     const PackArguments a = {w->layout, unpacked, w->codes};
     ok = ok && (cuda_check(c, c->runtime->launches->pack(c->runtime->stream, &a), "packing weights") ||
                 error_set(err, "%s", c->failure.message));
@@ -184,7 +184,7 @@ static bool upload_scales(CudaBackend *c, const QuantizedWeight *q, Weight *w, E
     for (size_t o = 0; o < q->out; o++)
         for (int g = 0; g < w->layout.groups; g++)
             put_number(w->scale_dtype, group_scale(q, o, (size_t)g), host + scale_index(&w->layout, (int)o, g) * size);
-    bool ok = upload_new(c, host, count * size, 0, &w->scales, err);
+    bool ok = upload_new(c, host, count * size, &w->scales, err);
     w->bytes += count * size;
     free(host);
     return ok;
@@ -199,7 +199,7 @@ static bool upload_bytes(CudaBackend *c, const int8_t *bytes, Weight *w, int8_t 
     for (size_t o = 0; o < w->out; o++)
         for (int g = 0; g < w->layout.groups; g++)
             host[scale_index(&w->layout, (int)o, g)] = bytes[o * (size_t)w->layout.groups + (size_t)g];
-    bool ok = upload_new(c, host, count, 0, &memory, err);
+    bool ok = upload_new(c, host, count, &memory, err);
     *out = memory;
     w->bytes += count;
     free(host);
@@ -316,7 +316,7 @@ bool cuda_weight_from_dense(Backend *backend, const Weight *dense, const WeightQ
     w->precision = dense->precision;
     bool ok = set_scheme(c, w, scheme, err) && integer_memory(c, w, how->group, how->bits, how->scale_dtype, err);
     const size_t scale_bytes = ok ? scale_count(&w->layout) * dtype_bytes(w->scale_dtype) : 0;
-    ok = ok && cuda_allocate(c, scale_bytes, "scales", &w->scales, err) && reserve_activations(c, w, err) &&
+    ok = ok && cuda_allocate_raw(c, scale_bytes, "scales", &w->scales, err) && reserve_activations(c, w, err) &&
          quantize_on_device(c, dense, how, w, errors, err) && make_powers(c, w, err);
     w->bytes += scale_bytes;
     return ok || cuda_refused(backend, weight);

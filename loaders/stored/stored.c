@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "base/memory.h"
 #include "loaders/gguf_formats.h"
+#include "loaders/mlx_names.h"
 #include "loaders/recognize_tensors.h"
 #include "loaders/stored/stored_parts.h"
 
@@ -444,31 +445,18 @@ static bool find_codes(Search *s, const char *name, const Tensor **out) {
 
 // ---- MLX ----
 
-// mlx-lm names the experts of a layer as one module, by what they do.
-static const cJSON *mlx_experts(const cJSON *modules, const char *name) {
-    static const char *const names[][2] = {{"w1", "gate_proj"}, {"w2", "down_proj"}, {"w3", "up_proj"}};
-    const char *experts = strstr(name, ".experts."), *last = strrchr(name, '.');
-    char other[512];
-    if (!experts) return NULL;
-    last++;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(last, names[i][0]) == 0) last = names[i][1];
-    snprintf(other, sizeof other, "%.*s.switch_mlp.%s", (int)(experts - name), name, last);
-    return cJSON_GetObjectItemCaseSensitive(modules, other);
-}
-
 // What config.json says of a module, or of all.
 static bool mlx_sizes(const Search *s, const Tensor *codes, int64_t *bits, int64_t *group) {
     const cJSON *all = s->set->config.mlx, *own;
     const char *mode;
-    char name[512];
+    char name[512], experts[512];
     Error why = {0};
     snprintf(name, sizeof name, "%.*s", (int)s->stem_length, s->stem);
     if (!all)
         return refuse(s, codes,
                       "is quantized by MLX, and config.json, which knows bits and groups, says nothing of it");
     own = cJSON_GetObjectItemCaseSensitive(all, name);
-    if (!own) own = mlx_experts(all, name);
+    if (!own && mlx_experts_name(name, experts, sizeof experts)) own = cJSON_GetObjectItemCaseSensitive(all, experts);
     if (!cJSON_IsObject(own)) own = all;
     if (!json_integer(own, "bits", 4, 2, 8, bits, &why) ||
         !json_integer(own, "group_size", 64, 1, 1 << 24, group, &why) ||

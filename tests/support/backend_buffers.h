@@ -61,6 +61,7 @@ void mixture_cases(Checks *);
 void mixture_formats(Checks *);
 void not_finite_cases(Checks *);
 void from_dense_cases(Checks *);
+void from_dense_regular(Checks *);
 void memory_cases(Checks *);
 void norm_cases(Checks *);
 void elementwise_cases(Checks *);

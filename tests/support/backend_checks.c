@@ -46,6 +46,7 @@ const BackendCheck backend_checks[] = {
     {"test_mixture", mixture_formats, {OPERATION(mixture)}},
     {"test_not_finite", not_finite_cases, {OPERATION(linear)}},
     {"test_from_dense", from_dense_cases, {OPERATION(weight_from_dense)}},
+    {"test_from_dense", from_dense_regular, {OPERATION(weight_from_dense)}},
     {"test_between",
      memory_cases,
      {OPERATION(memory_new), OPERATION(memory_free), OPERATION(upload), OPERATION(download), OPERATION(synchronize),

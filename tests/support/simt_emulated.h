@@ -168,6 +168,7 @@ static inline __attribute__((unused)) uint32_t __float_as_uint(float value) {
 }
 static inline __attribute__((unused)) float __int_as_float(int32_t bits) { return __uint_as_float((uint32_t)bits); }
 static inline __attribute__((unused)) int32_t __float_as_int(float value) { return (int32_t)__float_as_uint(value); }
+static inline __attribute__((unused)) float larger_or_nan(float a, float b) { return !(a < b) && b == b ? a : b; }
 static inline __attribute__((unused)) float f16_value(uint16_t bits) { return f16_to_float(bits); }
 static inline __attribute__((unused)) uint16_t f16_bits(float value) { return float_to_f16(value); }
 static inline __attribute__((unused)) uint32_t both_f16(float value) { return (uint32_t)f16_bits(value) * 0x10001u; }

@@ -24,7 +24,7 @@ import types
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, CompressedTensorsConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, CompressedTensorsConfig
 from transformers.utils import logging
 
 from judging import judge, parser_of, run
@@ -114,7 +114,10 @@ def disturbed(model, ids):
 
 def load(export, dequantize):
     extra = {"quantization_config": CompressedTensorsConfig(dequantize=True)} if dequantize else {}
-    model = AutoModelForCausalLM.from_pretrained(export, dtype=torch.float32, **extra)
+    config = AutoConfig.from_pretrained(export)
+    if (config.get_text_config().pad_token_id or 0) >= config.get_text_config().vocab_size:  # of the family, in tiny models
+        config.get_text_config().pad_token_id = None
+    model = AutoModelForCausalLM.from_pretrained(export, config=config, dtype=torch.float32, **extra)
     return (model.float() if dequantize else model).eval()
 
 

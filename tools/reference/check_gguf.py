@@ -101,7 +101,7 @@ def state_of(reader, config, names):
         if arch.startswith("gemma") and name.endswith("norm.weight"):
             x = x - 1
         if name.endswith("shared_expert_gate.weight"):
-            x = x[None]
+            x = x.reshape(1, -1)
         state[name], kinds[name] = x, tensor.tensor_type.name
     return state, kinds
 
@@ -209,7 +209,8 @@ def round_inputs(model, kinds):
             module.register_forward_pre_hook(lambda _, inputs, rule=rules[kind]: (rule(inputs[0]),))
 
 
-def check_logits(llama, folder, state, kinds, ids, bound):
+def model_of(folder, state):
+    """The model of a folder's config.json with these numbers, which transformers may put together, as experts."""
     with tempfile.TemporaryDirectory() as name:
         config = json.loads((pathlib.Path(folder) / "config.json").read_text()) | {"pad_token_id": None}
         (pathlib.Path(name) / "config.json").write_text(json.dumps(config))
@@ -217,9 +218,13 @@ def check_logits(llama, folder, state, kinds, ids, bound):
                   metadata={"format": "pt"})
         model, info = transformers.AutoModelForCausalLM.from_pretrained(
             name, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+    return model.eval(), info
+
+
+def check_logits(llama, folder, state, kinds, ids, bound):
+    model, info = model_of(folder, state)
     wrong = [k for n in ("missing_keys", "unexpected_keys", "mismatched_keys") for k in info[n]]
     say(not wrong, f"transformers takes the tensors {wrong[:3]}")
-    model.eval()
     with torch.no_grad():
         exact = model(torch.tensor([ids])).logits[0].numpy()
         round_inputs(model, kinds)

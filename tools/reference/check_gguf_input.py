@@ -23,7 +23,6 @@ import gguf
 import llama_cpp
 import numpy as np
 import torch
-import transformers
 from safetensors.numpy import load_file
 
 import check_gguf
@@ -79,12 +78,7 @@ def check_file(args, file):
     check_ids(args.program, file, llama)
     text = args.text.read_bytes() if args.text else " ".join(check_gguf.TEXTS).encode()
     ids = llama.tokenize(text[:8 * args.tokens], add_bos=True)[:args.tokens]
-    model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(args.model),
-                                                          dtype=torch.float32, attn_implementation="eager")
-    model.load_state_dict({n: torch.tensor(x.astype(np.float32)) for n, x in state.items()}, strict=False)
-    if "lm_head.weight" not in state:
-        model.tie_weights()
-    model.eval()
+    model, _ = check_gguf.model_of(args.model, state)
     with torch.no_grad():
         exact = model(torch.tensor([ids])).logits[0].numpy()
         check_gguf.round_inputs(model, kinds)

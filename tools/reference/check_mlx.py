@@ -11,6 +11,7 @@ Needs mlx (mlx[cpu] on Linux), mlx-lm, numpy; run by hand. Everything in float32
   GPT-NeoX, whose GELU mlx-lm computes in another way.
 - 64 tokens, greedily, where the model has a tokenizer.
 """
+import itertools
 import json
 import shutil
 
@@ -52,6 +53,17 @@ def weights_of(folder):
     return weights
 
 
+def numbers_of(plain, module):
+    """Of a module of mlx-lm. Experts are one by one where they are no codes, under other names in block_sparse_moe."""
+    if f"{module}.weight" in plain:
+        return plain[f"{module}.weight"]
+    stem, _, part = module.rpartition(".switch_mlp.")
+    if stem.endswith("block_sparse_moe"):
+        part = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}[part]
+    names = itertools.takewhile(plain.__contains__, (f"{stem}.experts.{e}.{part}.weight" for e in itertools.count()))
+    return mx.stack([plain[n] for n in names])
+
+
 def worst_weight(export, dense, config):
     """The largest difference of a weight, as a share of the largest weight of its matrix."""
     packed, plain, worst, count = weights_of(export), weights_of(dense), 0.0, 0
@@ -60,8 +72,8 @@ def worst_weight(export, dense, config):
             continue
         module = name[:-len(".scales")]
         scales, biases = (packed[f"{module}.{k}"].astype(mx.float32) for k in ("scales", "biases"))
-        codes, wanted = packed[f"{module}.weight"], plain[f"{module}.weight"].astype(mx.float32)
-        group, bits = wanted.shape[1] // scales.shape[1], codes.shape[1] * 32 // wanted.shape[1]
+        codes, wanted = packed[f"{module}.weight"], numbers_of(plain, module).astype(mx.float32)
+        group, bits = wanted.shape[-1] // scales.shape[-1], codes.shape[-1] * 32 // wanted.shape[-1]
         found = mx.dequantize(codes, scales, biases, group_size=group, bits=bits)
         worst = max(worst, float(mx.abs(found - wanted).max() / mx.abs(wanted).max()))
         count += 1

@@ -298,7 +298,19 @@ def write_ct(folder, config, scheme_of, head=None, router=None, backwards=False,
            "quantization_status": "compressed", "ignore": ignored, "config_groups": named})
 
 
-def write_mlx(folder, config, bits, group, first_expert=None):
+def stack_experts(plain):
+    """All experts of a projection as one module, as mlx-lm has them."""
+    import re
+
+    import torch
+    parts = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
+    for first in [n for n in plain if ".experts.0." in n]:
+        names = [n for e in range(len(plain)) if (n := first.replace(".experts.0.", f".experts.{e}.")) in plain]
+        stacked = re.sub(r"experts\.0\.(w\d)", lambda m: "switch_mlp." + parts[m[1]], first)
+        plain[stacked] = torch.stack([plain.pop(n) for n in names])
+
+
+def write_mlx(folder, config, bits, group, first_expert=None, stacked=False):
     """Codes plus 2^(b−1) as the same stream, U32; biases = −2^(b−1) · scale. first_expert: its number of bits."""
     import torch
     plain = tensors_of(config)
@@ -309,6 +321,8 @@ def write_mlx(folder, config, bits, group, first_expert=None):
         plain[stem + ".weight"] = torch.from_numpy(pack(codes + 2 ** (b - 1), b).copy()).view(torch.uint32)
         plain[stem + ".scales"] = torch.from_numpy(scale).bfloat16()
         plain[stem + ".biases"] = torch.from_numpy(-(2.0 ** (b - 1)) * scale).bfloat16()
+    if stacked:
+        stack_experts(plain)
     skip = {"model.embed_tokens": False, "lm_head": False}
     write(folder, config, plain, dict({"group_size": group, "bits": bits}, **skip), key="quantization")
 
@@ -487,6 +501,7 @@ CASES = {
     "mlx-2-g64": (lambda f: write_mlx(f, LLAMA, 2, 64), "mlx"),
     "mlx-8-g64": (lambda f: write_mlx(f, LLAMA, 8, 64), "mlx"),
     "mlx-experts": (lambda f: write_mlx(f, MIXTRAL, 4, 64), "mlx"),
+    "mlx-experts-stacked": (lambda f: write_mlx(f, MIXTRAL, 4, 64, stacked=True), "mlx"),
     "mlx-experts-differ": (lambda f: write_mlx(f, MIXTRAL, 4, 64, first_expert=8), "mlx"),
     "gguf-4": (lambda f: write_gguf(f, LLAMA), "llama"),
     "gguf-columns": (lambda f: write_gguf(f, dict(LLAMA, intermediate_size=272)), "llama"),

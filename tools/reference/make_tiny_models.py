@@ -5,7 +5,6 @@
 
 Needs torch and transformers. FOLDER/NAME holds config.json and model.safetensors in BF16, by transformers' own code.
 """
-import json
 import pathlib
 import sys
 
@@ -32,7 +31,8 @@ MODELS = {
     "gpt-neox": ("gpt_neox", {"intermediate_size": 256}),
     "mixtral": ("mixtral", {**EXPERTS, "sliding_window": None}),
     "qwen2-moe": ("qwen2_moe", EXPERTS),
-    "qwen3-moe": ("qwen3_moe", EXPERTS),
+    "qwen3-moe": ("qwen3_moe", {**EXPERTS, "norm_topk_prob": True}),
+    "olmoe": ("olmoe", EXPERTS),
     "gpt-oss": ("gpt_oss", {**EXPERTS, "sliding_window": 64}),
 }
 
@@ -50,13 +50,6 @@ def main():
                 else:
                     value.add_(0.2 * torch.randn_like(value))
         model.save_pretrained(folder / name)
-        path = folder / name / "config.json"  # as most checkpoints say it, and what mlx-lm reads
-        said = json.loads(path.read_text())
-        rope = said.get("rope_parameters") or {}
-        if "rope_theta" in rope:
-            said["rope_theta"] = said["rotary_emb_base"] = rope["rope_theta"]
-            said["rotary_pct"] = rope.get("partial_rotary_factor", 1.0)
-            path.write_text(json.dumps(said, indent=2))
         print(folder / name)
 
 
