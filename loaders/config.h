@@ -35,6 +35,9 @@ typedef enum TensorLayout {
     LAYOUT_ERNIE_MOE,
     LAYOUT_MINIMAX,
     LAYOUT_GPT_OSS,
+    LAYOUT_GRANITE_MOE,
+    LAYOUT_LLAMA4,
+    LAYOUT_APERTUS,
     LAYOUT_DEEPSEEK,
     LAYOUT_DEEPSEEK_Q, // queries are one linear
     LAYOUT_FALCON_H1,
@@ -49,6 +52,7 @@ typedef enum TensorLayout {
     LAYOUT_PHI,
     LAYOUT_GLM,
     LAYOUT_GPT_J,
+    LAYOUT_CODEGEN,
     LAYOUT_GPT_BIGCODE,
     LAYOUT_MPT,
     LAYOUT_T5,
@@ -73,6 +77,9 @@ typedef enum QkNorm {
     QK_NORM_HEADS,   // over every head, before positions
     QK_NORM_WHOLE,   // over all heads together, before positions
     QK_NORM_ROTATED, // over every head, after positions
+    QK_NORM_BARE,    // so, without weights, in layers with positions
+    QK_NORM_EACH,    // as QK_NORM_HEADS, every head with weights of its own: rows of one tensor
+    QK_NORM_APART,   // so, each a tensor
 } QkNorm;
 
 typedef enum Positions {
@@ -84,6 +91,14 @@ typedef enum Positions {
 } Positions;
 
 typedef enum RopeScaling { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN, ROPE_LONG } RopeScaling;
+
+// Queries at position p are multiplied by 1 + rate · ln(1 + ⌊(p + first) / step⌋), after they are rotated.
+typedef struct QueryGrowth {
+    float rate; // 0: they are not
+    double step;
+    int first;
+    bool unrotated; // in layers without positions, else in those with
+} QueryGrowth;
 
 #define EXPERT_GROUPS_MAX 1024
 
@@ -100,6 +115,9 @@ typedef struct Experts {
     bool halves;               // …or as its halves
     int groups, chosen_groups; // experts are chosen from the best of so many groups; 0: of one
     float scale;               // of the weights; 0: 1
+    bool scales_inputs;        // the weights multiply what the experts read, not what they give
+    bool mixer;                // SparseMixer (arXiv 2409.12136): a weight is the softmax over the best left and those
+    float tolerance;           // whose logits lie below it by no more than this share
     LayerSet layers;           // that have them; the others have an MLP of width ModelConfig.ffn
 } Experts;
 
@@ -172,11 +190,13 @@ typedef struct ModelConfig {
     int embedding_width; // of the embedding table, when a linear stands between it and the layers; else hidden
     NormKind norm;
     bool norm_without_bias; // of a NORM_LAYER…
+    bool bare_norms;        // no norm has weights
     float norm_eps;
     bool tied_head;                             // the head is the embedding
     bool attention_bias, output_bias, mlp_bias; // q,k,v; o; gate,up,down
     bool head_bias;
-    bool grouped_qkv; // rows of a fused q,k,v: per kv head its queries, k, v; else all q, k, v
+    bool grouped_qkv;   // rows of a fused q,k,v: per kv head its queries, k, v; else all q, k, v
+    bool quartered_qkv; // four times a quarter of all q, v, k (CodeGen)
 
     // Order of things in a layer. Sequential: x += attention(norm(x)); x += mlp(norm(x)).
     bool parallel;           // x += attention(norm(x)) + mlp(norm(x))
@@ -189,16 +209,19 @@ typedef struct ModelConfig {
     bool embedding_norm; // a norm between the embedding and the first layer
     QkNorm qk_norm;
     Nonlinearity activation;
+    bool xielu; // instead of it, with numbers of each layer
 
     float embedding_scale; // embeddings are multiplied by it; 0: they are not
     float residual_scale;  // so is what attention and MLP add; 0: not
     float logit_scale;     // so are logits; 0: not
     float logit_softcap;   // c · tanh(logit / c); 0: none
 
+    float qkv_limit;       // q, k and v are held within ± it, before positions; 0: not
     float attention_scale; // of q · k
     bool scale_by_layer;   // which is divided by layer + 1
     float score_softcap;   // c · tanh(score / c); 0: none
     int window;            // positions that a token of a windowed layer sees, itself included; 0: all
+    bool chunked;          // it sees those from the last multiple of `window` on
     LayerSet windowed;
     bool gated_attention; // queries of a head are followed by gates: what it gives is multiplied by σ(gate)
     LayerSet unattended;  // layers without attention
@@ -219,6 +242,8 @@ typedef struct ModelConfig {
     double rope_beta_fast, rope_beta_slow; // yarn
     bool rope_untruncated;                 // yarn
     double rope_attention_factor;          // cosine and sine are multiplied by it; 0: 1
+    double rope_long_factor;               // by this instead behind the original positions; 0: by the same
+    QueryGrowth query_growth;
     float rope_short_factors[ROPE_PAIRS_MAX], rope_long_factors[ROPE_PAIRS_MAX]; // longrope: [rotated_dims / 2]
 
     Latent latent;

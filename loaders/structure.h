@@ -67,13 +67,16 @@ typedef struct Linear {
 typedef struct Norm {
     char *name;
     int layer;          // −1: the final norm, the embedding's
-    const Tensor *gain; // [hidden], or [head_dim] of q and k norms
+    const Tensor *gain; // [hidden], or [head_dim] of q and k norms; [heads, head_dim] where each has its own
+    int heads;          // that have their own: rows of the gain, or it and the norms behind it; else 1
     const Tensor *bias; // like gain, or NULL
     float eps;          // of its own; 0: that of the configuration
     int groups;         // channels are normed in so many parts; 0: all together
     bool plain;         // by its gain as it is, also where others add one to it
     int input;          // the linear input that it feeds; −1: none, or not it alone
 } Norm;
+
+static inline size_t norm_width(const Norm *norm) { return (size_t)norm->gain->shape[norm->gain->rank - 1]; }
 
 typedef struct LayerMap { // indices into linears and norms; −1: this layer has none
     int qkv;              // or else q, k, v
@@ -93,11 +96,15 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int router;             // mixture of experts: then there is no MLP of the above
     int first_expert; // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down, of
                       // ungated ones up, down: + 2 e, + 1
-    int shared_gate, shared_up, shared_down, shared_router; // shared_router −1: added as it is
-    const Tensor *sinks;                                    // [heads]; NULL: none
-    const Tensor *convolution, *convolution_bias;           // [channels, 1, taps], [channels]; NULL: none
+    int shared_gate_up, shared_gate, shared_up, shared_down; // as those of an MLP
+    int shared_router;                                       // −1: added as it is
+    const Tensor *sinks;                                     // [heads]; NULL: none
+    const Tensor *convolution, *convolution_bias;            // [channels, 1, taps], [channels]; NULL: none
     const Tensor *decay, *offset, *skip; // [heads]: ln(−decay) and the others of RecurrenceShape; NULL: none
     const Tensor *router_bias;           // [experts], added to scores when experts are chosen; NULL: none
+    // Of xIELU (kernels/nonlinearity.h), each one number: `positive` is the softplus of the first, `negative` that of
+    // the second plus the third, `linear` the third. NULL: no xIELU.
+    const Tensor *xielu_positive, *xielu_negative, *xielu_linear;
 } LayerMap;
 
 // What stands before and behind the layers of a stack.

@@ -5,7 +5,8 @@
 // SCRATCH_BRANCH = MLP of x, or what the experts make of it
 static bool mlp_branch(const Pass *pass, int layer, const float *x) {
     const LayerMap *map = &pass->t->structure->layers[layer];
-    const Mlp mlp = {map->gate_up, map->gate, map->up, map->down};
+    const Mlp mlp = {map->gate_up, map->gate, map->up, map->down,
+                     pass_config(pass)->xielu ? &pass->t->xielu[layer] : NULL};
     float *branch = pass->running->scratch[SCRATCH_BRANCH];
     bool show = !pass_config(pass)->shared_norm; // else attention has shown it
     if (map->router >= 0 ? !pass_experts(pass, layer, x) : !pass_mlp(pass, &mlp, x, show, branch)) return false;
@@ -29,8 +30,12 @@ static void add_branch(const Pass *pass, float *hidden) {
 // What a branch reads: the hidden states, after the norm if there is one.
 static const float *branch_input(const Pass *pass, int norm, const float *hidden) {
     float *normed = pass->running->scratch[SCRATCH_NORMED];
-    if (norm < 0) return hidden;
-    pass_norm(pass, norm, hidden, pass->tokens, normed);
+    if (pass_config(pass)->bare_norms)
+        pass_bare_norm(pass, hidden, pass->tokens, (size_t)pass_config(pass)->hidden, normed);
+    else if (norm < 0)
+        return hidden;
+    else
+        pass_norm(pass, norm, hidden, pass->tokens, normed);
     return normed;
 }
 
