@@ -209,9 +209,13 @@ static void find_shared(TranslationTask *task) {
 bool translation_task_load(const TextForm *form, const ModelConfig *config, const TranslationOptions *options,
                            TranslationTask *out, Error *err) {
     const bool encodes = config->pair.encoder_layers > 0;
-    *out = (TranslationTask){.most = options->most, .by_line = !encodes && !form->chat};
+    *out = (TranslationTask){
+        .most = options->most, .beams = options->beams > 1 ? options->beams : 1, .by_line = !encodes && !form->chat};
     if (encodes && options->shots)
         return error_set(err, "a model with an encoder reads nothing but the source: leave out --shots");
+    if (!encodes && options->beams > 1)
+        return error_set(err, "beams are for models with an encoder, and this %s model has none: leave out --beams",
+                         config->family);
     if (!encodes && !options->shots && !options->instruction)
         return error_set(err, "the model must be told what to do: by --instruction \"Translate into German:\", or by "
                               "examples, --shots 5");
@@ -237,7 +241,7 @@ void translation_task_free(TranslationTask *task) {
 }
 
 uint64_t translation_task_hash(const TranslationTask *task) {
-    const uint64_t numbers[] = {task->count, task->most, task->by_line};
+    const uint64_t numbers[] = {task->count, task->most, task->by_line, (uint64_t)task->beams};
     uint64_t hash = hash_bytes(HASH_START, numbers, sizeof numbers);
     for (size_t i = 0; i < task->count; i++) {
         const TokenIds *ids = &task->items[i].prompt;
@@ -299,11 +303,10 @@ static bool translate_ids(Translator *w, const TokenIds *prompt) {
 
 // By a model with an encoder, which reads its source at once. Its steps are no progress.
 static bool translate_source(Translator *w, const TokenIds *source) {
-    const Sampling greedy = {.temperature = 0, .top_p = 1};
+    const Sampling best = {.temperature = 0, .top_p = 1, .beams = w->task->beams};
     Progress steps = {.also_stop = w->progress ? &w->progress->stop : NULL};
     Generated out;
-    const bool ok =
-        generate(w->t, source->ids, source->count, w->task->most, &greedy, NULL, NULL, &out, &steps, w->err);
+    const bool ok = generate(w->t, source->ids, source->count, w->task->most, &best, NULL, NULL, &out, &steps, w->err);
     token_ids_free(&w->ids);
     if (ok) w->ids = (TokenIds){.ids = out.ids, .count = out.count, .capacity = out.capacity};
     if (ok) out.ids = NULL;

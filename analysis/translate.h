@@ -1,4 +1,4 @@
-// Translation: sentences from the user's JSONL file, through the model, greedily. How they are scored:
+// Translation: sentences from the user's JSONL file, through the model, greedily or by beams. How they are scored:
 // translation_score.h.
 #pragma once
 
@@ -12,6 +12,7 @@ typedef struct TranslationOptions {
     const char *shots_path;  // whose first lines these are; NULL: the first lines of path, which are not scored then
     const char *instruction; // what to do, before source or examples; NULL: nothing
     size_t most;             // tokens of one translation
+    int beams;               // at most 1: greedily; more, up to BEAMS_MOST, are for models with an encoder
 } TranslationOptions;
 
 typedef struct TranslationItem {
@@ -26,6 +27,7 @@ typedef struct TranslationTask {
     size_t shared;     // tokens that all prompts begin with; fewer than any has
     size_t references; // how many each has; 0: not all as many
     size_t most;
+    int beams;    // 1: greedily
     bool by_line; // a translation ends with its line
 } TranslationTask;
 

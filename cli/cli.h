@@ -211,6 +211,7 @@ const char *in_megabytes(double bytes, char *out, size_t size); // "10.4 MB", "3
 // Of a plan: 0 when nothing is quantized, which is no number of bits.
 const char *bits_text(double bits, char *out, size_t size); // "4.250 bits per weight", "nothing quantized"
 void json_add_bits(cJSON *object, double bits);             // "bits_per_weight"
+const char *ppl_text(double ppl, char *out, size_t size);   // "14.2051", "2.1803e+127"
 bool output_is_utf8(void);
 const char *ellipsis(void);                                                 // "…" or "..."
 const char *arrow(void);                                                    // "→" or "->"

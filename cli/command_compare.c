@@ -62,9 +62,10 @@ static cJSON *table_json(const MethodTable *table, const Engine *engine) {
 
 static void print_table(const MethodTable *table, const Engine *engine) {
     const size_t base_bytes = engine_structure(engine)->checkpoint->bytes;
-    char size[32], rate[32];
-    printf("base: %s, perplexity %.4f, %s tokens/s\n\n", in_megabytes((double)base_bytes, size, sizeof size),
-           table->points[0].accuracy.base_ppl, rate_text(table->points[0].speed.first.median, rate, sizeof rate));
+    char size[32], rate[32], ppl[24];
+    printf("base: %s, perplexity %s, %s tokens/s\n\n", in_megabytes((double)base_bytes, size, sizeof size),
+           ppl_text(table->points[0].accuracy.base_ppl, ppl, sizeof ppl),
+           rate_text(table->points[0].speed.first.median, rate, sizeof rate));
     printf("%-32s ", "");
     point_print_header();
     for (int i = 0; i < table->count; i++) {

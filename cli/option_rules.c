@@ -56,6 +56,7 @@ static const Rule rules[] = {
     {TAKES_TASK, "shots", NEEDS, "task=translate", TRANSLATES},
     {TAKES_TASK, "shots-file", NEEDS, "shots", "is for examples"},
     {TAKES_TASK, "max-new-tokens", NEEDS, "task=translate", TRANSLATES},
+    {TAKES_TASK, "beams", NEEDS, "task=translate", TRANSLATES},
     {TAKES_TASK, "output", NEEDS, "task=translate", TRANSLATES},
     {TAKES_TASK, "base", EXCLUDES, "recipe|task|" DIALS "|" MEASURING, "compares two models as they are stored"},
     {TAKES_IDS, "base", EXCLUDES, "recipe|" DIALS "|" MEASURING, "runs the model as it is"},

@@ -31,6 +31,12 @@ const char *bits_text(double bits, char *out, size_t size) {
     return out;
 }
 
+// A text that the model cannot expect has a perplexity of a hundred digits.
+const char *ppl_text(double ppl, char *out, size_t size) {
+    snprintf(out, size, ppl < 1e7 ? "%.4f" : "%.4e", ppl);
+    return out;
+}
+
 void json_add_bits(cJSON *object, double bits) {
     json_add_number(object, "bits_per_weight", bits > 0 ? bits : (double)NAN);
 }

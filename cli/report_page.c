@@ -70,7 +70,7 @@ static const char *model_name(const Report *r) {
 static void add_summary(const Report *r, Text *page) {
     const Accuracy *a = &r->accuracy;
     const Plan *plan = engine_plan(r->engine);
-    char before[32], after[32], bits[48];
+    char before[32], after[32], bits[48], ppl[2][24];
     text_addf(
         page, "<p>From %s to <strong>%s</strong>, %s. ", in_megabytes((double)plan->base_bytes, before, sizeof before),
         in_megabytes((double)plan->bytes, after, sizeof after), bits_text(plan->bits_per_weight, bits, sizeof bits));
@@ -78,8 +78,9 @@ static void add_summary(const Report *r, Text *page) {
     markup_text(page, engine_text_name(r->engine, TEXT_EVALUATION));
     text_addf(page,
               "</em> text both models put the same token first at <strong>%.1f %%</strong> (±%.1f) of the positions. "
-              "KL divergence is <strong>%.4f</strong> ±%.4f nats, perplexity goes from %.3f to %.3f.</p>\n",
-              100 * a->top1, 100 * a->top1_se, a->kl_mean, a->kl_se, a->base_ppl, a->ppl);
+              "KL divergence is <strong>%.4f</strong> ±%.4f nats, perplexity goes from %s to %s.</p>\n",
+              100 * a->top1, 100 * a->top1_se, a->kl_mean, a->kl_se, ppl_text(a->base_ppl, ppl[0], sizeof *ppl),
+              ppl_text(a->ppl, ppl[1], sizeof *ppl));
     if (a->tokens < FEWEST_TOKENS)
         text_addf(page,
                   "<p class=\"warn\">These are too few tokens for the figures to mean anything; the least is %d.</p>\n",
@@ -101,13 +102,14 @@ static void add_costs(const Report *r, Text *page) {
     const Accuracy *a = &r->accuracy;
     const Plan *plan = engine_plan(r->engine);
     const DecodeSpeed *speed = &r->sides.speed;
-    char base[64], size[32];
+    char base[64], size[32], ppl[2][24];
     add(page,
         "<h2>What it costs</h2>\n<table><thead><tr><th></th><th>base</th><th>quantized</th></tr></thead><tbody>\n");
     in_megabytes((double)plan->base_bytes, base, sizeof base);
     ROW("size", base, "%s", in_megabytes((double)plan->bytes, size, sizeof size));
-    snprintf(base, sizeof base, "%.4f ±%.4f", a->base_ppl, a->base_ppl_se);
-    ROW("perplexity", base, "%.4f ±%.4f", a->ppl, a->ppl_se);
+    snprintf(base, sizeof base, "%s ±%s", ppl_text(a->base_ppl, ppl[0], sizeof *ppl),
+             ppl_text(a->base_ppl_se, ppl[1], sizeof *ppl));
+    ROW("perplexity", base, "%s ±%s", ppl_text(a->ppl, ppl[0], sizeof *ppl), ppl_text(a->ppl_se, ppl[1], sizeof *ppl));
     ROW("ln of the ratio of perplexities", "0", "%+.5f ±%.5f", a->ppl_ratio_log, a->ppl_ratio_se);
     ROW("KL divergence, mean", "0", "%.5f ±%.5f", a->kl_mean, a->kl_se);
     ROW("KL divergence, median and 99 %", "0", "%.5f, %.4f", a->kl_median, a->kl_p99);

@@ -75,13 +75,15 @@ cJSON *accuracy_json(const Accuracy *a, const ModelSize *size, const Engine *eng
 }
 
 void accuracy_print(const Accuracy *a, const ModelSize *size, const Engine *engine) {
-    char before[32], after[32], bits[48];
+    char before[32], after[32], bits[48], ppl[2][24];
     printf("size          %s %s %s, %s\n", in_megabytes((double)size->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)size->bytes, after, sizeof after),
            size->stored ? "as stored" : bits_text(size->bits_per_weight, bits, sizeof bits));
-    printf("perplexity    %.4f %s %.4f", a->base_ppl, arrow(), a->ppl);
+    printf("perplexity    %s %s %s", ppl_text(a->base_ppl, ppl[0], sizeof *ppl), arrow(),
+           ppl_text(a->ppl, ppl[1], sizeof *ppl));
     if (isfinite(a->ppl_half))
-        printf("   (second half of each window: %.4f %s %.4f)", a->base_ppl_half, arrow(), a->ppl_half);
+        printf("   (second half of each window: %s %s %s)", ppl_text(a->base_ppl_half, ppl[0], sizeof *ppl), arrow(),
+               ppl_text(a->ppl_half, ppl[1], sizeof *ppl));
     putchar('\n');
     printf("ln(ppl ratio) %+.5f +- %.5f\n", a->ppl_ratio_log, a->ppl_ratio_se);
     printf("KL            mean %.5f +- %.5f   median %.5f   99 %% %.4f   max %.4f\n", a->kl_mean, a->kl_se,

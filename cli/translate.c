@@ -132,6 +132,7 @@ static void print_as_json(const Options *options, const Engine *engine, const Tr
     cJSON_AddStringToObject(object, "task", "translate");
     cJSON_AddNumberToObject(object, "items", (double)t->task->count);
     cJSON_AddNumberToObject(object, "shots", (double)options->translation.shots);
+    cJSON_AddNumberToObject(object, "beams", t->task->beams);
     cJSON_AddBoolToObject(object, "chat", engine_is_chat(engine));
     cJSON_AddItemToObject(object, "base", side_json(t, 0));
     cJSON_AddItemToObject(object, "quantized", side_json(t, 1));
@@ -150,7 +151,9 @@ static void print_change(const char *name, const TranslationComparison *c) {
 
 static void print_as_text(const Engine *engine, const Translated *t) {
     char bits[48], signature[160];
-    printf("%zu sentences; %s\n", t->task->count, bits_text(engine_plan(engine)->bits_per_weight, bits, sizeof bits));
+    printf("%zu sentences; ", t->task->count);
+    if (t->task->beams > 1) printf("%d beams; ", t->task->beams);
+    printf("%s\n", bits_text(engine_plan(engine)->bits_per_weight, bits, sizeof bits));
     for (int m = 0; m < METRICS; m++) {
         const TranslationComparison *c = &t->metrics[m];
         printf("%-22s %8.2f +- %.2f %s %8.2f +- %.2f\n", metric_names[m], c->score[0], c->half[0], arrow(), c->score[1],
@@ -168,6 +171,7 @@ static void print_as_text(const Engine *engine, const Translated *t) {
 bool translation_open(const Options *options, Engine *engine, TranslationTask *out, Error *err) {
     TranslationOptions task = options->translation;
     task.path = options->task_file;
+    task.beams = options->sampling.beams;
     if (!task.most) task.most = DEFAULT_MOST_NEW;
     return engine_translations(engine, &task, out, err);
 }

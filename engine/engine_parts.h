@@ -61,6 +61,8 @@ void engine_end_calibration(const Engine *engine, Calibration *calibration);
 bool engine_cached_weights(const Engine *engine, ModelStats *stats);
 // Of the model and how it is computed.
 uint64_t engine_model_key(const Engine *engine);
+// And of how it writes.
+uint64_t engine_writing_key(const Engine *engine);
 // On the beginning of a text.
 bool engine_new_evaluator(Engine *engine, EngineText text, Evaluator **out, Progress *progress, Error *err);
 // That of the evaluation text, made on first use.

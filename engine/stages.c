@@ -110,6 +110,11 @@ bool engine_need_evaluator(Engine *engine, Error *err) {
     return engine->evaluator || engine_new_evaluator(engine, TEXT_EVALUATION, &engine->evaluator, NULL, err);
 }
 
+uint64_t engine_writing_key(const Engine *engine) {
+    const uint64_t writing = engine->structure.config.writing;
+    return hash_bytes(engine_model_key(engine), &writing, sizeof writing);
+}
+
 uint64_t engine_figures_key(Engine *engine) {
     if (!engine_can_run(engine, NULL) || !engine_need_evaluator(engine, NULL)) return 0;
     const uint64_t model = engine_model_key(engine);
@@ -208,7 +213,7 @@ bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, doub
 bool engine_base_text(Engine *engine, const TokenIds *prompt, size_t most, void (*token)(void *, const Generated *),
                       void *context, Generated *out, Progress *progress, Error *err) {
     const char *folder = engine->cache_folder;
-    const uint64_t model = engine_model_key(engine), numbers[] = {model, most, prompt->count};
+    const uint64_t numbers[] = {engine_writing_key(engine), most, prompt->count};
     const uint64_t key =
         hash_bytes(hash_bytes(HASH_START, numbers, sizeof numbers), prompt->ids, prompt->count * sizeof *prompt->ids);
     const Sampling greedy = {.temperature = 0, .top_p = 1};

@@ -36,7 +36,7 @@ static void keep_when_due(void *context) {
 
 // Of all that a translation depends on: other versions may compute otherwise.
 static uint64_t key_of(const Engine *engine, const TranslationTask *task, bool quantized) {
-    const uint64_t numbers[] = {engine_model_key(engine), translation_task_hash(task),
+    const uint64_t numbers[] = {engine_writing_key(engine), translation_task_hash(task),
                                 quantized ? plan_hash(&engine->plan) : 0};
     const uint64_t hash = hash_bytes(hash_text(HASH_START, QUANTDIAL_VERSION), numbers, sizeof numbers);
     return quantized ? measured_hash(hash, &engine->stats.measured) : hash;

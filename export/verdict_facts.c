@@ -236,14 +236,24 @@ static bool differ_stacked(const Case *c, int i) { return c->differ[i] & DIFFER_
 
 static bool has_small_cache(const Case *c) { return c->plan->cache_bits == 8; }
 
+static bool is_family(const Case *c, const char *const *families) {
+    for (; *families; families++)
+        if (strcmp(c->structure->config.family, *families) == 0) return true;
+    return false;
+}
+
 static bool is_unknown_to_mlx(const Case *c) {
     static const char *const families[] = {
-        "arcee",           "bloom",     "falcon", "gpt_neo", "idefics3",  "internvl", "llava_next",
-        "llava_onevision", "ministral", "mpt",    "opt",     "paligemma", "smolvlm",
-    };
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (strcmp(c->structure->config.family, families[i]) == 0) return true;
-    return false;
+        "arcee",    "bloom",    "codegen",    "falcon",          "gpt_neo",   "granitemoeshared",
+        "idefics3", "internvl", "llava_next", "llava_onevision", "ministral", "mpt",
+        "olmo",     "opt",      "paligemma",  "smolvlm",         NULL};
+    static const char *const without_experts[] = {"llama4_text", NULL}; // where the whole model has them
+    return is_family(c, families) || (is_family(c, without_experts) && c->structure->config.experts.count > 0);
+}
+
+static bool is_untried_in_vllm(const Case *c) {
+    static const char *const families[] = {"codegen", "gpt_neo", NULL};
+    return is_family(c, families);
 }
 
 // ---- Rules ----
@@ -405,6 +415,10 @@ const Rule verdict_rules[RULE_COUNT] = {
                         "MLX has groups of 32, 64 and 128.", "Use one of these, or larger ones.", MEND_GROUP, 0, 0},
     [RULE_FAMILY] = {"family", SEVERITY_REFUSED, EVIDENCE_TRIED, MLX, MLX_FORMAT, NULL, is_unknown_to_mlx,
                      "mlx-lm has no such family of models.", "Write another format.", MEND_NOT, 0, 0},
+    [RULE_FAMILY_UNTRIED] =
+        {"family-untried", SEVERITY_NOTE, EVIDENCE_READ, VLLM | SGLANG, PACKED, NULL, is_untried_in_vllm,
+         "There is no code for this family; that of transformers may run there, which was not tried.",
+         "Try the model there as it is, or judge it with transformers.", MEND_NOT, 0, 0},
     [RULE_CACHE] = {"cache", SEVERITY_NOTE, EVIDENCE_READ, ALL, EVERY, NULL, has_small_cache,
                     "The cache of 8 bits is not written: engines are told of theirs when they start.",
                     "Set --cache-bits to 16 to see what they compute by default.", MEND_MODEL, DIAL_CACHE_BITS, 16},

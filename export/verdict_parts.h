@@ -107,6 +107,7 @@ typedef enum RuleId {
     RULE_SMALL_SCALES,
     RULE_MLX_GROUP,
     RULE_FAMILY,
+    RULE_FAMILY_UNTRIED,
     RULE_CACHE,
     RULE_COUNT,
 } RuleId;

@@ -25,6 +25,7 @@ typedef struct AttentionShape {
     int heads, kv_heads, head_dim;
     float scale;   // of the scores, usually head_dim^−½
     int window;    // a token sees this many positions, itself included; 0: all
+    bool chunked;  // it sees those of its chunk instead, of which the window is the size
     float softcap; // score = c · tanh(score / c); 0: none
     // Added to the scores of a head by the position that is looked at: [heads, bias_stride] in backend memory (ALiBi);
     // NULL: nothing.
@@ -148,13 +149,16 @@ typedef struct BackendOps {
     // head in place; cosine/sine: [positions, rotated/2], row `first + token`.
     void (*rope)(Backend *, float *x, size_t tokens, int heads, int head_dim, int rotated, bool adjacent,
                  const float *cosine, const float *sine, size_t first);
-    void (*layer_norm)(Backend *, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
-                       size_t width, float *y);
+    // gain and bias [gains, width]: row r has those of r % gains.
+    void (*layer_norm)(Backend *, const float *x, const float *gain, const float *bias, size_t gains, float eps,
+                       size_t tokens, size_t width, float *y);
     // y = f(x), or f(x) · up unless up is NULL; y may be x or up.
     void (*activate)(Backend *, Nonlinearity f, const float *x, const float *up, size_t n, float *y);
+    void (*xielu)(Backend *, const Xielu *, const float *x, size_t n, float *y); // y may be x
     // x *= factor; factor 0 clears whatever was there, NaN too.
     void (*scale)(Backend *, float *x, float factor, size_t n);
     void (*softcap)(Backend *, float *x, float cap, size_t n); // x = cap · tanh(x / cap)
+    void (*clamp)(Backend *, float *x, float limit, size_t n); // x within ± limit; NaN stays NaN
     // x [tokens, groups, widths[0] + widths[1] + …] → y[i] [tokens, groups, widths[i]]: splits the outputs of a fused
     // linear. A part whose y[i] is NULL is left out.
     void (*split)(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,

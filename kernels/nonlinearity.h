@@ -13,5 +13,11 @@ typedef enum Nonlinearity {
     NONLINEARITY_COUNT,
 } Nonlinearity;
 
+// Trained together with the weights around it (arXiv 2411.13010): positive · x² + linear · x above 0, and negative ·
+// (e^x − 1 − x) + linear · x below.
+typedef struct Xielu {
+    float positive, negative, linear;
+} Xielu;
+
 #define SWIGLU_OAI_LIMIT 7.0F
 #define SWIGLU_OAI_ALPHA 1.702F

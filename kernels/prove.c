@@ -88,7 +88,9 @@ static void norms(Run *r) {
     if (!r->ok) return;
     r->b->ops->rms_norm(r->b, x, gain, 1e-5F, ROWS, WIDTH, y);
     collect(r, y, ROWS * WIDTH);
-    r->b->ops->layer_norm(r->b, x, gain, bias, 1e-5F, ROWS, WIDTH, y);
+    r->b->ops->layer_norm(r->b, x, gain, bias, 1, 1e-5F, ROWS, WIDTH, y);
+    collect(r, y, ROWS * WIDTH);
+    r->b->ops->layer_norm(r->b, x, gain, bias, 2, 1e-5F, 2 * ROWS, WIDTH / 2, y); // of two heads
     collect(r, y, ROWS * WIDTH);
 }
 
@@ -100,10 +102,13 @@ static void elements(Run *r) {
         ops->activate(r->b, (Nonlinearity)f, x, up, WIDTH, y);
         collect(r, y, WIDTH);
     }
+    ops->xielu(r->b, &(Xielu){0.8F, 1.3F, 0.5F}, x, WIDTH, y);
+    collect(r, y, WIDTH);
     ops->silu_times(r->b, x, up, WIDTH, y);
     ops->add(r->b, y, up, WIDTH);
     ops->scale(r->b, y, 0.3F, WIDTH);
     ops->softcap(r->b, y, 1.5F, WIDTH);
+    ops->clamp(r->b, y, 0.2F, WIDTH);
     collect(r, y, WIDTH);
 }
 

@@ -38,6 +38,9 @@ typedef enum TensorLayout {
     LAYOUT_GEMMA4,
     LAYOUT_GEMMA3N,
     LAYOUT_GPT_OSS,
+    LAYOUT_GRANITE_MOE,
+    LAYOUT_LLAMA4,
+    LAYOUT_APERTUS,
     LAYOUT_DEEPSEEK,
     LAYOUT_DEEPSEEK_Q, // queries are one linear
     LAYOUT_FALCON_H1,
@@ -52,6 +55,7 @@ typedef enum TensorLayout {
     LAYOUT_PHI,
     LAYOUT_GLM,
     LAYOUT_GPT_J,
+    LAYOUT_CODEGEN,
     LAYOUT_GPT_BIGCODE,
     LAYOUT_MPT,
     LAYOUT_T5,
@@ -76,6 +80,9 @@ typedef enum QkNorm {
     QK_NORM_HEADS,   // over every head, before positions
     QK_NORM_WHOLE,   // over all heads together, before positions
     QK_NORM_ROTATED, // over every head, after positions
+    QK_NORM_BARE,    // so, without weights, in layers with positions
+    QK_NORM_EACH,    // as QK_NORM_HEADS, every head with weights of its own: rows of one tensor
+    QK_NORM_APART,   // so, each a tensor
 } QkNorm;
 
 typedef enum Positions {
@@ -96,6 +103,14 @@ typedef enum RopeScaling {
     ROPE_PROPORTIONAL
 } RopeScaling;
 
+// Queries at position p are multiplied by 1 + rate · ln(1 + ⌊(p + first) / step⌋), after they are rotated.
+typedef struct QueryGrowth {
+    float rate; // 0: they are not
+    double step;
+    int first;
+    bool unrotated; // in layers without positions, else in those with
+} QueryGrowth;
+
 #define EXPERT_GROUPS_MAX 1024
 
 typedef struct Experts {
@@ -113,6 +128,9 @@ typedef struct Experts {
     bool scaled;               // every expert has a number that its weight is multiplied by
     int groups, chosen_groups; // experts are chosen from the best of so many groups; 0: of one
     float scale;               // of the weights; 0: 1
+    bool scales_inputs;        // the weights multiply what the experts read, not what they give
+    bool mixer;                // SparseMixer (arXiv 2409.12136): a weight is the softmax over the best left and those
+    float tolerance;           // whose logits lie below it by no more than this share
     LayerSet layers;           // that have them; the others have an MLP of width ModelConfig.ffn
 } Experts;
 
@@ -192,17 +210,20 @@ typedef struct ModelConfig {
     char family[32];   // "llama": model_type of config.json; "unknown" when it does not say
     char not_run[320]; // why there is no forward pass for this model, as a sentence; "" when there is one
     uint64_t identity; // hash of config.json and quantize_config.json
+    uint64_t writing;  // hash of generation_config.json, which what is written depends on and no statistic
     TensorLayout layout;
     int layers, hidden, heads, kv_heads, head_dim, ffn, vocab;
     int max_positions;   // of source and target each, where there are both
     int embedding_width; // of the embedding table, when a linear stands between it and the layers; else hidden
     NormKind norm;
     bool norm_without_bias; // of a NORM_LAYER…
+    bool bare_norms;        // no norm has weights
     float norm_eps;
     bool tied_head;                             // the head is the embedding
     bool attention_bias, output_bias, mlp_bias; // q,k,v; o; gate,up,down
     bool head_bias;
-    bool grouped_qkv; // rows of a fused q,k,v: per kv head its queries, k, v; else all q, k, v
+    bool grouped_qkv;   // rows of a fused q,k,v: per kv head its queries, k, v; else all q, k, v
+    bool quartered_qkv; // four times a quarter of all q, v, k (CodeGen)
 
     // Order of things in a layer. Sequential: x += attention(norm(x)); x += mlp(norm(x)).
     bool parallel;           // x += attention(norm(x)) + mlp(norm(x))
@@ -216,16 +237,19 @@ typedef struct ModelConfig {
     QkNorm qk_norm;
     bool value_norm; // every head of v is divided by its size
     Nonlinearity activation;
+    bool xielu; // instead of it, with numbers of each layer
 
     float embedding_scale; // embeddings are multiplied by it; 0: they are not
     float residual_scale;  // so is what attention and MLP add; 0: not
     float logit_scale;     // so are logits; 0: not
     float logit_softcap;   // c · tanh(logit / c); 0: none
 
+    float qkv_limit;       // q, k and v are held within ± it, before positions; 0: not
     float attention_scale; // of q · k
     bool scale_by_layer;   // which is divided by layer + 1
     float score_softcap;   // c · tanh(score / c); 0: none
     int window;            // positions that a token of a windowed layer sees, itself included; 0: all
+    bool chunked;          // it sees those from the last multiple of `window` on
     LayerSet windowed;
     bool gated_attention; // queries of a head are followed by gates: what it gives is multiplied by σ(gate)
     LayerSet unattended;  // layers without attention
@@ -261,6 +285,8 @@ typedef struct ModelConfig {
     bool rope_untruncated;                 // yarn
     double rope_share;                     // proportional: of the pairs, the first of which alone are rotated
     double rope_attention_factor;          // cosine and sine are multiplied by it; 0: 1
+    double rope_long_factor;               // by this instead behind the original positions; 0: by the same
+    QueryGrowth query_growth;
     float rope_short_factors[ROPE_PAIRS_MAX], rope_long_factors[ROPE_PAIRS_MAX]; // longrope: [rotated_dims / 2]
 
     Latent latent;

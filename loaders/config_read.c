@@ -33,7 +33,7 @@ static bool read_optional(const cJSON *config, const char *key, float *out, Erro
 
 // ---- Sizes ----
 
-typedef const char *const Keys[8];
+typedef const char *const Keys[9];
 
 static bool read_count(const cJSON *config, Keys keys, int missing, int most, int *out, Error *err) {
     int64_t value;
@@ -141,8 +141,9 @@ static bool read_layers(const cJSON *config, ModelConfig *out, Error *err) {
 static bool read_sizes(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Keys hidden = {"n_embed", "hidden_size", "n_embd", "d_model"},
          heads = {"num_attention_heads", "n_head", "num_heads", "n_heads", "decoder_attention_heads"},
-         vocab = {"vocab_size"}, ffn = {"block_ff_dim", "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner",
-                                        "d_ff",         "decoder_ffn_dim"},
+         vocab = {"vocab_size"},
+         ffn = {"block_ff_dim", "intermediate_size_mlp", "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner",
+                "d_ff",         "decoder_ffn_dim"},
          positions = {"max_position_embeddings", "n_positions", "seq_length", "max_seq_len"},
          width = {"word_embed_proj_dim"};
     const int most = 1 << 24;
@@ -174,6 +175,7 @@ static const struct {
     {"scale_attn_by_inverse_layer_idx", offsetof(ModelConfig, scale_by_layer), false},
     {"norm_topk_prob", offsetof(ModelConfig, experts.normalized), false},
     {"rope_interleave", offsetof(ModelConfig, rope_adjacent), false},
+    {"lm_head_bias", offsetof(ModelConfig, head_bias), false},
 };
 
 static bool read_bias_flag(const cJSON *config, const char *key, bool *flag, Error *err) {
@@ -181,13 +183,11 @@ static bool read_bias_flag(const cJSON *config, const char *key, bool *flag, Err
 }
 
 static bool read_qk_norm(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
-    bool use, layer;
-    if (!json_bool(config, "use_qk_norm", false, &use, err) || !json_bool(config, "qk_layernorm", false, &layer, err))
-        return false;
-    if (use && family->qk_norm_heads)
-        out->qk_norm = QK_NORM_HEADS;
-    else if (use || layer)
-        config_not_run(out, "norms of queries and keys with weights for every head are not supported");
+    static const char *const keys[] = {"use_qk_norm", "qk_layernorm", NULL};
+    bool use;
+    if (family->qk_norm == QK_NORM_NONE) return true;
+    if (!json_bool(config, json_first_key(config, keys), out->qk_norm != QK_NORM_NONE, &use, err)) return false;
+    out->qk_norm = use ? family->qk_norm : QK_NORM_NONE;
     return true;
 }
 
@@ -249,6 +249,8 @@ static bool read_activation(const cJSON *config, const Family *family, ModelConf
         out->layout = LAYOUT_T5_GATED;
         name = strcmp(name, "gated-gelu") == 0 ? "gelu_new" : name + 6;
     }
+    out->xielu = out->layout == LAYOUT_APERTUS && strcmp(name, "xielu") == 0;
+    if (out->xielu) return true;
     if (family->gelu_means_tanh && strcmp(name, "gelu") == 0) name = "gelu_new";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i].name, name) != 0) continue;
@@ -297,6 +299,8 @@ static bool read_scale(const cJSON *config, const Family *family, ModelConfig *o
     if (!read_optional(config, "attention_multiplier", &out->attention_scale, err) ||
         !read_multipliers(config, out, err))
         return false;
+    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "attn_config"); // MPT
+    if (!read_optional(inner ? inner : config, "clip_qkv", &out->qkv_limit, err)) return false;
     // Gemma 3 has the first key too, but no such cap.
     return (out->score_softcap == 0 || read_optional(config, "attn_logit_softcapping", &out->score_softcap, err)) &&
            read_optional(config, "final_logit_softcapping", &out->logit_softcap, err);
@@ -318,7 +322,8 @@ static bool set_recurrent_kind(ModelConfig *out, int layer, const char *kind) {
 static bool set_layer_kind(ModelConfig *out, int layer, const char *kind, Error *err) {
     if (!kind) return error_set(err, "\"layer_types\" must list the kind of every layer");
     if (set_recurrent_kind(out, layer, kind)) return true;
-    bool windowed = strcmp(kind, "sliding_attention") == 0 || strcmp(kind, "local") == 0;
+    bool windowed =
+        strcmp(kind, out->chunked ? "chunked_attention" : "sliding_attention") == 0 || strcmp(kind, "local") == 0;
     if (windowed) layer_add(&out->windowed, layer);
     if (!windowed && strcmp(kind, "full_attention") != 0 && strcmp(kind, "global") != 0) {
         char *shown = text_printable(kind, strlen(kind), false);
@@ -362,6 +367,7 @@ static bool windowed_by_rule(WindowRule rule, int layer, int border, int period)
     case WINDOW_EARLY_ODD_LAYERS: return layer < border && layer % 2 == 0;
     case WINDOW_EVERY_NTH: return (layer + 1) % period == 0;
     case WINDOW_NOT_EVERY_NTH: return (layer + 1) % period != 0;
+    case WINDOW_ROTATED_LAYERS: return false; // read_unrotated
     case WINDOW_ALL_LAYERS: break;
     }
     return true;
@@ -384,7 +390,7 @@ static bool read_rule(const cJSON *config, const Family *family, ModelConfig *ou
 static bool read_unrotated(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(config, "no_rope_layers"), *item;
     int64_t interval = 0;
-    if (family_reads(family, "no_rope_layers") && !cJSON_IsArray(list) &&
+    if (family_reads(family, "no_rope_layers") && cJSON_GetArraySize(list) == 0 &&
         !json_integer(config, "no_rope_layer_interval", 4, 1, INT_MAX, &interval, err))
         return false;
     for (int layer = 0; layer < out->layers; layer++) {
@@ -396,13 +402,28 @@ static bool read_unrotated(const cJSON *config, const Family *family, ModelConfi
         if (layer < out->layers && cJSON_GetNumberValue(item) == 0) layer_add(&out->unrotated, layer);
         layer++;
     }
+    const bool listed = cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(config, "layer_types"));
+    for (layer = 0; family->windows == WINDOW_ROTATED_LAYERS && !listed && layer < out->layers; layer++)
+        if (!layer_is_in(&out->unrotated, layer)) layer_add(&out->windowed, layer);
+    return true;
+}
+
+// Llama 4: queries of layers without positions. An early file says 4 where true is meant.
+static bool read_temperature(const cJSON *config, ModelConfig *out, Error *err) {
+    QueryGrowth *growth = &out->query_growth;
+    const cJSON *tuning = cJSON_GetObjectItemCaseSensitive(config, "attn_temperature_tuning");
+    if (!growth->unrotated) return true;
+    if (!read_optional(config, "attn_scale", &growth->rate, err) ||
+        !json_positive(config, "floor_scale", growth->step, &growth->step, err))
+        return false;
+    if (cJSON_IsFalse(tuning) || (cJSON_IsNumber(tuning) && tuning->valuedouble == 0)) growth->rate = 0;
     return true;
 }
 
 static bool read_windows(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
-    Keys window_keys = {"sliding_window", "window_size"},
+    Keys window_keys = {"sliding_window", "window_size", "attention_chunk_size"},
          list_keys = {"layer_types", "attention_layers", "layers_block_type"};
-    const char *key = json_first_key(config, window_keys);
+    const char *key = out->chunked ? window_keys[2] : json_first_key(config, window_keys);
     int64_t window;
     bool used = true;
     if (!json_integer(config, key, is_null(config, key) ? 0 : out->window, 0, INT_MAX, &window, err)) return false;
@@ -601,19 +622,27 @@ static bool read_positions(const cJSON *config, const Family *family, ModelConfi
 // ---- Mixture of experts ----
 
 static bool read_dense_layers(const cJSON *config, ModelConfig *out, Error *err) {
-    const cJSON *dense = cJSON_GetObjectItemCaseSensitive(config, "mlp_only_layers"), *item;
+    const cJSON *dense = cJSON_GetObjectItemCaseSensitive(config, "mlp_only_layers"),
+                *listed = cJSON_GetObjectItemCaseSensitive(config, "moe_layers"), *item;
     int64_t step, first;
-    Keys steps = {"decoder_sparse_step", "moe_layer_interval"},
+    Keys steps = {"decoder_sparse_step", "moe_layer_interval", "interleave_moe_layer_step"},
          firsts = {"first_k_dense_replace", "moe_layer_start_index", "num_dense_layers"};
     int64_t last;
     if (!json_integer(config, json_first_key(config, steps), 1, 1, INT_MAX, &step, err) ||
         !json_integer(config, json_first_key(config, firsts), out->experts.first_layer, 0, INT_MAX, &first, err) ||
         !json_integer(config, "moe_layer_end_index", -1, -1, INT_MAX, &last, err))
         return false;
+    if (cJSON_IsArray(listed)) {
+        cJSON_ArrayForEach(item, listed) {
+            const double layer = cJSON_GetNumberValue(item);
+            if (layer >= 0 && layer < out->layers) layer_add(&out->experts.layers, (int)layer);
+        }
+        return true;
+    }
     for (int layer = (int)first; layer < out->layers && (last < 0 || layer <= last); layer++) {
-        bool listed = false;
-        cJSON_ArrayForEach(item, dense) listed |= cJSON_GetNumberValue(item) == (double)layer;
-        if (!listed && (layer + 1) % step == 0) layer_add(&out->experts.layers, layer);
+        bool is_dense = false;
+        cJSON_ArrayForEach(item, dense) is_dense |= cJSON_GetNumberValue(item) == (double)layer;
+        if (!is_dense && (layer + 1) % step == 0) layer_add(&out->experts.layers, layer);
     }
     return true;
 }
@@ -634,10 +663,24 @@ static bool read_routing(const cJSON *config, Experts *e, Error *err) {
     if (strcmp(method, "greedy") == 0) groups = 0;
     if (groups > 0 && e->count % groups != 0)
         return error_set(err, "%d experts cannot be shared by %d groups (\"n_group\")", e->count, (int)groups);
+    if (groups > 1 && chosen * (e->count / groups) < e->per_token)
+        return error_set(err, "%d groups of %d experts (\"topk_group\") are too few to choose %d experts from",
+                         (int)chosen, e->count / (int)groups, e->per_token);
     if (e->shared_count) e->shared_ffn = (int)shared * e->ffn;
     if (e->scale == 1) e->scale = 0;
     e->groups = groups > 1 ? (int)groups : 0;
     e->chosen_groups = (int)chosen;
+    return true;
+}
+
+// SparseMixer as PhiMoE has it chooses two, whatever the file says.
+static bool read_mixer(const cJSON *config, ModelConfig *out, Error *err) {
+    float noise = 0.01F;
+    if (!out->experts.mixer) return true;
+    if (!read_optional(config, "router_jitter_noise", &noise, err)) return false;
+    out->experts.tolerance = 2 * noise;
+    if (out->experts.per_token != 2)
+        config_not_run(out, "routers of this kind that choose other than two experts are not supported");
     return true;
 }
 
@@ -647,25 +690,35 @@ static bool any_layer(const ModelConfig *config, const LayerSet *set) {
     return any;
 }
 
-static bool read_experts(const cJSON *config, ModelConfig *out, Error *err) {
+static bool read_experts(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
     Experts *e = &out->experts;
     Keys count = {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"},
-         per_token = {"num_experts_per_tok", "moe_k", "top_k_experts"}, ffn = {"moe_intermediate_size"},
-         shared = {"shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"};
+         per_token = {"num_experts_per_tok", "moe_k", "top_k_experts"},
+         ffn = {family_reads(family, "intermediate_size_mlp") ? "intermediate_size" : "moe_intermediate_size"},
+         shared = {"shared_expert_intermediate_size", "shared_intermediate_size",
+                   "moe_shared_expert_intermediate_size"};
     const int most = 1 << 24;
+    int64_t shared_ffn;
     bool enabled;
     if (!json_bool(config, "enable_moe_block", !e->beside, &enabled, err)) return false;
     if (!enabled || (e->ungated && !any_layer(out, &e->layers))) e->count = 0;
     if (e->count == 0) return true;
+    if (cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(config, json_first_key(config, count))) == 0) {
+        *e = (Experts){0}; // a small one of its family
+        return true;
+    }
     if (cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(config, "moe_latent_size")))
         config_not_run(out, "experts that read fewer columns than there are (\"moe_latent_size\") are not supported");
     if (!read_count(config, count, e->count, 1 << 14, &e->count, err) ||
         !read_count(config, per_token, e->per_token, e->count, &e->per_token, err) ||
         !read_count(config, ffn, e->ffn ? e->ffn : out->ffn, most, &e->ffn, err) ||
-        (e->shared_ffn && !read_count(config, shared, e->shared_ffn, most, &e->shared_ffn, err))) {
+        !json_integer(config, json_first_key(config, shared), e->shared_ffn, 0, most, &shared_ffn, err)) {
         return false;
     }
-    return read_routing(config, e, err) && (e->ungated || read_dense_layers(config, out, err));
+    e->shared_ffn = (int)shared_ffn;
+    if (e->scales_inputs) e->shared_ffn = e->ffn; // Llama 4
+    return read_mixer(config, out, err) && read_routing(config, e, err) &&
+           (e->ungated || read_dense_layers(config, out, err));
 }
 
 // ---- Tokens and types ----
@@ -794,12 +847,12 @@ static bool refuse_options(const cJSON *config, ModelConfig *out, Error *err) {
     const cJSON *both = cJSON_GetObjectItemCaseSensitive(config, "use_bidirectional_attention");
     if (cJSON_IsTrue(both) || (cJSON_IsString(both) && strcmp(both->valuestring, "vision") != 0))
         config_not_run(out, "attention in both directions is not supported");
-    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "attn_config"), *of = inner ? inner : config; // MPT
+    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(config, "attn_config"); // MPT
     bool alibi;
     if (!json_bool(inner, "alibi", true, &alibi, err)) return false;
+    if (out->quartered_qkv && out->hidden % 4 != 0)
+        config_not_run(out, "a hidden size that is no multiple of 4 is not supported");
     if (!alibi) config_not_run(out, "positions of this kind (\"alibi\": false) are not supported");
-    if (cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(of, "clip_qkv")))
-        config_not_run(out, "limits of queries, keys and values (\"clip_qkv\") are not supported");
     return true;
 }
 
@@ -818,9 +871,9 @@ static bool read_family(cJSON *config, const Family *family, ModelConfig *out, E
            read_eps(config, out, err) && read_activation(config, family, out, err) &&
            read_scale(config, family, out, err) && read_windows(config, family, out, err) &&
            read_recurrent(config, family, out, err) && read_unrotated(config, family, out, err) &&
-           config_read_layers(config, family, out, err) && read_positions(config, family, out, err) &&
-           read_experts(config, out, err) && refuse_options(config, out, err) && read_tokens(config, out, err) &&
-           read_dtype(config, out, err);
+           config_read_layers(config, family, out, err) && read_temperature(config, out, err) &&
+           read_positions(config, family, out, err) && read_experts(config, family, out, err) &&
+           refuse_options(config, out, err) && read_tokens(config, out, err) && read_dtype(config, out, err);
 }
 
 static void name_family(const char *type, ModelConfig *out) {
@@ -907,6 +960,7 @@ static uint64_t hash_file(uint64_t hash, const char *folder, const char *name) {
 static bool read_generation_config(const char *source, ModelConfig *out, Error *err) {
     static const char name[] = "generation_config.json";
     cJSON *document;
+    out->writing = hash_file(HASH_START, source, name);
     if (!document_read(source, name, &document, err)) return false;
     const bool ok = (add_eos_tokens(document, out, err) && read_writing(document, out, err)) ||
                     error_prefix(err, "%s/%s", source, name);

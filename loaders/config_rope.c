@@ -201,13 +201,23 @@ static bool read_original(const cJSON *config, const cJSON *rope, ModelConfig *o
     return json_positive(config, key, inner, &out->rope_original_positions, err);
 }
 
-// Behind the original positions queries grow with the position, which is not supported: texts end there.
+// Behind the original positions queries grow with the position (Ministral 3); Llama 4 says elsewhere how.
 static bool read_query_growth(const cJSON *rope, ModelConfig *out, Error *err) {
+    QueryGrowth *growth = &out->query_growth;
     double beta;
+    if (growth->unrotated) return true;
+    growth->step = out->rope_original_positions;
     if (!json_number(rope, "llama_4_scaling_beta", 0, &beta, err)) return false;
-    if (beta != 0 && out->rope_original_positions < out->max_positions)
-        out->max_positions = (int)out->rope_original_positions;
-    return true;
+    growth->rate = (float)beta;
+    if (beta != 0 && rope_dims(out) != out->head_dim)
+        config_not_run(out, "queries that grow and are rotated in part are not supported");
+    return (beta >= 0 && isfinite(beta)) || error_set(err, "\"llama_4_scaling_beta\" must be a positive number or 0");
+}
+
+static bool read_mscales(const cJSON *rope, const Family *family, ModelConfig *out, Error *err) {
+    if (!rope || !family->rope_mscales || out->rope_scaling != ROPE_LONG) return true;
+    return json_positive(rope, "short_mscale", NAN, &out->rope_attention_factor, err) &&
+           json_positive(rope, "long_mscale", NAN, &out->rope_long_factor, err);
 }
 
 bool config_read_rope(const cJSON *config, const Family *family, ModelConfig *out, Error *err) {
@@ -223,5 +233,5 @@ bool config_read_rope(const cJSON *config, const Family *family, ModelConfig *ou
            read_partial(config, rope, family, out, err) && read_original(config, rope, out, err) &&
            read_alpha(family, &rope, out, err) &&
            (!rope || read_kind(rope, out, err) || error_prefix(err, "rope_scaling or rope_parameters")) &&
-           read_query_growth(rope, out, err);
+           read_mscales(rope, family, out, err) && read_query_growth(rope, out, err);
 }

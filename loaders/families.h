@@ -12,7 +12,8 @@ typedef enum WindowRule {
     WINDOW_LATER_LAYERS,     // from max_window_layers on
     WINDOW_EARLY_ODD_LAYERS, // the first, third, … up to max_window_layers
     WINDOW_EVERY_NTH,        // those where (layer + 1) % window_period == 0
-    WINDOW_NOT_EVERY_NTH     // all but those
+    WINDOW_NOT_EVERY_NTH,    // all but those
+    WINDOW_ROTATED_LAYERS,   // those with positions
 } WindowRule;
 
 typedef struct Family {
@@ -31,8 +32,9 @@ typedef struct Family {
     bool scales_tied_logits;   // by 1 / √hidden, where the head is the embedding
     bool parallel_shares_norm; // parallel branches have one norm
     bool clamps_gate;          // "silu" means NONLINEARITY_SWIGLU_OAI
-    bool qk_norm_heads;        // "use_qk_norm" means QK_NORM_HEADS
+    QkNorm qk_norm;            // what "use_qk_norm" or "qk_layernorm" means
     bool windows_rotate;       // layers without a window have no positions, where others have one
+    bool rope_mscales;         // "long_mscale" and "short_mscale" multiply cosine and sine
     bool rope_alpha;           // "dynamic" positions have a larger theta from the beginning, by `alpha`
     int sharing_layers;        // the last so many read keys and values of others, where the file does not say
     bool last_is_full;         // the last layer has no window, whatever the file says

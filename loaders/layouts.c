@@ -42,6 +42,10 @@ static const NormRow llama_norms[] = {
     {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(k_norm)},
     {"self_attn.q_norm", SLOT_NONE, WIDTH_QUERIES, WHEN_QK_NORM_WHOLE, AT(q_norm)},
     {"self_attn.k_norm", SLOT_NONE, WIDTH_KEYS, WHEN_QK_NORM_WHOLE, AT(k_norm)},
+    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_EACH, AT(q_norm)},
+    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_EACH, AT(k_norm)},
+    {"self_attn.q_layernorm.norms", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_APART, AT(q_norm)},
+    {"self_attn.k_layernorm.norms", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_APART, AT(k_norm)},
     {"self_attn.query_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_ROTATED, AT(q_norm)},
     {"self_attn.key_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_ROTATED, AT(k_norm)},
     {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_MLP_NORM, AT(mlp_norm)},
@@ -61,11 +65,21 @@ static const LinearRow ungated_llama_mlp[] = {
     DOWN("mlp.down_proj"),
     END};
 
+static const NormRow apertus_norms[] = {TWO_NORMS("attention_layernorm", "feedforward_layernorm"),
+                                        {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, AT(q_norm)},
+                                        {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, AT(k_norm)},
+                                        END};
+
 static const LinearRow starcoder2_mlp[] = {UNGATED_MLP("mlp.c_fc", "mlp.c_proj"), END};
 
 static const LinearRow phi_attention[] = {QKV_APART("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
                                           OUTPUT("self_attn.dense"), END};
 static const LinearRow phi_mlp[] = {UNGATED_MLP("mlp.fc1", "mlp.fc2"), END};
+static const NormRow phi_norms[] = {
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
+    {"self_attn.q_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(q_norm)},
+    {"self_attn.k_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(k_norm)},
+    END};
 
 static const NormRow glm_norms[] = {
     {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
@@ -129,6 +143,33 @@ static const ExpertNames gpt_oss_experts = {.router = "mlp.router",
                                             .experts = "mlp.experts",
                                             .gate_up = "gate_up_proj",
                                             .down = "down_proj"};
+
+static const LinearRow granite_shared[] = {{"shared_mlp.input_linear", ROLE_GATE_UP, WIDTH_TWO_SHARED_FFN, WIDTH_HIDDEN,
+                                            BIAS_NONE, SLOT_MLP, FUSED_ALONE, AT(shared_gate_up)},
+                                           {"shared_mlp.output_linear", ROLE_DOWN, WIDTH_HIDDEN, WIDTH_SHARED_FFN,
+                                            BIAS_NONE, SLOT_SHARED_INNER, FUSED_ALONE, AT(shared_down)},
+                                           END};
+static const ExpertNames granite_experts = {.router = "block_sparse_moe.router.layer",
+                                            .experts = "block_sparse_moe",
+                                            .gate_up = "input_linear",
+                                            .down = "output_linear",
+                                            .shared = granite_shared};
+
+#define LLAMA4_MLP(module, width, slot, fused, gate, up, down)                                      \
+    {module ".gate_proj", ROLE_GATE, width, WIDTH_HIDDEN, BIAS_NONE, SLOT_MLP, fused, AT(gate)},    \
+        {module ".up_proj", ROLE_UP, width, WIDTH_HIDDEN, BIAS_NONE, SLOT_MLP, fused, AT(up)}, {    \
+        module ".down_proj", ROLE_DOWN, WIDTH_HIDDEN, width, BIAS_NONE, slot, FUSED_ALONE, AT(down) \
+    }
+static const LinearRow llama4_mlp[] = {LLAMA4_MLP("feed_forward", WIDTH_FFN, SLOT_INNER, FUSED_GATE_UP, gate, up, down),
+                                       END};
+static const LinearRow llama4_shared[] = {LLAMA4_MLP("feed_forward.shared_expert", WIDTH_SHARED_FFN, SLOT_SHARED_INNER,
+                                                     FUSED_SHARED, shared_gate, shared_up, shared_down),
+                                          END};
+static const ExpertNames llama4_experts = {.router = "feed_forward.router",
+                                           .experts = "feed_forward.experts",
+                                           .gate_up = "gate_up_proj",
+                                           .down = "down_proj",
+                                           .shared = llama4_shared};
 
 // ---- Latent attention ----
 
@@ -325,6 +366,8 @@ static const LinearRow gpt_j_attention[] = {QKV_APART("attn.q_proj", "attn.k_pro
 static const LinearRow gpt_j_mlp[] = {UNGATED_MLP("mlp.fc_in", "mlp.fc_out"), END};
 static const NormRow gpt_j_norms[] = {{"ln_1", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)}, END};
 
+static const LinearRow codegen_attention[] = {QKV("attn.qkv_proj"), OUTPUT("attn.out_proj"), END};
+
 static const LinearRow mpt_attention[] = {QKV("attn.Wqkv"), OUTPUT("attn.out_proj"), END};
 static const LinearRow mpt_mlp[] = {UNGATED_MLP("ffn.up_proj", "ffn.down_proj"), END};
 static const NormRow mpt_norms[] = {TWO_NORMS("norm_1", "norm_2"), END};
@@ -428,6 +471,8 @@ static const LayoutTable tables[] = {
                        .more = gemma4_more, .experts = &gemma4_experts, .scalar = "layer_scalar"},
     [LAYOUT_GEMMA3N] = {LLAMA_NAMES_BUT_NORMS, .norms = gemma3n_norms, .attention = llama_attention, .mlp = llama_mlp,
                         .more = gemma3n_more, .correction = "altup.correct_output_scale"},
+    [LAYOUT_GRANITE_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &granite_experts},
+    [LAYOUT_LLAMA4] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama4_mlp, .experts = &llama4_experts},
     [LAYOUT_DEEPSEEK] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_attention,
                          .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_DEEPSEEK_Q] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_q_attention,
@@ -450,6 +495,8 @@ static const LayoutTable tables[] = {
     [LAYOUT_QWEN3_5_MOE] = {QWEN_NEXT_NAMES, .experts = &qwen_experts, .recurrent = &qwen3_5_recurrent},
     [LAYOUT_QWEN3_NEXT] = {QWEN_NEXT_NAMES, .experts = &qwen_experts, .recurrent = &qwen3_next_recurrent},
     [LAYOUT_UNGATED_LLAMA] = {LLAMA_NAMES, .attention = llama_attention, .mlp = ungated_llama_mlp},
+    [LAYOUT_APERTUS] = {LLAMA_NAMES_BUT_NORMS, .norms = apertus_norms, .attention = llama_attention,
+                        .mlp = ungated_llama_mlp, .xielu = "mlp.act_fn"},
     [LAYOUT_STARCODER2] = {LLAMA_NAMES, .attention = llama_attention, .mlp = starcoder2_mlp},
     [LAYOUT_GLM] = {LLAMA_NAMES_BUT_NORMS, .norms = glm_norms, .attention = llama_attention, .mlp = phi3_mlp},
     [LAYOUT_PHI] = {.prefixes = {"model.", ""},
@@ -459,9 +506,11 @@ static const LayoutTable tables[] = {
                     .heads = {"lm_head"},
                     .attention = phi_attention,
                     .mlp = phi_mlp,
-                    .norms = llama_norms},
+                    .norms = phi_norms},
     [LAYOUT_GPT_J] = {TRANSFORMER_NAMES, .embedding = "wte", .attention = gpt_j_attention, .mlp = gpt_j_mlp,
                       .norms = gpt_j_norms},
+    [LAYOUT_CODEGEN] = {TRANSFORMER_NAMES, .embedding = "wte", .attention = codegen_attention, .mlp = gpt_j_mlp,
+                        .norms = gpt_j_norms},
     [LAYOUT_GPT_BIGCODE] = {TRANSFORMER_NAMES, .embedding = "wte", .positions = "wpe", .attention = gpt2_attention,
                             .mlp = gpt2_mlp, .norms = gpt2_norms},
     [LAYOUT_MPT] = {.prefixes = {"transformer.", ""},

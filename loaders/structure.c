@@ -123,6 +123,7 @@ static size_t width_of(const ModelConfig *config, int layer, Width width) {
     case WIDTH_TWO_EXPERT_FFN: return 2 * (size_t)config->experts.ffn;
     case WIDTH_EXPERT_FFN: return (size_t)config->experts.ffn;
     case WIDTH_SHARED_FFN: return (size_t)config->experts.shared_ffn;
+    case WIDTH_TWO_SHARED_FFN: return 2 * (size_t)config->experts.shared_ffn;
     case WIDTH_Q_LATENT: return (size_t)config->latent.q_rank;
     case WIDTH_KV_LATENT: return (size_t)config->latent.kv_rank;
     case WIDTH_KV_LATENT_AND_ROTATED: return (size_t)(config->latent.kv_rank + config->latent.rotated);
@@ -166,6 +167,8 @@ bool norm_applies(const ModelConfig *config, int layer, When when) {
     case WHEN_QK_NORM_HEADS: return attends && config->qk_norm == QK_NORM_HEADS;
     case WHEN_QK_NORM_WHOLE: return attends && config->qk_norm == QK_NORM_WHOLE;
     case WHEN_QK_NORM_ROTATED: return attends && config->qk_norm == QK_NORM_ROTATED;
+    case WHEN_QK_NORM_EACH: return attends && config->qk_norm == QK_NORM_EACH;
+    case WHEN_QK_NORM_APART: return attends && config->qk_norm == QK_NORM_APART;
     case WHEN_MIXING: return attends || remembers;
     case WHEN_MLP: return !layer_is_in(&config->without_mlp, layer);
     case WHEN_RECURRENT_NORM: return remembers && !config->recurrent.without_norm;
@@ -214,29 +217,52 @@ static bool take_in_layer(const Builder *builder, int layer, const char *name, s
     return take_tensor(builder, full, "", shape, 1, out);
 }
 
-// Its gain is the tensor "<name><ending>". −1 when it fails.
-static int add_named_norm(Builder *builder, int layer, const char *name, const char *ending, Width width, int input) {
+// Its gain is the tensor "<name><ending>": [heads, width], or [width] where heads is 0. −1 when it fails.
+static int add_norm_of(Builder *builder, int layer, const char *name, const char *ending, size_t heads, size_t width,
+                       bool bias, int input) {
     ModelStructure *out = builder->out;
     if (!array_grow(&out->norms, (size_t)out->norm_count, &builder->norm_capacity, sizeof *out->norms)) {
         error_memory(builder->err, name);
         return -1;
     }
     Norm *norm = &out->norms[out->norm_count];
-    *norm = (Norm){.name = strdup(name), .layer = layer, .input = input};
+    *norm = (Norm){.name = strdup(name), .layer = layer, .input = input, .heads = heads ? (int)heads : 1};
     if (!norm->name) {
         error_memory(builder->err, name);
         return -1;
     }
     out->norm_count++;
-    uint64_t shape[] = {width_of(&out->config, layer, width)};
-    const bool bias = norm_is_centred(out->config.norm) && !out->config.norm_without_bias;
-    bool ok = take_tensor(builder, name, ending, shape, 1, &norm->gain) &&
-              (!bias || take_tensor(builder, name, ".bias", shape, 1, &norm->bias));
+    const uint64_t both[] = {heads, width}, *shape = heads ? both : both + 1;
+    const int rank = heads ? 2 : 1;
+    bool ok = take_tensor(builder, name, ending, shape, rank, &norm->gain) &&
+              (!bias || take_tensor(builder, name, ".bias", shape, rank, &norm->bias));
     return ok ? out->norm_count - 1 : -1;
+}
+
+static int add_named_norm(Builder *builder, int layer, const char *name, const char *ending, Width width, int input) {
+    const ModelConfig *config = &builder->out->config;
+    const bool bias = norm_is_centred(config->norm) && !config->norm_without_bias;
+    return add_norm_of(builder, layer, name, ending, 0, width_of(config, layer, width), bias, input);
 }
 
 static int add_norm(Builder *builder, int layer, const char *name, Width width, int input) {
     return add_named_norm(builder, layer, name, ".weight", width, input);
+}
+
+// A norm of q or k with weights for every head, in one tensor or in as many as there are heads.
+static int add_head_norms(Builder *builder, int layer, const NormRow *row, const char *name) {
+    const ModelConfig *config = &builder->out->config;
+    const size_t heads = (size_t)(row->offset == offsetof(LayerMap, q_norm) ? config->heads : config->kv_heads),
+                 width = width_of(config, layer, row->width);
+    const int first = builder->out->norm_count;
+    if (config->qk_norm != QK_NORM_APART) return add_norm_of(builder, layer, name, ".weight", heads, width, false, -1);
+    for (size_t head = 0; head < heads; head++) {
+        char own[160];
+        snprintf(own, sizeof own, "%s.%zu", name, head);
+        if (add_norm_of(builder, layer, own, ".weight", 0, width, false, -1) < 0) return -1;
+    }
+    builder->out->norms[first].heads = (int)heads;
+    return first;
 }
 
 // Whether what a norm gives is read by linears alone, so that scales can move into it.
@@ -269,12 +295,15 @@ static bool add_layer_norms(Builder *builder, int layer) {
     LayerMap *map = &builder->out->layers[layer];
     const ModelConfig *config = &builder->out->config;
     for (const NormRow *row = builder->table->norms; row->name; row++) {
-        if (!norm_applies(config, layer, row->when) || norm_is_shared(config, layer, row)) continue;
+        if (config->bare_norms || !norm_applies(config, layer, row->when) || norm_is_shared(config, layer, row))
+            continue;
         char name[128];
         name_in_layer(builder, layer, row->name, name, sizeof name);
         bool feeds = row->slot != SLOT_NONE && norm_feeds_linears(config, row->slot);
-        int index = add_named_norm(builder, layer, name, is_bare(row) ? "" : ".weight", row->width,
-                                   feeds ? input_of(builder, row->slot) : -1);
+        const bool by_head = row->when == WHEN_QK_NORM_EACH || row->when == WHEN_QK_NORM_APART;
+        int index = by_head ? add_head_norms(builder, layer, row, name)
+                            : add_named_norm(builder, layer, name, is_bare(row) ? "" : ".weight", row->width,
+                                             feeds ? input_of(builder, row->slot) : -1);
         if (index < 0) return false;
         if (row->slot == SLOT_Q_LATENT || row->slot == SLOT_KV_LATENT) builder->out->norms[index].eps = LATENT_EPS;
         builder->out->norms[index].factor = norm_factor(config, row);
@@ -404,32 +433,47 @@ static bool add_expert(Builder *builder, int layer, int expert) {
            add_expert_linear(builder, layer, expert, names->down, ROLE_DOWN, input + 1, -1);
 }
 
-// The row of a stacked bias, and the matrix of a stacked tensor that belong to this expert. It may be blocks of MXFP4.
+// The tensor of all experts: a parameter, the weight of a module, or blocks of MXFP4.
+static const Tensor *stacked_tensor(const Checkpoint *checkpoint, const char *name) {
+    static const char *const endings[] = {"", ".weight", "_blocks"};
+    const Tensor *found = NULL;
+    for (size_t i = 0; !found && i < sizeof endings / sizeof *endings; i++) {
+        char full[160];
+        snprintf(full, sizeof full, "%s%s", name, endings[i]);
+        found = checkpoint_find(checkpoint, full);
+    }
+    return found;
+}
+
+// The row of a stacked bias that belongs to this expert.
+static bool take_stacked_bias(Builder *builder, const char *name, Linear *linear) {
+    const uint64_t shape[] = {(uint64_t)builder->out->config.experts.count, linear->out};
+    char full[160];
+    const Tensor *bias;
+    if (!builder->out->config.mlp_bias) return true;
+    snprintf(full, sizeof full, "%s_bias", name);
+    return take_tensor(builder, full, "", shape, 2, &bias) &&
+           stored_row(builder->out->stored, bias, (size_t)linear->expert, &linear->bias, builder->err);
+}
+
+// The matrix of a stacked tensor that belongs to this expert.
 static bool take_stacked(Builder *builder, const char *name, Linear *linear) {
     const ModelStructure *out = builder->out;
-    char full[160];
-    const uint64_t biases[] = {(uint64_t)out->config.experts.count, linear->out};
-    const Tensor *tensor = checkpoint_find(out->checkpoint, name), *bias;
+    const Tensor *tensor = stacked_tensor(out->checkpoint, name);
     ExpertLayout layout;
-    snprintf(full, sizeof full, "%s_blocks", name);
-    if (!tensor) tensor = checkpoint_find(out->checkpoint, full);
     if (!tensor)
         return checkpoint_whole(out->checkpoint, builder->err) &&
                error_set(builder->err, "%s: tensor %s is missing", out->checkpoint->folder, name);
-    if (!tensor_experts(out->checkpoint, tensor, &layout) || layout.count != biases[0] || layout.out != linear->out ||
-        layout.in != linear->in)
+    if (!tensor_experts(out->checkpoint, tensor, &layout) || layout.count != (size_t)out->config.experts.count ||
+        layout.out != linear->out || layout.in != linear->in)
         return error_set(builder->err, "%s: tensor %s: its shape is not that of %d experts, each [%zu, %zu]",
                          tensor->file, tensor->name, out->config.experts.count, linear->out, linear->in);
     linear->transposed = layout.transposed;
-    snprintf(full, sizeof full, "%s_bias", name);
-    if (!stored_experts_known(out->stored, tensor, &layout, builder->err) ||
-        !stored_expert(out->stored, tensor, &layout, (size_t)linear->expert, linear->name, &linear->weight,
-                       builder->err))
-        return false;
     builder->out->parameters += linear->out * linear->in;
-    if (!has_bias(&out->config, BIAS_MLP)) return true;
-    return take_tensor(builder, full, "", biases, 2, &bias) &&
-           stored_row(out->stored, bias, (size_t)linear->expert, &linear->bias, builder->err);
+    return stored_experts_known(out->stored, tensor, &layout, builder->err) &&
+           stored_expert(out->stored, tensor, &layout, (size_t)linear->expert, linear->name, &linear->weight,
+                         builder->err) &&
+           take_stacked_bias(builder, name, linear);
 }
 
 static bool add_stacked_linear(Builder *builder, int layer, int expert, const char *name, LinearRole role, int input) {
@@ -546,11 +590,13 @@ static void set_folds(ModelStructure *out, const LayerMap *map) {
         add_fold(out, map->out, FOLD_NORM, map->recurrent_norm);
     if (out->config.recurrent.kind == RECURRENT_CONVOLUTION) add_fold(out, map->out, FOLD_LINEAR_ROWS, map->in);
     add_fold(out, map->cross_o, FOLD_LINEAR_ROWS, map->cross_v);
-    if (!out->config.value_norm) add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
+    if (out->config.qkv_limit == 0 && !out->config.value_norm)
+        add_fold(out, map->o, FOLD_LINEAR_ROWS, fused_or_apart(map->qkv, map->v));
     add_fold(out, map->laurel_right, FOLD_LINEAR_ROWS, map->laurel_left);
     if (gated || out->config.activation == NONLINEARITY_RELU)
         add_fold(out, map->down, FOLD_LINEAR_ROWS, fused_or_apart(map->gate_up, map->up));
-    if (map->shared_gate >= 0) add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, map->shared_up);
+    if (map->shared_gate >= 0 || map->shared_gate_up >= 0)
+        add_fold(out, map->shared_down, FOLD_LINEAR_ROWS, fused_or_apart(map->shared_gate_up, map->shared_up));
     if (map->router >= 0) fold_experts(out, map);
 }
 
@@ -577,6 +623,17 @@ static void place_keys(ModelStructure *out, int layer) {
         map->cache_at = out->layers[map->keys_of].cache_at;
     else if (layer >= config->pair.encoder_layers && !layer_is_in(&config->unattended, layer))
         map->cache_at = out->cached_layers[map->cache]++;
+}
+
+static bool take_xielu(Builder *builder, int layer) {
+    const uint64_t one[] = {1};
+    LayerMap *map = &builder->out->layers[layer];
+    char name[160];
+    if (!builder->out->config.xielu) return true;
+    name_in_layer(builder, layer, builder->table->xielu, name, sizeof name);
+    return take_tensor(builder, name, ".alpha_p", one, 1, &map->xielu_positive) &&
+           take_tensor(builder, name, ".alpha_n", one, 1, &map->xielu_negative) &&
+           take_tensor(builder, name, ".beta", NULL, 0, &map->xielu_linear);
 }
 
 // A tensor of the layer; NULL where its name is.
@@ -615,6 +672,7 @@ static bool add_layer(Builder *builder, int layer) {
     memset(map, 0xFF, sizeof *map); // −1 everywhere
     map->router_bias = map->sinks = map->expert_scale = map->scalar = map->correction_scale = NULL;
     map->convolution = map->convolution_bias = map->decay = map->offset = map->skip = NULL;
+    map->xielu_positive = map->xielu_negative = map->xielu_linear = NULL;
     place_keys(out, layer);
     memset(builder->slots, 0xFF, sizeof builder->slots);
     memset(builder->fused, 0xFF, sizeof builder->fused);
@@ -625,7 +683,7 @@ static bool add_layer(Builder *builder, int layer) {
               (!builder->table->cross || add_rows(builder, layer, builder->table->cross)) &&
               (layer_is_in(&config->without_mlp, layer) || add_mlp(builder, layer)) &&
               (!builder->table->more || add_rows(builder, layer, builder->table->more)) &&
-              add_layer_norms(builder, layer) && take_vectors(builder, layer);
+              add_layer_norms(builder, layer) && take_vectors(builder, layer) && take_xielu(builder, layer);
     if (ok) set_folds(out, map);
     return ok;
 }
@@ -687,7 +745,7 @@ static bool find_tied(const Builder *builder, const Tensor **out) {
 // The norm behind the layers of a stack, whose result is `input`.
 static bool add_final_norm(Builder *builder, int layer, int input, StackEnds *ends) {
     char name[128];
-    if (builder->out->config.no_final_norm) return true;
+    if (builder->out->config.no_final_norm || builder->out->config.bare_norms) return true;
     snprintf(name, sizeof name, "%s%s", builder->prefix, builder->table->final_norm);
     return (ends->final_norm = add_norm(builder, layer, name, WIDTH_HIDDEN, input)) >= 0;
 }
@@ -774,6 +832,14 @@ static bool add_streams(Builder *builder, const char *what, int input, int layer
     return true;
 }
 
+// Many files hold sinusoids, too, and those count then, rounded as they are.
+static bool has_position_rows(const Builder *builder, const char *name) {
+    char full[160];
+    snprintf(full, sizeof full, "%s.weight", name);
+    const Positions kind = builder->out->config.positions;
+    return kind == POSITIONS_LEARNED || (kind == POSITIONS_SINUSOID && stored_has(builder->out->checkpoint, full));
+}
+
 // What stands between the embedding and the first layer of a stack.
 static bool add_positions(Builder *builder, StackEnds *ends) {
     const ModelConfig *config = &builder->out->config;
@@ -783,8 +849,7 @@ static bool add_positions(Builder *builder, StackEnds *ends) {
                    relative[] = {(uint64_t)config->pair.relative_buckets, (uint64_t)config->heads};
     char name[128];
     snprintf(name, sizeof name, "%s%s", builder->prefix, table->positions ? table->positions : "");
-    if (config->positions == POSITIONS_LEARNED &&
-        !take_tensor(builder, name, ".weight", positions, 2, &ends->position_rows))
+    if (has_position_rows(builder, name) && !take_tensor(builder, name, ".weight", positions, 2, &ends->position_rows))
         return false;
     if (config->positions == POSITIONS_RELATIVE) {
         name_in_layer(builder, builder->first_layer, table->relative, name, sizeof name);

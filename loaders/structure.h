@@ -69,7 +69,8 @@ typedef struct Linear {
 typedef struct Norm {
     char *name;
     int layer;          // −1: the final norm, the embedding's
-    const Tensor *gain; // [hidden], or [head_dim] of q and k norms
+    const Tensor *gain; // [hidden], or [head_dim] of q and k norms; [heads, head_dim] where each has its own
+    int heads;          // that have their own: rows of the gain, or it and the norms behind it; else 1
     const Tensor *bias; // like gain, or NULL
     float eps;          // of its own; 0: that of the configuration
     float factor;       // of the gain; 0: 1
@@ -77,6 +78,8 @@ typedef struct Norm {
     bool plain;         // by its gain as it is, also where others add one to it
     int input;          // the linear input that it feeds; −1: none, or not it alone
 } Norm;
+
+static inline size_t norm_width(const Norm *norm) { return (size_t)norm->gain->shape[norm->gain->rank - 1]; }
 
 typedef struct LayerMap { // indices into linears and norms; −1: this layer has none
     int qkv;              // or else q, k, v
@@ -96,7 +99,8 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int router;         // mixture of experts: then there is no MLP of the above
     int first_expert;   // gate, up, down of expert e: first_expert + 3 e, + 1, + 2; of stacked ones gate_up, down, of
                         // ungated ones up, down: + 2 e, + 1
-    int shared_gate, shared_up, shared_down, shared_router;          // shared_router −1: added as it is
+    int shared_gate_up, shared_gate, shared_up, shared_down;         // as those of an MLP
+    int shared_router;                                               // −1: added as it is
     int router_norm, experts_norm, experts_out_norm, dense_out_norm; // experts beside an MLP: Experts.beside
     int layer_gate, layer_proj, layer_input_norm; // of the layer's own inputs: ModelConfig.layer_inputs
     int laurel_left, laurel_right, laurel_norm;
@@ -110,6 +114,9 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     const Tensor *expert_scale;                   // [experts], times their weights; NULL: none
     const Tensor *scalar;                         // [1], of what the layer gives; NULL: none
     const Tensor *correction_scale;               // [hidden]; NULL: none
+    // Of xIELU (kernels/nonlinearity.h), each one number: `positive` is the softplus of the first, `negative` that of
+    // the second plus the third, `linear` the third. NULL: no xIELU.
+    const Tensor *xielu_positive, *xielu_negative, *xielu_linear;
 } LayerMap;
 
 // What stands before and behind the layers of a stack.

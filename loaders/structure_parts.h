@@ -19,6 +19,7 @@ typedef enum Width {
     WIDTH_EXPERT_FFN,
     WIDTH_TWO_EXPERT_FFN,
     WIDTH_SHARED_FFN,
+    WIDTH_TWO_SHARED_FFN,
     WIDTH_Q_LATENT,
     WIDTH_KV_LATENT,
     WIDTH_KV_LATENT_AND_ROTATED,
@@ -92,6 +93,8 @@ typedef enum When {
     WHEN_QK_NORM_HEADS,
     WHEN_QK_NORM_WHOLE,
     WHEN_QK_NORM_ROTATED,
+    WHEN_QK_NORM_EACH,
+    WHEN_QK_NORM_APART,
     WHEN_Q_LATENT,
     WHEN_NORM_BEFORE,
     WHEN_BRANCH_NORMS,
@@ -141,7 +144,7 @@ typedef struct LayoutTable {
     const NormRow *norms;
     const ExpertNames *experts;
     const RecurrentNames *recurrent;
-    const char *sinks;               // within a layer
+    const char *sinks, *xielu;       // within a layer
     const LinearRow *more;           // linears that stand neither in attention nor in the MLP
     const char *scalar, *correction; // ModelConfig.layer_scalars, AltUp.scaled; within a layer
     bool transposed;                 // weights of layers are stored as [in, out]

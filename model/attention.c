@@ -91,11 +91,16 @@ static bool attention_project(const Pass *pass, const LayerMap *map, int layer, 
     if (map->kv_a >= 0) return latent_queries(pass, map, x) && latent_keys(pass, map, x);
     if (config->gated_attention) return attention_project_gated(pass, map, x);
     if (map->qkv < 0) return attention_apart(pass, map, layer, x);
-    size_t groups = config->grouped_qkv ? (size_t)config->kv_heads : 1, dim = (size_t)config->head_dim;
+    const size_t dim = (size_t)config->head_dim, groups = config->quartered_qkv ? 4
+                                                          : config->grouped_qkv ? (size_t)config->kv_heads
+                                                                                : 1;
     size_t queries = (size_t)config->heads * dim / groups, keys = (size_t)config->kv_heads * dim / groups;
+    float *const parts[] = {scratch[SCRATCH_Q], scratch[SCRATCH_K], scratch[SCRATCH_V]}, *const quarters[] = {parts[0],
+                                                                                                              parts[2],
+                                                                                                              parts[1]};
     if (!pass_linear(pass, map->qkv, x, scratch[SCRATCH_FUSED])) return false;
     pass->t->backend->ops->split(pass->t->backend, scratch[SCRATCH_FUSED], pass->tokens, groups,
-                                 (const size_t[]){queries, keys, keys}, 3, &scratch[SCRATCH_Q]);
+                                 (const size_t[]){queries, keys, keys}, 3, config->quartered_qkv ? quarters : parts);
     return true;
 }
 
@@ -128,19 +133,40 @@ static void attention_norm(const Pass *pass, int layer) {
     if (map->k_norm >= 0) pass_norm(pass, map->k_norm, k, pass->tokens * kv_heads, k);
 }
 
+static void attention_bare_norm(const Pass *pass, ScratchKind kind, int heads) {
+    float *x = pass->running->scratch[kind];
+    pass_bare_norm(pass, x, pass->tokens * (size_t)heads, (size_t)pass_config(pass)->head_dim, x);
+}
+
+static void attention_clamp(const Pass *pass, ScratchKind kind, int heads) {
+    const ModelConfig *config = pass_config(pass);
+    const size_t n = pass->tokens * (size_t)heads * (size_t)config->head_dim;
+    pass->t->backend->ops->clamp(pass->t->backend, pass->running->scratch[kind], config->qkv_limit, n);
+}
+
 // Norms and positions: what q and k get before they meet.
 static void attention_position(const Pass *pass, int layer) {
     const ModelConfig *config = pass_config(pass);
     Sequences *running = pass->running;
     bool own = running->windowed_rope.cosine && layer_is_in(&config->windowed, layer);
     const RopeTable *table = own ? &running->windowed_rope : &running->rope;
+    const bool rotated = table->cosine && !layer_is_in(&config->unrotated, layer),
+               grows = running->growth.cosine && rotated != config->query_growth.unrotated;
     if (config->qk_norm != QK_NORM_ROTATED) attention_norm(pass, layer);
-    if (table->cosine && !layer_is_in(&config->unrotated, layer)) {
-        attention_rotate(pass, table, layer, config->heads, running->scratch[SCRATCH_Q]);
-        if (pass->t->structure->layers[layer].keys_of == layer)
-            attention_rotate(pass, table, layer, layer_kv_heads(config, layer), running->scratch[SCRATCH_K]);
+    if (config->qkv_limit > 0) {
+        attention_clamp(pass, SCRATCH_Q, config->heads);
+        attention_clamp(pass, SCRATCH_K, config->kv_heads);
+        attention_clamp(pass, SCRATCH_V, config->kv_heads);
     }
+    if (rotated) attention_rotate(pass, table, layer, config->heads, running->scratch[SCRATCH_Q]);
+    if (grows) attention_rotate(pass, &running->growth, layer, config->heads, running->scratch[SCRATCH_Q]);
+    if (rotated && pass->t->structure->layers[layer].keys_of == layer)
+        attention_rotate(pass, table, layer, layer_kv_heads(config, layer), running->scratch[SCRATCH_K]);
     if (config->qk_norm == QK_NORM_ROTATED) attention_norm(pass, layer);
+    if (config->qk_norm == QK_NORM_BARE && rotated) {
+        attention_bare_norm(pass, SCRATCH_Q, config->heads);
+        attention_bare_norm(pass, SCRATCH_K, config->kv_heads);
+    }
 }
 
 static AttentionShape shape_of(const Pass *pass, int layer) {
@@ -151,6 +177,7 @@ static AttentionShape shape_of(const Pass *pass, int layer) {
                             .head_dim = layer_head_dim(config, layer),
                             .scale = config->attention_scale / (config->scale_by_layer ? (float)layer + 1 : 1),
                             .window = layer_is_in(&config->windowed, layer) ? config->window : 0,
+                            .chunked = config->chunked,
                             .softcap = config->score_softcap,
                             .bias = bias->bias,
                             .bias_stride = bias->stride,

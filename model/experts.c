@@ -1,6 +1,7 @@
 // Mixture of experts: a router picks a few MLPs for each token, and only those are computed.
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
 #include "model/transformer_parts.h"
@@ -11,7 +12,7 @@ static const Experts *experts_of(const Pass *pass) { return &pass->t->structure-
 
 // Those with the largest softmax, and nothing more to it: as backends know it.
 static bool experts_plain(const Experts *e) {
-    return !e->sigmoid && !e->biased && !e->scaled && e->groups == 0 && e->scale == 0;
+    return !e->sigmoid && !e->biased && !e->mixer && !e->scaled && e->groups == 0 && e->scale == 0;
 }
 
 // A group is as good as its best expert, or with a bias as its two best together.
@@ -49,17 +50,19 @@ static int best_left(const Experts *experts, float *scores) {
     return best;
 }
 
-// logits become scores of their own; scores are what they are chosen by.
+// logits become scores of their own; scores are what they are chosen by: where inputs are scaled the logits, of which
+// large ones have the same sigmoid.
 static void score_experts(const Experts *experts, float *logits, const float *bias, float *scores) {
     float top = logits[0], all = 0;
     for (int e = 1; e < experts->count; e++) top = fmaxf(top, logits[e]);
     for (int e = 0; e < experts->count; e++) {
+        scores[e] = logits[e];
         logits[e] = experts->sigmoid ? 1 / (1 + expf(-logits[e])) : expf(logits[e] - top);
         all += logits[e];
     }
     for (int e = 0; e < experts->count; e++) {
         if (!experts->sigmoid) logits[e] /= all;
-        scores[e] = logits[e] + (bias ? bias[e] : 0);
+        if (!experts->scales_inputs) scores[e] = logits[e] + (bias ? bias[e] : 0);
     }
 }
 
@@ -94,6 +97,21 @@ static void experts_choose(float *logits, const Experts *experts, int32_t *chose
     for (int k = 0; experts->normalized && k < experts->per_token; k++) weights[k] /= sum;
 }
 
+// SparseMixer: rivals are those that are left and near the best of them.
+static void experts_choose_by_rivals(float *logits, const Experts *experts, float *left, int32_t *chosen,
+                                     float *weights) {
+    memcpy(left, logits, (size_t)experts->count * sizeof *left);
+    for (int k = 0; k < experts->per_token; k++) {
+        float sum = 1;
+        const int best = chosen[k] = best_left(experts, left);
+        for (int e = 0; e < experts->count; e++) {
+            const float below = (logits[best] - left[e]) / fmaxf(fabsf(left[e]), logits[best]);
+            if (!isnan(left[e]) && !(below > experts->tolerance)) sum += expf(left[e] - logits[best]);
+        }
+        weights[k] = 1 / sum;
+    }
+}
+
 // logits: of the router, for the tokens of the pass.
 static bool experts_route(const Pass *pass, const LayerMap *map, const float *logits) {
     const Experts *experts = experts_of(pass);
@@ -110,6 +128,8 @@ static bool experts_route(const Pass *pass, const LayerMap *map, const float *lo
         int32_t *chosen = routing->chosen + t * most;
         if (experts_plain(experts))
             experts_choose(of_token, experts, chosen, weights);
+        else if (experts->mixer)
+            experts_choose_by_rivals(of_token, experts, routing->scores, chosen, weights);
         else
             experts_choose_by_score(of_token, experts, routing, bias, chosen, weights);
         for (size_t k = 0; map->expert_scale && k < most; k++) weights[k] *= routing->scales[chosen[k]];
@@ -132,6 +152,22 @@ static size_t experts_collect(const Pass *pass, int expert) {
 
 // ---- Experts ----
 
+// Of x [all, hidden] the rows of an expert, whose pass this is. Where they are scaled, their results no longer are.
+static const float *expert_input(const Pass *pass, size_t all, const float *x) {
+    Routing *routing = &pass->running->routing;
+    float *routed = pass->running->scratch[SCRATCH_ROUTED], *plain = pass->running->scratch[SCRATCH_EXPERT];
+    Backend *backend = pass->t->backend;
+    const size_t n = pass->tokens, hidden = (size_t)pass_config(pass)->hidden;
+    const bool scaled = experts_of(pass)->scales_inputs;
+    if (n == all && !scaled) return x; // they lie there as they are
+    backend->ops->gather(backend, x, hidden, routing->rows, n, scaled ? plain : routed);
+    if (!scaled) return routed;
+    backend->ops->scale(backend, routed, 0, n * hidden);
+    backend->ops->scatter_add(backend, plain, hidden, routing->order, routing->factors, n, routed);
+    for (size_t i = 0; i < n; i++) routing->factors[i] = 1;
+    return routed;
+}
+
 static Mlp mlp_of(const Experts *experts, const LayerMap *map, int expert) {
     const bool two = experts->stacked || experts->ungated;
     const int first = map->first_expert + (two ? 2 : 3) * expert;
@@ -148,12 +184,8 @@ static bool run_expert(const Pass *pass, const LayerMap *map, int expert, const 
     Pass own = *pass; // its tokens only
     own.tokens = experts_collect(pass, expert);
     if (own.tokens == 0) return true;
-    if (own.tokens < pass->tokens) { // else they lie there as they are
-        float *routed = running->scratch[SCRATCH_ROUTED];
-        backend->ops->gather(backend, x, hidden, running->routing.rows, own.tokens, routed);
-        x = routed;
-    }
-    if (!pass_mlp(&own, &mlp, x, true, running->scratch[SCRATCH_EXPERT])) return false;
+    if (!pass_mlp(&own, &mlp, expert_input(&own, pass->tokens, x), true, running->scratch[SCRATCH_EXPERT]))
+        return false;
     backend->ops->scatter_add(backend, running->scratch[SCRATCH_EXPERT], hidden, running->routing.rows,
                               running->routing.factors, own.tokens, running->scratch[SCRATCH_BRANCH]);
     return true;
@@ -173,7 +205,7 @@ static bool run_chosen(const Pass *pass, const LayerMap *map, const float *logit
 static bool run_shared(const Pass *pass, const LayerMap *map, const float *x) {
     float **scratch = pass->running->scratch;
     Backend *backend = pass->t->backend;
-    const Mlp mlp = {.gate_up = -1, .gate = map->shared_gate, .up = map->shared_up, .down = map->shared_down};
+    const Mlp mlp = {map->shared_gate_up, map->shared_gate, map->shared_up, map->shared_down, NULL, NULL};
     if (map->shared_down < 0) return true;
     if (!pass_mlp(pass, &mlp, x, false, scratch[SCRATCH_EXPERT])) return false; // the router has shown x
     if (map->shared_router < 0) {

@@ -97,10 +97,11 @@ bool transformer_head(Transformer *t, Sequences *running, const float *hidden, s
     Pass pass = {.t = t, .running = running, .tokens = tokens, .observer = observer, .err = err};
     float **scratch = running->scratch;
     const float *x = hidden;
-    if (structure->ends.final_norm >= 0) {
+    if (structure->ends.final_norm >= 0)
         pass_norm(&pass, structure->ends.final_norm, x, tokens, scratch[SCRATCH_NORMED]);
-        x = scratch[SCRATCH_NORMED];
-    }
+    else if (structure->config.bare_norms)
+        pass_bare_norm(&pass, x, tokens, (size_t)structure->config.hidden, scratch[SCRATCH_NORMED]);
+    if (structure->ends.final_norm >= 0 || structure->config.bare_norms) x = scratch[SCRATCH_NORMED];
     if (structure->project_out >= 0) {
         if (!pass_observe(&pass, structure->project_out, x)) return false;
         if (!pass_linear(&pass, structure->project_out, x, scratch[SCRATCH_BRANCH])) return false;

@@ -21,7 +21,8 @@ static bool mlp_branch(const Pass *pass, int layer, const float *x, const float 
     const LayerMap *map = &pass->t->structure->layers[layer];
     const ModelConfig *config = pass_config(pass);
     const float *cutoff = layer_is_in(&config->sparse, layer) ? &config->gate_cutoff : NULL;
-    const Mlp mlp = {map->gate_up, map->gate, map->up, map->down, cutoff};
+    const Mlp mlp = {map->gate_up, map->gate, map->up, map->down, config->xielu ? &pass->t->xielu[layer] : NULL,
+                     cutoff};
     float *branch = pass->running->scratch[SCRATCH_BRANCH];
     bool show = !config->shared_norm; // else attention has shown it
     const bool ok = map->router < 0  ? pass_mlp(pass, &mlp, x, show, branch)
@@ -48,8 +49,12 @@ static void add_branch(const Pass *pass, float *hidden) {
 // What a branch reads: the hidden states, after the norm if there is one.
 static const float *branch_input(const Pass *pass, int norm, const float *hidden) {
     float *normed = pass->running->scratch[SCRATCH_NORMED];
-    if (norm < 0) return hidden;
-    pass_norm(pass, norm, hidden, pass->tokens, normed);
+    if (pass_config(pass)->bare_norms)
+        pass_bare_norm(pass, hidden, pass->tokens, (size_t)pass_config(pass)->hidden, normed);
+    else if (norm < 0)
+        return hidden;
+    else
+        pass_norm(pass, norm, hidden, pass->tokens, normed);
     return normed;
 }
 
@@ -170,7 +175,7 @@ static void add_rows(const Pass *pass, DType dtype, const void *table, float *hi
 
 static bool add_positions(const Pass *pass, const Tensor *table, float *hidden) {
     const ModelConfig *config = pass_config(pass);
-    if (pass->running->sinusoids) add_rows(pass, DTYPE_F32, pass->running->sinusoids, hidden);
+    if (!table && pass->running->sinusoids) add_rows(pass, DTYPE_F32, pass->running->sinusoids, hidden);
     if (!table) return true;
     if (!tensor_hold(table, pass->err)) return false;
     const size_t row = (size_t)config->hidden * dtype_bytes(table->dtype);

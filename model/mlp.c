@@ -22,7 +22,9 @@ static bool mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t w
     if (mlp->gate >= 0 || mlp->gate_up >= 0)
         pass_scale(pass, scratch[SCRATCH_GATE], pass_config(pass)->gate_scale, width);
     if (mlp->cutoff) backend->ops->cut_below(backend, scratch[SCRATCH_GATE], *mlp->cutoff, pass->tokens, width);
-    if (mlp->gate < 0 && mlp->gate_up < 0)
+    if (mlp->xielu)
+        backend->ops->xielu(backend, mlp->xielu, scratch[SCRATCH_UP], n, scratch[SCRATCH_INNER]);
+    else if (mlp->gate < 0 && mlp->gate_up < 0)
         backend->ops->activate(backend, f, scratch[SCRATCH_UP], NULL, n, scratch[SCRATCH_INNER]);
     else if (f == NONLINEARITY_SILU)
         backend->ops->silu_times(backend, scratch[SCRATCH_GATE], scratch[SCRATCH_UP], n, scratch[SCRATCH_INNER]);

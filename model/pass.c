@@ -34,11 +34,21 @@ void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *
     const Norm *norm = &t->structure->norms[index];
     const float *gain = pass_gain(pass, index);
     const float eps = norm->eps > 0 ? norm->eps : pass_config(pass)->norm_eps;
-    const size_t width = (size_t)norm->gain->shape[0];
+    const size_t width = norm_width(norm), heads = (size_t)norm->heads;
     if (norm_is_centred(pass_config(pass)->norm))
-        t->backend->ops->layer_norm(t->backend, x, gain, gain + width, eps, rows, width, y);
+        t->backend->ops->layer_norm(t->backend, x, gain, gain + heads * width, heads, eps, rows, width, y);
     else
         t->backend->ops->rms_norm(t->backend, x, gain, eps, rows, width, y);
+}
+
+void pass_bare_norm(const Pass *pass, const float *x, size_t rows, size_t width, float *y) {
+    const ModelConfig *config = pass_config(pass);
+    const float *ones = pass->running->ones, *zeros = ones + width;
+    Backend *backend = pass->t->backend;
+    if (norm_is_centred(config->norm))
+        backend->ops->layer_norm(backend, x, ones, zeros, 1, config->norm_eps, rows, width, y);
+    else
+        backend->ops->rms_norm(backend, x, ones, config->norm_eps, rows, width, y);
 }
 
 void pass_add(const Pass *pass, float *x, const float *y) {

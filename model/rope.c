@@ -70,7 +70,9 @@ float rope_frequencies(const ModelConfig *config, bool windowed, size_t position
         float frequency = 1.0f / powf(theta, (float)(2 * i) / (float)dims);
         frequencies[i] = windowed ? frequency : scaled_frequency(config, positions, i, frequency);
     }
-    return windowed || config->rope_attention_factor == 0 ? 1 : (float)config->rope_attention_factor;
+    if (windowed || config->rope_attention_factor == 0) return 1;
+    const bool is_long = config->rope_long_factor > 0 && (double)positions > config->rope_original_positions;
+    return (float)(is_long ? config->rope_long_factor : config->rope_attention_factor);
 }
 
 void rope_tables(const float *frequencies, size_t pairs, size_t positions, float factor, float *cosine, float *sine) {
@@ -80,5 +82,13 @@ void rope_tables(const float *frequencies, size_t pairs, size_t positions, float
             cosine[p * pairs + i] = cosf(angle) * factor;
             sine[p * pairs + i] = sinf(angle) * factor;
         }
+    }
+}
+
+void growth_table(const QueryGrowth *growth, size_t pairs, size_t positions, float *factors) {
+    for (size_t p = 0; p < positions; p++) {
+        const float steps = floorf((float)(p + (size_t)growth->first) / (float)growth->step);
+        const float factor = 1 + growth->rate * log1pf(steps);
+        for (size_t i = 0; i < pairs; i++) factors[p * pairs + i] = factor;
     }
 }

@@ -15,3 +15,6 @@ float rope_frequencies(const ModelConfig *config, bool windowed, size_t position
 
 // cosine, sine: [positions, pairs] of position · frequency, times factor.
 void rope_tables(const float *frequencies, size_t pairs, size_t positions, float factor, float *cosine, float *sine);
+
+// factors: [positions, pairs]. As cosines, with sines of 0, they make a rotation of what queries are multiplied by.
+void growth_table(const QueryGrowth *growth, size_t pairs, size_t positions, float *factors);

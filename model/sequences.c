@@ -111,6 +111,33 @@ static bool make_rope(Sequences *running, const ModelConfig *config, bool window
     return ok;
 }
 
+static bool make_growth(Sequences *running, const ModelConfig *config, Error *err) {
+    const size_t pairs = (size_t)config->head_dim / 2, floats = running->positions * pairs;
+    RopeTable *out = &running->growth;
+    if (config->query_growth.rate == 0) return true;
+    out->dims = config->head_dim;
+    float *factors = array_new(floats, sizeof(float));
+    if (!factors) return error_memory(err, "position tables");
+    growth_table(&config->query_growth, pairs, running->positions, factors);
+    out->cosine = upload_new(running->backend, factors, floats, err);
+    out->sine = out->cosine ? running->backend->ops->memory_new(running->backend, floats * sizeof(float), err) : NULL;
+    running->backend->ops->synchronize(running->backend); // the upload may still read from these
+    free(factors);
+    return out->sine != NULL;
+}
+
+static bool make_ones(Sequences *running, const ModelConfig *config, Error *err) {
+    const size_t width = (size_t)(config->bare_norms ? config->hidden : config->head_dim);
+    if (!config->bare_norms && config->qk_norm != QK_NORM_BARE) return true;
+    float *ones = array_new(2 * width, sizeof *ones);
+    if (!ones) return error_memory(err, "norms without weights");
+    for (size_t i = 0; i < width; i++) ones[i] = 1;
+    running->ones = upload_new(running->backend, ones, 2 * width, err);
+    running->backend->ops->synchronize(running->backend);
+    free(ones);
+    return running->ones != NULL;
+}
+
 // Takes `bias` [heads, stride] over.
 static bool upload_bias(Sequences *running, const ModelConfig *config, float *bias, ScoreBias *out, Error *err) {
     out->bias = upload_new(running->backend, bias, (size_t)config->heads * out->stride, err);
@@ -158,7 +185,7 @@ static bool make_positions(Sequences *running, const ModelStructure *structure, 
                              &running->bias, err);
     case POSITIONS_ROPE: break;
     }
-    return make_rope(running, config, false, &running->rope, err) &&
+    return make_growth(running, config, err) && make_rope(running, config, false, &running->rope, err) &&
            (config->rope_window_theta == 0 || make_rope(running, config, true, &running->windowed_rope, err));
 }
 
@@ -217,7 +244,7 @@ bool sequences_new_pair(const Transformer *t, size_t source, size_t positions, s
     running->count = sequences;
     scratch_widths(t->structure, running->widths);
     if (!make_caches(running, t, err) || !make_states(running, t->structure, err) ||
-        !make_positions(running, t->structure, err)) {
+        !make_positions(running, t->structure, err) || !make_ones(running, &t->structure->config, err)) {
         sequences_free(running);
         return false;
     }
@@ -241,6 +268,7 @@ static void routing_free(Routing *routing) {
     free(routing->weights);
     free(routing->rows);
     free(routing->scales);
+    free(routing->order);
     free(routing->factors);
     free(routing->scores);
     free(routing->bias);
@@ -256,11 +284,14 @@ bool sequences_routing(Sequences *running, const Experts *experts, size_t tokens
     r->chosen = array_new(chosen, sizeof *r->chosen);
     r->weights = array_new(chosen, sizeof *r->weights);
     r->rows = array_new(tokens, sizeof *r->rows);
+    r->order = array_new(tokens, sizeof *r->order);
     r->factors = array_new(tokens, sizeof *r->factors);
     r->scores = array_new((size_t)experts->count, sizeof *r->scores);
     r->bias = array_new((size_t)experts->count, sizeof *r->bias);
     r->scales = array_new((size_t)experts->count, sizeof *r->scales);
-    if (r->logits && r->chosen && r->weights && r->rows && r->factors && r->scores && r->bias && r->scales) {
+    if (r->logits && r->chosen && r->weights && r->rows && r->order && r->factors && r->scores && r->bias &&
+        r->scales) {
+        for (size_t i = 0; i < tokens; i++) r->order[i] = (int32_t)i;
         r->tokens = tokens;
         return true;
     }
@@ -286,6 +317,9 @@ void sequences_free(Sequences *running) {
     memory_drop(running->backend, &running->rope.sine);
     memory_drop(running->backend, &running->windowed_rope.cosine);
     memory_drop(running->backend, &running->windowed_rope.sine);
+    memory_drop(running->backend, &running->growth.cosine);
+    memory_drop(running->backend, &running->growth.sine);
+    memory_drop(running->backend, &running->ones);
     memory_drop(running->backend, &running->bias.bias);
     memory_drop(running->backend, &running->encoder_bias.bias);
     routing_free(&running->routing);

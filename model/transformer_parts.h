@@ -20,6 +20,7 @@ struct Transformer {
     float **gains;       // [norm_count] → [width], and biases [width] behind if it has some, in backend memory
     float **sinks;       // [layers] → [heads] in backend memory, NULL where there are none; as gains
     float **corrections; // [layers] → [hidden], AltUp.scaled; as sinks
+    Xielu *xielu;        // [layers], where the configuration has it; as gains
     float **recurrent;   // [layers] → constants of a layer that remembers (recurrent.c), NULL elsewhere; as gains
     float *ones;         // [largest head] in backend memory: the gain of norms that have none; NULL: none needs it
     float **divided;     // [norm_count], own; NULL where the checkpoint's gain is in use
@@ -70,6 +71,7 @@ typedef struct Routing {
     int32_t *chosen; // [tokens, per_token]
     float *weights;  // [tokens, per_token]
     int32_t *rows;   // [tokens]: those of one expert
+    int32_t *order;  // [tokens]: 0, 1, 2 …
     float *factors;  // [tokens]
     float *scores;   // [experts]: of one token, by which it chooses
     float *bias;     // [experts]
@@ -100,6 +102,8 @@ struct Sequences {
     float *states, *kept, *turned;
     size_t state_floats, kept_length; // of each sequence
     RopeTable rope, windowed_rope;    // the second is empty where windowed layers rotate like the others
+    RopeTable growth;                 // of queries, as if they were rotated; empty where they do not grow
+    float *ones; // of norms without weights: ones, and as many zeros, in backend memory; NULL: none
     ScoreBias bias, encoder_bias;
     float *sinusoids;              // [positions, hidden] on the host; NULL without
     size_t widths[SCRATCH_COUNT];  // floats per token
@@ -173,6 +177,7 @@ typedef struct Pass {
 // The linears of one MLP; −1 as in LayerMap.
 typedef struct Mlp {
     int gate_up, gate, up, down;
+    const Xielu *xielu;  // between up and down; NULL: the activation function of the configuration
     const float *cutoff; // ModelConfig.gate_cutoff; NULL: all of the gate is left
 } Mlp;
 
@@ -193,6 +198,8 @@ void pass_multiply(const Pass *pass, Nonlinearity f, const float *gates, size_t 
 const float *pass_gain(const Pass *pass, int norm);
 // x [rows, width of the norm]; y may be x.
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y);
+// A norm without weights, x [rows, width] (QK_NORM_BARE, bare_norms).
+void pass_bare_norm(const Pass *pass, const float *x, size_t rows, size_t width, float *y);
 // SCRATCH_BRANCH = o(attention(q, k, v of x)) (attention.c).
 bool pass_attention(const Pass *pass, int layer, const float *x);
 // SCRATCH_BRANCH = what a layer makes of x by what it remembers (recurrent.c).

@@ -1,4 +1,5 @@
 // The weights of a transformer and its variants: which are in use, who owns them, and products with them.
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -33,13 +34,15 @@ static bool make_dense(Transformer *t, int index, Error *err) {
     return ok || error_prefix(err, "%s", linear->name);
 }
 
-// Gain and bias of a norm as floats on the host, [width] or [2 · width]; NULL when memory is short.
+// Gain and bias of a norm as floats on the host, each [heads, width]; NULL when memory is short. Factors are those of a
+// norm without heads.
 static float *gain_read(const Transformer *t, int index, const float *factors) {
     const Norm *norm = &t->structure->norms[index];
-    const size_t width = (size_t)norm->gain->shape[0];
+    const size_t width = (size_t)norm->heads * norm_width(norm);
     float *host = array_new(2 * width, sizeof(float));
     if (!host) return NULL;
-    floats_from(norm->gain->dtype, norm->gain->data, width, host);
+    const size_t own = tensor_elements(norm->gain); // all of it, or of one head
+    for (size_t i = 0; i < width / own; i++) floats_from(norm[i].gain->dtype, norm[i].gain->data, own, host + i * own);
     if (norm->bias) floats_from(norm->bias->dtype, norm->bias->data, width, host + width);
     for (size_t i = 0; i < width; i++) {
         if (norm_adds_one(t->structure->config.norm) && !norm->plain) host[i] += 1;
@@ -53,7 +56,7 @@ static float *gain_read(const Transformer *t, int index, const float *factors) {
 // The same in backend memory, divided by factors unless they are NULL.
 static float *gain_new(const Transformer *t, int index, const float *factors, Error *err) {
     const Norm *norm = &t->structure->norms[index];
-    const size_t floats = (size_t)norm->gain->shape[0] * (norm_is_centred(t->structure->config.norm) ? 2 : 1);
+    const size_t floats = (size_t)norm->heads * norm_width(norm) * (norm_is_centred(t->structure->config.norm) ? 2 : 1);
     float *host = gain_read(t, index, factors);
     if (!host) {
         error_memory(err, norm->name);
@@ -99,6 +102,19 @@ static bool make_ones(Transformer *t, Error *err) {
     return t->ones != NULL;
 }
 
+static float number_of(const Tensor *tensor) {
+    float number;
+    floats_from(tensor->dtype, tensor->data, 1, &number);
+    return number;
+}
+
+static float softplus(float x) { return x > 20 ? x : log1pf(expf(x)); } // above 20 they are the same in float
+
+static Xielu xielu_of(const LayerMap *map) {
+    const float linear = number_of(map->xielu_linear);
+    return (Xielu){softplus(number_of(map->xielu_positive)), linear + softplus(number_of(map->xielu_negative)), linear};
+}
+
 static bool load_weights(Transformer *t, Error *err) {
     for (int i = 0; i < t->structure->linear_count; i++)
         if (!make_dense(t, i, err)) return false;
@@ -110,6 +126,8 @@ static bool load_weights(Transformer *t, Error *err) {
         if (map->correction_scale && !(t->corrections[i] = vector_new(t, map->correction_scale, err))) return false;
         if (map->convolution && !(t->recurrent[i] = recurrent_new(t, i, err))) return false;
     }
+    for (int i = 0; t->structure->config.xielu && i < t->structure->config.layers; i++)
+        t->xielu[i] = xielu_of(&t->structure->layers[i]);
     return make_ones(t, err);
 }
 
@@ -134,10 +152,12 @@ static Transformer *transformer_empty(const ModelStructure *structure, Backend *
     t->corrections = base ? base->corrections : array_new((size_t)structure->config.layers, sizeof(float *));
     t->sinks = base ? base->sinks : array_new((size_t)structure->config.layers, sizeof(float *));
     t->recurrent = base ? base->recurrent : array_new((size_t)structure->config.layers, sizeof(float *));
+    t->xielu = base ? base->xielu : array_new((size_t)structure->config.layers, sizeof *t->xielu);
     t->replaced = array_new(linears, sizeof(Weight *));
     t->divided = array_new(norms, sizeof(float *));
     t->mixtures = array_new((size_t)structure->config.layers, sizeof *t->mixtures);
-    if (t->dense && t->gains && t->sinks && t->corrections && t->recurrent && t->replaced && t->divided && t->mixtures)
+    if (t->dense && t->gains && t->sinks && t->corrections && t->recurrent && t->xielu && t->replaced && t->divided &&
+        t->mixtures)
         return t;
     error_memory(err, "transformer");
     transformer_free(t);
@@ -187,6 +207,7 @@ void transformer_free(Transformer *t) {
         free_gains(t->backend, t->sinks, t->structure->config.layers);
         free_gains(t->backend, t->corrections, t->structure->config.layers);
         if (t->ones) t->backend->ops->memory_free(t->backend, t->ones);
+        free(t->xielu);
         free_gains(t->backend, t->recurrent, t->structure->config.layers);
     }
     free(t);
@@ -235,7 +256,7 @@ size_t transformer_bytes_per_token(const Transformer *t) {
         if (tables[i]) bytes += (size_t)tables[i]->shape[1] * dtype_bytes(tables[i]->dtype);
     double of_experts = 0;
     for (int i = 0; i < structure->norm_count; i++)
-        bytes += (size_t)structure->norms[i].gain->shape[0] * sizeof(float) *
+        bytes += (size_t)tensor_elements(structure->norms[i].gain) * sizeof(float) *
                  (norm_is_centred(structure->config.norm) ? 2 : 1);
     for (int i = 0; i < structure->linear_count; i++) {
         if (!linear_is_read(structure, i)) continue;

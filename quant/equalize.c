@@ -32,8 +32,8 @@ bool fold_has_rows(const ModelStructure *structure, const Linear *linear) {
 }
 
 // The row of the linear before it that a column reads. Attention mixes tokens, not channels: channel d of a query head
-// is channel d of the kv head that it shares. Fused linears have the rows of q, k and v one after the other, or for
-// each kv head its queries, key and value.
+// is channel d of the kv head that it shares. Fused linears have the rows of q, k and v one after the other, for each
+// kv head its queries, key and value, or four times a quarter of each.
 static size_t fold_row(const ModelStructure *structure, const Linear *linear, size_t column) {
     const ModelConfig *c = &structure->config;
     const Linear *source = &structure->linears[linear->fold_index];
@@ -42,6 +42,8 @@ static size_t fold_row(const ModelStructure *structure, const Linear *linear, si
     size_t dim = (size_t)c->head_dim, per_kv = (size_t)(c->heads / c->kv_heads);
     size_t head = column / dim / per_kv, channel = column % dim;
     if (source->role != ROLE_QKV) return head * dim + channel;
+    const size_t quarter = linear->in / 4;
+    if (c->quartered_qkv) return (column / quarter * 3 + 1) * quarter + column % quarter;
     if (c->grouped_qkv) return (head * (per_kv + 2) + per_kv + 1) * dim + channel;
     return ((size_t)(c->heads + c->kv_heads) + head) * dim + channel;
 }

@@ -130,6 +130,14 @@ static const cJSON *at(const cJSON *object, const char *path) {
 // The commands that --help lists.
 static bool is_listed(const Command *command) { return command->name[0] && !(command->takes & HIDDEN); }
 
+static void perplexities_stay_short(void **state) {
+    (void)state;
+    char text[24];
+    assert_string_equal(ppl_text(14.20514, text, sizeof text), "14.2051");
+    assert_string_equal(ppl_text(2.18029e+124, text, sizeof text), "2.1803e+124");
+    assert_string_equal(ppl_text((double)INFINITY, text, sizeof text), "inf");
+}
+
 static void help_tells_every_command_and_dial(void **state) {
     (void)state;
     Ran help = RUN("--help");
@@ -234,6 +242,7 @@ static void wrong_usage_is_status_2_and_says_what_is_allowed(void **state) {
         {{"sensitivity", "--alone", "--estimate"}, "leave out --alone or --estimate"},
         {{"eval", "--task", "riddles"}, "lambada, choices or translate"},
         {{"eval", "--task", "choices", "--task-file", "x", "--shots", "1"}, "it needs --task translate"},
+        {{"eval", "--beams", "4"}, "it needs --task translate"},
         {{"eval", "--task", "translate", "--task-file", "x", "--shots-file", "y"}, "it needs --shots"},
         {{"tune"}, "--max-kl"},
         {{"tune", "--max-bits", "-1"}, "above 0"},
@@ -462,6 +471,26 @@ static void eval_and_generate_in_json(void **state) {
 
 #define PAIR_MODEL "tests/fixtures/families/t5"
 
+// The same as generate finds, and other translations than without.
+static void beams_translate(void) {
+    char *path = folder_write(folder, "pairs.jsonl", "{\"source\":\"the fox\",\"reference\":\"a\"}", 36);
+#define BEAMS(...)                                                                                          \
+    RUN("eval", "--quiet", PAIR_MODEL, "--activations", "none", "--task", "translate", "--task-file", path, \
+        "--max-new-tokens", "6", __VA_ARGS__)
+    Ran ran = BEAMS("--json", "--beams", "4");
+    cJSON *object = json_of("eval --task translate", &ran);
+    assert_int_equal(at(object, "beams")->valueint, 4);
+    cJSON_Delete(object);
+    ran = BEAMS("--json");
+    object = json_of("eval --task translate", &ran);
+    assert_int_equal(at(object, "beams")->valueint, 1);
+    cJSON_Delete(object);
+    ran = BEAMS("--beams", "4");
+    assert_contains(ran.out, "1 sentences; 4 beams; ");
+    ran_free(&ran);
+    free(path);
+}
+
 // Both halves of a model with an encoder; windows are half source, half target.
 static void an_encoder_decoder_is_worked_with(void **state) {
     (void)state;
@@ -491,6 +520,7 @@ static void an_encoder_decoder_is_worked_with(void **state) {
     assert_int_equal(ran.status, 1);
     assert_contains(ran.err, "has none");
     ran_free(&ran);
+    beams_translate();
     ran = RUN("calibrate", "--quiet", PAIR_MODEL, "--calibration", "self");
     assert_int_equal(ran.status, 1);
     assert_contains(ran.err, "cannot sample text");
@@ -1020,6 +1050,7 @@ static void a_second_run_reads_the_measurements_and_says_the_same(void **state) 
 int main(void) {
     setlocale(LC_ALL, "C.UTF-8"); // as main does by the environment
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(perplexities_stay_short),
         cmocka_unit_test(help_tells_every_command_and_dial),
         cmocka_unit_test(man_page_names_every_command_and_option),
         cmocka_unit_test(completions_offer_commands_options_and_choices),

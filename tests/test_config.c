@@ -483,14 +483,75 @@ static void experts(void **state) {
     assert_true(config.experts.normalized);
     folder_put_text(folder, "config.json", "{\"model_type\":\"mixtral\",\"num_experts_per_tok\":9}");
     expect_refused("\"num_experts_per_tok\"");
+#define GROUPED(topk_group)                                                                            \
+    "{\"model_type\":\"deepseek_v2\",\"topk_method\":\"group_limited_greedy\",\"n_routed_experts\":6," \
+    "\"n_group\":3,\"num_experts_per_tok\":3,\"topk_group\":" topk_group "}"
+    config = loaded_text(GROUPED("2"));
+    assert_true(config.experts.groups == 3 && config.experts.chosen_groups == 2);
+    folder_put_text(folder, "config.json", GROUPED("1"));
+    expect_refused("1 groups of 2 experts (\"topk_group\") are too few to choose 3 experts from");
+    folder_put_text(folder, "config.json", GROUPED("0"));
+    expect_refused("\"topk_group\"");
+    assert_non_null(
+        strstr(loaded_text("{\"model_type\":\"phimoe\",\"num_experts_per_tok\":3}").not_run, "two experts"));
+    assert_true(loaded_text("{\"model_type\":\"phimoe\",\"router_jitter_noise\":0.25}").experts.tolerance == 0.5f);
+}
+
+// The first files of Llama 4 leave to rules what later ones list.
+static void layers_of_llama_4(void **state) {
+    (void)state;
+#define LLAMA4(members) "{\"model_type\":\"llama4\",\"text_config\":{\"num_hidden_layers\":8," members "}}"
+    ModelConfig config = loaded_text(LLAMA4("\"no_rope_layers\":[],\"attn_temperature_tuning\":4"));
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(layer_is_in(&config.unrotated, i), i % 4 == 3);
+        assert_int_equal(layer_is_in(&config.windowed, i), i % 4 != 3);
+        assert_true(layer_is_in(&config.experts.layers, i));
+    }
+    assert_true(config.chunked && config.window == 8192 && config.qk_norm == QK_NORM_BARE);
+    assert_true(config.query_growth.rate == 0.1f && config.query_growth.unrotated && config.experts.scales_inputs);
+    assert_true(config.ffn == 16384 && config.experts.ffn == 8192 && config.experts.shared_ffn == 8192);
+    config = loaded_text(LLAMA4("\"attn_temperature_tuning\":false,\"attention_chunk_size\":null,"
+                                "\"interleave_moe_layer_step\":2,\"use_qk_norm\":false,\"intermediate_size\":5,"
+                                "\"intermediate_size_mlp\":7"));
+    for (int i = 0; i < 8; i++) assert_int_equal(layer_is_in(&config.experts.layers, i), i % 2);
+    assert_true(config.window == 0 && config.qk_norm == QK_NORM_NONE && config.query_growth.rate == 0);
+    assert_true(config.ffn == 7 && config.experts.ffn == 5 && config.experts.shared_ffn == 5);
+    config = loaded_text(LLAMA4("\"num_local_experts\":0,\"num_experts_per_tok\":0,\"moe_layers\":[],"
+                                "\"interleave_moe_layer_step\":0"));
+    assert_true(!*config.not_run && config.experts.count == 0 && !layer_is_in(&config.experts.layers, 0));
+}
+
+static void queries_grow(void **state) {
+    (void)state;
+    const ModelConfig config =
+        loaded_text("{\"model_type\":\"ministral3\",\"rope_parameters\":{\"rope_type\":\"yarn\",\"factor\":16,"
+                    "\"original_max_position_embeddings\":16384,\"llama_4_scaling_beta\":0.1}}");
+    assert_true(config.query_growth.rate == 0.1f && config.query_growth.step == 16384);
+    assert_true(!config.query_growth.unrotated && config.max_positions == 262144);
+    assert_true(loaded_text("{\"model_type\":\"ministral3\"}").query_growth.rate == 0);
+    folder_put_text(folder, "config.json",
+                    "{\"model_type\":\"ministral3\",\"rope_parameters\":{\"llama_4_scaling_beta\":-1}}");
+    expect_refused("llama_4_scaling_beta");
+}
+
+static void options_of_attention(void **state) {
+    (void)state;
+    assert_non_null(strstr(
+        loaded_text("{\"model_type\":\"codegen\",\"n_embd\":18,\"n_head\":3,\"rotary_dim\":6}").not_run, "of 4"));
+    assert_true(loaded_text("{\"model_type\":\"olmo\",\"clip_qkv\":8}").qkv_limit == 8);
+    assert_true(loaded_text("{\"model_type\":\"olmo\",\"clip_qkv\":null}").qkv_limit == 0);
+    assert_true(loaded_text("{\"model_type\":\"mpt\",\"attn_config\":{\"clip_qkv\":6}}").qkv_limit == 6);
+    assert_true(loaded_text("{\"model_type\":\"cohere\",\"use_qk_norm\":true}").qk_norm == QK_NORM_EACH);
+    assert_true(loaded_text("{\"model_type\":\"stablelm\",\"qk_layernorm\":true}").qk_norm == QK_NORM_APART);
+    assert_true(loaded_text("{\"model_type\":\"phi\",\"qk_layernorm\":true}").qk_norm == QK_NORM_HEADS);
+    assert_true(loaded_text("{\"model_type\":\"phi\"}").qk_norm == QK_NORM_NONE);
 }
 
 #define GEMMA4 \
     "{\"model_type\":\"gemma4_text\",\"num_hidden_layers\":4,\"num_attention_heads\":8,\"num_key_value_heads\":4,"
-#define OF_LAYERS(list)                                                                                                \
-    GEMMA4                                                                                                             \
-        "\"layer_types\":[\"sliding_attention\",\"full_attention\",\"sliding_attention\",\"sliding_attention\"]," list \
-        "}"
+#define OF_LAYERS(list) \
+    GEMMA4              \
+    "\"layer_types\":[\"sliding_attention\",\"full_attention\",\"sliding_attention\",\"sliding_attention\"]," list "}"
 
 // Layers without a window have heads of their own, and the last has none, whatever the file says.
 static void heads_differ_by_windows(void **state) {
@@ -584,6 +645,9 @@ int main(void) {
                                        IN_FOLDER(experts),
                                        IN_FOLDER(heads_differ_by_windows),
                                        IN_FOLDER(layers_share_keys_and_values),
-                                       IN_FOLDER(layers_differ_in_width_and_sparsity)};
+                                       IN_FOLDER(layers_differ_in_width_and_sparsity),
+                                       IN_FOLDER(layers_of_llama_4),
+                                       IN_FOLDER(queries_grow),
+                                       IN_FOLDER(options_of_attention)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -545,11 +545,13 @@ static void test_no_tokens(void **state) {
     ops->linear(b, w, x, 0, y);
     ops->embed(b, DTYPE_F32, &factor, 1, &nobody, 0, x);
     ops->rms_norm(b, x, x, 1e-5f, 0, 4, y);
-    ops->layer_norm(b, x, x, x, 1e-5f, 0, 4, y);
+    ops->layer_norm(b, x, x, x, 1, 1e-5f, 0, 4, y);
     ops->add(b, x, y, 0);
     ops->silu_times(b, x, x, 0, y);
     ops->scale(b, x, 2, 0);
     ops->softcap(b, x, 2, 0);
+    ops->clamp(b, x, 2, 0);
+    ops->xielu(b, &(Xielu){1, 1, 1}, x, 0, y);
     ops->rope(b, x, 0, 1, 4, 4, false, x, x, 0);
     ops->split(b, x, 0, 1, widths, 2, (float *const[]){x, y});
     ops->gather(b, x, 4, &nobody, 0, y);
@@ -865,10 +867,29 @@ static void test_model_logits(void **state) {
 // Orders of a layer, positions, norms and experts of other families, at once and token by token.
 static void test_families(void **state) {
     (void)state;
-    static const char *const families[] = {
-        "opt",         "opt-post-norm", "bloom",      "falcon-alibi",  "falcon-groups-one-norm", "gemma2",
-        "gemma3-text", "gpt2",          "gpt-neox",   "gpt-neo",       "mistral-window",         "mixtral",
-        "phi3",        "qwen2-moe",     "qwen3-tied", "gemma4-shared", "gemma4-experts",         "gemma3n"};
+    static const char *const families[] = {"opt",
+                                           "opt-post-norm",
+                                           "bloom",
+                                           "falcon-alibi",
+                                           "falcon-groups-one-norm",
+                                           "gemma2",
+                                           "gemma3-text",
+                                           "gpt2",
+                                           "gpt-neox",
+                                           "gpt-neo",
+                                           "mistral-window",
+                                           "mixtral",
+                                           "phi3",
+                                           "qwen2-moe",
+                                           "qwen3-tied",
+                                           "apertus",
+                                           "llama4",
+                                           "ministral3-grown",
+                                           "olmo",
+                                           "cohere-heads",
+                                           "gemma4-shared",
+                                           "gemma4-experts",
+                                           "gemma3n"};
     for (size_t i = 0; i < (thorough ? sizeof families / sizeof *families : 1); i++) {
         char folder[100];
         snprintf(folder, sizeof folder, "tests/fixtures/families/%s", families[i]);

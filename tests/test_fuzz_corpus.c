@@ -24,6 +24,9 @@
 #define LLVMFuzzerTestOneInput fuzz_index
 #include "tests/fuzz/fuzz_index.c" // NOLINT(bugprone-suspicious-include)
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_lines
+#include "tests/fuzz/fuzz_lines.c" // NOLINT(bugprone-suspicious-include)
+#undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_recipe
 #include "tests/fuzz/fuzz_recipe.c" // NOLINT(bugprone-suspicious-include)
 #undef LLVMFuzzerTestOneInput
@@ -49,6 +52,7 @@ static const struct {
     {"fuzz_config", fuzz_config},
     {"fuzz_gguf", fuzz_gguf},
     {"fuzz_index", fuzz_index},
+    {"fuzz_lines", fuzz_lines},
     {"fuzz_recipe", fuzz_recipe},
     {"fuzz_safetensors", fuzz_safetensors},
     {"fuzz_stored", fuzz_stored},

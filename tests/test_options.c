@@ -135,7 +135,7 @@ static bool among(const char *list, const char *name) {
     return false;
 }
 
-#define OF_TRANSLATIONS "instruction|shots|shots-file|max-new-tokens|output|overwrite"
+#define OF_TRANSLATIONS "instruction|shots|shots-file|max-new-tokens|beams|output|overwrite"
 
 // What the command cannot do without, unless it is what is tried, and what that needs.
 static Line line_for(const Command *command, const char *tried) {

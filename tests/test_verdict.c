@@ -17,6 +17,7 @@
 
 enum { Q, K, V, O, GATE, UP, DOWN, HEAD = 14, LINEARS = 14 }; // of layer 0 of two, and the head
 enum {
+    SM75 = 1 << TARGET_VLLM_SM75,
     SM80 = 1 << TARGET_VLLM_SM80,
     SM90 = 1 << TARGET_VLLM_SM90,
     SM100 = 1 << TARGET_VLLM_SM100,
@@ -726,6 +727,10 @@ static void other_notes(void **state) {
     finds(f, EXPORT_MLX, ALL, "family", SEVERITY_REFUSED, 0, MLX);
     assert_false(row_of(&f->verdict, TARGET_MLX)->loads);
     mended(f, EXPORT_MLX, ALL); // no recipe mends that
+    assert_null(find(judge(f, CT, ALL), "family-untried"));
+    snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "codegen");
+    finds(f, EXPORT_MLX, ALL, "family", SEVERITY_REFUSED, 0, MLX);
+    finds(f, CT, ALL, "family-untried", SEVERITY_NOTE, 0, SM75 | SM80 | SM90 | SM100 | CPU | SGLANG);
     assert_true(verdict_has(&f->fix.verdict, SEVERITY_REFUSED));
     set(f, NULL, DIAL_ACTIVATIONS, POLICY_TOKEN);
     finds(f, EXPORT_GGUF, ALL, "block-inputs", SEVERITY_NOTE, LINEARS, LLAMA_CPP);

@@ -173,6 +173,7 @@ void cpu_attention(Backend *backend, const Cache *c, int layer, const AttentionS
         tile.y = y + at;
         tile.scratch = (float *)cpu->scratch + (size_t)omp_get_thread_num() * tile_floats(c);
         tile.window = shape->window > 0 ? (size_t)shape->window : 0;
+        tile.chunked = shape->chunked;
         tile.softcap = shape->softcap;
         tile.whole = (size_t)shape->whole;
         tile.bias_stride = shape->bias_stride;

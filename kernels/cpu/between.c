@@ -6,12 +6,13 @@
 
 // ---- Norm ----
 
-void cpu_layer_norm(Backend *backend, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
-                    size_t width, float *y) {
+void cpu_layer_norm(Backend *backend, const float *x, const float *gain, const float *bias, size_t gains, float eps,
+                    size_t tokens, size_t width, float *y) {
     const CpuBackend *cpu = cpu_of(backend);
 #pragma omp parallel for schedule(static) num_threads(tokens > 1 ? cpu_threads_for(cpu, 0, 4 * tokens * width) : 1)
     for (size_t t = 0; t < tokens; t++)
-        cpu->kernels->layer_norm_row(x + t * width, gain, bias, eps, width, y + t * width);
+        cpu->kernels->layer_norm_row(x + t * width, gain + t % gains * width, bias + t % gains * width, eps, width,
+                                     y + t * width);
 }
 
 // ---- Element by element ----
@@ -25,6 +26,12 @@ void cpu_activate(Backend *backend, Nonlinearity f, const float *x, const float 
         cpu->kernels->activate(f, x + i, up ? up + i : NULL, n - i < CHUNK ? n - i : CHUNK, y + i);
 }
 
+void cpu_xielu(Backend *backend, const Xielu *f, const float *x, size_t n, float *y) {
+    const CpuBackend *cpu = cpu_of(backend);
+#pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, 20 * n))
+    for (size_t i = 0; i < n; i += CHUNK) cpu->kernels->xielu(f, x + i, n - i < CHUNK ? n - i : CHUNK, y + i);
+}
+
 void cpu_scale(Backend *backend, float *x, float factor, size_t n) {
     (void)backend;
     if (factor == 0) memset(x, 0, n * sizeof *x);
@@ -35,6 +42,11 @@ void cpu_softcap(Backend *backend, float *x, float cap, size_t n) {
     const CpuBackend *cpu = cpu_of(backend);
 #pragma omp parallel for schedule(static) num_threads(cpu_threads_for(cpu, 0, 20 * n))
     for (size_t i = 0; i < n; i++) x[i] = cap * tanhf(x[i] / cap);
+}
+
+void cpu_clamp(Backend *backend, float *x, float limit, size_t n) {
+    (void)backend;
+    for (size_t i = 0; i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
 }
 
 // ---- Rows ----

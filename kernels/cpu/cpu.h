@@ -67,11 +67,13 @@ void cpu_attention(Backend *, const Cache *, int layer, const AttentionShape *, 
                    size_t tokens, float *y);
 
 // What a layer does between linears, beside what is in backend_cpu.c (between.c).
-void cpu_layer_norm(Backend *, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
-                    size_t width, float *y);
+void cpu_layer_norm(Backend *, const float *x, const float *gain, const float *bias, size_t gains, float eps,
+                    size_t tokens, size_t width, float *y);
 void cpu_activate(Backend *, Nonlinearity, const float *x, const float *up, size_t n, float *y);
+void cpu_xielu(Backend *, const Xielu *, const float *x, size_t n, float *y);
 void cpu_scale(Backend *, float *x, float factor, size_t n);
 void cpu_softcap(Backend *, float *x, float cap, size_t n);
+void cpu_clamp(Backend *, float *x, float limit, size_t n);
 void cpu_join(Backend *, const float *const *x, size_t tokens, size_t groups, const size_t *widths, const bool *common,
               int parts, float *y);
 void cpu_split(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,

@@ -31,7 +31,7 @@ typedef struct NormArguments { // y [rows, width]; bias NULL: by the root of the
     const float *added;        // NULL, or x += added comes first
     const float *gain, *bias;
     float *y, eps;
-    int rows, width;
+    int rows, width, gains; // gain and bias [gains, width]: row r has those of r % gains; by mean squares there is one
 } NormArguments;
 
 typedef enum Elementwise {
@@ -39,7 +39,9 @@ typedef enum Elementwise {
     ELEMENTWISE_SCALE,    // y = x · number
     ELEMENTWISE_CLEAR,    // y = 0
     ELEMENTWISE_SOFTCAP,  // y = number · tanh(x / number)
+    ELEMENTWISE_CLAMP,    // y = x within ± number
     ELEMENTWISE_ACTIVATE, // y = f(x), · other unless that is NULL
+    ELEMENTWISE_XIELU,
 } Elementwise;
 
 typedef struct ElementwiseArguments {
@@ -48,6 +50,7 @@ typedef struct ElementwiseArguments {
     size_t n;
     float number;
     int what, nonlinearity; // Elementwise, Nonlinearity
+    Xielu xielu;
 } ElementwiseArguments;
 
 typedef struct RopeArguments { // in place; cosine, sine [positions, half]
@@ -368,7 +371,7 @@ typedef struct AttentionArguments {
     size_t bias_stride;
     float scale, softcap;
     int sequences, tokens, heads, window, splits; // rows of q and y: sequences · tokens
-    int whole, bias_middle;                       // as in AttentionShape
+    int whole, bias_middle, chunked;              // as in AttentionShape
     Position first;
 } AttentionArguments;
 

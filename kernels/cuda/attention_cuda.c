@@ -175,6 +175,7 @@ void cuda_attention(Backend *backend, const Cache *cache, int layer, const Atten
                                           .tokens = (int)n,
                                           .heads = shape->heads,
                                           .window = shape->window,
+                                          .chunked = shape->chunked,
                                           .whole = shape->whole,
                                           .bias_middle = (int)shape->bias_middle,
                                           .splits = splits_for(c, cache, shape, first + t + n, together * n),

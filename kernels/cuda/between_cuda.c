@@ -21,12 +21,13 @@ static void between_norm(CudaBackend *c, const NormArguments *a) {
 
 void cuda_rms_norm(Backend *backend, const float *x, const float *gain, float eps, size_t tokens, size_t width,
                    float *y) {
-    between_norm(cuda_of(backend), &(NormArguments){(float *)x, NULL, gain, NULL, y, eps, (int)tokens, (int)width});
+    between_norm(cuda_of(backend), &(NormArguments){(float *)x, NULL, gain, NULL, y, eps, (int)tokens, (int)width, 1});
 }
 
-void cuda_layer_norm(Backend *backend, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
-                     size_t width, float *y) {
-    between_norm(cuda_of(backend), &(NormArguments){(float *)x, NULL, gain, bias, y, eps, (int)tokens, (int)width});
+void cuda_layer_norm(Backend *backend, const float *x, const float *gain, const float *bias, size_t gains, float eps,
+                     size_t tokens, size_t width, float *y) {
+    between_norm(cuda_of(backend),
+                 &(NormArguments){(float *)x, NULL, gain, bias, y, eps, (int)tokens, (int)width, (int)gains});
 }
 
 static void between_elementwise(Backend *backend, const ElementwiseArguments *a) {
@@ -54,6 +55,11 @@ void cuda_activate(Backend *backend, Nonlinearity f, const float *x, const float
     cuda_written(c, y, n * sizeof *y);
 }
 
+void cuda_xielu(Backend *backend, const Xielu *f, const float *x, size_t n, float *y) {
+    between_elementwise(backend,
+                        &(ElementwiseArguments){.x = x, .y = y, .n = n, .what = ELEMENTWISE_XIELU, .xielu = *f});
+}
+
 void cuda_scale(Backend *backend, float *x, float factor, size_t n) {
     between_elementwise(
         backend,
@@ -64,6 +70,11 @@ void cuda_scale(Backend *backend, float *x, float factor, size_t n) {
 void cuda_softcap(Backend *backend, float *x, float cap, size_t n) {
     between_elementwise(backend,
                         &(ElementwiseArguments){.x = x, .y = x, .n = n, .number = cap, .what = ELEMENTWISE_SOFTCAP});
+}
+
+void cuda_clamp(Backend *backend, float *x, float limit, size_t n) {
+    between_elementwise(backend,
+                        &(ElementwiseArguments){.x = x, .y = x, .n = n, .number = limit, .what = ELEMENTWISE_CLAMP});
 }
 
 void cuda_rope(Backend *backend, float *x, size_t tokens, int heads, int head_dim, int rotated, bool adjacent,

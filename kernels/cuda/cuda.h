@@ -193,13 +193,15 @@ void cuda_mixture_free(Backend *, Mixture *);
 void cuda_embed(Backend *, DType, const void *table, size_t width, const int32_t *ids, size_t tokens, float *y);
 void cuda_embed_positions(Backend *, DType, const void *table, size_t width, size_t first, size_t tokens, float *y);
 void cuda_rms_norm(Backend *, const float *x, const float *gain, float eps, size_t tokens, size_t width, float *y);
-void cuda_layer_norm(Backend *, const float *x, const float *gain, const float *bias, float eps, size_t tokens,
-                     size_t width, float *y);
+void cuda_layer_norm(Backend *, const float *x, const float *gain, const float *bias, size_t gains, float eps,
+                     size_t tokens, size_t width, float *y);
 void cuda_add(Backend *, float *x, const float *y, size_t n);
 void cuda_silu_times(Backend *, const float *gate, const float *up, size_t n, float *y);
 void cuda_activate(Backend *, Nonlinearity, const float *x, const float *up, size_t n, float *y);
+void cuda_xielu(Backend *, const Xielu *, const float *x, size_t n, float *y);
 void cuda_scale(Backend *, float *x, float factor, size_t n);
 void cuda_softcap(Backend *, float *x, float cap, size_t n);
+void cuda_clamp(Backend *, float *x, float limit, size_t n);
 void cuda_rope(Backend *, float *x, size_t tokens, int heads, int head_dim, int rotated, bool adjacent,
                const float *cosine, const float *sine, size_t first);
 void cuda_join(Backend *, const float *const *x, size_t tokens, size_t groups, const size_t *widths, const bool *common,

@@ -270,6 +270,12 @@ DEVICE float whole_sum(const AttentionArguments *a, int head, float most, float 
 // Where a token that stands at `own` finds the biases of positions, from its first on.
 DEVICE int bias_shift(const AttentionArguments *a, int own) { return a->bias_middle ? a->bias_middle - own : 0; }
 
+// The first position that is seen by a token that sees nothing from `end` on.
+DEVICE int first_seen(const AttentionArguments *a, int end) {
+    if (a->window <= 0 || end <= a->window) return 0;
+    return a->chunked ? (end - 1) / a->window * a->window : end - a->window;
+}
+
 // bias: which of the head's.
 DEVICE float adjusted(const AttentionArguments *a, int head, int bias, float score) {
     if (a->softcap > 0) score = a->softcap * tanhf(score / a->softcap);
@@ -416,7 +422,7 @@ DEVICE AttentionShare attention_share(const int nh, const AttentionArguments *a)
     s.head = kv * per_kv + own;
     s.count = per_kv - own < nh ? per_kv - own : nh;
     const int place = position_of(&a->first) + s.row % a->tokens, end = a->whole ? a->whole : place + 1,
-              begin = a->window > 0 && end > a->window ? end - a->window : 0;
+              begin = first_seen(a, end);
     s.shift = bias_shift(a, place);
     const int each = (end - begin + a->splits - 1) / a->splits;
     s.from = begin + each * s.split;

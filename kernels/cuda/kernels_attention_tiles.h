@@ -95,7 +95,7 @@ DEVICE TileQuery tile_query(const AttentionArguments *a, int sequence, int kv, i
     const int place = position_of(&a->first) + token;
     q.end = token >= a->tokens ? 0 : a->whole ? a->whole : place + 1;
     q.shift = bias_shift(a, place);
-    q.begin = a->window > 0 && q.end > a->window ? q.end - a->window : 0;
+    q.begin = first_seen(a, q.end);
     q.most = -INFINITY, q.sum = 0;
     return q;
 }

@@ -76,6 +76,8 @@ static unsigned norm_threads(int width) { return is_row_of_quads(width) ? quad_t
 DEVICE void layer_norm_row(const NormArguments *a, size_t row, double *scratch) {
     const int step = (int)blockDim.x;
     const float *x = a->x + row * a->width;
+    const size_t own = row % a->gains * a->width;
+    const float *gain = a->gain + own, *bias = a->bias + own;
     float *y = a->y + row * a->width;
     double sum = 0, squares = 0;
     add_to_row(a, row);
@@ -84,7 +86,7 @@ DEVICE void layer_norm_row(const NormArguments *a, size_t row, double *scratch) 
     for (int i = threadIdx.x; i < a->width; i += step) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
     squares = block_sum_double(squares, scratch);
     const float middle = (float)mean, factor = (float)(1 / sqrt(squares / a->width + (double)a->eps));
-    for (int i = threadIdx.x; i < a->width; i += step) y[i] = (x[i] - middle) * factor * a->gain[i] + a->bias[i];
+    for (int i = threadIdx.x; i < a->width; i += step) y[i] = (x[i] - middle) * factor * gain[i] + bias[i];
 }
 
 KERNEL(rms_norm_kernel, MOST_ROW_THREADS, NormArguments) {
@@ -138,12 +140,18 @@ DEVICE float factor_of(Nonlinearity f, float up) {
     return (up > SWIGLU_OAI_LIMIT ? SWIGLU_OAI_LIMIT : up < -SWIGLU_OAI_LIMIT ? -SWIGLU_OAI_LIMIT : up) + 1;
 }
 
+DEVICE float xielu(const Xielu *f, float x) {
+    return x > 0 ? (f->positive * x + f->linear) * x : f->negative * (expm1f(x) - x) + f->linear * x;
+}
+
 DEVICE float elementwise(const ElementwiseArguments *a, size_t i) {
     switch ((Elementwise)a->what) {
     case ELEMENTWISE_ADD: return a->x[i] + a->other[i];
     case ELEMENTWISE_SCALE: return a->x[i] * a->number;
     case ELEMENTWISE_CLEAR: return 0;
     case ELEMENTWISE_SOFTCAP: return a->number * tanhf(a->x[i] / a->number);
+    case ELEMENTWISE_CLAMP: return a->x[i] > a->number ? a->number : a->x[i] < -a->number ? -a->number : a->x[i];
+    case ELEMENTWISE_XIELU: return xielu(&a->xielu, a->x[i]);
     case ELEMENTWISE_ACTIVATE: break;
     }
     const Nonlinearity f = (Nonlinearity)a->nonlinearity;

@@ -59,6 +59,7 @@ typedef struct AttentionTile {
     size_t first, tokens;            // query t sees positions 0 … first + t
     size_t whole;                    // not 0: every query sees positions 0 … whole − 1
     size_t window;                   // or the last of them, itself included; 0: all
+    bool chunked;                    // or those from the last multiple of it on
     float softcap;                   // score = c · tanh(score / c); 0: none
     const float *bias;               // [heads, bias_stride]: added to the scores of a head by position; NULL: nothing
     size_t bias_stride, bias_middle; // as in AttentionShape
@@ -107,6 +108,7 @@ typedef struct HostKernels {
     void (*add)(float *x, const float *y, size_t n);
     // y = f(x), or f(x) · up unless up is NULL; to a few units in the last place of what x, rounded, stands for.
     void (*activate)(Nonlinearity, const float *x, const float *up, size_t n, float *y);
+    void (*xielu)(const Xielu *, const float *x, size_t n, float *y);
     void (*silu_times)(const float *gate, const float *up, size_t n, float *y);
     void (*rope_head)(float *x, size_t half, const float *cosine, const float *sine);
     void (*attention)(const AttentionTile *);

@@ -626,9 +626,8 @@ static void host_add(float *x, const float *y, size_t n) {
     }
 }
 
-// e^x to about 2 units in the last place (Cephes' expf: x = n ln 2 + r, polynomial in r), without under- and overflow.
-// NaN stays NaN.
-INLINE Vf vf_exp(Vf x) {
+// e^x = 2^n (1 + r + p r²) with x = n ln 2 + r, p a polynomial in r (Cephes' expf), without under- and overflow.
+INLINE Vf exp_parts(Vf x, Vf *remainder, Vf *power) {
     x = vf_min(vf_set(88), vf_max(vf_set(-87), x));
     Vf n = vf_round(x * vf_set(1.44269504f));
     Vf r = vf_fma(n, vf_set(2.12194440e-4f), vf_fma(n, vf_set(-0.693359375f), x));
@@ -638,9 +637,22 @@ INLINE Vf vf_exp(Vf x) {
     p = vf_fma(p, r, vf_set(4.1665795894e-2f));
     p = vf_fma(p, r, vf_set(1.6666665459e-1f));
     p = vf_fma(p, r, vf_set(5.0000001201e-1f));
-    p = vf_fma(p * r, r, r) + vf_set(1);
     Vf safe = vf_max(vf_min(n, vf_set(127)), vf_set(-126)); // not NaN
-    return p * vf_from_pattern((vf_to_ints(safe) + 127) << 23);
+    *power = vf_from_pattern((vf_to_ints(safe) + 127) << 23);
+    *remainder = r;
+    return p;
+}
+
+// e^x to about 2 units in the last place. NaN stays NaN.
+INLINE Vf vf_exp(Vf x) {
+    Vf r, power, p = exp_parts(x, &r, &power);
+    return (vf_fma(p * r, r, r) + vf_set(1)) * power;
+}
+
+// e^x − 1 − x, as accurate near 0 as elsewhere: there the power of two is 1, and p r² is left.
+INLINE Vf exp_beyond(Vf x) {
+    Vf r, power, p = exp_parts(x, &r, &power);
+    return vf_fma(power * p, r * r, (power - vf_set(1)) + vf_fma(power, r, -x));
 }
 
 // Φ(−|x|), the normal distribution's tail: e^(−x²/2) · t · polynomial in t = 1 / (1 + 0.3 |x|), whose coefficients are
@@ -702,6 +714,16 @@ static void host_activate(Nonlinearity f, const float *x, const float *up, size_
     case NONLINEARITY_SILU: activate_as(NONLINEARITY_SILU, x, up, n, y); break;
     case NONLINEARITY_NONE: activate_as(NONLINEARITY_NONE, x, up, n, y); break;
     case NONLINEARITY_COUNT: break;
+    }
+}
+
+static void host_xielu(const Xielu *f, const float *x, size_t n, float *y) {
+    const Vf positive = vf_set(f->positive), negative = vf_set(f->negative), linear = vf_set(f->linear);
+    for (size_t i = 0; i < n; i += LANES) {
+        const size_t m = at_most(n - i, LANES);
+        const Vf v = vf_load_some(x + i, m), above = vf_max(v, vf_set(0)), below = vf_min(v, vf_set(0));
+        const Vf sides = vf_fma(positive * above, above, negative * exp_beyond(below));
+        vf_store_some(y + i, vf_fma(linear, v, sides), m); // NaN stays NaN by the first
     }
 }
 
@@ -814,7 +836,9 @@ INLINE AttentionTile without_unseen(const AttentionTile *a, size_t unseen) {
 // Query n of a tile sees the positions from … end − 1; earlier tokens see farther back.
 INLINE size_t end_of(const AttentionTile *a, size_t n) { return a->whole ? a->whole : a->first + n / a->heads + 1; }
 INLINE size_t from_of(const AttentionTile *a, size_t n) {
-    return a->window && end_of(a, n) > a->window ? end_of(a, n) - a->window : 0;
+    const size_t end = end_of(a, n);
+    if (!a->window || end <= a->window) return 0;
+    return a->chunked ? (end - 1) / a->window * a->window : end - a->window;
 }
 
 // Biases of query n, from the first position on.
@@ -859,7 +883,7 @@ INLINE void mix_spoiled(const AttentionTile *a, size_t queries, const float *wei
 }
 
 static void host_attention(const AttentionTile *whole) {
-    const size_t window = whole->window, unseen = window && whole->first + 1 > window ? whole->first + 1 - window : 0;
+    const size_t unseen = whole->whole ? 0 : from_of(whole, 0);
     const AttentionTile tile = without_unseen(whole, unseen), *a = &tile;
     size_t queries = a->heads * a->tokens, positions = a->whole ? a->whole : a->first + a->tokens;
     float *q = a->scratch;                        // [queries, head_dim], times scale
@@ -939,6 +963,6 @@ static void absmax_columns(const float *x, size_t rows, size_t stride, size_t n,
         .dense_rounded = DENSE_ROUNDED, .packed = host_packed, .packed_float = (PACKED_FLOAT),                       \
         .quantize_row = quantize_row, .split_segment = split_segment, .dot_levels = dot_levels, .widen = host_widen, \
         .narrow = host_narrow, .rms_norm_row = rms_norm_row, .layer_norm_row = layer_norm_row, .add = host_add,      \
-        .activate = host_activate, .silu_times = silu_times, .rope_head = rope_head, .attention = host_attention,    \
-        .range = host_range, .absmax = host_absmax, .absmax_columns = absmax_columns                                 \
+        .activate = host_activate, .xielu = host_xielu, .silu_times = silu_times, .rope_head = rope_head,            \
+        .attention = host_attention, .range = host_range, .absmax = host_absmax, .absmax_columns = absmax_columns    \
     }

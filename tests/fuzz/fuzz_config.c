@@ -1,4 +1,5 @@
 // Any bytes as config.json: refused with a message, or read as a configuration whose numbers can be relied on.
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,23 @@
 #include "loaders/stored/stored_parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_pair(const ModelConfig *c) {
+    const EncoderDecoder *pair = &c->pair;
+    const bool tokens = pair->start_token >= -1 && pair->first_token >= -1 && pair->last_token >= -1;
+    if (pair->encoder_layers < 0 || pair->encoder_layers >= c->layers || pair->encoder_ffn <= 0 || !tokens) abort();
+    if (pair->never_count < 0 || pair->never_count > (int)(sizeof pair->never_tokens / sizeof(int))) abort();
+    for (int i = 0; i < pair->never_count; i++)
+        if (pair->never_tokens[i] < 0) abort();
+    if (pair->least_length < 0 || pair->no_repeat < 0 || !isfinite(pair->length_penalty)) abort();
+    if (c->positions == POSITIONS_RELATIVE && (pair->relative_buckets < 4 || pair->relative_distance < 1)) abort();
+}
+
+static void check_latent(const ModelConfig *c) {
+    const Latent *latent = &c->latent;
+    if (latent->q_rank < 0 || latent->plain <= 0 || latent->rotated <= 0 || latent->value <= 0) abort();
+    if (latent->plain + latent->rotated != c->head_dim || latent->rotated != rope_dims(c)) abort();
+}
 
 static void check_numbers(const ModelConfig *c) {
     bool sizes =
@@ -21,7 +39,13 @@ static void check_numbers(const ModelConfig *c) {
     bool rope = c->positions != POSITIONS_ROPE ||
                 (rope_dims(c) > 0 && rope_dims(c) % 2 == 0 && rope_dims(c) <= largest && c->rope_theta > 0);
     bool experts = c->experts.count == 0 || (c->experts.per_token > 0 && c->experts.per_token <= c->experts.count);
-    if (!sizes || !heads || !full || !rope || !experts || c->window < 0 || !(c->norm_eps >= 0)) abort();
+    bool groups = c->experts.groups == 0 ||
+                  (c->experts.chosen_groups > 0 && c->experts.chosen_groups <= c->experts.groups &&
+                   c->experts.count % c->experts.groups == 0 &&
+                   c->experts.count / c->experts.groups * c->experts.chosen_groups >= c->experts.per_token);
+    if (!sizes || !heads || !full || !rope || !experts || !groups || c->window < 0 || !(c->norm_eps >= 0)) abort();
+    if (c->pair.encoder_layers) check_pair(c);
+    if (c->latent.kv_rank) check_latent(c);
 }
 
 static void check_text(const char *text) {

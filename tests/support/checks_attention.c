@@ -16,7 +16,7 @@ typedef struct AttentionCase {
     size_t sequences, tokens, before; // of each: tokens of the call, and those that the cache holds already
     DType dtype;
     float softcap;
-    bool biased, sinks;
+    bool biased, sinks, chunked;
     bool relative, whole; // biases are by distance; every query sees all positions
     double deviation;     // of the queries
 } AttentionCase;
@@ -38,6 +38,7 @@ static AttentionShape shape_of(const AttentionCase *a, const float *bias, const 
                             .head_dim = a->head_dim,
                             .scale = 1 / sqrtf((float)a->head_dim),
                             .window = a->window,
+                            .chunked = a->chunked,
                             .softcap = a->softcap,
                             .bias = bias,
                             .bias_stride = bias_stride_of(a),
@@ -78,7 +79,10 @@ static void round_rows(const AttentionCase *a, float *x) {
 static void attend(const AttentionCase *a, const AttentionShape *s, size_t sequence, size_t at, size_t head,
                    const float *q, const float *k, const float *v, double *weights, double *y) {
     const size_t dim = (size_t)s->head_dim, kv = head / (size_t)(s->heads / s->kv_heads);
-    const size_t from = s->window && at + 1 > (size_t)s->window ? at + 1 - (size_t)s->window : 0;
+    const size_t window = (size_t)s->window, chunk = window ? at - at % window : 0,
+                 from = s->chunked               ? chunk
+                        : window && at >= window ? at + 1 - window
+                                                 : 0;
     const size_t end = s->whole ? (size_t)s->whole : at + 1, shift = s->bias_middle ? s->bias_middle - at : 0;
     double most = -INFINITY, sum = 0;
     for (size_t p = from; p < end; p++) {
@@ -211,6 +215,7 @@ void attention_cases(Checks *c) {
             .before = between(c, 0, i % 6 ? at(c, 30, 60, 100) : at(c, 60, c->thorough ? 400 : 100, 3000)),
             .dtype = cache_types[i % 4],
             .window = i % 4 == 1 ? (int)between(c, 1, at(c, 20, 50, 200)) : 0,
+            .chunked = i % 8 == 5,
             .softcap = i % 5 == 2 ? 3.0f : 0,
             .biased = i % 5 == 1,
             .relative = i % 10 == 1,
@@ -260,6 +265,7 @@ void many_token_cases(Checks *c) {
                                  .before = i % 3 ? between(c, 0, at(c, 30, 70, 300)) : 0,
                                  .dtype = cache_types[i % 4],
                                  .window = i % 3 == 1 ? (int)between(c, 1, at(c, 20, 40, 200)) : 0,
+                                 .chunked = i % 6 == 4,
                                  .softcap = i % 5 == 2 ? 3.0f : 0,
                                  .biased = i % 5 == 1,
                                  .relative = i % 2 == 1,
@@ -330,12 +336,13 @@ void following_cases(Checks *c) {
 // ---- What is not finite ----
 
 // A key that is not finite spoils the tokens that see it, a value that dimension of them; no others.
-static void check_spoiled(Checks *c, size_t tokens, DType dtype, int window, bool key, float bad) {
+static void check_spoiled(Checks *c, size_t tokens, DType dtype, int window, bool chunked, bool key, float bad) {
     enum { KV = 2, HEADS = 6, DIM = 20, AT = 7 };
     const AttentionCase a = {.heads = HEADS,
                              .kv_heads = KV,
                              .head_dim = DIM,
                              .window = window,
+                             .chunked = chunked,
                              .sequences = 1,
                              .tokens = tokens,
                              .dtype = dtype};
@@ -346,7 +353,9 @@ static void check_spoiled(Checks *c, size_t tokens, DType dtype, int window, boo
     float *y = attention_result(c, &a, q, k, v, NULL, NULL, NULL);
     for (size_t i = 0; i < tokens * HEADS * DIM; i++) {
         const size_t token = i / (HEADS * DIM);
-        const bool sees = token >= spoiled && (window == 0 || token < spoiled + (size_t)window);
+        const size_t size = window ? (size_t)window : tokens;
+        const bool near = chunked ? token / size == spoiled / size : token < spoiled + size;
+        const bool sees = token >= spoiled && near;
         const bool shows = sees && (key ? isnan(bad) : i % DIM == AT);
         if (shows && isfinite(y[i])) fail_msg("token %zu does not show %g of token %zu", token, (double)bad, spoiled);
         if (!sees && !isfinite(y[i])) fail_msg("token %zu has %g of token %zu", token, (double)bad, spoiled);
@@ -359,7 +368,7 @@ void spoiled_cases(Checks *c) {
     const int cases = amount(c, (Amount){12, 12}, (Amount){12, 4}, (Amount){24, 8});
     for (int i = 0; i < cases; i++) {
         turn(c, i);
-        check_spoiled(c, i % 2 ? 40 : between(c, 3, 70), (DType)(i % 3), (int[]){0, 5, 20}[i / 4 % 3], i % 4 == 3,
-                      i % 2 ? NAN : INFINITY);
+        check_spoiled(c, i % 2 ? 40 : between(c, 3, 70), (DType)(i % 3), (int[]){0, 5, 20}[i / 4 % 3], i / 2 % 2,
+                      i % 4 == 3, i % 2 ? NAN : INFINITY);
     }
 }

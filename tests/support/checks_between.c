@@ -57,12 +57,12 @@ static void check_rms_norm(Checks *c, const float *x, const float *gain, size_t 
 }
 
 // The mean itself is a float before it is taken off.
-static void check_layer_norm(Checks *c, const float *x, const float *gain, const float *bias, size_t tokens,
-                             size_t width, const float *y) {
+static void check_layer_norm(Checks *c, const float *x, const float *gains, const float *biases, size_t heads,
+                             size_t tokens, size_t width, const float *y) {
     const size_t n = tokens * width;
     double *expected = doubles(n), *sizes = doubles(n);
     for (size_t t = 0; t < tokens; t++) {
-        const float *row = x + t * width;
+        const float *row = x + t * width, *gain = gains + t % heads * width, *bias = biases + t % heads * width;
         double mean = 0;
         for (size_t i = 0; i < width; i++) mean += (double)row[i] / (double)width;
         const double deviation = sqrt(mean_of_squares(row, width, mean) + (double)1e-5f),
@@ -79,28 +79,28 @@ static void check_layer_norm(Checks *c, const float *x, const float *gain, const
 }
 
 // Both norms, to another place and in place.
-static void check_norms(Checks *c, size_t tokens, size_t width, float middle) {
-    const size_t n = tokens * width;
-    float *x = random_floats(c, n, 3), *gain = random_floats(c, width, 1), *bias = random_floats(c, width, 1);
-    float *dgain = put(c, gain, width), *dbias = put(c, bias, width);
+static void check_norms(Checks *c, size_t tokens, size_t width, size_t heads, float middle) {
+    const size_t n = tokens * width, all = heads * width;
+    float *x = random_floats(c, n, 3), *gain = random_floats(c, all, 1), *bias = random_floats(c, all, 1);
+    float *dgain = put(c, gain, all), *dbias = put(c, bias, all);
     for (int layer = 0; layer < 2; layer++) {
         for (size_t i = 0; i < n && layer; i++) x[i] += middle;
         float *dx = put(c, x, n), *dy = put_nothing(c, n), *to[2] = {dy, dx};
         for (int i = 0; i < 2; i++) {
             if (layer)
-                c->b->ops->layer_norm(c->b, dx, dgain, dbias, 1e-5f, tokens, width, to[i]);
+                c->b->ops->layer_norm(c->b, dx, dgain, dbias, heads, 1e-5f, tokens, width, to[i]);
             else
                 c->b->ops->rms_norm(c->b, dx, dgain, 1e-5f, tokens, width, to[i]);
         }
         float *y = take(c, dy, n), *in_place = take(c, dx, n);
         if (layer)
-            check_layer_norm(c, x, gain, bias, tokens, width, y);
+            check_layer_norm(c, x, gain, bias, heads, tokens, width, y);
         else
             check_rms_norm(c, x, gain, tokens, width, y);
         assert_memory_equal(in_place, y, n * sizeof *y);
         free(y), free(in_place);
     }
-    drop(c, dgain, width), drop(c, dbias, width);
+    drop(c, dgain, all), drop(c, dbias, all);
     free(x), free(gain), free(bias);
 }
 
@@ -109,9 +109,10 @@ void norm_cases(Checks *c) {
     const int cases = amount(c, (Amount){12, 12}, (Amount){6, 1}, (Amount){30, 3});
     for (int i = 0; i < cases; i++) {
         turn(c, i);
-        check_norms(c, between(c, 1, at(c, 5, 9, 40)), between(c, 1, at(c, 100, 600, 5000)), middles[i % 4]);
+        check_norms(c, between(c, 1, at(c, 5, 9, 40)), between(c, 1, at(c, 100, 600, 5000)), i % 3 ? 1 : 2,
+                    middles[i % 4]);
     }
-    if (c->thorough) check_norms(c, at(c, 40, 3, 300), 600, -3); // large enough for several threads
+    if (c->thorough) check_norms(c, at(c, 40, 3, 300), 600, 3, -3); // large enough for several threads
 }
 
 // ---- Element by element ----
@@ -204,6 +205,29 @@ static void check_activate(Checks *c, Nonlinearity f, size_t n) {
     free(x), free(up);
 }
 
+// Each term by itself is as exact as its size: of e^x − 1 − x that of x.
+static void check_xielu(Checks *c, size_t n) {
+    static const float extremes[] = {0, -0.0f, 1e-7f, -1e-7f, -1e-3f, -0.34f, -0.35f, -88, -1e4f, 1e4f};
+    const Xielu f = {0.8f, 1.3f, 0.5f};
+    float *x = random_floats(c, n, 3);
+    double *expected = doubles(n), *sizes = doubles(n);
+    for (size_t i = 0; i < n && i < sizeof extremes / sizeof *extremes; i++) x[i] = extremes[i];
+    if (n > 14) x[14] = NAN;
+    for (size_t i = 0; i < n; i++) {
+        const double v = (double)x[i], above = v > 0 ? (double)f.positive * v * v : 0,
+                     below = v < 0 ? (double)f.negative * (expm1(v) - v) : 0;
+        expected[i] = isnan(v) ? NAN : above + below + (double)f.linear * v;
+        sizes[i] = fabs(above) + 3 * fabs(v);
+    }
+    float *dx = put(c, x, n), *dy = put_nothing(c, n);
+    c->b->ops->xielu(c->b, &f, dx, n, dy);
+    c->b->ops->xielu(c->b, &f, dx, n, dx);
+    float *y = take(c, dy, n), *in_place = take(c, dx, n);
+    compare("xielu", y, expected, sizes, n, 3e-7);
+    assert_memory_equal(in_place, y, n * sizeof *y);
+    free(x), free(expected), free(sizes), free(y), free(in_place);
+}
+
 static void check_scale(Checks *c, size_t n) {
     const float cap = 1.5f, factor = -0.3f;
     float *x = random_floats(c, n, 6);
@@ -214,16 +238,19 @@ static void check_scale(Checks *c, size_t n) {
     x[n / 2] = NAN;
     float *dcleared = put(c, x, n);
     x[n / 2] = 0;
+    float *dclamped = put(c, x, n);
+    c->b->ops->clamp(c->b, dclamped, cap, n);
     c->b->ops->scale(c->b, dcleared, 0, n); // clears
-    float *scaled = take(c, dx, n), *capped = take(c, dcapped, n), *cleared = take(c, dcleared, n);
+    float *scaled = take(c, dx, n), *capped = take(c, dcapped, n), *cleared = take(c, dcleared, n),
+          *clamped = take(c, dclamped, n);
     for (size_t i = 0; i < n; i++) {
         expected[i] = (double)cap * tanh((double)x[i] / (double)cap), sizes[i] = (double)cap;
-        assert_true(cleared[i] == 0);
+        assert_true(cleared[i] == 0 && clamped[i] == fmaxf(-cap, fminf(cap, x[i])));
         if (i != n / 2) assert_true(scaled[i] == x[i] * factor);
         if (i == n / 2) expected[i] = (double)capped[i];
     }
     compare("softcap", capped, expected, sizes, n, bound(c, 2e-7, 7e-7));
-    free(x), free(expected), free(sizes), free(scaled), free(capped), free(cleared);
+    free(x), free(expected), free(sizes), free(scaled), free(capped), free(cleared), free(clamped);
 }
 
 void elementwise_cases(Checks *c) {
@@ -233,6 +260,7 @@ void elementwise_cases(Checks *c) {
         const size_t n = between(c, 1, at(c, 90, 700, 70000));
         check_sums(c, n);
         check_scale(c, n);
+        check_xielu(c, n);
         for (int f = 0; f < NONLINEARITY_COUNT; f++) check_activate(c, (Nonlinearity)f, n);
     }
     if (!c->thorough || c->place != ON_HOST) return;

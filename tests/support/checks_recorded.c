@@ -141,7 +141,7 @@ static void before_product(Backend *b, int way, float *x, const float *other, si
     part(b, apart);
     switch (way) {
     case FUSED_RMS: b->ops->rms_norm(b, x, other, 1e-5f, tokens, in, y); break;
-    case FUSED_LAYER: b->ops->layer_norm(b, x, other, other + in, 1e-5f, tokens, in, y); break;
+    case FUSED_LAYER: b->ops->layer_norm(b, x, other, other + in, 1, 1e-5f, tokens, in, y); break;
     case FUSED_SILU: b->ops->silu_times(b, x, other, tokens * in, y); break;
     default: b->ops->activate(b, NONLINEARITY_RELU, x, NULL, tokens * in, x);
     }
