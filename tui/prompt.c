@@ -93,6 +93,7 @@ static void prompt_accept(Ui *ui) {
     case PROMPT_FIX:
     case PROMPT_OVERWRITE:
     case PROMPT_RESTORE:
+    case PROMPT_FORGET:
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
     }
@@ -223,6 +224,12 @@ static void answer_restore(Ui *ui, int code) {
     }
 }
 
+static void answer_forget(Ui *ui, int code) {
+    if (code != 'y' && code != 'n' && code != KEY_ESCAPE && code != KEY_CONTROL('c')) return;
+    close_prompt(ui);
+    if (code == 'y') trials_drop(ui);
+}
+
 // "granularity=ad" is completed as "set granularity ad" is.
 static void complete_rule(Ui *ui) {
     char whole[sizeof ui->editor.text + 8], line[sizeof ui->editor.text];
@@ -290,6 +297,7 @@ static void take_code(Ui *ui, int code) {
     case PROMPT_FIX: answer_fix(ui, code); break;
     case PROMPT_OVERWRITE: answer_overwrite(ui, code); break;
     case PROMPT_RESTORE: answer_restore(ui, code); break;
+    case PROMPT_FORGET: answer_forget(ui, code); break;
     case PROMPT_COMMAND:
     case PROMPT_FIND:
     case PROMPT_FILTER:
@@ -325,7 +333,8 @@ void prompt_key(Ui *ui, const Key *key) {
 static bool asks_for_a_key(const Ui *ui) {
     return ui->prompt == PROMPT_SORT || ui->prompt == PROMPT_SWEEP || ui->prompt == PROMPT_SWEEP_SECOND ||
            ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE || ui->prompt == PROMPT_RESTORE ||
-           ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE || ui->prompt == PROMPT_FIX;
+           ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE || ui->prompt == PROMPT_FIX ||
+           ui->prompt == PROMPT_FORGET;
 }
 
 static bool names_a_file(const Ui *ui) {
@@ -376,7 +385,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
     case PROMPT_FOLDER: snprintf(out, size, "write the model to "); break;
     case PROMPT_BUDGET: snprintf(out, size, "bits per weight, or kl and a bound: "); break;
-    case PROMPT_NOTE: snprintf(out, size, "note to #%u: ", ui->trials.noted); break;
+    case PROMPT_NOTE: snprintf(out, size, "note to %s: ", trials_name(ui, ui->trials.asked).text); break;
     case PROMPT_EXPORT: snprintf(out, size, "write .csv, .md or .svg to "); break;
     case PROMPT_SORT:
     case PROMPT_SWEEP:
@@ -387,6 +396,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_FIX:
     case PROMPT_OVERWRITE:
     case PROMPT_RESTORE:
+    case PROMPT_FORGET:
     case PROMPT_NONE:
     case PROMPT_COUNT: *out = '\0'; break;
     }
@@ -483,6 +493,15 @@ static void draw_restore(Ui *ui, Rect line) {
     draw_choice(ui, line, question, keys, labels, 3);
 }
 
+static void draw_forget(Ui *ui, Rect line) {
+    static const char *const keys[] = {"y", "n"}, *const labels[] = {"forget it", "keep it"};
+    const TrialRow *row = trials_row(workbench_trials(ui->workbench), ui->trials.asked);
+    char question[160];
+    snprintf(question, sizeof question, "Forget %s with its %stexts and figures? u does not bring them back.",
+             trials_name(ui, ui->trials.asked).text, row && *row->note ? "note, " : "");
+    draw_choice(ui, line, question, keys, labels, 2);
+}
+
 void prompt_draw(Ui *ui) {
     const Rect line = rect_inset(ui->layout.bottom, 1);
     canvas_fill(&ui->canvas, line, MEANING_TEXT, " ");
@@ -497,6 +516,7 @@ void prompt_draw(Ui *ui) {
     case PROMPT_FIX: draw_fix(ui, inside); break;
     case PROMPT_OVERWRITE: draw_overwrite(ui, inside); break;
     case PROMPT_RESTORE: draw_restore(ui, inside); break;
+    case PROMPT_FORGET: draw_forget(ui, inside); break;
     case PROMPT_COMMAND:
     case PROMPT_FIND:
     case PROMPT_FILTER:

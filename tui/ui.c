@@ -168,7 +168,7 @@ static void tell_same(Ui *ui) {
     if (!turned || !known || ui->message.failure) return;
     char said[sizeof ui->message.text];
     snprintf(said, sizeof said, "%s", ui->message.text);
-    ui_say(ui, "%s%sthe same model as #%u", said, *said ? " · " : "", trials->present);
+    ui_say(ui, "%s%sthe same model as %s", said, *said ? " · " : "", trials_name(ui, trials->present).text);
 }
 
 void ui_unpin(Ui *ui) {
