@@ -325,7 +325,7 @@ static void only_the_pane_of_the_dials_turns_them(void **state) {
     }
     key(s, ":reset\r");
     expect(s, "name a dial");
-    key(s, "h");
+    key(s, ESCAPE "h");
     expect(s, "press Tab to go to the dials");
     assert_false(screen_has(s, "recipe not saved"));
     key(s, "go"); // the dials of one linear, and from there back to the layers
@@ -561,7 +561,12 @@ static void commands_complete_and_are_remembered(void **state) {
     key(s, ESCAPE);
     key(s, ":nonsense\r");
     expect(s, "no command “nonsense”");
-    key(s, ":prompt One day\r");
+    expect(s, " :nonsense"); // it stays to be mended
+    key(s, "\x15set alpha 7\r");
+    expect(s, " :set alpha 7");
+    key(s, "\1770.4\r");
+    expect_dial(s, DIAL_ALPHA, "0.4");
+    key(s, ESCAPE ":prompt One day\r");
     expect(s, "One day");
     key(s, "r, long ago\r");
     expect(s, "One day, long ago");
@@ -594,6 +599,7 @@ static void recipes_are_written_and_loaded(void **state) {
     key(s, command);
     expect(s, "nonsense");
     snprintf(command, sizeof command, "w\x15%s\r", path_in_folder("other.json"));
+    key(s, ESCAPE);
     key(s, command);
     expect(s, "already exists");
     key(s, "n" ESCAPE);
@@ -651,7 +657,7 @@ static void another_file_is_overwritten_only_when_told(void **state) {
     expect(s, "recipe written to");
     key(s, ":w ~nobody-of-this-name/x.json\r");
     expect(s, "no home of nobody-of-this-name");
-    key(s, ":load ~/theirs.json\r");
+    key(s, ESCAPE ":load ~/theirs.json\r");
     expect(s, "recipe loaded from");
     folder_put_text(folder, "theirs.json", "precious"); // ours by now: overwritten without a question
     key(s, ":wq ~/theirs.json\r");
@@ -831,7 +837,7 @@ static void what_an_engine_takes_is_said_while_dials_are_turned(void **state) {
     assert_false(screen_has(s, "vllm"));
     key(s, ":target nonsense\r");
     expect(s, "\"nonsense\" is no engine that is known");
-    key(s, ":target vllm-s\t80\r:set policy static\r"); // the message names it, too
+    key(s, ESCAPE ":target vllm-s\t80\r:set policy static\r"); // the message names it, too
     expect(s, "vllm-sm80 refuses policy");
     expect(s, "vllm-sm80 refuses this: it takes policy none ─");
     key(s, ":set policy none\r:set granularity group\r"); // 128 does not divide the columns of down_proj

@@ -27,11 +27,7 @@ static void close_prompt(Ui *ui) {
 static void accept_dial(Ui *ui, const char *text) {
     double value;
     Error err = {0};
-    if (!ui_report(ui, dial_parse(ui->dial, text, &value, &err), &err)) {
-        ui->prompt = PROMPT_DIAL; // another try
-        return;
-    }
-    dials_set(ui, ui->dial, value);
+    if (ui_report(ui, dial_parse(ui->dial, text, &value, &err), &err)) dials_set(ui, ui->dial, value);
 }
 
 // What was found is selected already.
@@ -41,33 +37,16 @@ static void accept_find(Ui *ui, const char *text) {
     if (!*text && *ui->preview.find) {
         find_set(ui, ui->preview.find, NULL);
         action_find(ui, 1);
-    } else if (!ui_report(ui, find_set(ui, text, &err), &err))
-        ui->prompt = PROMPT_FIND; // another try
-    else if (*text && !(find_count(ui, &place, &all) && all))
-        ui_fail(ui, "no %s with “%s”", find_rows(ui), text);
+    } else if (ui_report(ui, find_set(ui, text, &err), &err) && *text && !(find_count(ui, &place, &all) && all))
+        ui_say(ui, "no %s with “%s”", find_rows(ui), text);
 }
 
-static void accept_filter(Ui *ui, const char *text) {
-    Error err = {0};
-    if (!ui_report(ui, rows_set_filter(&ui->rows, text, &err), &err)) ui->prompt = PROMPT_FILTER;
-}
-
-static void accept_mark(Ui *ui, const char *text) {
-    action_mark(ui, text);
-    if (ui->message.failure) ui->prompt = PROMPT_MARK;
-}
-
-static void prompt_accept(Ui *ui) {
-    const PromptKind kind = ui->prompt;
-    char line[sizeof ui->editor.text];
-    memcpy(line, ui->editor.text, ui->editor.length + 1);
-    line_history_add(&ui->histories[kind], line);
-    close_prompt(ui);
+static void take_line(Ui *ui, PromptKind kind, const char *line) {
     switch (kind) {
     case PROMPT_COMMAND: command_run(ui, line); break;
     case PROMPT_FIND: accept_find(ui, line); break;
-    case PROMPT_FILTER: accept_filter(ui, line); break;
-    case PROMPT_MARK: accept_mark(ui, line); break;
+    case PROMPT_FILTER: action_filter(ui, line); break;
+    case PROMPT_MARK: action_mark(ui, line); break;
     case PROMPT_RULE: overrides_accept(ui, line); break;
     case PROMPT_SAVE: action_save(ui, line); break;
     case PROMPT_LOAD: action_load(ui, line); break;
@@ -97,6 +76,23 @@ static void prompt_accept(Ui *ui) {
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
     }
+}
+
+// What was refused stays on the line, under the error, for another try: keys typed on would act on the screen. A
+// failure that is told after a change of the recipe is not about the line.
+static void prompt_accept(Ui *ui) {
+    const PromptKind kind = ui->prompt;
+    const uint64_t changes = workbench_changes(ui->workbench);
+    const bool quits = ui->quit_after_save;
+    char line[sizeof ui->editor.text];
+    memcpy(line, ui->editor.text, ui->editor.length + 1);
+    line_history_add(&ui->histories[kind], line);
+    close_prompt(ui);
+    take_line(ui, kind, line);
+    const bool failed = *ui->message.text && ui->message.failure;
+    if (!failed || ui->prompt != PROMPT_NONE || ui->quit || workbench_changes(ui->workbench) != changes) return;
+    ui->prompt = kind;
+    ui->quit_after_save = quits;
 }
 
 // ---- while it is typed --------------------------------------------------------------------------------------------
