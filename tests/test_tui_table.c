@@ -83,12 +83,18 @@ static void rows_are_marked_and_set_together(void **state) {
     key(s, "oo");
     expect(s, "Dials of 12 marked");
     assert_recipe(s, "model.layers.*.mlp.up_proj bits=8; model.layers.*.mlp.down_proj bits=8; lm_head ignore");
-    key(s, ESCAPE); // the scope, then the marks
+    key(s, ESCAPE); // the scope, then no more
     expect_gone_text(s, "Dials of 12 marked");
-    expect(s, "12 marked");
+    expect(s, "dials set all linears again");
     key(s, ESCAPE);
+    expect(s, "12 stay marked; U unmarks them");
+    key(s, "U");
     expect_gone_text(s, "12 marked");
     expect(s, "○*0 up_proj"); // changed by the last turn
+    key(s, "u");
+    expect(s, "undid: bits 4 → 8");
+    key(s, "\x12"); // Ctrl-R
+    expect(s, "did again: bits 4 → 8");
     key(s, "u");
     expect_gone_text(s, "*0 up_proj");
     expect_gone_text(s, "linears changed"); // everything is undone

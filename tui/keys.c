@@ -302,7 +302,7 @@ const Binding bindings[] = {
     {KEYS(':'), ":", KEYS_PROGRAM, EVERYWHERE, action_prompt, PROMPT_COMMAND,
      "type a command; Tab completes, ↑ ↓ recall earlier ones"},
     {KEYS(KEY_CONTROL('l')), "Ctrl-L", KEYS_PROGRAM, EVERYWHERE, action_redraw, 0, "redraw the screen"},
-    {KEYS(KEY_ESCAPE), "Esc", KEYS_PROGRAM, EVERYWHERE, action_back, 0, "close, cancel, or show all linears"},
+    {KEYS(KEY_ESCAPE), "Esc", KEYS_PROGRAM, EVERYWHERE, action_back, 0, "close, cancel, end the search or the filter; marks stay"},
     {.help = "colours: auto, dark, light, colorblind, mono", WORD_WITH("theme", "NAME", COMPLETE_SCHEME, action_theme)},
     {KEYS('q', KEY_CONTROL('c')), "q", KEYS_PROGRAM, EVERYWHERE, action_quit, 0,
      "back to the layers; there quit, which asks when the recipe is not saved", BAR("quit", 1), WORD("q")},
