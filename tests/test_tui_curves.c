@@ -286,7 +286,13 @@ static void a_field_of_two_dials(void **state) {
     expect(s, "by the recipe before other dials were turned");
     key(s, ":sweep nothing\r");
     expect(s, "there is no dial “nothing”");
-    key(s, ESCAPE ":sweep bits bits\r");
+    key(s, "\x15sweep alpha group-size\r");
+    expect(s, "group size is not used while group is adaptive; sweep min-group or max-group");
+    key(s, "\x15sweep max-group\r");
+    expect(s, "5 of 5 points"); // up to the widest matrix of 192 columns, and the channel
+    key(s, ":sweep alpha=0.1:0.3:0.1 bits\r");
+    expect(s, "alpha and bits");
+    key(s, ":sweep bits bits\r");
     expect(s, "swept twice");
     expect(s, "alpha and bits");
     key(s, ESCAPE "d");
