@@ -286,6 +286,13 @@ static bool is_of_inputs(Column column) {
     return column == COLUMN_RANGE || column == COLUMN_CLASS || column == COLUMN_SQNR;
 }
 
+// By a column that nothing is known of yet, rows stand as in the model.
+static bool is_sorted(const Rows *rows) {
+    for (int i = 0; i < rows->total; i++)
+        if (!isnan(rows_figure(rows->workbench, i, rows->sort))) return true;
+    return false;
+}
+
 static void draw_layers_title(Ui *ui) {
     const Rect pane = ui->layout.layers;
     const Rows *rows = &ui->rows;
@@ -298,6 +305,8 @@ static void draw_layers_title(Ui *ui) {
     if (*rows->filter)
         snprintf(right, sizeof right, "%s%s %d of %d & %s ", marked, *marked ? " ·" : "", rows->first[rows->count],
                  rows->total, rows->filter);
+    else if (!is_sorted(rows))
+        snprintf(right, sizeof right, "%s%s no %s yet ", marked, *marked ? " ·" : "", column_table[rows->sort].title);
     else
         snprintf(right, sizeof right, "%s%s by %s %s %s", marked, *marked ? " ·" : "", column_table[rows->sort].title,
                  falling ? "▼" : "▲", provisional ? "order may still change " : "");
