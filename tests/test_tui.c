@@ -93,6 +93,7 @@ static void a_failed_job_is_told(void **state) {
     Screen *s = start_with(36, 120, NULL, "FAKE_FAILURE=1");
     expect(s, "calibrate: the calibration text is not there");
     expect(s, "not known: the calibration text is not there");
+    expect(s, "no |x|max yet"); // by which rows could stand in an order
     expect(s, "Effect on mixed · weights alone: calibration failed");
     expect(s, "│ weights   ");          // and not "quantized"
     key(s, ":set activations token\r"); // needs no ranges
@@ -119,7 +120,11 @@ static void a_source_has_a_target(void **state) {
     expect(s, "Once upon a time \xE2\x86\x92 ");
     key(s, "r");
     expect(s, "source Once upon a time");
-    key(s, ESCAPE);
+    key(s, ESCAPE "2"); // layers are called as their linears are
+    expect(s, "layer e0 ");
+    expect(s, " d4 ");
+    key(s, "1z");
+    expect(s, "e0 layer ×7");
     quit(s);
 }
 
@@ -213,7 +218,8 @@ static void an_old_figure_is_never_shown_as_new(void **state) {
     settle(s);
     key(s, "\t[[[[[[[h");
     expect_dial(s, DIAL_BITS, "3");
-    expect(s, " (9"); // the old share of equal tokens in brackets, while the new one is computed
+    expect(s, "(out)"); // the table's
+    expect(s, " (9");   // the old share of equal tokens in brackets, while the new one is computed
     settle(s);
     quit(s);
 }
@@ -327,6 +333,12 @@ static void only_the_pane_of_the_dials_turns_them(void **state) {
     expect(s, "name a dial");
     key(s, ESCAPE "h");
     expect(s, "press Tab to go to the dials");
+    key(s, "f");
+    expect(s, "f does nothing here; it acts on Sensitivity, Convert");
+    key(s, "\033[3~");
+    expect(s, "does nothing here; it acts on the dials, Trials");
+    key(s, "Q"); // no key of any place
+    expect_gone_text(s, "does nothing here");
     assert_false(screen_has(s, "recipe not saved"));
     key(s, "go"); // the dials of one linear, and from there back to the layers
     key(s, ":set alpha 0.7\r");
@@ -483,9 +495,9 @@ static void small_changes_are_told_by_positions(void **state) {
 static void it_is_said_why_a_linear_hurts(void **state) {
     (void)state;
     Screen *s = start(36, 130);
-    expect(s, "why      channel 17 (61.5×)   weights 25.0 %");
+    expect(s, "why      weights 25.0 %   input 75.0 %");
     screen_resize(s, 36, 200);
-    expect(s, "channel 17 (61.5×)   weights 25.0 %   input 75.0 %   column 7 (42.0 %)");
+    expect(s, "weights 25.0 %   input 75.0 %   channel 17 (61.5×)   column 7 (42.0 %)");
     expect(s, "0.0105 ±0.0002 ← 0.0094"); // KL, and the other direction
     key(s, "i");                          // left in its own precision it does not
     expect_gone_text(s, "why  ");
@@ -558,6 +570,12 @@ static void commands_complete_and_are_remembered(void **state) {
     expect_dial(s, DIAL_GRANULARITY, "channel");
     key(s, ":" UP);
     expect(s, ":set granularity channel");
+    key(s, "\x15set pol\t"); // as the screen calls it
+    expect(s, ":set policy ");
+    key(s, "\x15sweep ma\t");
+    expect(s, ":sweep max-group ");
+    key(s, "\x15set unheard\t");
+    expect(s, "nothing completes “unheard”");
     key(s, ESCAPE);
     key(s, ":nonsense\r");
     expect(s, "no command “nonsense”");

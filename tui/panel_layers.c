@@ -178,12 +178,17 @@ static Short cell_text(const Ui *ui, const Shared *shared, Column column, int wi
     return figure_text(shared->figures[column], column);
 }
 
-static Style cell_style(const Ui *ui, const Shared *shared, Column column) {
+// The outputs' errors are those of an earlier turn.
+static bool is_of_before(const Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
+    return effect->output_sqnr_db && effect->sqnr_turn != workbench_turn(ui->workbench);
+}
+
+static Style cell_style(const Ui *ui, const Shared *shared, Column column) {
     if (column == COLUMN_RANGE) return class_style(shared->class);
     if (column == COLUMN_CLASS)
         return shared->input && strcmp(shared->input, "mixed") == 0 ? MEANING_VALUE : input_style(shared->one);
-    if (column == COLUMN_SQNR && effect->sqnr_turn != workbench_turn(ui->workbench)) return MEANING_FAINT | STYLE_DIM;
+    if (column == COLUMN_SQNR && is_of_before(ui)) return MEANING_FAINT | STYLE_DIM;
     const double figure = shared->figures[column];
     if (column == COLUMN_WEIGHT_MAX && isinf(figure)) return MEANING_ERROR;
     return isnan(figure) || !shared->quantized ? MEANING_FAINT : MEANING_VALUE;
@@ -246,11 +251,13 @@ static void draw_row(Ui *ui, const LayersTable *table, Rect line, int index) {
 
 // ---- headings -----------------------------------------------------------------------------------------------------
 
-// A ~ stands before what rests on ranges that have not settled.
+// A ~ stands before what rests on ranges that have not settled; in brackets, as beside the table, is what a turn before
+// left.
 static const char *heading(const Ui *ui, Column column) {
     const bool provisional = workbench_plan(ui->workbench)->provisional;
     if (column == COLUMN_RANGE && calibration_provisional(ui)) return "~range";
     if (column == COLUMN_CLASS && provisional) return "~class";
+    if (column == COLUMN_SQNR && is_of_before(ui)) return "(out)";
     if (column == COLUMN_SQNR && provisional) return "~out";
     return column_table[column].title;
 }
