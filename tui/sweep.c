@@ -73,6 +73,7 @@ static void start_chosen(Ui *ui) {
     bool ok = true;
     for (int d = 0; ok && d < count; d++)
         ok = values_of(ui, (Dial)ui->sweep.dials[d], count == 1 ? VALUES_OF_ONE : VALUES_OF_TWO, &dials[d], &err);
+    ok = ok && sweep_matters(workbench_recipe(ui->workbench), dials, count, &err);
     start(ui, dials, count, ok, &err);
 }
 
