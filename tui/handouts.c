@@ -272,7 +272,8 @@ static void trials_figure(Ui *ui, Text *out) {
                                    .family = row->number == trials->present,
                                    .front = trial_is_best(trials, row),
                                    .words = *row->note ? row->note : row->what};
-        snprintf(points[i].label, sizeof points[i].label, "%s%s", trials_name(ui, row->number).text, points[i].family ? " now" : "");
+        snprintf(points[i].label, sizeof points[i].label, "%s%s", trials_name(ui, row->number).text,
+                 points[i].family ? " now" : "");
     }
     static const char families[][48] = {"tried", "now"};
     const PointPlot plot = {.title = "Trials, by their numbers",
