@@ -29,11 +29,14 @@ static void add_cell(const MapFigure *f, const MapCell *cell, double x, int y, d
 }
 
 // Numbers of layers, as far as they find room.
-static void add_layers(const LinearMap *map, double width, int y, Text *out) {
+static void add_layers(const MapFigure *f, double width, int y, Text *out) {
     int step = 1;
     while (step * width < 26) step = step == 1 ? 2 : step == 2 ? 5 : step * 2;
-    for (int i = 0; i < map->columns; i += step)
-        text_addf(out, "<text class=\"axis\" x=\"%.1f\" y=\"%d\">%d</text>\n", LABEL + (i + 0.5) * width, y, i);
+    for (int i = 0; i < f->map->columns; i += step) {
+        char name[16];
+        layer_short_name(f->structure, i, name, sizeof name);
+        text_addf(out, "<text class=\"axis\" x=\"%.1f\" y=\"%d\">%s</text>\n", LABEL + (i + 0.5) * width, y, name);
+    }
 }
 
 static void add_key(const ShadeScale *scale, int y, Text *out) {
@@ -81,7 +84,7 @@ void map_figure_svg(const MapFigure *f, Text *out) {
     markup_text(out, f->title);
     text_addf(out, "\">\n");
     if (f->alone) add_surroundings(f, out);
-    add_layers(map, width, heading + 12, out);
+    add_layers(f, width, heading + 12, out);
     add_lines(f, width, top, out);
     add_key(&map->scale, bottom + 12, out);
     text_addf(out, "</svg>\n");

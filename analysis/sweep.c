@@ -75,6 +75,33 @@ void sweep_dial_free(SweepDial *dial) {
     *dial = (SweepDial){0};
 }
 
+// ---- Whether it makes a difference ----
+
+static bool may_be_turned(const Recipe *recipe, const SweepDial *dials, int dial_count, Dial dial) {
+    bool turned = false;
+    for (int d = 0; d < dial_count; d++) turned = turned || dials[d].dial == dial;
+    for (int i = 0; i < recipe->override_count; i++) turned = turned || recipe->overrides[i].set[dial];
+    return turned;
+}
+
+bool sweep_matters(const Recipe *recipe, const SweepDial *dials, int dial_count, Error *err) {
+    for (int d = 0; d < dial_count; d++) {
+        const Dial dial = dials[d].dial;
+        const int by = dial_idle_by(dial, recipe->value);
+        if (by < 0 || may_be_turned(recipe, dials, dial_count, (Dial)by)) continue;
+        char value[40];
+        dial_format((Dial)by, recipe->value[by], value, sizeof value);
+        const bool bounds = dial == DIAL_GROUP_SIZE && recipe->value[DIAL_GRANULARITY] == GRANULARITY_ADAPTIVE;
+        if (bounds)
+            return error_set(err, "%s is not used while %s is %s; sweep %s or %s", dial_table[dial].label,
+                             dial_table[by].label, value, dial_table[DIAL_MIN_GROUP].option,
+                             dial_table[DIAL_MAX_GROUP].option);
+        return error_set(err, "%s is not used while %s is %s; turn %s first", dial_table[dial].label,
+                         dial_table[by].label, value, dial_table[by].option);
+    }
+    return true;
+}
+
 // ---- Combinations ----
 
 double sweep_value(const Sweep *sweep, int point, int dial) {

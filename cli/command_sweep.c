@@ -1,4 +1,5 @@
 // One dial or two over lists of values.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,9 @@ static bool make_sweep(const Options *options, const Recipe *recipe, Sweep *out,
             return false;
         }
     }
+    Error idle = {0};
+    if (!sweep_matters(recipe, dials, options->sweep_count, &idle) && !options->quiet)
+        fprintf(stderr, "warning: %s\n", idle.message);
     return sweep_new(recipe, dials, options->sweep_count, out, err);
 }
 

@@ -1006,6 +1006,12 @@ static const char *last_name(const char *name) {
     return dot;
 }
 
+int layer_short_name(const ModelStructure *structure, int layer, char *out, size_t size) {
+    const int before = structure->config.pair.encoder_layers;
+    if (before == 0) return snprintf(out, size, "%d", layer);
+    return snprintf(out, size, "%c%d", layer < before ? 'e' : 'd', layer < before ? layer : layer - before);
+}
+
 void linear_short_name(const Linear *linear, char *out, size_t size) {
     if (linear->layer < 0) {
         snprintf(out, size, "%s", role_name(linear->role));

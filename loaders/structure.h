@@ -191,3 +191,5 @@ bool linear_is_read(const ModelStructure *structure, int linear);
 
 // A short name for tables: "3 down_proj", "e3 q", "d3 cross_q", "head".
 void linear_short_name(const Linear *linear, char *out, size_t size);
+// "3"; of an encoder–decoder "e3" or "d3", as its linears are called. Returns the length.
+int layer_short_name(const ModelStructure *structure, int layer, char *out, size_t size);

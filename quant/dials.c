@@ -425,3 +425,37 @@ int dial_find(const char *option) {
     }
     return -1;
 }
+
+int dial_idle_by(Dial dial, const double value[DIAL_COUNT]) {
+    const Granularity granularity = (Granularity)value[DIAL_GRANULARITY];
+    const ActivationPolicy policy = (ActivationPolicy)value[DIAL_ACTIVATIONS];
+    enum { NONE = -1 };
+    const int by_group = granularity == GRANULARITY_ADAPTIVE ? NONE : DIAL_GRANULARITY;
+    switch (dial) {
+    case DIAL_GROUP_SIZE: return granularity == GRANULARITY_GROUP ? NONE : DIAL_GRANULARITY;
+    case DIAL_QUORUM: return by_group == NONE && value[DIAL_RULE] == RULE_NOISE ? DIAL_RULE : by_group;
+    case DIAL_ALPHA:
+    case DIAL_RULE:
+    case DIAL_MIN_GROUP:
+    case DIAL_MAX_GROUP: return by_group;
+    case DIAL_FUSED: return granularity >= GRANULARITY_GROUP ? NONE : DIAL_GRANULARITY;
+    case DIAL_V0:
+    case DIAL_V1:
+    case DIAL_LAE_ALPHA: return policy == POLICY_FPTQ ? NONE : DIAL_ACTIVATIONS;
+    case DIAL_FOLD:
+    case DIAL_UNFOLDABLE: return policy == POLICY_FPTQ || policy == POLICY_SMOOTHQUANT ? NONE : DIAL_ACTIVATIONS;
+    case DIAL_SMOOTH_ALPHA:
+    case DIAL_SMOOTH_SCALE: return policy == POLICY_SMOOTHQUANT ? NONE : DIAL_ACTIVATIONS;
+    case DIAL_PERCENTILE: return policy == POLICY_PERCENTILE ? NONE : DIAL_ACTIVATIONS;
+    case DIAL_CLIP: return granularity != GRANULARITY_TENSOR ? NONE : DIAL_GRANULARITY;
+    case DIAL_BITS:
+    case DIAL_GRID:
+    case DIAL_GRANULARITY:
+    case DIAL_SCALE:
+    case DIAL_ACTIVATIONS:
+    case DIAL_ACTIVATION_BITS:
+    case DIAL_CACHE_BITS:
+    case DIAL_COUNT: break;
+    }
+    return NONE;
+}

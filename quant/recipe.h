@@ -128,6 +128,8 @@ void dial_format(Dial dial, double value, char *out, size_t size);
 // The next setting: steps > 0 up, < 0 down, in coarse steps if asked; stays within the range.
 double dial_turn(Dial dial, double value, int steps, bool coarse);
 int dial_find(const char *option); // −1 when unknown
+// The dial by which another has no effect as all of them stand; −1: it has one.
+int dial_idle_by(Dial dial, const double value[DIAL_COUNT]);
 
 // The value of a dial for one linear: overrides applied in order.
 double recipe_value(const Recipe *recipe, Dial dial, const char *linear_name);

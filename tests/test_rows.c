@@ -117,6 +117,10 @@ static void filters_let_pass_what_they_say(void **state) {
         {"not not quantized", "xxxx."},
         {"marked and up", "..x.."},
         {"layer=2", "xx..."},
+        {"range>100 & bits=4", "x..x."},
+        {"range>100&&bits=4&!down", "x...."},
+        {"marked & up", "..x.."},
+        {"up&role=up&layer>=10", "..x.."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Filter filter;
@@ -138,6 +142,9 @@ static void what_is_wrong_with_a_filter_is_said(void **state) {
         {"bits < four", "“four” is not"},
         {"bits < 4k", "“4k” is not"},
         {"bits < 4 and", "“and” what?"},
+        {"bits < 4 &", "“and” what?"},
+        {"& up", "a text is missing"},
+        {"bits < 4 | up", "up|down"},
         {"class < token", "compare it with = or !="},
         {"class =", "compared with a word"},
         {"up[", "character 4"},

@@ -91,6 +91,31 @@ static void the_same_dial_twice_is_refused(void **state) {
     sweep_free(&sweep);
 }
 
+// Unless another dial that is swept, or an override, gives it an effect.
+static void a_dial_without_effect_is_told(void **state) {
+    (void)state;
+    const SweepDial group = {.dial = DIAL_GROUP_SIZE}, kind = {.dial = DIAL_GRANULARITY}, alpha = {.dial = DIAL_ALPHA};
+    const SweepDial alone[] = {alpha, group}, with_kind[] = {kind, group};
+    Recipe recipe;
+    Error err = {0};
+    assert_true(recipe_default(&recipe, NULL));
+    recipe.value[DIAL_GRANULARITY] = GRANULARITY_ADAPTIVE;
+    assert_false(sweep_matters(&recipe, alone, 2, &err));
+    assert_string_equal(err.message, "group size is not used while group is adaptive; sweep min-group or max-group");
+    assert_true(sweep_matters(&recipe, alone, 1, &err));
+    assert_true(sweep_matters(&recipe, with_kind, 2, &err));
+    recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
+    assert_true(sweep_matters(&recipe, &group, 1, &err));
+    assert_false(sweep_matters(&recipe, &alpha, 1, &err));
+    assert_string_equal(err.message, "alpha is not used while group is group; turn granularity first");
+    Override override = {.match = (char[]){"*"}, .set = {[DIAL_GRANULARITY] = true}};
+    Recipe overridden = recipe;
+    overridden.overrides = &override;
+    overridden.override_count = 1;
+    assert_true(sweep_matters(&overridden, &alpha, 1, &err));
+    recipe_free(&recipe);
+}
+
 static void points_are_those_of_single_evaluations(void **state) {
     (void)state;
     StudyFixture s;
@@ -204,6 +229,7 @@ int main(void) {
         cmocka_unit_test(lists_and_ranges),
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(the_same_dial_twice_is_refused),
+        cmocka_unit_test(a_dial_without_effect_is_told),
         cmocka_unit_test(points_are_those_of_single_evaluations),
         cmocka_unit_test(the_front_is_what_nothing_beats),
         cmocka_unit_test(the_knee_is_furthest_below_the_chord),

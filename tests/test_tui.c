@@ -93,6 +93,7 @@ static void a_failed_job_is_told(void **state) {
     Screen *s = start_with(36, 120, NULL, "FAKE_FAILURE=1");
     expect(s, "calibrate: the calibration text is not there");
     expect(s, "not known: the calibration text is not there");
+    expect(s, "no |x|max yet"); // by which rows could stand in an order
     expect(s, "Effect on mixed · weights alone: calibration failed");
     expect(s, "│ weights   ");          // and not "quantized"
     key(s, ":set activations token\r"); // needs no ranges
@@ -119,7 +120,11 @@ static void a_source_has_a_target(void **state) {
     expect(s, "Once upon a time \xE2\x86\x92 ");
     key(s, "r");
     expect(s, "source Once upon a time");
-    key(s, ESCAPE);
+    key(s, ESCAPE "2"); // layers are called as their linears are
+    expect(s, "layer e0 ");
+    expect(s, " d4 ");
+    key(s, "1z");
+    expect(s, "e0 layer ×7");
     quit(s);
 }
 
@@ -213,7 +218,8 @@ static void an_old_figure_is_never_shown_as_new(void **state) {
     settle(s);
     key(s, "\t[[[[[[[h");
     expect_dial(s, DIAL_BITS, "3");
-    expect(s, " (9"); // the old share of equal tokens in brackets, while the new one is computed
+    expect(s, "(out)"); // the table's
+    expect(s, " (9");   // the old share of equal tokens in brackets, while the new one is computed
     settle(s);
     quit(s);
 }
@@ -325,8 +331,14 @@ static void only_the_pane_of_the_dials_turns_them(void **state) {
     }
     key(s, ":reset\r");
     expect(s, "name a dial");
-    key(s, "h");
+    key(s, ESCAPE "h");
     expect(s, "press Tab to go to the dials");
+    key(s, "f");
+    expect(s, "f does nothing here; it acts on Sensitivity, Convert");
+    key(s, "\033[3~");
+    expect(s, "does nothing here; it acts on the dials, Trials");
+    key(s, "Q"); // no key of any place
+    expect_gone_text(s, "does nothing here");
     assert_false(screen_has(s, "recipe not saved"));
     key(s, "go"); // the dials of one linear, and from there back to the layers
     key(s, ":set alpha 0.7\r");
@@ -483,9 +495,9 @@ static void small_changes_are_told_by_positions(void **state) {
 static void it_is_said_why_a_linear_hurts(void **state) {
     (void)state;
     Screen *s = start(36, 130);
-    expect(s, "why      channel 17 (61.5×)   weights 25.0 %");
+    expect(s, "why      weights 25.0 %   input 75.0 %");
     screen_resize(s, 36, 200);
-    expect(s, "channel 17 (61.5×)   weights 25.0 %   input 75.0 %   column 7 (42.0 %)");
+    expect(s, "weights 25.0 %   input 75.0 %   channel 17 (61.5×)   column 7 (42.0 %)");
     expect(s, "0.0105 ±0.0002 ← 0.0094"); // KL, and the other direction
     key(s, "i");                          // left in its own precision it does not
     expect_gone_text(s, "why  ");
@@ -558,10 +570,21 @@ static void commands_complete_and_are_remembered(void **state) {
     expect_dial(s, DIAL_GRANULARITY, "channel");
     key(s, ":" UP);
     expect(s, ":set granularity channel");
+    key(s, "\x15set pol\t"); // as the screen calls it
+    expect(s, ":set policy ");
+    key(s, "\x15sweep ma\t");
+    expect(s, ":sweep max-group ");
+    key(s, "\x15set unheard\t");
+    expect(s, "nothing completes “unheard”");
     key(s, ESCAPE);
     key(s, ":nonsense\r");
     expect(s, "no command “nonsense”");
-    key(s, ":prompt One day\r");
+    expect(s, " :nonsense"); // it stays to be mended
+    key(s, "\x15set alpha 7\r");
+    expect(s, " :set alpha 7");
+    key(s, "\1770.4\r");
+    expect_dial(s, DIAL_ALPHA, "0.4");
+    key(s, ESCAPE ":prompt One day\r");
     expect(s, "One day");
     key(s, "r, long ago\r");
     expect(s, "One day, long ago");
@@ -594,6 +617,7 @@ static void recipes_are_written_and_loaded(void **state) {
     key(s, command);
     expect(s, "nonsense");
     snprintf(command, sizeof command, "w\x15%s\r", path_in_folder("other.json"));
+    key(s, ESCAPE);
     key(s, command);
     expect(s, "already exists");
     key(s, "n" ESCAPE);
@@ -651,7 +675,7 @@ static void another_file_is_overwritten_only_when_told(void **state) {
     expect(s, "recipe written to");
     key(s, ":w ~nobody-of-this-name/x.json\r");
     expect(s, "no home of nobody-of-this-name");
-    key(s, ":load ~/theirs.json\r");
+    key(s, ESCAPE ":load ~/theirs.json\r");
     expect(s, "recipe loaded from");
     folder_put_text(folder, "theirs.json", "precious"); // ours by now: overwritten without a question
     key(s, ":wq ~/theirs.json\r");
@@ -831,7 +855,7 @@ static void what_an_engine_takes_is_said_while_dials_are_turned(void **state) {
     assert_false(screen_has(s, "vllm"));
     key(s, ":target nonsense\r");
     expect(s, "\"nonsense\" is no engine that is known");
-    key(s, ":target vllm-s\t80\r:set policy static\r"); // the message names it, too
+    key(s, ESCAPE ":target vllm-s\t80\r:set policy static\r"); // the message names it, too
     expect(s, "vllm-sm80 refuses policy");
     expect(s, "vllm-sm80 refuses this: it takes policy none ─");
     key(s, ":set policy none\r:set granularity group\r"); // 128 does not divide the columns of down_proj

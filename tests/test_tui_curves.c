@@ -111,6 +111,10 @@ static void a_budget_moves_the_bits_and_is_taken_as_one_step(void **state) {
     expect(s, "◂ 5.50 ▸");
     key(s, ":budget some\r");
     expect(s, "a budget is bits per weight (4.25)");
+    key(s, ESCAPE "=\025some\r");
+    expect(s, "a budget is bits per weight (4.25)");
+    key(s, "\0255.5\r"); // the line was kept
+    expect(s, "◂ 5.50 ▸");
     key(s, "\r");
     expect(s, "the chosen bits are in the recipe");
     expect(s, "recipe not saved");
@@ -282,10 +286,16 @@ static void a_field_of_two_dials(void **state) {
     expect(s, "by the recipe before other dials were turned");
     key(s, ":sweep nothing\r");
     expect(s, "there is no dial “nothing”");
+    key(s, "\x15sweep alpha group-size\r");
+    expect(s, "group size is not used while group is adaptive; sweep min-group or max-group");
+    key(s, "\x15sweep max-group\r");
+    expect(s, "5 of 5 points"); // up to the widest matrix of 192 columns, and the channel
+    key(s, ":sweep alpha=0.1:0.3:0.1 bits\r");
+    expect(s, "alpha and bits");
     key(s, ":sweep bits bits\r");
     expect(s, "swept twice");
     expect(s, "alpha and bits");
-    key(s, "d");
+    key(s, ESCAPE "d");
     expect(s, "Sweep this dial");
     key(s, "ca");
     expect(s, "▸ cache");

@@ -77,7 +77,7 @@ static void finding_works_on_every_screen(void **state) {
     key(s, ":set weight-bits 3\r");
     settle(s);
     key(s, "2/4 down\r");
-    expect(s, "4 down_proj");
+    expect(s, "model.layers.4.mlp.down_proj");
     key(s, "1n");
     expect(s, "▸4 down_proj");
     key(s, "3/start\r");
@@ -153,9 +153,9 @@ static void commands_refuse_what_they_do_not_take(void **state) {
     Screen *s = start(24, 80);
     key(s, ":speeds 64 128\r");
     expect(s, "“speeds” takes nothing after it, and got “64 128”");
-    key(s, ":7 8\r");
+    key(s, ESCAPE ":7 8\r");
     expect(s, "a row is one number, not “7 8”");
-    key(s, ":help overrid\r");
+    key(s, ESCAPE ":help overrid\r");
     expect(s, "── Help");
     expect(s, " /overrid");
     expect(s, "overrides");
@@ -459,12 +459,14 @@ static void no_file_is_replaced_unasked(void **state) {
     export_to(s, "export", "there.csv");
     expect(s, "already exists; :export!");
     expect_file("there.csv", "mine");
+    expect(s, " :export ");
+    key(s, ESCAPE);
     export_to(s, "export!", "there.csv");
     expect(s, "43 rows written to ");
     expect_file("there.csv", "linear,");
     export_to(s, "export", "table.txt");
     expect(s, "the ending says what is written");
-    key(s, "X");
+    key(s, ESCAPE "X");
     expect(s, "write .csv, .md or .svg to layers.csv");
     key(s, ESCAPE);
     quit(s);

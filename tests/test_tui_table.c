@@ -83,12 +83,18 @@ static void rows_are_marked_and_set_together(void **state) {
     key(s, "oo");
     expect(s, "Dials of 12 marked");
     assert_recipe(s, "model.layers.*.mlp.up_proj bits=8; model.layers.*.mlp.down_proj bits=8; lm_head ignore");
-    key(s, ESCAPE); // the scope, then the marks
+    key(s, ESCAPE); // the scope, then no more
     expect_gone_text(s, "Dials of 12 marked");
-    expect(s, "12 marked");
+    expect(s, "dials set all linears again");
     key(s, ESCAPE);
+    expect(s, "12 stay marked; U unmarks them");
+    key(s, "U");
     expect_gone_text(s, "12 marked");
     expect(s, "○*0 up_proj"); // changed by the last turn
+    key(s, "u");
+    expect(s, "undid: up_proj, down_proj bits 4 → 8 (12 linears)");
+    key(s, "\x12"); // Ctrl-R
+    expect(s, "did again: up_proj, down_proj bits 4 → 8");
     key(s, "u");
     expect_gone_text(s, "*0 up_proj");
     expect_gone_text(s, "linears changed"); // everything is undone
@@ -277,7 +283,7 @@ static void experts_are_folded_at_first(void **state) {
     key(s, "o:set weight-bits 8\r");
     expect(s, "◐*5 down_proj ×4");
     expect(s, "4–8");
-    key(s, ESCAPE ESCAPE "o:set weight-bits 3\r"); // the row
+    key(s, ESCAPE "Uo:set weight-bits 3\r"); // the row
     expect(s, "Dials of 5 down_proj ×4 only");
     expect(s, "○*5 down_proj ×4");
     assert_recipe(s, "model.layers.5.mlp.experts.*.down_proj bits=3; lm_head ignore");

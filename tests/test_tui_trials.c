@@ -194,9 +194,17 @@ static void rows_are_named_and_forgotten(void **state) {
     expect(s, "“for Monday” bits 4 → 3");
     key(s, "e");
     expect(s, "note to #2: for Monday");
-    key(s, "\x15\r");
+    key(s, "\r");
+    key(s, "D");
+    expect(s, "Forget #2 with its note, texts and figures?");
+    key(s, "jn"); // j is no answer, n keeps it
+    expect_gone_text(s, "Forget #2");
+    assert_true(screen_has(s, "“for Monday” bits 4 → 3"));
+    key(s, "e\x15\r");
     expect_gone_text(s, "“for Monday”");
     key(s, "D");
+    expect(s, "Forget #2 with its texts");
+    key(s, "y");
     expect(s, "#2 is forgotten");
     expect_gone_text(s, "#2 bits 4 → 3");
     key(s, "gD");

@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/expand.h"
 #include "base/file.h"
+#include "quant/difference.h"
 #include "tui/convert.h"
 #include "tui/dials.h"
 #include "tui/find.h"
@@ -268,20 +269,38 @@ void action_overrides(Ui *ui, int unused) {
 
 // ---- recipe -------------------------------------------------------------------------------------------------------
 
+// "undid: bits 4 → 8": what the step was, which is the same both ways.
+static void say_step(Ui *ui, const char *did, const Recipe *from, const Recipe *to) {
+    Text words = {0};
+    recipe_difference(from, to, workbench_structure(ui->workbench), ", ", &words);
+    ui_say(ui, "%s: %s", did, words.length ? words.data : "a step that changes no linear");
+    text_free(&words);
+}
+
+static void step_back(Ui *ui, bool undo) {
+    Error err = {0};
+    Recipe before;
+    if (!ui_report(ui, recipe_copy(workbench_recipe(ui->workbench), &before, &err), &err)) return;
+    const bool did = undo ? workbench_undo(ui->workbench) : workbench_redo(ui->workbench);
+    const Recipe *after = workbench_recipe(ui->workbench);
+    if (!did)
+        ui_say(ui, undo ? "nothing to undo" : "nothing to redo");
+    else if (undo)
+        say_step(ui, "undid", after, &before);
+    else
+        say_step(ui, "did again", &before, after);
+    recipe_free(&before);
+    if (did) ui_update(ui);
+}
+
 void action_undo(Ui *ui, int unused) {
     (void)unused;
-    if (workbench_undo(ui->workbench))
-        ui_update(ui);
-    else
-        ui_say(ui, "nothing to undo");
+    step_back(ui, true);
 }
 
 void action_redo(Ui *ui, int unused) {
     (void)unused;
-    if (workbench_redo(ui->workbench))
-        ui_update(ui);
-    else
-        ui_say(ui, "nothing to redo");
+    step_back(ui, false);
 }
 
 void action_pin(Ui *ui, int unused) {
@@ -488,6 +507,24 @@ void action_redraw(Ui *ui, int unused) {
     if (ui->terminal) terminal_redraw(ui->terminal);
 }
 
+// One thing at a time, and says which. Marks are work: they stay.
+static void back_on_layers(Ui *ui) {
+    Rows *rows = &ui->rows;
+    if (ui->target.scope != SCOPE_ALL) {
+        ui->target.scope = SCOPE_ALL;
+        ui_say(ui, "dials set all linears again");
+    } else if (*rows->find) {
+        rows_set_find(rows, "", NULL);
+        ui_say(ui, "search gone");
+    } else if (*rows->filter) {
+        rows_set_filter(rows, "", NULL);
+        ui_say(ui, "filter gone; all %d shown", rows->total);
+    } else {
+        ui->focus = PANE_LAYERS;
+        if (rows->marked_count) ui_say(ui, "%d stay marked; U unmarks them", rows->marked_count);
+    }
+}
+
 void action_back(Ui *ui, int unused) {
     (void)unused;
     if (ui->zoomed) {
@@ -501,16 +538,8 @@ void action_back(Ui *ui, int unused) {
         view_whole(ui);
     else if (ui->texts.scrolled && ui->focus == PANE_TEXTS)
         ui->texts.scrolled = false;
-    else if (ui->target.scope != SCOPE_ALL)
-        ui->target.scope = SCOPE_ALL;
-    else if (*ui->rows.find)
-        rows_set_find(&ui->rows, "", NULL);
-    else if (*ui->rows.filter)
-        rows_set_filter(&ui->rows, "", NULL);
-    else if (ui->rows.marked_count)
-        action_unmark_all(ui, 0);
     else
-        ui->focus = PANE_LAYERS;
+        back_on_layers(ui);
 }
 
 void action_help(Ui *ui, int unused) {

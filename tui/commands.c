@@ -52,9 +52,9 @@ typedef struct Candidates {
     size_t list_size;
 } Candidates;
 
-static void candidate_add(Candidates *c, const char *word, const char *shown) {
-    const size_t length = strlen(c->prefix);
-    if (strncmp(word, c->prefix, length) != 0) return;
+static bool begins(const Candidates *c, const char *word) { return strncmp(word, c->prefix, strlen(c->prefix)) == 0; }
+
+static void candidate_take(Candidates *c, const char *word, const char *shown) {
     size_t same = 0;
     while (c->count && c->shared[same] && c->shared[same] == word[same]) same++;
     if (c->count)
@@ -64,6 +64,10 @@ static void candidate_add(Candidates *c, const char *word, const char *shown) {
     const size_t used = strlen(c->list);
     snprintf(c->list + used, c->list_size - used, "%s%s", used ? "  " : "", shown);
     c->count++;
+}
+
+static void candidate_add(Candidates *c, const char *word, const char *shown) {
+    if (begins(c, word)) candidate_take(c, word, shown);
 }
 
 static bool names_file(Completion what) { return what == COMPLETE_FILE || what == COMPLETE_RECIPE; }
@@ -105,12 +109,19 @@ static void offer_dial_values(Candidates *c, Dial dial) {
     }
 }
 
+// By its option, else by the label that the screen shows: as that where it is one word.
+static void offer_dial(Candidates *c, const DialInfo *dial) {
+    const bool labelled = !begins(c, dial->option) && begins(c, dial->label);
+    const char *word = labelled && !strchr(dial->label, ' ') ? dial->label : dial->option;
+    if (labelled || begins(c, dial->option)) candidate_take(c, word, word);
+}
+
 static void offer_dials(Candidates *c, const char *argument, size_t before) {
     const int dial = before > 0 ? dials_named(argument, strcspn(argument, " ")) : -1;
     if (dial >= 0)
         offer_dial_values(c, (Dial)dial);
     else if (before == 0) {
-        for (int i = 0; i < DIAL_COUNT; i++) candidate_add(c, dial_table[i].option, dial_table[i].option);
+        for (int i = 0; i < DIAL_COUNT; i++) offer_dial(c, &dial_table[i]);
     }
 }
 
@@ -151,7 +162,9 @@ void command_complete(Ui *ui, const char *line, char *out, size_t size) {
             if (bindings[i].word) candidate_add(&c, bindings[i].word, bindings[i].word);
         }
     }
-    const char *shared = c.count ? c.shared : word;
+    const char *shared = c.count && strlen(c.shared) >= strlen(word) ? c.shared : word;
+    if (!c.count && *word && (!command || command->completion != COMPLETE_NOTHING))
+        ui_fail(ui, "nothing completes “%s”", word);
     const bool whole = c.count == 1 && *shared && shared[strlen(shared) - 1] != '/';
     snprintf(out, size, "%.*s%s%s", (int)(word - line), line, shared,
              whole && !command                                                   ? " "

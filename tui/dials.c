@@ -19,39 +19,7 @@ bool dials_mixed(const Ui *ui, Dial dial) { return ui->target.mixed[dial]; }
 
 bool dials_overridden(const Ui *ui, Dial dial) { return ui->target.overridden[dial]; }
 
-// The dial by which another has no effect; NO_DIAL: it has one.
-static int idle_by(const Ui *ui, Dial dial) {
-    const Granularity granularity = (Granularity)dials_value(ui, DIAL_GRANULARITY);
-    const ActivationPolicy policy = (ActivationPolicy)dials_value(ui, DIAL_ACTIVATIONS);
-    const int by_group = granularity == GRANULARITY_ADAPTIVE ? NO_DIAL : DIAL_GRANULARITY;
-    switch (dial) {
-    case DIAL_GROUP_SIZE: return granularity == GRANULARITY_GROUP ? NO_DIAL : DIAL_GRANULARITY;
-    case DIAL_QUORUM: return by_group == NO_DIAL && dials_value(ui, DIAL_RULE) == RULE_NOISE ? DIAL_RULE : by_group;
-    case DIAL_ALPHA:
-    case DIAL_RULE:
-    case DIAL_MIN_GROUP:
-    case DIAL_MAX_GROUP: return by_group;
-    case DIAL_FUSED: return granularity >= GRANULARITY_GROUP ? NO_DIAL : DIAL_GRANULARITY;
-    case DIAL_V0:
-    case DIAL_V1:
-    case DIAL_LAE_ALPHA: return policy == POLICY_FPTQ ? NO_DIAL : DIAL_ACTIVATIONS;
-    case DIAL_FOLD:
-    case DIAL_UNFOLDABLE: return policy == POLICY_FPTQ || policy == POLICY_SMOOTHQUANT ? NO_DIAL : DIAL_ACTIVATIONS;
-    case DIAL_SMOOTH_ALPHA:
-    case DIAL_SMOOTH_SCALE: return policy == POLICY_SMOOTHQUANT ? NO_DIAL : DIAL_ACTIVATIONS;
-    case DIAL_PERCENTILE: return policy == POLICY_PERCENTILE ? NO_DIAL : DIAL_ACTIVATIONS;
-    case DIAL_CLIP: return granularity != GRANULARITY_TENSOR ? NO_DIAL : DIAL_GRANULARITY;
-    case DIAL_BITS:
-    case DIAL_GRID:
-    case DIAL_GRANULARITY:
-    case DIAL_SCALE:
-    case DIAL_ACTIVATIONS:
-    case DIAL_ACTIVATION_BITS:
-    case DIAL_CACHE_BITS:
-    case DIAL_COUNT: break;
-    }
-    return NO_DIAL;
-}
+static int idle_by(const Ui *ui, Dial dial) { return dial_idle_by(dial, ui->target.value); }
 
 static bool is_for_all_only(const Ui *ui, Dial dial) {
     return ui->target.scope != SCOPE_ALL && (!dial_table[dial].per_linear || dial == DIAL_FUSED);

@@ -33,9 +33,16 @@ static void skip_blanks(Reading *r) { r->at += strspn(r->at, " "); }
 // Takes a word that ends there; a letter behind it would make it another.
 static bool take_word(Reading *r, const char *word) {
     const size_t length = strlen(word);
-    if (strncasecmp(r->at, word, length) != 0 || (r->at[length] != ' ' && r->at[length] != '\0')) return false;
+    if (strncasecmp(r->at, word, length) != 0 || !strchr(" &", r->at[length])) return false;
     r->at += length;
     return true;
+}
+
+// "and", "&", "&&" between two terms.
+static bool take_and(Reading *r) {
+    const size_t signs = strspn(r->at, "&");
+    r->at += signs;
+    return signs > 0 || take_word(r, "and");
 }
 
 static const struct {
@@ -116,7 +123,7 @@ static bool scaled(int field, double number, const char *unit, double *out) {
 static bool read_number(Reading *r, FilterTerm *term) {
     char text[64];
     double number;
-    const size_t length = strcspn(r->at, " "), digits = strspn(r->at, "0123456789.+-");
+    const size_t length = strcspn(r->at, " &"), digits = strspn(r->at, "0123456789.+-");
     if (length == 0) return error_set(r->err, "%s is compared with a number", filter_field_name(term->field));
     snprintf(text, sizeof text, "%.*s", (int)digits, r->at);
     char unit[8];
@@ -134,7 +141,7 @@ static bool read_number(Reading *r, FilterTerm *term) {
 
 static bool read_value(Reading *r, FilterTerm *term) {
     if (!is_text(term->field)) return read_number(r, term);
-    const size_t length = strcspn(r->at, " ");
+    const size_t length = strcspn(r->at, " &");
     if (term->comparison != COMPARE_EQUAL && term->comparison != COMPARE_UNEQUAL)
         return error_set(r->err, "%s is a word: compare it with = or !=", filter_field_name(term->field));
     if (length == 0) return error_set(r->err, "%s is compared with a word", filter_field_name(term->field));
@@ -153,7 +160,7 @@ static bool read_pattern(Reading *r, FilterTerm *term) {
     char text[256];
     const bool quoted = *r->at == '"';
     const char *from = r->at + quoted;
-    const size_t length = strcspn(from, quoted ? "\"" : " ");
+    const size_t length = strcspn(from, quoted ? "\"" : " &");
     Comparison unused;
     if (length == 0) return error_set(r->err, "a text is missing%s", quoted ? " in \"\"" : "");
     if (length >= sizeof text) return error_set(r->err, "a text has at most %zu bytes", sizeof text - 1);
@@ -177,7 +184,8 @@ static bool read_term(Reading *r) {
         r->at += *r->at == '!' ? 1 : 4;
         skip_blanks(r);
     }
-    if (take_word(r, "or")) return error_set(r->err, "“or” works in a text alone: up|down");
+    if (take_word(r, "or") || take_word(r, "|") || take_word(r, "||"))
+        return error_set(r->err, "“or” works in a text alone: up|down");
     for (int field = FIELD_MARKED; field < FIELD_COUNT; field++) {
         if (!take_word(r, filter_field_name(field))) continue;
         term.field = field;
@@ -196,7 +204,7 @@ bool filter_parse(const char *text, const FilterView *view, Filter *out, Error *
     Reading r = {.at = text, .view = view, .filter = out, .err = err};
     *out = (Filter){0};
     for (skip_blanks(&r); *r.at; skip_blanks(&r)) {
-        if (out->count && take_word(&r, "and")) {
+        if (out->count && take_and(&r)) {
             skip_blanks(&r);
             if (!*r.at) return filter_free(out), error_set(err, "“and” what?");
         }

@@ -76,12 +76,12 @@ static void trials_choose_at(Ui *ui, int row) {
     if (row < order.count) trials_choose(ui, order.numbers[row]);
 }
 
-static void trials_name(Ui *ui, int row, char *out, size_t size) {
+static void trials_words(Ui *ui, int row, char *out, size_t size) {
     TrialOrder order;
     trials_order(ui, &order);
     const TrialRow *trial = trials_row(workbench_trials(ui->workbench), order.numbers[row]);
     if (trial)
-        snprintf(out, size, "#%u %s %s", trial->number, trial->note, trial->what);
+        snprintf(out, size, "%s %s %s", trials_name(ui, trial->number).text, trial->note, trial->what);
     else
         snprintf(out, size, "%s", trials_present_words(ui));
 }
@@ -117,7 +117,7 @@ static int rules_at(Ui *ui) { return ui->overrides.selected; }
 static const FindList lists[] = {
     [SCREEN_LAYERS] = {"linear", layers_count, layers_at, layers_choose, layers_found, NULL},
     [SCREEN_OUTLIERS] = {"linear", cells_count, cells_at, cells_choose, cells_found, NULL},
-    [SCREEN_TRIALS] = {"row", trials_count, trials_at, trials_choose_at, NULL, trials_name},
+    [SCREEN_TRIALS] = {"row", trials_count, trials_at, trials_choose_at, NULL, trials_words},
     [SCREEN_SWEEP] = {"point", points_count, points_at, sweep_choose, NULL, points_name},
     [SCREEN_SENSITIVITY] = {"linear", costs_count, costs_at, sensitivity_choose, costs_found, NULL},
     [SCREEN_CONVERT] = {"engine", engines_count, engines_at, engines_choose, NULL, engines_name},

@@ -54,6 +54,11 @@ static bool ends_with(const char *path, const char *ending) {
     return length > less && strcasecmp(path + length - less, ending) == 0;
 }
 
+static const char *why_empty(const Ui *ui) {
+    if (ui->screen == SCREEN_LAYERS) return "that passes the filter";
+    return ui->screen == SCREEN_CONVERT ? "while there is no verdict on this recipe and format" : "yet";
+}
+
 // What a file of this name should hold. False, after a message, when this screen has nothing of the kind.
 static bool make_content(Ui *ui, const char *path, Sheet *out) {
     const bool svg = ends_with(path, ".svg"), csv = ends_with(path, ".csv"), markdown = ends_with(path, ".md");
@@ -65,7 +70,9 @@ static bool make_content(Ui *ui, const char *path, Sheet *out) {
     if (svg && handouts[ui->screen].figure) handouts[ui->screen].figure(ui, &out->text);
     if (!svg && handouts[ui->screen].sheet) handouts[ui->screen].sheet(ui, out);
     if (!out->text.length) ui_fail(ui, "this screen has no %s to write", svg ? "figure" : "table");
-    return out->text.length > 0;
+    const bool empty = out->rows == 1; // the headings
+    if (empty) ui_fail(ui, "nothing to write: the table has no row %s", why_empty(ui));
+    return out->text.length > 0 && !empty;
 }
 
 static void write_file(Ui *ui, const char *path, bool over) {

@@ -243,11 +243,11 @@ static void copy_trial(Ui *ui, const TrialRow *row, Text *out, Text *what) {
         return;
     }
     const TrialFigures *f = row->figures;
-    text_addf(out, "#%u: %s%s%s  bits/w %s  size %s  KL %s ±%s  top-1 %s", row->number, row->what,
+    text_addf(out, "%s: %s%s%s  bits/w %s  size %s  KL %s ±%s  top-1 %s", trials_name(ui, row->number).text, row->what,
               *row->note ? "  " : "", row->note, format_fixed(f->bits_per_weight, 2).text,
               format_bytes((double)f->bytes).text, format_fixed(f->accuracy.kl_mean, 5).text,
               format_fixed(f->accuracy.kl_se, 5).text, format_percent(f->accuracy.top1).text);
-    text_addf(what, "#%u", row->number);
+    text_addf(what, "%s", trials_name(ui, row->number).text);
 }
 
 static void trials_copy(Ui *ui, Text *out, Text *what) {
@@ -272,7 +272,8 @@ static void trials_figure(Ui *ui, Text *out) {
                                    .family = row->number == trials->present,
                                    .front = trial_is_best(trials, row),
                                    .words = *row->note ? row->note : row->what};
-        snprintf(points[i].label, sizeof points[i].label, "#%u%s", row->number, points[i].family ? " now" : "");
+        snprintf(points[i].label, sizeof points[i].label, "%s%s", trials_name(ui, row->number).text,
+                 points[i].family ? " now" : "");
     }
     static const char families[][48] = {"tried", "now"};
     const PointPlot plot = {.title = "Trials, by their numbers",

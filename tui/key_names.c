@@ -139,7 +139,7 @@ static const struct {
     {ON_TRIALS, trials_compare_with, 2, "side-b"},
     {ON_TRIALS, trials_toggle_difference, 0, "difference"},
     {ON_TRIALS, trials_ask_note, 0, "note"},
-    {ON_TRIALS, trials_drop, 0, "forget"},
+    {ON_TRIALS, trials_ask_drop, 0, "forget"},
     {ON_TRIALS, menu_open, PROMPT_SORT, "sort-list"},
     {ON_TRIALS, trials_reverse, 0, "reverse"},
     {ON_TRIALS, trials_scroll, 1, "columns-right"},

@@ -1,6 +1,8 @@
 #include "tui/keys.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "tui/actions.h"
 #include "tui/guide.h"
@@ -249,8 +251,8 @@ const Binding bindings[] = {
     {KEYS(KEY_ARROW_LEFT, 'h'), "← h", KEYS_TRIALS, ON_TRIALS, trials_move_sideways, -1},
     {KEYS('e'), "e", KEYS_TRIALS, ON_TRIALS, trials_ask_note, 0, "write a note to the row, or edit it",
      BAR_WHEN(BAR_IN_TABLE, "note", 5)},
-    {KEYS('D', KEY_FORWARD_ERASE), "D", KEYS_TRIALS, ON_TRIALS, trials_drop, 0,
-     "forget the row, also Delete; not the present one", BAR_WHEN(BAR_IN_TABLE, "forget", 6)},
+    {KEYS('D', KEY_FORWARD_ERASE), "D", KEYS_TRIALS, ON_TRIALS, trials_ask_drop, 0,
+     "forget the row with its note, texts and figures, also Delete; asks first", BAR_WHEN(BAR_IN_TABLE, "forget", 6)},
     {KEYS('s'), "s", KEYS_TRIALS, ON_TRIALS, menu_open, PROMPT_SORT, "sort by a column, from a list of them",
      BAR_WHEN(BAR_IN_TABLE, "sort", 5)},
     {KEYS('S'), "S", KEYS_TRIALS, ON_TRIALS, trials_reverse, 0, "reverse the order"},
@@ -302,7 +304,8 @@ const Binding bindings[] = {
     {KEYS(':'), ":", KEYS_PROGRAM, EVERYWHERE, action_prompt, PROMPT_COMMAND,
      "type a command; Tab completes, ↑ ↓ recall earlier ones"},
     {KEYS(KEY_CONTROL('l')), "Ctrl-L", KEYS_PROGRAM, EVERYWHERE, action_redraw, 0, "redraw the screen"},
-    {KEYS(KEY_ESCAPE), "Esc", KEYS_PROGRAM, EVERYWHERE, action_back, 0, "close, cancel, or show all linears"},
+    {KEYS(KEY_ESCAPE), "Esc", KEYS_PROGRAM, EVERYWHERE, action_back, 0,
+     "close, cancel, end the search or the filter; marks stay"},
     {.help = "colours: auto, dark, light, colorblind, mono", WORD_WITH("theme", "NAME", COMPLETE_SCHEME, action_theme)},
     {KEYS('q', KEY_CONTROL('c')), "q", KEYS_PROGRAM, EVERYWHERE, action_quit, 0,
      "back to the layers; there quit, which asks when the recipe is not saved", BAR("quit", 1), WORD("q")},
@@ -358,11 +361,36 @@ bool keys_click(Ui *ui, int code) {
     return false;
 }
 
+// Where a key that does nothing here acts, in the order of the screens.
+static void point_to_key(Ui *ui, int code) {
+    static const char *const places[] = {
+        [ON_LAYERS] = "Layers",   [IN_LAYERS] = "the table of Layers", [IN_DIALS] = "the dials",
+        [IN_TEXTS] = "the texts", [ON_OUTLIERS] = "Outliers",          [ON_TRIALS] = "Trials",
+        [ON_SWEEP] = "Sweep",     [ON_SENSITIVITY] = "Sensitivity",    [ON_CONVERT] = "Convert",
+    };
+    bool acts[WHERE_COUNT] = {false};
+    const char *shown = NULL;
+    bool changed;
+    for (int i = binding_count - 1; i >= 0; i--) {
+        if (!binding_has_key(&ui->settings, &bindings[i], code)) continue;
+        acts[bindings[i].where] = true;
+        shown = binding_shown(&ui->settings, &bindings[i], &changed);
+    }
+    char name[16], where[160] = "";
+    snprintf(name, sizeof name, code > ' ' && code < 127 ? "%c" : "", code);
+    for (int i = ON_LAYERS; i < WHERE_COUNT; i++) {
+        const size_t used = strlen(where);
+        if (acts[i]) snprintf(where + used, sizeof where - used, "%s%s", used ? ", " : "", places[i]);
+    }
+    if (*where) ui_say(ui, "%s does nothing here; it acts on %s", *name ? name : shown, where);
+}
+
 bool keys_dispatch(Ui *ui, int code) {
     for (int i = 0; i < binding_count; i++) {
         if (!binding_counts(ui, &bindings[i]) || !binding_has_key(&ui->settings, &bindings[i], code)) continue;
         bindings[i].run(ui, bindings[i].argument);
         return true;
     }
+    point_to_key(ui, code);
     return false;
 }

@@ -161,10 +161,7 @@ void overrides_accept(Ui *ui, const char *line) {
     char match[512];
     snprintf(match, sizeof match, "%.*s", (int)length, line);
     if (!*match) return;
-    if (!ui_report(ui, parse_rule(line + length, &settings, &ignore, &err), &err)) {
-        ui->prompt = PROMPT_RULE; // another try
-        return;
-    }
+    if (!ui_report(ui, parse_rule(line + length, &settings, &ignore, &err), &err)) return;
     bool ok = recipe_copy(workbench_recipe(ui->workbench), &recipe, &err);
     ok = ok && put_rule(&recipe, ui->overrides.edited, match, &settings, ignore, &err);
     if (ok && ui->overrides.edited < 0)

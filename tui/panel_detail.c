@@ -304,8 +304,8 @@ void panel_times(const Why *why, const Decision *decision, bool whole, char *out
     snprintf(out, size, "%s×%s%s", format_figure(why->raw_ratio, 3).text, whole ? " median" : "", after);
 }
 
-// The channel of the input that stands out, first, because it is what one looks for; shares of the errors that weights
-// and input bring; the column.
+// Shares of the errors that weights and input bring, first: they are read in the narrowest pane; the channel of the
+// input that stands out; the column. In brackets of the turn before, as in the line above.
 static void draw_why(Ui *ui, Rect line, const Decision *decision, int linear) {
     const Effect *effect = workbench_effect(ui->workbench);
     if (line.rows < 1 || !decision->quantized) return;
@@ -318,11 +318,10 @@ static void draw_why(Ui *ui, Rect line, const Decision *decision, int linear) {
     char times[64];
     const bool stale = effect->why_turn != workbench_turn(ui->workbench);
     panel_times(why, decision, false, times, sizeof times);
-    pen_text(&pen, style, stale ? "(" : "");
-    pen_field(&pen, "channel", style, "%u (%s)", why->raw_channel, times);
-    pen_field(&pen, "weights", style, "%s", format_percent(weights).text);
-    pen_field(&pen, "input", style, "%s", format_percent(1 - weights).text);
-    pen_field(&pen, "column", style, stale ? "%u (%s))" : "%u (%s)", why->column,
+    pen_field(&pen, "weights", style, stale ? "(%s)" : "%s", format_percent(weights).text);
+    pen_field(&pen, "input", style, stale ? "(%s)" : "%s", format_percent(1 - weights).text);
+    pen_field(&pen, "channel", style, stale ? "(%u, %s)" : "%u (%s)", why->raw_channel, times);
+    pen_field(&pen, "column", style, stale ? "(%u, %s)" : "%u (%s)", why->column,
               format_percent(why->column_share).text);
 }
 

@@ -178,12 +178,17 @@ static Short cell_text(const Ui *ui, const Shared *shared, Column column, int wi
     return figure_text(shared->figures[column], column);
 }
 
-static Style cell_style(const Ui *ui, const Shared *shared, Column column) {
+// The outputs' errors are those of an earlier turn.
+static bool is_of_before(const Ui *ui) {
     const Effect *effect = workbench_effect(ui->workbench);
+    return effect->output_sqnr_db && effect->sqnr_turn != workbench_turn(ui->workbench);
+}
+
+static Style cell_style(const Ui *ui, const Shared *shared, Column column) {
     if (column == COLUMN_RANGE) return class_style(shared->class);
     if (column == COLUMN_CLASS)
         return shared->input && strcmp(shared->input, "mixed") == 0 ? MEANING_VALUE : input_style(shared->one);
-    if (column == COLUMN_SQNR && effect->sqnr_turn != workbench_turn(ui->workbench)) return MEANING_FAINT | STYLE_DIM;
+    if (column == COLUMN_SQNR && is_of_before(ui)) return MEANING_FAINT | STYLE_DIM;
     const double figure = shared->figures[column];
     if (column == COLUMN_WEIGHT_MAX && isinf(figure)) return MEANING_ERROR;
     return isnan(figure) || !shared->quantized ? MEANING_FAINT : MEANING_VALUE;
@@ -246,11 +251,13 @@ static void draw_row(Ui *ui, const LayersTable *table, Rect line, int index) {
 
 // ---- headings -----------------------------------------------------------------------------------------------------
 
-// A ~ stands before what rests on ranges that have not settled.
+// A ~ stands before what rests on ranges that have not settled; in brackets, as beside the table, is what a turn before
+// left.
 static const char *heading(const Ui *ui, Column column) {
     const bool provisional = workbench_plan(ui->workbench)->provisional;
     if (column == COLUMN_RANGE && calibration_provisional(ui)) return "~range";
     if (column == COLUMN_CLASS && provisional) return "~class";
+    if (column == COLUMN_SQNR && is_of_before(ui)) return "(out)";
     if (column == COLUMN_SQNR && provisional) return "~out";
     return column_table[column].title;
 }
@@ -286,6 +293,13 @@ static bool is_of_inputs(Column column) {
     return column == COLUMN_RANGE || column == COLUMN_CLASS || column == COLUMN_SQNR;
 }
 
+// By a column that nothing is known of yet, rows stand as in the model.
+static bool is_sorted(const Rows *rows) {
+    for (int i = 0; i < rows->total; i++)
+        if (!isnan(rows_figure(rows->workbench, i, rows->sort))) return true;
+    return false;
+}
+
 static void draw_layers_title(Ui *ui) {
     const Rect pane = ui->layout.layers;
     const Rows *rows = &ui->rows;
@@ -298,6 +312,8 @@ static void draw_layers_title(Ui *ui) {
     if (*rows->filter)
         snprintf(right, sizeof right, "%s%s %d of %d & %s ", marked, *marked ? " ·" : "", rows->first[rows->count],
                  rows->total, rows->filter);
+    else if (!is_sorted(rows))
+        snprintf(right, sizeof right, "%s%s no %s yet ", marked, *marked ? " ·" : "", column_table[rows->sort].title);
     else
         snprintf(right, sizeof right, "%s%s by %s %s %s", marked, *marked ? " ·" : "", column_table[rows->sort].title,
                  falling ? "▼" : "▲", provisional ? "order may still change " : "");

@@ -105,8 +105,9 @@ static void draw_axis(Ui *ui, const CellGrid *g, Rect line) {
     static const int steps[] = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
     int cursor_line, step = 0;
     const int cursor = outliers_column(ui, &cursor_line);
+    const ModelStructure *structure = workbench_structure(ui->workbench);
     char text[16];
-    const int needed = snprintf(text, sizeof text, "%d", ui->outliers.heat.map.columns) + 1;
+    const int needed = layer_short_name(structure, ui->outliers.heat.map.columns, text, sizeof text) + 1;
     while (steps[step] * g->width < needed) step++;
     canvas_text(&ui->canvas, line.row, line.col + 3, g->label, MEANING_FAINT, "layer");
     const int here = (cursor - ui->outliers.first_column) * g->width;
@@ -114,11 +115,11 @@ static void draw_axis(Ui *ui, const CellGrid *g, Rect line) {
         const int column = ui->outliers.first_column + i, at = i * g->width;
         const bool under = at > here - needed && at < here + needed;
         if (column % steps[step] || (under && at != here)) continue;
-        snprintf(text, sizeof text, "%d", column);
+        layer_short_name(structure, column, text, sizeof text);
         canvas_text(&ui->canvas, line.row, g->cells.col + at, line.col + line.cols - g->cells.col - at, MEANING_FAINT,
                     text);
     }
-    snprintf(text, sizeof text, "%d", cursor);
+    layer_short_name(structure, cursor, text, sizeof text);
     int col = g->cells.col + here;
     if (col + needed > line.col + line.cols) col = line.col + line.cols - needed + 1;
     canvas_text(&ui->canvas, line.row, col, needed, MEANING_ACCENT, text);
@@ -559,7 +560,7 @@ static void draw_strip_axis(Ui *ui, Rect place, const Strip *strip) {
     const int step = strip->layers <= 10 ? 2 : strip->layers <= 100 ? 5 : 10;
     for (int i = 0; i < strip->signs; i += step) {
         char text[16];
-        const int width = snprintf(text, sizeof text, "%d", i * strip->each);
+        const int width = layer_short_name(workbench_structure(ui->workbench), i * strip->each, text, sizeof text);
         if (i + width <= strip->signs) canvas_text(&ui->canvas, place.row, place.col + i, width, MEANING_FAINT, text);
     }
     if (strip->head && strip->signs)

@@ -94,7 +94,7 @@ static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRo
     const TrialFigures *f = trial->figures;
     const char *settled = f->provisional ? "~" : "";
     char text[TRIAL_COLUMN_COUNT][64] = {""};
-    snprintf(text[TRIAL_NUMBER], sizeof *text, "%s%u", trial->earlier ? "e" : "#", trial->number);
+    snprintf(text[TRIAL_NUMBER], sizeof *text, "%s", trials_name(ui, trial->number).text);
     snprintf(text[TRIAL_BITS], sizeof *text, "%s", format_fixed(f->bits_per_weight, 2).text);
     snprintf(text[TRIAL_SIZE], sizeof *text, "%s", format_bytes((double)f->bytes).text);
     snprintf(text[TRIAL_KL], sizeof *text, "%s%s", settled,
@@ -113,17 +113,17 @@ static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRo
 }
 
 // What stands before the words: a note, else the row that this one was turned from when it is not the one before.
-static void words_before(const TrialRow *trial, char *out, size_t size) {
+static void words_before(const Ui *ui, const TrialRow *trial, char *out, size_t size) {
     *out = '\0';
     if (*trial->note)
         snprintf(out, size, "“%s” ", trial->note);
     else if (trial->from && trial->from + 1 != trial->number)
-        snprintf(out, size, "from #%u: ", trial->from);
+        snprintf(out, size, "from %s: ", trials_name(ui, trial->from).text);
 }
 
 static void draw_words(Ui *ui, Rect line, const TableColumns *c, const TrialRow *trial) {
     char text[600];
-    words_before(trial, text, sizeof text);
+    words_before(ui, trial, text, sizeof text);
     int used = canvas_fit(&ui->canvas, line.row, c->words, c->words_cols,
                           *trial->note ? MEANING_TITLE | STYLE_BOLD : MEANING_FAINT, text);
     canvas_fit(&ui->canvas, line.row, c->words + used, c->words_cols - used,
@@ -136,13 +136,13 @@ static void whole_words(Ui *ui, const TableColumns *c, char *out, size_t size) {
     char before[600], words[1024];
     *out = '\0';
     if (trial)
-        words_before(trial, before, sizeof before);
+        words_before(ui, trial, before, sizeof before);
     else
         *before = '\0';
     snprintf(words, sizeof words, "%s%s", before, trial ? trial->what : trials_present_words(ui));
     if (canvas_width(&ui->canvas, words) <= c->words_cols) return;
     if (trial)
-        snprintf(out, size, "#%u  %s", trial->number, words);
+        snprintf(out, size, "%s  %s", trials_name(ui, trial->number).text, words);
     else
         snprintf(out, size, "%s", words);
 }
@@ -270,7 +270,7 @@ static void side_label(const Ui *ui, TrialSide side, char *out, size_t size) {
     if (side == SIDE_BASE)
         snprintf(out, size, "base");
     else if (row)
-        snprintf(out, size, "%s  #%u: %s", name, row->number, *row->note ? row->note : row->what);
+        snprintf(out, size, "%s  %s: %s", name, trials_name(ui, row->number).text, *row->note ? row->note : row->what);
     else
         snprintf(out, size, "%s  %s", name, present ? "now, not measured yet" : "none yet");
 }

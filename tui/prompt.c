@@ -27,11 +27,7 @@ static void close_prompt(Ui *ui) {
 static void accept_dial(Ui *ui, const char *text) {
     double value;
     Error err = {0};
-    if (!ui_report(ui, dial_parse(ui->dial, text, &value, &err), &err)) {
-        ui->prompt = PROMPT_DIAL; // another try
-        return;
-    }
-    dials_set(ui, ui->dial, value);
+    if (ui_report(ui, dial_parse(ui->dial, text, &value, &err), &err)) dials_set(ui, ui->dial, value);
 }
 
 // What was found is selected already.
@@ -41,33 +37,16 @@ static void accept_find(Ui *ui, const char *text) {
     if (!*text && *ui->preview.find) {
         find_set(ui, ui->preview.find, NULL);
         action_find(ui, 1);
-    } else if (!ui_report(ui, find_set(ui, text, &err), &err))
-        ui->prompt = PROMPT_FIND; // another try
-    else if (*text && !(find_count(ui, &place, &all) && all))
-        ui_fail(ui, "no %s with “%s”", find_rows(ui), text);
+    } else if (ui_report(ui, find_set(ui, text, &err), &err) && *text && !(find_count(ui, &place, &all) && all))
+        ui_say(ui, "no %s with “%s”", find_rows(ui), text);
 }
 
-static void accept_filter(Ui *ui, const char *text) {
-    Error err = {0};
-    if (!ui_report(ui, rows_set_filter(&ui->rows, text, &err), &err)) ui->prompt = PROMPT_FILTER;
-}
-
-static void accept_mark(Ui *ui, const char *text) {
-    action_mark(ui, text);
-    if (ui->message.failure) ui->prompt = PROMPT_MARK;
-}
-
-static void prompt_accept(Ui *ui) {
-    const PromptKind kind = ui->prompt;
-    char line[sizeof ui->editor.text];
-    memcpy(line, ui->editor.text, ui->editor.length + 1);
-    line_history_add(&ui->histories[kind], line);
-    close_prompt(ui);
+static void take_line(Ui *ui, PromptKind kind, const char *line) {
     switch (kind) {
     case PROMPT_COMMAND: command_run(ui, line); break;
     case PROMPT_FIND: accept_find(ui, line); break;
-    case PROMPT_FILTER: accept_filter(ui, line); break;
-    case PROMPT_MARK: accept_mark(ui, line); break;
+    case PROMPT_FILTER: action_filter(ui, line); break;
+    case PROMPT_MARK: action_mark(ui, line); break;
     case PROMPT_RULE: overrides_accept(ui, line); break;
     case PROMPT_SAVE: action_save(ui, line); break;
     case PROMPT_LOAD: action_load(ui, line); break;
@@ -93,9 +72,27 @@ static void prompt_accept(Ui *ui) {
     case PROMPT_FIX:
     case PROMPT_OVERWRITE:
     case PROMPT_RESTORE:
+    case PROMPT_FORGET:
     case PROMPT_NONE:
     case PROMPT_COUNT: break;
     }
+}
+
+// What was refused stays on the line, under the error, for another try: keys typed on would act on the screen. A
+// failure that is told after a change of the recipe is not about the line.
+static void prompt_accept(Ui *ui) {
+    const PromptKind kind = ui->prompt;
+    const uint64_t changes = workbench_changes(ui->workbench);
+    const bool quits = ui->quit_after_save;
+    char line[sizeof ui->editor.text];
+    memcpy(line, ui->editor.text, ui->editor.length + 1);
+    line_history_add(&ui->histories[kind], line);
+    close_prompt(ui);
+    take_line(ui, kind, line);
+    const bool failed = *ui->message.text && ui->message.failure;
+    if (!failed || ui->prompt != PROMPT_NONE || ui->quit || workbench_changes(ui->workbench) != changes) return;
+    ui->prompt = kind;
+    ui->quit_after_save = quits;
 }
 
 // ---- while it is typed --------------------------------------------------------------------------------------------
@@ -223,6 +220,12 @@ static void answer_restore(Ui *ui, int code) {
     }
 }
 
+static void answer_forget(Ui *ui, int code) {
+    if (code != 'y' && code != 'n' && code != KEY_ESCAPE && code != KEY_CONTROL('c')) return;
+    close_prompt(ui);
+    if (code == 'y') trials_drop(ui);
+}
+
 // "granularity=ad" is completed as "set granularity ad" is.
 static void complete_rule(Ui *ui) {
     char whole[sizeof ui->editor.text + 8], line[sizeof ui->editor.text];
@@ -290,6 +293,7 @@ static void take_code(Ui *ui, int code) {
     case PROMPT_FIX: answer_fix(ui, code); break;
     case PROMPT_OVERWRITE: answer_overwrite(ui, code); break;
     case PROMPT_RESTORE: answer_restore(ui, code); break;
+    case PROMPT_FORGET: answer_forget(ui, code); break;
     case PROMPT_COMMAND:
     case PROMPT_FIND:
     case PROMPT_FILTER:
@@ -325,7 +329,8 @@ void prompt_key(Ui *ui, const Key *key) {
 static bool asks_for_a_key(const Ui *ui) {
     return ui->prompt == PROMPT_SORT || ui->prompt == PROMPT_SWEEP || ui->prompt == PROMPT_SWEEP_SECOND ||
            ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE || ui->prompt == PROMPT_RESTORE ||
-           ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE || ui->prompt == PROMPT_FIX;
+           ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE || ui->prompt == PROMPT_FIX ||
+           ui->prompt == PROMPT_FORGET;
 }
 
 static bool names_a_file(const Ui *ui) {
@@ -376,7 +381,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_DIAL: snprintf(out, size, "%s ", dial_table[ui->dial].label); break;
     case PROMPT_FOLDER: snprintf(out, size, "write the model to "); break;
     case PROMPT_BUDGET: snprintf(out, size, "bits per weight, or kl and a bound: "); break;
-    case PROMPT_NOTE: snprintf(out, size, "note to #%u: ", ui->trials.noted); break;
+    case PROMPT_NOTE: snprintf(out, size, "note to %s: ", trials_name(ui, ui->trials.asked).text); break;
     case PROMPT_EXPORT: snprintf(out, size, "write .csv, .md or .svg to "); break;
     case PROMPT_SORT:
     case PROMPT_SWEEP:
@@ -387,6 +392,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_FIX:
     case PROMPT_OVERWRITE:
     case PROMPT_RESTORE:
+    case PROMPT_FORGET:
     case PROMPT_NONE:
     case PROMPT_COUNT: *out = '\0'; break;
     }
@@ -483,6 +489,15 @@ static void draw_restore(Ui *ui, Rect line) {
     draw_choice(ui, line, question, keys, labels, 3);
 }
 
+static void draw_forget(Ui *ui, Rect line) {
+    static const char *const keys[] = {"y", "n"}, *const labels[] = {"forget it", "keep it"};
+    const TrialRow *row = trials_row(workbench_trials(ui->workbench), ui->trials.asked);
+    char question[160];
+    snprintf(question, sizeof question, "Forget %s with its %stexts and figures? u does not bring them back.",
+             trials_name(ui, ui->trials.asked).text, row && *row->note ? "note, " : "");
+    draw_choice(ui, line, question, keys, labels, 2);
+}
+
 void prompt_draw(Ui *ui) {
     const Rect line = rect_inset(ui->layout.bottom, 1);
     canvas_fill(&ui->canvas, line, MEANING_TEXT, " ");
@@ -497,6 +512,7 @@ void prompt_draw(Ui *ui) {
     case PROMPT_FIX: draw_fix(ui, inside); break;
     case PROMPT_OVERWRITE: draw_overwrite(ui, inside); break;
     case PROMPT_RESTORE: draw_restore(ui, inside); break;
+    case PROMPT_FORGET: draw_forget(ui, inside); break;
     case PROMPT_COMMAND:
     case PROMPT_FIND:
     case PROMPT_FILTER:

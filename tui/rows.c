@@ -507,7 +507,8 @@ void rows_fold_all(Rows *rows) {
 // "3 down_proj", of several "3 down_proj ×128", "3 down ×128"; of a whole layer "3 layer ×7". Where a filter leaves
 // some out: "×5 of 128".
 void rows_name(const Rows *rows, int index, int room, char *out, size_t size) {
-    const Linear *l = &workbench_structure(rows->workbench)->linears[rows->linears[index]];
+    const ModelStructure *structure = workbench_structure(rows->workbench);
+    const Linear *l = &structure->linears[rows->linears[index]];
     const int group = hidden_by(rows, rows->linears[index]);
     if (group == NO_GROUP) {
         linear_short_name(l, out, size);
@@ -519,7 +520,9 @@ void rows_name(const Rows *rows, int index, int room, char *out, size_t size) {
     const int shown = rows_size(rows, index), all = rows->group_size[group];
     char of[24] = "";
     if (shown < all) snprintf(of, sizeof of, " of %d", all);
-    snprintf(out, size, "%d %s ×%d%s", l->layer, whole, shown, of);
-    if ((int)strlen(out) - 1 > room) snprintf(out, size, "%d %s ×%d%s", l->layer, shorter, shown, of);
-    if ((int)strlen(out) - 1 > room) snprintf(out, size, "%d %s×%d", l->layer, shorter, shown);
+    char number[16];
+    layer_short_name(structure, l->layer, number, sizeof number);
+    snprintf(out, size, "%s %s ×%d%s", number, whole, shown, of);
+    if ((int)strlen(out) - 1 > room) snprintf(out, size, "%s %s ×%d%s", number, shorter, shown, of);
+    if ((int)strlen(out) - 1 > room) snprintf(out, size, "%s %s×%d", number, shorter, shown);
 }

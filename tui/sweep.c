@@ -24,13 +24,28 @@ static void add_value(SweepDial *dial, double value) {
     dial->count++;
 }
 
+static int widest(const Ui *ui) {
+    const ModelStructure *structure = workbench_structure(ui->workbench);
+    int cols = 0;
+    for (int i = 0; i < structure->linear_count; i++)
+        if (structure->linears[i].in > (size_t)cols) cols = (int)structure->linears[i].in;
+    return cols;
+}
+
+// A group larger than the widest matrix is the whole channel, which is a setting of its own.
+static bool is_beyond(const Ui *ui, Dial dial, double value) {
+    const bool group = dial == DIAL_GROUP_SIZE || dial == DIAL_MIN_GROUP || dial == DIAL_MAX_GROUP;
+    return group && value > widest(ui) && value != workbench_recipe(ui->workbench)->value[dial];
+}
+
 // All settings of a dial, or values at even distances of its track, and in any case the recipe's own.
 static bool values_of(const Ui *ui, Dial dial, int count, SweepDial *out, Error *err) {
     double settings[DIAL_SETTINGS_MOST];
     const int known = dial_settings(dial, settings, DIAL_SETTINGS_MOST);
     *out = (SweepDial){.dial = dial, .values = array_new(DIAL_SETTINGS_MOST + VALUES_OF_ONE + 1, sizeof(double))};
     if (!out->values) return error_memory(err, "a sweep");
-    for (int i = 0; i < known; i++) add_value(out, settings[i]);
+    for (int i = 0; i < known; i++)
+        if (!is_beyond(ui, dial, settings[i])) add_value(out, settings[i]);
     for (int i = 0; known == 0 && i < count; i++) add_value(out, dial_at_share(dial, (double)i / (count - 1)));
     if (known == 0) add_value(out, workbench_recipe(ui->workbench)->value[dial]);
     return true;
@@ -58,6 +73,7 @@ static void start_chosen(Ui *ui) {
     bool ok = true;
     for (int d = 0; ok && d < count; d++)
         ok = values_of(ui, (Dial)ui->sweep.dials[d], count == 1 ? VALUES_OF_ONE : VALUES_OF_TWO, &dials[d], &err);
+    ok = ok && sweep_matters(workbench_recipe(ui->workbench), dials, count, &err);
     start(ui, dials, count, ok, &err);
 }
 
@@ -243,6 +259,7 @@ void sweep_named(Ui *ui, const char *text) {
     }
     bool ok = read_dial(ui, text, strcspn(text, " "), values, &dials[0], &err) &&
               (count == 1 || read_dial(ui, second, strcspn(second, " "), values, &dials[1], &err));
+    ok = ok && sweep_matters(workbench_recipe(ui->workbench), dials, count, &err);
     if (ok) {
         ui->sweep.offered = (int)ui->dial; // not that one, too
         if (ui->sweep.dials[0] == NO_DIAL) ui->sweep.dials[0] = (int)dials[0].dial;

@@ -73,6 +73,13 @@ void trials_order(const Ui *ui, TrialOrder *out) {
     }
 }
 
+TrialName trials_name(const Ui *ui, uint32_t number) {
+    const TrialRow *row = trials_row(all(ui), number);
+    TrialName name;
+    snprintf(name.text, sizeof name.text, "%s%u", row && row->earlier ? "e" : "#", number);
+    return name;
+}
+
 int trials_place(const TrialOrder *order, uint32_t number) {
     for (int i = 0; i < order->count; i++)
         if (order->numbers[i] == number) return i;
@@ -325,9 +332,10 @@ void trials_take(Ui *ui, int unused) {
         return;
     }
     if (!ui_report(ui, workbench_restore(ui->workbench, &row->recipe, &err), &err)) return;
+    const TrialName name = trials_name(ui, number); // it may get another by being come back to
     ui->trials.selected = 0;
     ui_update(ui); // first: that it is the model of this row need not be told
-    ui_say(ui, "the recipe of #%u; u undoes it", number);
+    ui_say(ui, "the recipe of %s; u undoes it", name.text);
 }
 
 static void keep_compared(Ui *ui) {
@@ -365,7 +373,7 @@ void trials_compare_with(Ui *ui, int side) {
     ui->trials.wanted[side == SIDE_A ? 0 : 1] = 0;
     keep_compared(ui);
     if (*chosen)
-        ui_say(ui, "#%u is %s; %s again takes that back", number, side == SIDE_A ? "A" : "B",
+        ui_say(ui, "%s is %s; %s again takes that back", trials_name(ui, number).text, side == SIDE_A ? "A" : "B",
                side == SIDE_A ? "a" : "b");
     else
         ui_say(ui, side == SIDE_A ? "A is the pin, or what the program started with" : "B is the present state");
@@ -378,18 +386,24 @@ void trials_toggle_difference(Ui *ui, int unused) {
     if (ui->zoomed) ui->zoomed = ui->trials.difference ? ZOOMED_TEXTS : ZOOMED_TABLE;
 }
 
-void trials_drop(Ui *ui, int unused) {
+void trials_ask_drop(Ui *ui, int unused) {
     (void)unused;
     const uint32_t number = trials_selected(ui);
     if (!number || number == all(ui)->present) {
         ui_say(ui, "the present state stays; other rows can be forgotten");
         return;
     }
+    ui->trials.asked = number;
+    ui_ask(ui, PROMPT_FORGET, "");
+}
+
+void trials_drop(Ui *ui) {
+    const TrialName name = trials_name(ui, ui->trials.asked);
     const int place = place_now(ui);
-    workbench_forget_trial(ui->workbench, number);
+    workbench_forget_trial(ui->workbench, ui->trials.asked);
     choose_at(ui, place);
     keep_compared(ui);
-    ui_say(ui, "#%u is forgotten", number);
+    ui_say(ui, "%s is forgotten", name.text);
 }
 
 void trials_ask_note(Ui *ui, int unused) {
@@ -399,13 +413,13 @@ void trials_ask_note(Ui *ui, int unused) {
         ui_say(ui, "this state is not measured yet");
         return;
     }
-    ui->trials.noted = row->number;
+    ui->trials.asked = row->number;
     ui_ask(ui, PROMPT_NOTE, row->note);
 }
 
 void trials_take_note(Ui *ui, const char *note) {
     Error err = {0};
-    ui_report(ui, workbench_note_trial(ui->workbench, ui->trials.noted, note, &err), &err);
+    ui_report(ui, workbench_note_trial(ui->workbench, ui->trials.asked, note, &err), &err);
 }
 
 static void say_order(Ui *ui) {

@@ -23,6 +23,11 @@ typedef struct TrialOrder {
     int count;
 } TrialOrder;
 void trials_order(const Ui *ui, TrialOrder *out);
+// As the table names it: "#4", "e4" of an earlier session.
+typedef struct TrialName {
+    char text[16];
+} TrialName;
+TrialName trials_name(const Ui *ui, uint32_t number);
 int trials_place(const TrialOrder *order, uint32_t number); // of a row in it; −1: it is not there
 uint32_t trials_selected(const Ui *ui);                     // 0: the present state, not measured
 
@@ -66,7 +71,8 @@ void trials_take(Ui *ui, int unused);     // the recipe of the chosen row
 void trials_recompare(Ui *ui);            // what was compared in an earlier session, once its rows are there
 void trials_compare_with(Ui *ui, int side);
 void trials_toggle_difference(Ui *ui, int unused);
-void trials_drop(Ui *ui, int unused);
+void trials_ask_drop(Ui *ui, int unused); // before trials_drop: what is dropped does not come back
+void trials_drop(Ui *ui);
 void trials_ask_note(Ui *ui, int unused);
 void trials_take_note(Ui *ui, const char *note);
 void trials_sort_by(Ui *ui, int column);

@@ -168,7 +168,8 @@ static void tell_same(Ui *ui) {
     if (!turned || !known || ui->message.failure) return;
     char said[sizeof ui->message.text];
     snprintf(said, sizeof said, "%s", ui->message.text);
-    ui_say(ui, "%s%sthe same model as #%u", said, *said ? " · " : "", trials->present);
+    if (strstr(said, "the same model as ")) *said = '\0'; // of the turn before
+    ui_say(ui, "%s%sthe same model as %s", said, *said ? " · " : "", trials_name(ui, trials->present).text);
 }
 
 void ui_unpin(Ui *ui) {

@@ -71,7 +71,7 @@ typedef struct TrialsView {
     uint32_t a, b;      // compared; 0: A is the pin or the start, B the present state
     uint64_t wanted[2]; // recipes of A and B of an earlier session, until their rows are read; 0: none
     uint32_t selected;  // 0: the present state
-    uint32_t noted;     // the one that a note is being written for
+    uint32_t asked;     // the one that a note is being written for, or that is to be forgotten
     int top;            // the first row that is shown
     int scrolled;       // columns of figures that are scrolled out at the left
     TrialColumn sort;
@@ -175,6 +175,7 @@ typedef enum PromptKind {
     PROMPT_FIX,     // what overrides of the recipe set
     PROMPT_OVERWRITE,
     PROMPT_RESTORE,
+    PROMPT_FORGET, // a trial
     PROMPT_COUNT,
 } PromptKind;
 

@@ -124,7 +124,7 @@ Screen *start(int rows, int cols) {
 void key(Screen *s, const char *bytes) { screen_send(s, bytes); }
 
 void quit(Screen *s) {
-    key(s, ":q!\r");
+    key(s, "\x15:q!\r"); // Ctrl-U: a command that was refused is still there
     assert_true(screen_wait_gone(s));
     assert_false(s->pastes);
     assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0);
