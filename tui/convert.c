@@ -415,6 +415,18 @@ static bool can_go_on(const Ui *ui, const ExportView *view) {
            !view->result.occupied;
 }
 
+// What no folder changes.
+bool convert_is_unwritable(const Ui *ui, ForecastView *out) {
+    workbench_forecast(ui->workbench, out);
+    return out->known && out->refused && out->forecast.unwritable;
+}
+
+static void say_unwritable(Ui *ui, const ForecastView *view) {
+    char message[sizeof view->message];
+    convert_words(view->message, message, sizeof message);
+    ui_fail(ui, "%s", message);
+}
+
 static void start(Ui *ui, bool over) {
     Error err = {0};
     ui_report(ui, workbench_export(ui->workbench, ui->convert.format, ui->convert.folder, over, &err), &err);
@@ -427,13 +439,16 @@ void convert_start(Ui *ui, bool over) {
         ui_say(ui, "a model is being written; x stops it");
         return;
     }
+    if (convert_is_unwritable(ui, &forecast)) {
+        say_unwritable(ui, &forecast);
+        return;
+    }
     if (!ui->convert.folder) {
         ui->convert.start_when_named = true;
         convert_name_folder(ui, "");
         return;
     }
     workbench_export_view(ui->workbench, &view);
-    workbench_forecast(ui->workbench, &forecast);
     const bool rest = can_go_on(ui, &view);
     if (rest && view.changes == 0 && !over)
         convert_go_on(ui);
