@@ -137,11 +137,22 @@ static bool choose_target(Ui *ui, Target target) {
     return reads;
 }
 
+// A folder that was taken as it was offered follows the format, a name of one's own stays.
+static void set_format(Ui *ui, ExportFormat format) {
+    char *offered = offered_folder(ui);
+    if (format != ui->convert.format && ui->convert.folder && offered && strcmp(ui->convert.folder, offered) == 0) {
+        free(ui->convert.folder);
+        ui->convert.folder = NULL;
+    }
+    free(offered);
+    ui->convert.format = format;
+}
+
 // The engine stays the chosen one where it reads this format, too.
 void convert_turn_format(Ui *ui, int steps) {
     const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
     const Target target = row ? row->target : TARGET_COUNT;
-    ui->convert.format = (ExportFormat)(((int)ui->convert.format + EXPORT_FORMAT_COUNT + steps) % EXPORT_FORMAT_COUNT);
+    set_format(ui, (ExportFormat)(((int)ui->convert.format + EXPORT_FORMAT_COUNT + steps) % EXPORT_FORMAT_COUNT));
     ui->convert.aimed = target < TARGET_COUNT && ui->convert.aimed && choose_target(ui, target);
     if (!ui->convert.aimed) choose_row(ui, 0);
     look(ui);
@@ -290,7 +301,7 @@ void convert_aim(Ui *ui, const char *name) {
     if (!ui_report(ui, targets_parse(name, &named, &err), &err)) return;
     const Target target = target_of(ui, named);
     for (int i = 0; i < EXPORT_FORMAT_COUNT && !choose_target(ui, target); i++)
-        ui->convert.format = (ExportFormat)(((int)ui->convert.format + 1) % EXPORT_FORMAT_COUNT);
+        set_format(ui, (ExportFormat)(((int)ui->convert.format + 1) % EXPORT_FORMAT_COUNT));
     ui->convert.aimed = true;
     if (ui->screen == SCREEN_CONVERT) look(ui);
     ui_say(ui, "for %s in %s: the first line says what it refuses, the line of a dial what it takes",
