@@ -10,6 +10,7 @@
 #include "quant/assign.h"
 #include "tui/convert.h"
 #include "tui/format.h"
+#include "tui/jobs.h"
 #include "tui/screen.h"
 
 #define BITS_STEP 0.05
@@ -545,8 +546,11 @@ void sensitivity_stop(Ui *ui, int unused) {
     const JobKind kinds[] = {JOB_TUNE, JOB_SENSITIVITY};
     for (size_t i = 0; i < 2; i++) {
         if (!runs(ui, kinds[i])) continue;
+        char rest[96];
         workbench_stop_job(ui->workbench, kinds[i]);
-        ui_say(ui, kinds[i] == JOB_TUNE ? "tuning ends with the best so far" : "measuring stopped; x goes on");
+        jobs_rest_text(ui, kinds[i], rest, sizeof rest);
+        ui_say(ui, "%s%s", kinds[i] == JOB_TUNE ? "tuning ends with the best so far" : "measuring stopped; x goes on",
+               rest);
         return;
     }
     for (size_t i = 0; i < 2; i++) {

@@ -666,7 +666,8 @@ void workbench_look_at_sensitivity(Workbench *w, bool look) {
 
 const SensitivityView *workbench_sensitivity(const Workbench *w) { return &w->sensitivity.view; }
 
-bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err) {
+bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, bool asked, Error *err) {
+    (void)asked;
     Sweep sweep;
     bool ok = sweep_new(history_now(&w->history), dials, dial_count, &sweep, err);
     for (int i = 0; ok && i < w->sweep.view.count; i++) free(w->sweep.points[i].divergences);
