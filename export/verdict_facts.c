@@ -174,7 +174,7 @@ bool takes_tokens(const Case *c, int linear) {
 
 static const Decision *decision(const Case *c, int i) { return &c->plan->decisions[i]; }
 static const Linear *linear_of(const Case *c, int i) { return &c->structure->linears[i]; }
-static bool is_family(const Case *c, const char *family) { return strcmp(c->structure->config.family, family) == 0; }
+static bool is_of_family(const Case *c, const char *family) { return strcmp(c->structure->config.family, family) == 0; }
 
 static bool has_other_grid(const Case *c, int i) {
     return decision(c, i)->grid != GRID_SYMMETRIC && decision(c, i)->grid != GRID_ASYMMETRIC;
@@ -219,7 +219,7 @@ static bool is_int8(const Case *c, int i) {
 }
 
 static bool is_packed_falcon(const Case *c, int i) {
-    return is_family(c, "falcon") && linear_of(c, i)->role != ROLE_HEAD && !is_int8(c, i);
+    return is_of_family(c, "falcon") && linear_of(c, i)->role != ROLE_HEAD && !is_int8(c, i);
 }
 
 // Every scale of the matrix is below the normal numbers of F16.
@@ -246,7 +246,7 @@ static bool is_unknown_to_mlx(const Case *c) {
         "llava_onevision", "ministral", "mpt",    "opt",     "paligemma", "smolvlm",
     };
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (is_family(c, families[i])) return true;
+        if (is_of_family(c, families[i])) return true;
     return is_pair(c);
 }
 
@@ -255,14 +255,15 @@ static bool is_unknown_to_gguf(const Case *c) {
     return !gguf_can_run(c->structure, note, sizeof note, NULL);
 }
 
-static bool is_t5(const Case *c) { return is_family(c, "t5") || is_family(c, "mt5"); }
+static bool is_t5(const Case *c) { return is_of_family(c, "t5") || is_of_family(c, "mt5"); }
 
 // The engine has no place for a head beside the embedding.
 static bool is_head_of_embedding(const Case *c, int i) {
     const GgufArchitecture *architecture = gguf_architecture(c->structure);
     if (linear_of(c, i)->role != ROLE_HEAD) return false;
     if (c->format == EXPORT_GGUF) return architecture && architecture->tied;
-    return linear_of(c, i)->weight == c->structure->embedding && (is_family(c, "gemma") || is_family(c, "gemma2"));
+    return linear_of(c, i)->weight == c->structure->embedding &&
+           (is_of_family(c, "gemma") || is_of_family(c, "gemma2"));
 }
 
 // ---- Rules ----
