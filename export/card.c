@@ -70,7 +70,7 @@ void model_card(const Export *x, Text *out) {
     front_matter(x, out);
     text_addf(out, "\n# %s%s\n\nWritten by quantdial in the format %s.\n\n", last_name(checkpoint->path),
               m->plan->quantized_count ? ", quantized" : "", format);
-    text_addf(out, "## How to load it\n\n%s\n\n", x->format->loading);
+    text_addf(out, "## How to load it\n\n%s\n\n", export_loading(m->structure, x->options->format));
     add_accuracy(m->accuracy, out);
     text_addf(out, "## Recipe\n\n```json\n%s```\n\n", recipe ? recipe : "");
     out->failed |= !recipe;

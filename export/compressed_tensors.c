@@ -199,6 +199,13 @@ const FormatRow format_compressed_tensors = {
     .loading = "```python\nfrom transformers import AutoModelForCausalLM  # with the package compressed-tensors\n"
                "model = AutoModelForCausalLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor\n\n"
                "`vllm serve FOLDER`",
+    .loading_pairs =
+        "```python\nfrom transformers import AutoModelForSeq2SeqLM  # with the package compressed-tensors\n"
+        "model = AutoModelForSeq2SeqLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```",
+    .loading_t5 =
+        "```python\nfrom transformers import AutoModelForSeq2SeqLM, CompressedTensorsConfig\n"
+        "model = AutoModelForSeq2SeqLM.from_pretrained(\"this folder\", dtype=\"auto\",\n"
+        "    quantization_config=CompressedTensorsConfig(dequantize=True))  # with the package compressed-tensors\n```",
     .check = ct_check,
     .describe = ct_describe,
     .head = safetensors_head_of,

@@ -115,6 +115,9 @@ const FormatRow format_dense = {
     .loading = "```python\nfrom transformers import AutoModelForCausalLM\n"
                "model = AutoModelForCausalLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor anything "
                "else that reads such a model.",
+    .loading_pairs = "```python\nfrom transformers import AutoModelForSeq2SeqLM\n"
+                     "model = AutoModelForSeq2SeqLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor "
+                     "anything else that reads such a model.",
     .read_back = true,
     .stacks = true,
     .check = dense_check,

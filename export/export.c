@@ -33,7 +33,12 @@ static bool begin(const ExportModel *model, const ExportOptions *options, Export
     return true;
 }
 
-const char *export_loading(ExportFormat format) { return formats[format] ? formats[format]->loading : ""; }
+const char *export_loading(const ModelStructure *structure, ExportFormat format) {
+    const FormatRow *row = formats[format];
+    const char *family = structure->config.family;
+    if (row->loading_t5 && (strcmp(family, "t5") == 0 || strcmp(family, "mt5") == 0)) return row->loading_t5;
+    return structure->config.pair.encoder_layers && row->loading_pairs ? row->loading_pairs : row->loading;
+}
 
 static uint64_t missing_bytes(const Export *x, const Journal *journal) {
     return journal_room(journal, x) + (x->options->parts ? 0 : folder_bytes(x));
@@ -152,8 +157,9 @@ bool export_forecast(const ExportModel *model, const ExportOptions *options, Exp
     Journal journal = {.lock = -1};
     bool whole;
     *out = (ExportForecast){0};
-    const bool ok = single_file_begin(model->structure->checkpoint, options, formats[options->format], &single, err) &&
-                    begin(model, &single.options, &x, err) && single_file_is_whole(&single, &x, &whole, err) &&
+    const bool named = single_file_begin(model->structure->checkpoint, options, formats[options->format], &single, err);
+    out->unwritable = named && !begin(model, &single.options, &x, err);
+    const bool ok = named && !out->unwritable && single_file_is_whole(&single, &x, &whole, err) &&
                     (whole || (place_check(&x, single.path, err) && look(&x, &journal, out, err))) &&
                     time_work(&x, &out->seconds, err) && disk_room(single.options.folder, &out->room, err);
     if (ok) {

@@ -62,7 +62,8 @@ typedef struct ExportResult {
     char warning[512]; // what a user should know; "" nothing
 } ExportResult;
 
-const char *export_loading(ExportFormat format); // how to load such a folder, in Markdown
+// How to load such a folder, in Markdown.
+const char *export_loading(const ModelStructure *structure, ExportFormat format);
 
 // What export_run would do, without doing it.
 typedef struct ExportForecast {
@@ -74,6 +75,7 @@ typedef struct ExportForecast {
     double room;     // bytes that the disk has left; infinite where it does not say
     double seconds;  // of computing, as measured on some of the matrices; reading and writing may take longer
     bool occupied;   // as in ExportResult
+    bool unwritable; // refused for the model and the plan, whatever the folder
     char warning[512];
 } ExportForecast;
 

@@ -101,8 +101,9 @@ typedef struct Export {
 } Export;
 
 struct FormatRow {
-    const char *ending;  // of files of weights
-    const char *loading; // for the model card: how to load it, in Markdown
+    const char *ending; // of files of weights
+    // For the model card: how to load it, in Markdown. NULL: encoder–decoders, and of them T5, as the others.
+    const char *loading, *loading_pairs, *loading_t5;
     const char *library; // for the model card: library_name; NULL: that of the model, or transformers; "": none
     bool one_file;
     bool joins;  // the experts of a layer become one tensor for each of their projections

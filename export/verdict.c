@@ -18,6 +18,7 @@ typedef struct Making {
     size_t capacity;
     int *found;            // [linear_count]: linears that a rule means
     bool told[RULE_COUNT]; // by the facts of a target
+    bool refused;          // by the target at hand, whatever the plan: nothing else counts then
 } Making;
 
 // ---- Targets ----
@@ -156,7 +157,10 @@ static bool add_finding(Making *m, const Rule *rule, Target target, int count) {
 
 static bool apply_rule(Making *m, const Rule *rule, Target target) {
     const bool meant = rule->targets >> target & 1 && rule->formats >> m->c.format & 1;
-    if (meant && rule->model && rule->model(&m->c)) return add_finding(m, rule, target, 0);
+    if (meant && rule->model && rule->model(&m->c)) {
+        m->refused |= rule->severity == SEVERITY_REFUSED;
+        return add_finding(m, rule, target, 0);
+    }
     const RuleId id = (RuleId)(rule - verdict_rules);
     int count = 0;
     if (!m->told[id] && !(meant && rule->linear)) return true;
@@ -207,13 +211,14 @@ static void sort_uses(VerdictRow *row, int linear_count) {
         if (row->use_of[i] < row->use_count) row->use_of[i] = place[row->use_of[i]];
 }
 
+// Of a model that does not load nothing runs.
 static bool list_uses(const Making *m, VerdictRow *row) {
     row->use_of = array_new((size_t)m->c.plan->linear_count + 1, sizeof *row->use_of);
     if (!row->use_of) return false;
     for (int i = 0; i < m->c.plan->linear_count; i++) {
         row->use_of[i] = VERDICT_USES;
         const Fact *fact = m->c.facts[i];
-        if (!fact) continue;
+        if (!fact || m->refused) continue;
         const char *inputs = fact->gives ? fact->gives : inputs_asked(&m->c, i);
         count_use(row, i, fact->kernel ? fact->kernel : "none", fact->kernel ? inputs : "-");
     }
@@ -248,11 +253,11 @@ static void find_facts(Making *m, Target target) {
 static bool judge_target(Making *m, Target target) {
     VerdictRow *row = &m->out->rows[m->out->row_count++];
     *row = (VerdictRow){.target = target, .loads = true, .worst = -1};
+    m->refused = false;
     find_facts(m, target);
-    if (!list_uses(m, row)) return false;
-    for (int r = RULE_NONE + 1; r < RULE_COUNT; r++)
+    for (int r = RULE_NONE + 1; r < RULE_COUNT && !m->refused; r++)
         if (!apply_rule(m, &verdict_rules[r], target)) return false;
-    return true;
+    return list_uses(m, row);
 }
 
 // ---- The whole ----
@@ -260,6 +265,7 @@ static bool judge_target(Making *m, Target target) {
 static int compare_findings(const void *a, const void *b) {
     const Finding *x = a, *y = b;
     if (x->severity != y->severity) return x->severity > y->severity ? -1 : 1;
+    if (x->severity == SEVERITY_REFUSED && !x->linear_count != !y->linear_count) return x->linear_count ? 1 : -1;
     return y->linear_count - x->linear_count;
 }
 

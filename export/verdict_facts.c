@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "export/gguf_can_run.h"
 #include "export/verdict_parts.h"
 #include "loaders/mlx_names.h"
 #include "quant/equalize.h"
@@ -173,6 +174,7 @@ bool takes_tokens(const Case *c, int linear) {
 
 static const Decision *decision(const Case *c, int i) { return &c->plan->decisions[i]; }
 static const Linear *linear_of(const Case *c, int i) { return &c->structure->linears[i]; }
+static bool is_of_family(const Case *c, const char *family) { return strcmp(c->structure->config.family, family) == 0; }
 
 static bool has_other_grid(const Case *c, int i) {
     return decision(c, i)->grid != GRID_SYMMETRIC && decision(c, i)->grid != GRID_ASYMMETRIC;
@@ -217,7 +219,7 @@ static bool is_int8(const Case *c, int i) {
 }
 
 static bool is_packed_falcon(const Case *c, int i) {
-    return strcmp(c->structure->config.family, "falcon") == 0 && linear_of(c, i)->role != ROLE_HEAD && !is_int8(c, i);
+    return is_of_family(c, "falcon") && linear_of(c, i)->role != ROLE_HEAD && !is_int8(c, i);
 }
 
 // Every scale of the matrix is below the normal numbers of F16.
@@ -236,9 +238,11 @@ static bool differ_stacked(const Case *c, int i) { return c->differ[i] & DIFFER_
 
 static bool has_small_cache(const Case *c) { return c->plan->cache_bits == 8; }
 
-static bool is_family(const Case *c, const char *const *families) {
+static bool is_pair(const Case *c) { return c->structure->config.pair.encoder_layers > 0; }
+
+static bool is_one_of(const Case *c, const char *const *families) {
     for (; *families; families++)
-        if (strcmp(c->structure->config.family, *families) == 0) return true;
+        if (is_of_family(c, *families)) return true;
     return false;
 }
 
@@ -248,17 +252,48 @@ static bool is_unknown_to_mlx(const Case *c) {
         "idefics3", "internvl", "llava_next", "llava_onevision", "ministral", "mpt",
         "olmo",     "opt",      "paligemma",  "smolvlm",         NULL};
     static const char *const without_experts[] = {"llama4_text", NULL}; // where the whole model has them
-    return is_family(c, families) || (is_family(c, without_experts) && c->structure->config.experts.count > 0);
+    return is_pair(c) || is_one_of(c, families) ||
+           (is_one_of(c, without_experts) && c->structure->config.experts.count > 0);
 }
 
 static bool is_untried_in_vllm(const Case *c) {
     static const char *const families[] = {"codegen", "gpt_neo", NULL};
-    return is_family(c, families);
+    return is_one_of(c, families);
+}
+
+static bool is_unknown_to_gguf(const Case *c) {
+    char note[256];
+    return !gguf_can_run(c->structure, note, sizeof note, NULL);
+}
+
+static bool is_t5(const Case *c) { return is_of_family(c, "t5") || is_of_family(c, "mt5"); }
+
+// The engine has no place for a head beside the embedding.
+static bool is_head_of_embedding(const Case *c, int i) {
+    const GgufArchitecture *architecture = gguf_architecture(c->structure);
+    if (linear_of(c, i)->role != ROLE_HEAD) return false;
+    if (c->format == EXPORT_GGUF) return architecture && architecture->tied;
+    return linear_of(c, i)->weight == c->structure->embedding &&
+           (is_of_family(c, "gemma") || is_of_family(c, "gemma2"));
 }
 
 // ---- Rules ----
 
 const Rule verdict_rules[RULE_COUNT] = {
+    // The whole model.
+    [RULE_PAIR] = {"encoder-decoder", SEVERITY_REFUSED, EVIDENCE_READ, VLLM | SGLANG, PACKED, NULL, is_pair,
+                   "It serves no encoder–decoders of text; for BART alone vLLM has a plugin, bart-plugin.",
+                   "Load it with transformers, by AutoModelForSeq2SeqLM.", MEND_NOT, 0, 0},
+    [RULE_T5] = {"t5", SEVERITY_REFUSED, EVIDENCE_TRIED, TRANSFORMERS, CT, NULL, is_t5,
+                 "T5 asks its linears for plain weights, which packed ones have not: loading fails.",
+                 "Load with CompressedTensorsConfig(dequantize=True), or write the format dense.", MEND_NOT, 0, 0},
+    [RULE_FAMILY] = {"family", SEVERITY_REFUSED, EVIDENCE_TRIED, MLX, MLX_FORMAT, NULL, is_unknown_to_mlx,
+                     "mlx-lm has no such family of models.", "Write another format.", MEND_NOT, 0, 0},
+    [RULE_GGUF_MODEL] = {"gguf-model", SEVERITY_REFUSED, EVIDENCE_READ, LLAMA_CPP, GGUF, NULL, is_unknown_to_gguf,
+                         "GGUF is not written for this model: its family, or a part of it, is none that is known to be "
+                         "computed alike there.",
+                         "Write another format, or convert with llama.cpp's convert_hf_to_gguf.py.", MEND_NOT, 0, 0},
+
     // What no engine of the format can be given.
     [RULE_GRID] = {"grid", SEVERITY_REFUSED, EVIDENCE_READ, ALL, EVERY, has_other_grid, NULL,
                    "No format has a place for the grids log2 and two-level.", "Set --grid to symmetric.", MEND_DIAL,
@@ -305,11 +340,12 @@ const Rule verdict_rules[RULE_COUNT] = {
     [RULE_FUSED_IGNORED] = {"fused-ignored", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, differ_ignored,
                             NULL, "q, k, v or gate, up are one matrix there, and some of the set stay as they are.",
                             "Leave the whole set as it is.", MEND_IGNORE, 0, 0},
-    [RULE_FUSED_WITHOUT_V] =
-        {"fused-without-v", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, GPTQ, differ_missing, NULL,
-         "The layer has q without k or v; of a fused matrix engines want all three quantized, and "
-         "in this format they look for each.",
-         "Leave q and k of these layers as they are, or write compressed-tensors.", MEND_IGNORE, 0, 0},
+    [RULE_FUSED_WITHOUT_V] = {"fused-without-v", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, GPTQ, differ_missing,
+                              NULL,
+                              "The layer has q without k or v; of a fused matrix engines want all three quantized, and "
+                              "in this format they look for each.",
+                              "Leave q and k of these layers as they are, or write compressed-tensors.", MEND_IGNORE, 0,
+                              0},
     [RULE_EXPERTS_DIFFER] = {"experts-differ", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG | TRANSFORMERS, PACKED,
                              differ_experts, NULL,
                              "All experts of a layer are one tensor there and need one scheme; these differ.",
@@ -413,12 +449,13 @@ const Rule verdict_rules[RULE_COUNT] = {
                            0},
     [RULE_MLX_GROUP] = {"mlx-group", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                         "MLX has groups of 32, 64 and 128.", "Use one of these, or larger ones.", MEND_GROUP, 0, 0},
-    [RULE_FAMILY] = {"family", SEVERITY_REFUSED, EVIDENCE_TRIED, MLX, MLX_FORMAT, NULL, is_unknown_to_mlx,
-                     "mlx-lm has no such family of models.", "Write another format.", MEND_NOT, 0, 0},
     [RULE_FAMILY_UNTRIED] =
         {"family-untried", SEVERITY_NOTE, EVIDENCE_READ, VLLM | SGLANG, PACKED, NULL, is_untried_in_vllm,
          "There is no code for this family; that of transformers may run there, which was not tried.",
          "Try the model there as it is, or judge it with transformers.", MEND_NOT, 0, 0},
+    [RULE_TIED_HEAD] = {"tied-head", SEVERITY_REFUSED, EVIDENCE_READ, LLAMA_CPP | MLX, GGUF | MLX_FORMAT,
+                        is_head_of_embedding, NULL, "The engine takes the embedding for the head of this family.",
+                        "Leave the head as it is.", MEND_IGNORE, 0, 0},
     [RULE_CACHE] = {"cache", SEVERITY_NOTE, EVIDENCE_READ, ALL, EVERY, NULL, has_small_cache,
                     "The cache of 8 bits is not written: engines are told of theirs when they start.",
                     "Set --cache-bits to 16 to see what they compute by default.", MEND_MODEL, DIAL_CACHE_BITS, 16},

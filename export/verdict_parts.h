@@ -59,6 +59,11 @@ typedef struct Case {
 
 typedef enum RuleId {
     RULE_NONE,
+    // The whole model: nothing else counts then.
+    RULE_PAIR,
+    RULE_T5,
+    RULE_FAMILY,
+    RULE_GGUF_MODEL,
     // What no engine of the format can be given.
     RULE_GRID,
     RULE_ODD_BITS,
@@ -106,8 +111,8 @@ typedef enum RuleId {
     RULE_BLOCK_BITS,
     RULE_SMALL_SCALES,
     RULE_MLX_GROUP,
-    RULE_FAMILY,
     RULE_FAMILY_UNTRIED,
+    RULE_TIED_HEAD,
     RULE_CACHE,
     RULE_COUNT,
 } RuleId;

@@ -201,7 +201,7 @@ static void sweep(Workbench *w, const char *first, const char *second) {
     SweepDial dials[SWEEP_DIALS] = {0};
     Error err = {0};
     assert_true(sweep_dial_parse(first, &dials[0], &err) && (!second || sweep_dial_parse(second, &dials[1], &err)));
-    if (!workbench_sweep(w, dials, second ? 2 : 1, &err)) fail_msg("%s", err.message);
+    if (!workbench_sweep(w, dials, second ? 2 : 1, true, &err)) fail_msg("%s", err.message);
 }
 
 static bool has_a_point(Workbench *w) { return workbench_swept(w)->known > 0; }
@@ -256,13 +256,35 @@ static void points_come_from_the_nearest_on_and_stay(void **state) {
     assert_true(trials_written() == written);
 }
 
+static bool sweep_is_on(Workbench *w) { return job_is_on(state_of(w, JOB_SWEEP)); }
+static bool sweep_is_off(Workbench *w) { return !sweep_is_on(w); }
+
+// Asked for, it comes before what only began by looking, and what it was left at is not lost.
+static void an_asked_sweep_comes_first_and_comes_back(void **state) {
+    (void)state;
+    if (!slow_checks()) skip();
+    Workbench *w = opened();
+    sweep(w, "weight-bits=2,3,4,8", "granularity=channel,group");
+    workbench_look_at_sensitivity(w, true);
+    wait_until(w, has_a_point);
+    assert_int_equal(workbench_sensitivity(w)->measured, 0);
+    set(w, DIAL_GRID, GRID_ASYMMETRIC);
+    wait_until(w, sweep_is_off);
+    assert_int_equal(workbench_swept(w)->known, 0);
+    assert_true(workbench_undo(w));
+    assert_true(sweep_is_on(w));
+    wait_until(w, has_points);
+    assert_int_equal(workbench_sensitivity(w)->measured, 0);
+    workbench_close(w);
+}
+
 static void a_sweep_of_two_dials_goes_on_after_a_turn(void **state) {
     (void)state;
     if (!slow_checks()) skip();
     Error err = {0};
     Workbench *w = opened();
     SweepDial twice[] = {{DIAL_BITS, calloc(1, sizeof(double)), 1}, {DIAL_BITS, calloc(1, sizeof(double)), 1}};
-    assert_false(workbench_sweep(w, twice, 2, &err));
+    assert_false(workbench_sweep(w, twice, 2, true, &err));
     assert_non_null(strstr(err.message, "swept twice"));
     workbench_look_at_sweep(w, true);
     sweep(w, "weight-bits=3,4", "granularity=channel,group");
@@ -386,6 +408,7 @@ int main(void) {
         WITH_CACHE(what_each_linear_costs_comes_last_and_goes_on_after_a_turn),
         WITH_CACHE(a_study_can_be_stopped_and_is_not_begun_where_nobody_looks),
         WITH_CACHE(points_come_from_the_nearest_on_and_stay),
+        WITH_CACHE(an_asked_sweep_comes_first_and_comes_back),
         WITH_CACHE(a_sweep_of_two_dials_goes_on_after_a_turn),
         WITH_CACHE(a_search_goes_on_after_a_turn_and_is_taken_as_one_step),
         WITH_CACHE(a_search_that_is_stopped_ends_with_the_best_so_far),

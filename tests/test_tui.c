@@ -978,6 +978,36 @@ static void quitting_asks_while_a_model_is_written(void **state) {
     screen_free(s);
 }
 
+// A name that was only offered is that of the format.
+static void an_offered_folder_follows_the_format(void **state) {
+    (void)state;
+    Screen *s = start_converting(36, 120, NULL);
+    key(s, "o");
+    expect(s, "write the model to storyteller-compressed-tensors");
+    key(s, "\r");
+    expect_gone_text(s, "offered; o names another");
+    expect(s, "folder   storyteller-compressed-tensors");
+    key(s, RIGHT);
+    expect(s, "folder   storyteller-gguf   offered; o names another");
+    key(s, ":folder /mine\r" RIGHT);
+    expect(s, "folder   /mine");
+    expect(s, "◂ mlx ▸");
+    quit(s);
+}
+
+static void what_no_folder_changes_is_said_at_once(void **state) {
+    (void)state;
+    Screen *s = start_converting(36, 120, "FAKE_PAIR=1");
+    expect(s, "refused encoder-decoder");
+    key(s, RIGHT);
+    expect(s, "files    GGUF is not written for models of type t5");
+    expect(s, "▸ llama.cpp                         no");
+    expect(s, "refused gguf-model");
+    key(s, "\r");
+    expect_gone_text(s, "write the model to");
+    quit(s);
+}
+
 static void the_convert_screen_takes_the_mouse_and_completes(void **state) {
     (void)state;
     Screen *s = start_converting(36, 120, "FAKE_PACE=8");
@@ -1577,6 +1607,8 @@ int main(int argc, char **argv) {
         IN_HOME(a_model_is_written_stopped_and_goes_on),
         IN_HOME(what_cannot_be_written_says_what_to_do),
         IN_HOME(quitting_asks_while_a_model_is_written),
+        IN_HOME(an_offered_folder_follows_the_format),
+        IN_HOME(what_no_folder_changes_is_said_at_once),
         IN_HOME(the_convert_screen_takes_the_mouse_and_completes),
         IN_HOME(an_error_stays_with_what_it_is_of),
         IN_HOME(what_an_engine_takes_is_said_while_dials_are_turned),

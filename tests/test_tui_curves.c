@@ -60,8 +60,15 @@ static void guesses_are_said_to_be_provisional(void **state) {
     key(s, "5");
     expect(s, "provisional: ~ for 42 of 42");
     expect(s, "provisional: 42 of 42 by their noise alone");
+    key(s, ":budget 4\r");
+    expect(s, "KL – (now ");
+    expect(s, "estimates ");
+    assert_false(screen_has(s, "about ~"));
+    key(s, "\r");
+    expect(s, "only the noise is known, and it takes bits from ");
     key(s, ":budget 4.5\r\r");
-    expect(s, "of 42 of 42 linears only the noise is known; Enter again takes it");
+    expect(s, "of 42 of 42 linears only the noise is known");
+    expect(s, "Enter again takes it");
     assert_false(screen_has(s, "recipe not saved"));
     key(s, "\r");
     expect(s, "the chosen bits are in the recipe");

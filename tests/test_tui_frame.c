@@ -733,6 +733,22 @@ static void a_pin_of_other_ranges_is_marked(void **state) {
     quit(s);
 }
 
+// Left before all of it was scored: what is known is compared with, on the same tokens.
+static void a_pin_keeps_the_part_that_was_scored(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_PACE=8");
+    expect(s, "…");
+    key(s, "p");
+    expect(s, "pinned:");
+    expect(s, "tokens are scored, figures are compared on these");
+    key(s, ":set weight-bits 8\r");
+    settle(s);
+    assert_false(screen_has(s, "pin not measured"));
+    assert_true(screen_has(s, " ✓") && screen_has(s, " of "));
+    expect(s, "~−0.");
+    quit(s);
+}
+
 // Turned before anything was measured: the pin has no figures until its state comes back, and keeps them then.
 static void a_pin_gets_its_figures_when_they_are_measured(void **state) {
     (void)state;
@@ -963,6 +979,7 @@ int main(int argc, char **argv) {
         IN_HOME(convert_keeps_format_engine_and_folder),
         IN_HOME(a_pin_taken_early_follows_the_ranges),
         IN_HOME(a_pin_of_other_ranges_is_marked),
+        IN_HOME(a_pin_keeps_the_part_that_was_scored),
         IN_HOME(a_pin_gets_its_figures_when_they_are_measured),
         IN_HOME(what_was_kept_and_is_damaged_does_no_harm),
         IN_HOME(each_job_is_stopped_and_goes_on),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/random.h"
+#include "export/export.h"
 #include "export/verdict.h"
 #include "tests/support/toy_model.h"
 
@@ -50,9 +51,19 @@ static Fixture *make(void) {
     return f;
 }
 
+// Which GGUF is written for.
+static void name_config(ModelConfig *config, const char *family) {
+    snprintf(config->family, sizeof config->family, "%s", family);
+    config->activation = NONLINEARITY_SILU;
+    config->heads = 4;
+    config->head_dim = config->rotated_dims = config->hidden / 4;
+    config->attention_scale = 1 / sqrtf((float)config->head_dim);
+}
+
 static int setup(void **state) {
     Fixture *f = make();
     toy_model_new(2, 256, 128, 768, DTYPE_BF16, &f->model);
+    name_config(&f->model.structure.config, "llama");
     *state = f;
     return 0;
 }
@@ -60,6 +71,11 @@ static int setup(void **state) {
 static int setup_experts(void **state) {
     Fixture *f = make();
     toy_experts_new(2, 4, 256, 512, &f->model);
+    ModelConfig *config = &f->model.structure.config;
+    name_config(config, "mixtral");
+    config->experts.count = 4;
+    config->experts.normalized = true;
+    for (int layer = 0; layer < config->layers; layer++) layer_add(&config->experts.layers, layer);
     *state = f;
     return 0;
 }
@@ -721,9 +737,13 @@ static void scales_and_cache(void **state) {
     assert_null(find(judge(f, EXPORT_GGUF, ALL), "small-scales"));
 }
 
+static void name_family(Fixture *f, const char *family) {
+    snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "%s", family);
+}
+
 static void other_notes(void **state) {
     Fixture *f = *state;
-    snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "opt");
+    name_family(f, "opt");
     finds(f, EXPORT_MLX, ALL, "family", SEVERITY_REFUSED, 0, MLX);
     assert_false(row_of(&f->verdict, TARGET_MLX)->loads);
     mended(f, EXPORT_MLX, ALL); // no recipe mends that
@@ -732,6 +752,7 @@ static void other_notes(void **state) {
     finds(f, EXPORT_MLX, ALL, "family", SEVERITY_REFUSED, 0, MLX);
     finds(f, CT, ALL, "family-untried", SEVERITY_NOTE, 0, SM75 | SM80 | SM90 | SM100 | CPU | SGLANG);
     assert_true(verdict_has(&f->fix.verdict, SEVERITY_REFUSED));
+    name_family(f, "llama");
     set(f, NULL, DIAL_ACTIVATIONS, POLICY_TOKEN);
     finds(f, EXPORT_GGUF, ALL, "block-inputs", SEVERITY_NOTE, LINEARS, LLAMA_CPP);
     set(f, NULL, DIAL_BITS, 8);
@@ -740,6 +761,49 @@ static void other_notes(void **state) {
     assert_false(row_of(&f->verdict, TARGET_VLLM_SM100)->loads);
     mended(f, CT, SM100); // an option of vLLM mends it
     assert_int_equal(f->fix.plan.decisions[Q].activations, POLICY_TOKEN);
+}
+
+// Only transformers runs these; of a model that an engine does not know nothing else counts.
+static void encoder_decoders(void **state) {
+    Fixture *f = *state;
+    const Targets others = ALL & targets_of_format(CT) & ~TRANSFORMERS;
+    f->model.structure.config.pair.encoder_layers = 1;
+    name_family(f, "bart");
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_STATIC);
+    finds(f, CT, ALL, "encoder-decoder", SEVERITY_REFUSED, 0, others);
+    assert_string_equal(f->verdict.findings[0].name, "encoder-decoder");
+    assert_null(find(&f->verdict, "static-inputs"));
+    assert_int_equal(row_of(&f->verdict, TARGET_VLLM_SM80)->use_count, 0);
+    assert_true(row_of(&f->verdict, TARGET_TRANSFORMERS)->loads);
+    finds(f, EXPORT_GPTQ, ALL, "encoder-decoder", SEVERITY_REFUSED, 0, others);
+    finds(f, EXPORT_MLX, ALL, "family", SEVERITY_REFUSED, 0, MLX);
+    finds(f, EXPORT_GGUF, ALL, "gguf-model", SEVERITY_REFUSED, 0, LLAMA_CPP);
+    assert_non_null(strstr(export_loading(&f->model.structure, CT), "AutoModelForSeq2SeqLM"));
+    assert_non_null(strstr(export_loading(&f->model.structure, EXPORT_GPTQ), "AutoModelForSeq2SeqLM"));
+    assert_null(strstr(export_loading(&f->model.structure, CT), "vllm"));
+    f->model.structure.config.pair.encoder_layers = 0;
+    assert_non_null(strstr(export_loading(&f->model.structure, CT), "AutoModelForCausalLM"));
+}
+
+static void t5_wants_plain_weights(void **state) {
+    Fixture *f = *state;
+    name_family(f, "t5");
+    finds(f, CT, ALL, "t5", SEVERITY_REFUSED, 0, TRANSFORMERS);
+    assert_null(find(judge(f, EXPORT_GPTQ, ALL), "t5"));
+    assert_non_null(strstr(export_loading(&f->model.structure, CT), "dequantize=True"));
+}
+
+// Whatever its writer refuses, GGUF is not said to load.
+static void gguf_of_other_families(void **state) {
+    Fixture *f = *state;
+    assert_null(find(judge(f, EXPORT_GGUF, ALL), "gguf-model"));
+    static const char *const families[] = {"lfm2", "qwen3_next", "nemotron_h", "gpt2", "olmo2"};
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        name_family(f, families[i]);
+        finds(f, EXPORT_GGUF, ALL, "gguf-model", SEVERITY_REFUSED, 0, LLAMA_CPP);
+        assert_false(row_of(&f->verdict, TARGET_LLAMA_CPP)->loads);
+        assert_int_equal(f->verdict.finding_count, 1);
+    }
 }
 
 // ---- Experts ----
@@ -752,6 +816,7 @@ static void experts_are_one_tensor(void **state) {
     finds(f, CT, SM80 | TRANSFORMERS, "experts-differ", SEVERITY_REFUSED, 12, SM80 | TRANSFORMERS);
     mends(f, CT, SM80, "experts-differ");
     for (int i = 0; i < 24; i++) assert_int_equal(f->fix.plan.decisions[i].bits, i < 12 ? 8 : 4);
+    name_family(f, "deepseek_v3");
     finds(f, EXPORT_MLX, ALL, "mlx-experts", SEVERITY_REFUSED, 24, MLX);
     snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "qwen3_moe");
     f->model.structure.config.experts.count = 4;
@@ -854,6 +919,9 @@ int main(void) {
         ON(factors_need_a_place),
         ON(scales_and_cache),
         ON(other_notes),
+        ON(encoder_decoders),
+        ON(t5_wants_plain_weights),
+        ON(gguf_of_other_families),
         cmocka_unit_test_setup_teardown(experts_are_one_tensor, setup_experts, teardown),
         cmocka_unit_test_setup_teardown(experts_have_few_kernels, setup_experts, teardown),
         cmocka_unit_test(targets_have_names),

@@ -1,5 +1,6 @@
 #include "tui/actions.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,8 +319,13 @@ void action_pin(Ui *ui, int unused) {
                    &err))
         return;
     ui_update(ui);
-    ui_say(ui, calibration_provisional(ui) ? "pinned this recipe; calibration goes on, for it and for what you turn"
-                                           : "pinned: figures are compared with this state");
+    if (calibration_provisional(ui))
+        ui_say(ui, "pinned this recipe; calibration goes on, for it and for what you turn");
+    else if (!ui->pin.accuracy_known && ui->pin.part.tokens)
+        ui_say(ui, "pinned: %" PRIu64 " of %" PRIu64 " tokens are scored, figures are compared on these, marked ~",
+               ui->pin.part.tokens, ui->pin.part.planned);
+    else
+        ui_say(ui, "pinned: figures are compared with this state");
 }
 
 // The marked ones while the dials set these, else the selected row.

@@ -137,11 +137,22 @@ static bool choose_target(Ui *ui, Target target) {
     return reads;
 }
 
+// A folder that was taken as it was offered follows the format, a name of one's own stays.
+static void set_format(Ui *ui, ExportFormat format) {
+    char *offered = offered_folder(ui);
+    if (format != ui->convert.format && ui->convert.folder && offered && strcmp(ui->convert.folder, offered) == 0) {
+        free(ui->convert.folder);
+        ui->convert.folder = NULL;
+    }
+    free(offered);
+    ui->convert.format = format;
+}
+
 // The engine stays the chosen one where it reads this format, too.
 void convert_turn_format(Ui *ui, int steps) {
     const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
     const Target target = row ? row->target : TARGET_COUNT;
-    ui->convert.format = (ExportFormat)(((int)ui->convert.format + EXPORT_FORMAT_COUNT + steps) % EXPORT_FORMAT_COUNT);
+    set_format(ui, (ExportFormat)(((int)ui->convert.format + EXPORT_FORMAT_COUNT + steps) % EXPORT_FORMAT_COUNT));
     ui->convert.aimed = target < TARGET_COUNT && ui->convert.aimed && choose_target(ui, target);
     if (!ui->convert.aimed) choose_row(ui, 0);
     look(ui);
@@ -290,7 +301,7 @@ void convert_aim(Ui *ui, const char *name) {
     if (!ui_report(ui, targets_parse(name, &named, &err), &err)) return;
     const Target target = target_of(ui, named);
     for (int i = 0; i < EXPORT_FORMAT_COUNT && !choose_target(ui, target); i++)
-        ui->convert.format = (ExportFormat)(((int)ui->convert.format + 1) % EXPORT_FORMAT_COUNT);
+        set_format(ui, (ExportFormat)(((int)ui->convert.format + 1) % EXPORT_FORMAT_COUNT));
     ui->convert.aimed = true;
     if (ui->screen == SCREEN_CONVERT) look(ui);
     ui_say(ui, "for %s in %s: the first line says what it refuses, the line of a dial what it takes",
@@ -415,6 +426,18 @@ static bool can_go_on(const Ui *ui, const ExportView *view) {
            !view->result.occupied;
 }
 
+// What no folder changes.
+bool convert_is_unwritable(const Ui *ui, ForecastView *out) {
+    workbench_forecast(ui->workbench, out);
+    return out->known && out->refused && out->forecast.unwritable;
+}
+
+static void say_unwritable(Ui *ui, const ForecastView *view) {
+    char message[sizeof view->message];
+    convert_words(view->message, message, sizeof message);
+    ui_fail(ui, "%s", message);
+}
+
 static void start(Ui *ui, bool over) {
     Error err = {0};
     ui_report(ui, workbench_export(ui->workbench, ui->convert.format, ui->convert.folder, over, &err), &err);
@@ -427,13 +450,16 @@ void convert_start(Ui *ui, bool over) {
         ui_say(ui, "a model is being written; x stops it");
         return;
     }
+    if (convert_is_unwritable(ui, &forecast)) {
+        say_unwritable(ui, &forecast);
+        return;
+    }
     if (!ui->convert.folder) {
         ui->convert.start_when_named = true;
         convert_name_folder(ui, "");
         return;
     }
     workbench_export_view(ui->workbench, &view);
-    workbench_forecast(ui->workbench, &forecast);
     const bool rest = can_go_on(ui, &view);
     if (rest && view.changes == 0 && !over)
         convert_go_on(ui);

@@ -13,6 +13,8 @@ const VerdictRow *convert_row(const Ui *ui, const Verdict *verdict); // of the c
 int convert_findings(const Verdict *verdict, const VerdictRow *row); // of this engine
 bool convert_runs(const Ui *ui);                                     // an export is on its way
 bool convert_is_here(const Ui *ui, const ExportView *view);          // to this folder, in this format
+// The model or the recipe cannot be written in this format, whatever the folder; the message says why.
+bool convert_is_unwritable(const Ui *ui, ForecastView *out);
 // A message of the export, or words of a finding, as this screen has them: options are dials and keys here.
 void convert_words(const char *message, char *out, size_t size);
 

@@ -180,6 +180,18 @@ bool jobs_watch(Ui *ui, double now) {
     return ended;
 }
 
+void jobs_rest_text(const Ui *ui, JobKind stopped, char *out, size_t size) {
+    static const JobKind studies[] = {JOB_TUNE, JOB_SENSITIVITY, JOB_SWEEP}; // in their order
+    *out = '\0';
+    for (size_t i = 0; i < sizeof studies / sizeof *studies; i++) {
+        JobView job;
+        workbench_job(ui->workbench, studies[i], &job);
+        if (studies[i] == stopped || !job_is_on(job.state)) continue;
+        snprintf(out, size, "; meanwhile: %s", job_doing(studies[i]));
+        return;
+    }
+}
+
 void jobs_title(const Ui *ui, char *out, size_t size) {
     char doing[64] = "";
     for (int kind = JOB_COUNT - 1; kind >= 0; kind--) { // the first that runs

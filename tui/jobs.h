@@ -8,6 +8,9 @@ void jobs_show(Ui *ui, int unused);
 void jobs_draw(Ui *ui);
 void jobs_key(Ui *ui, const Key *key);
 
+// What goes on where this study was stopped: "; meanwhile: measuring alone"; "" nothing else is wanted.
+void jobs_rest_text(const Ui *ui, JobKind stopped, char *out, size_t size);
+
 // Looks at what has begun and ended since the last call, at `now` seconds. True when a job has ended that took long.
 bool jobs_watch(Ui *ui, double now);
 void jobs_title(const Ui *ui, char *out, size_t size); // "43 % scoring - storyteller - quantdial"

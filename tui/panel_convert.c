@@ -210,6 +210,8 @@ static void draw_engine(Ui *ui, Rect line, const Verdict *verdict, const Verdict
     const TargetInfo *info = &target_table[row->target];
     const Finding *worst = row->worst < 0 ? NULL : &verdict->findings[row->worst];
     const KernelUse use = row->use_count ? row->uses[0] : (KernelUse){.kernel = "–", .inputs = "–"};
+    ForecastView forecast;
+    const bool loads = row->loads && !convert_is_unwritable(ui, &forecast);
     Canvas *canvas = &ui->canvas;
     char kernel[96], inputs[64];
     kernels_text(ui, row, c.inputs - c.kernel - 1, kernel, sizeof kernel);
@@ -218,13 +220,15 @@ static void draw_engine(Ui *ui, Rect line, const Verdict *verdict, const Verdict
     canvas_text(canvas, line.row, line.col, 1, MEANING_ACCENT, chosen ? "▸" : " ");
     canvas_fit(canvas, line.row, c.engine, c.loads - c.engine - 1, MEANING_TEXT,
                line.cols >= 110 ? info->title : info->name);
-    canvas_text(canvas, line.row, c.loads, 4, row->loads ? MEANING_BETTER : MEANING_ERROR, row->loads ? "yes" : "no");
+    canvas_text(canvas, line.row, c.loads, 4, loads ? MEANING_BETTER : MEANING_ERROR, loads ? "yes" : "no");
     canvas_fit(canvas, line.row, c.kernel, c.inputs - c.kernel - 1, MEANING_VALUE, kernel);
     canvas_fit(canvas, line.row, c.inputs, c.worst - c.inputs - 1, dropped ? MEANING_WORSE : MEANING_VALUE, inputs);
     char found[96] = "–";
-    if (worst) snprintf(found, sizeof found, "%s %s", severity_names[worst->severity], worst->name);
-    canvas_fit(canvas, line.row, c.worst, c.end - c.worst, worst ? severity_style(worst->severity) : MEANING_FAINT,
-               found);
+    if (!loads && row->loads) snprintf(found, sizeof found, "not written: see files");
+    if (worst && loads == row->loads)
+        snprintf(found, sizeof found, "%s %s", severity_names[worst->severity], worst->name);
+    const Style style = loads != row->loads ? MEANING_ERROR : worst ? severity_style(worst->severity) : MEANING_FAINT;
+    canvas_fit(canvas, line.row, c.worst, c.end - c.worst, style, found);
     if (chosen) canvas_restyle(canvas, line, STYLE_SELECTED);
 }
 
@@ -362,9 +366,10 @@ static void draw_findings(Ui *ui, Rect pane, const Verdict *verdict) {
 // ---- the job ------------------------------------------------------------------------------------------------------
 
 // Lines of how to load it, without the marks of Markdown, with the name of the folder in them.
-static int loading_lines(const ExportView *view, char lines[LOADING_LINES_MOST][512]) {
+static int loading_lines(const Ui *ui, const ExportView *view, char lines[LOADING_LINES_MOST][512]) {
     int count = 0;
-    for (const char *text = export_loading(view->format); *text && count < LOADING_LINES_MOST;) {
+    for (const char *text = export_loading(workbench_structure(ui->workbench), view->format);
+         *text && count < LOADING_LINES_MOST;) {
         const size_t length = strcspn(text, "\n");
         size_t used = 0;
         char *out = lines[count];
@@ -458,7 +463,7 @@ static void draw_done(Ui *ui, Rect pane, const ExportView *view) {
              format_bytes((double)r->bytes).text, files, r->was_complete ? "were there" : "written", view->folder,
              warning[0] ? "; " : "", warning);
     canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, warning[0] ? MEANING_CHANGED : MEANING_BETTER, text);
-    const int count = loading_lines(view, lines);
+    const int count = loading_lines(ui, view, lines);
     const int label = canvas_text(&ui->canvas, pane.row + 1, pane.col, pane.cols, MEANING_FAINT, "load it  ");
     for (int i = 0; i < count && i + 1 < pane.rows; i++)
         canvas_fit(&ui->canvas, pane.row + 1 + i, pane.col + label, pane.cols - label, MEANING_VALUE, lines[i]);
@@ -501,7 +506,7 @@ void panel_convert_draw(Ui *ui) {
     ExportView view;
     char lines[LOADING_LINES_MOST][512];
     workbench_export_view(ui->workbench, &view);
-    const int loading = view.asked && view.job.state == JOB_DONE ? loading_lines(&view, lines) : 0;
+    const int loading = view.asked && view.job.state == JOB_DONE ? loading_lines(ui, &view, lines) : 0;
     const int job = !view.asked || is_past(ui, &view) ? 1 : loading > 1 ? 1 + loading : 2;
     const ConvertLayout l = layout_convert(&ui->layout, verdict ? verdict->row_count : 0, job, needs_lines(ui));
     const Rect panes[] = {l.form, l.engines, l.findings, l.job};

@@ -1,6 +1,7 @@
 // The pane of what the recipe costs and buys: figures of base and quantized model, their change since the pin, and what
 // both write.
 #include <assert.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -288,34 +289,82 @@ static bool speeds_lie_apart(const Ui *ui) {
     return fabs(log(ratio->median / before->median)) > fabs(log(now->first.median / ui->pin.base_speed));
 }
 
+typedef struct SincePin {
+    double ppl, kl, top1; // NAN: cannot be told
+    PinNoise noise;
+    uint64_t part; // of the first tokens alone; 0: of all
+} SincePin;
+
+static double mean(const float *figures, size_t count) {
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) sum += (double)figures[i];
+    return sum / (double)count;
+}
+
+// The figures of the present state on as many tokens from the beginning; false: they are not there.
+static bool figures_of_first(const Ui *ui, size_t tokens, Accuracy *out) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const Freshness fresh = accuracy_freshness(ui);
+    *out = effect->accuracy;
+    if (fresh == PARTIAL && out->tokens == tokens) return true;
+    if (fresh != FRESH || !effect->by_position || tokens > effect->positions) return false;
+    out->kl_mean = mean(effect->by_position + POSITION_KL * effect->positions, tokens);
+    out->ppl = exp(mean(effect->by_position + POSITION_NLL * effect->positions, tokens));
+    out->top1 = mean(effect->by_position + POSITION_TOP1 * effect->positions, tokens);
+    return true;
+}
+
+static SincePin difference_of(const Accuracy *now, const Accuracy *then, PinNoise noise) {
+    return (SincePin){now->ppl - then->ppl, now->kl_mean - then->kl_mean, now->top1 - then->top1, noise, 0};
+}
+
+// A pin of another day may be of another number of tokens.
+static SincePin since_pin(const Ui *ui) {
+    const Pin *pin = &ui->pin;
+    const Accuracy *now = &workbench_effect(ui->workbench)->accuracy, *part = &pin->part;
+    Accuracy first;
+    if (accuracy_freshness(ui) == FRESH && pin_is_known(pin) && now->tokens == pin->accuracy.tokens)
+        return difference_of(now, &pin->accuracy, noise_since_pin(ui));
+    SincePin out = {.ppl = (double)NAN, .kl = (double)NAN, .top1 = (double)NAN};
+    if (pin_is_known(pin) || pin->here || !part->tokens || !figures_of_first(ui, part->tokens, &first)) return out;
+    const double both = 2 * M_SQRT2; // each has an error of its own
+    out = difference_of(&first, part,
+                        (PinNoise){both * part->ppl * part->ppl_ratio_se, both * part->kl_se, both * part->top1_se});
+    out.part = part->tokens;
+    return out;
+}
+
+static const char *why_pin_is_not_known(const Ui *ui) {
+    return ui->pin.here ? "pin is being measured" : "pin not measured: u, wait, C-r";
+}
+
 static void draw_pin_row(Ui *ui, Rect pane, int row) {
     const Effect *effect = workbench_effect(ui->workbench);
-    const Accuracy *now = &effect->accuracy, *then = &ui->pin.accuracy;
-    // A pin of another day may be of another number of tokens.
-    const bool scored = accuracy_freshness(ui) == FRESH && pin_is_known(&ui->pin) && now->tokens == then->tokens;
+    const SincePin since = since_pin(ui);
     const double bytes = change_bytes(ui),
                  bits = workbench_plan(ui->workbench)->bits_per_weight - ui->pin.bits_per_weight;
-    const double ppl = scored ? now->ppl - then->ppl : NAN, kl = scored ? now->kl_mean - then->kl_mean : NAN;
-    const double top1 = scored ? (now->top1 - then->top1) * 100 : NAN;
     const bool timed = speed_freshness(ui) == FRESH && pin_is_timed(&ui->pin);
     const double change = timed ? effect->speed.ratio.median / ui->pin.speed.median : NAN;
     const bool apart = timed && speeds_lie_apart(ui);
-    const PinNoise noise = scored ? noise_since_pin(ui) : (PinNoise){0};
+    const double ppl = since.ppl, kl = since.kl, top1 = since.top1 * 100;
+    const PinNoise noise = since.noise;
     char text[64];
     snprintf(text, sizeof text, "%s%s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text);
     draw_change(ui, metric_cell(pane, METRIC_SIZE, row), METRIC_SIZE, bytes, 0, text);
     draw_change(ui, metric_cell(pane, METRIC_BITS, row), METRIC_BITS, bits, 0.0005, format_change(bits, 2, "").text);
-    const char *settled = pin_is_settled(&ui->pin) ? "" : "~";
+    const char *settled = since.part || !pin_is_settled(&ui->pin) ? "~" : "";
+    char part[32] = "";
+    if (since.part) snprintf(part, sizeof part, " of %" PRIu64, since.part);
     snprintf(text, sizeof text, "%s%s", settled, format_change(ppl, fabs(ppl) < 0.01 ? 4 : 3, "").text);
     draw_change(ui, metric_cell(pane, METRIC_PPL, row), METRIC_PPL, ppl, noise.ppl, text);
-    snprintf(text, sizeof text, "%s%s", settled, format_change(kl, 4, "").text);
+    snprintf(text, sizeof text, "%s%s%s", settled, format_change(kl, 4, "").text, part);
     draw_change(ui, metric_cell(pane, METRIC_KL, row), METRIC_KL, kl, noise.kl, text);
     snprintf(text, sizeof text, "%s%s", settled, format_change(top1, fabs(top1) < 9.995 ? 2 : 1, "pp").text);
     draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, noise.top1 * 100, text);
-    if (!pin_is_known(&ui->pin)) { // in the place of both
+    if (!pin_is_known(&ui->pin) && !since.part) { // in the place of both
         const Rect first = metric_cell(pane, METRIC_PPL, row), second = metric_cell(pane, METRIC_KL, row);
         canvas_fit(&ui->canvas, row + pane.row, first.col, second.col + second.cols - first.col, MEANING_FAINT,
-                   "pin not measured");
+                   why_pin_is_not_known(ui));
     }
     snprintf(text, sizeof text, "%s×", format_ratio(change).text);
     draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, change - 1, apart ? 0 : INFINITY, text);
@@ -360,24 +409,25 @@ void panel_figures_line(Ui *ui, Rect line) {
         pen_field(&pen, kl, MEANING_FAINT | STYLE_DIM, fresh == STALE ? "%s (%s)" : "%s",
                   job_share_text(ui, JOB_ACCURACY, state, sizeof state), text);
     if (!ui->pin.set || ui->pin.here) return;
-    const double bytes = change_bytes(ui), change = a->kl_mean - ui->pin.accuracy.kl_mean;
+    const SincePin since = since_pin(ui);
+    const double bytes = change_bytes(ui), change = since.kl;
     if (bytes == 0)
         snprintf(text, sizeof text, "=");
     else
         snprintf(text, sizeof text, "%s%s %s", bytes < 0 ? "−" : "+", format_bytes(fabs(bytes)).text,
                  bytes < 0 ? "✓" : "✗");
     pen_field(&pen, "since pin", bytes == 0 ? MEANING_FAINT : bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
-    if (!pin_is_known(&ui->pin)) {
-        pen_text(&pen, MEANING_FAINT, "pin not measured");
+    if (!pin_is_known(&ui->pin) && !since.part) {
+        pen_text(&pen, MEANING_FAINT, "%s", why_pin_is_not_known(ui));
         return;
     }
-    if (fresh != FRESH || ui->pin.accuracy.tokens != a->tokens) return;
-    const bool same = fabs(change) <= noise_since_pin(ui).kl;
+    if (isnan(change)) return;
+    const bool same = fabs(change) <= since.noise.kl;
     pen_text(&pen,
              same         ? MEANING_FAINT
              : change < 0 ? MEANING_BETTER
                           : MEANING_WORSE,
-             "KL %s%s %s", pin_is_settled(&ui->pin) ? "" : "~", format_change(change, 4, "").text,
+             "KL %s%s %s", since.part || !pin_is_settled(&ui->pin) ? "~" : "", format_change(change, 4, "").text,
              same         ? "≈"
              : change < 0 ? "✓"
                           : "✗");

@@ -261,6 +261,14 @@ static void draw_figures_of(Ui *ui, Pen *pen, double bits, const char *about, do
     pen_text(pen, MEANING_FAINT, " (now %s)", whole_text(ui).text);
 }
 
+// Noise alone does not say what a choice costs.
+static void draw_unpromised(Ui *ui, Pen *pen) {
+    char wait[64];
+    draw_figures_of(ui, pen, ui->sensitivity.choice.bits_per_weight, "", (double)NAN);
+    sensitivity_wait_text(ui, wait, sizeof wait);
+    pen_text(pen, MEANING_CHANGED, "  %s", wait);
+}
+
 static void draw_choice(Ui *ui, Rect line) {
     const SensitivityScreen *s = &ui->sensitivity;
     Pen pen = pen_at(&ui->canvas, line);
@@ -280,8 +288,10 @@ static void draw_choice(Ui *ui, Rect line) {
                      ceil(s->choice.bits_per_weight * 100) / 100);
         return;
     }
-    draw_figures_of(ui, &pen, s->choice.bits_per_weight, s->guessed ? "about ~" : "about ",
-                    sensitivity_together(ui, s->choice.kl));
+    if (s->guessed)
+        draw_unpromised(ui, &pen);
+    else
+        draw_figures_of(ui, &pen, s->choice.bits_per_weight, "about ", sensitivity_together(ui, s->choice.kl));
 }
 
 // Whether costs add up, in words.

@@ -75,6 +75,13 @@ static void take_figures(Pin *pin, const TrialFigures *known) {
     pin->speed_known = true;
 }
 
+// As long as it is the present one.
+static void take_part(Pin *pin, const Workbench *w) {
+    const Effect *effect = workbench_effect(w);
+    const bool of_it = pin->here && effect->accuracy_known && effect->accuracy_turn == workbench_turn(w);
+    if (of_it && !effect->accuracy_finished) pin->part = effect->accuracy;
+}
+
 // Each time: errors are measured again as calibration goes on.
 static void take_errors(Pin *pin, const Workbench *w) {
     const Effect *effect = workbench_effect(w);
@@ -92,5 +99,6 @@ void pin_follow(Pin *pin, Changes *changes, Rows *rows) {
     const TrialFigures *known = trials_of_model(workbench_trials(w), pin->model);
     pin->trial = row ? row->number : 0;
     if (known) take_figures(pin, known);
+    take_part(pin, w);
     take_errors(pin, w);
 }

@@ -12,6 +12,7 @@ typedef struct Pin {
     uint64_t measured; // the model that accuracy and speed are of
     bool accuracy_known, speed_known;
     Accuracy accuracy;
+    Accuracy part;      // of the first tokens, where its state was left before all were scored; no tokens: nothing
     float *by_position; // as in Effect, with the accuracy; NULL when memory was short
     size_t positions;
     Spread speed;           // times the base's

@@ -10,6 +10,7 @@
 #include "quant/assign.h"
 #include "tui/convert.h"
 #include "tui/format.h"
+#include "tui/jobs.h"
 #include "tui/screen.h"
 
 #define BITS_STEP 0.05
@@ -349,6 +350,7 @@ void sensitivity_sort(Ui *ui, int unused) {
 void sensitivity_turn(Ui *ui, int steps) {
     SensitivityScreen *s = &ui->sensitivity;
     s->tuned = false;
+    s->warned = 0; // of another choice
     if (s->by_kl)
         s->kl = fmax(s->kl * pow(KL_STEP, steps), LEAST_KL);
     else
@@ -365,6 +367,7 @@ void sensitivity_turn_kind(Ui *ui, int unused) {
     }
     s->by_kl = !s->by_kl;
     s->tuned = false;
+    s->warned = 0; // of another choice
     choose_again(ui);
 }
 
@@ -393,6 +396,7 @@ void sensitivity_set_budget(Ui *ui, const char *text) {
     }
     s->by_kl = by_kl;
     s->tuned = false;
+    s->warned = 0; // of another choice
     *(by_kl ? &s->kl : &s->bits) = value;
     choose_again(ui);
 }
@@ -427,14 +431,39 @@ static void take_tuned(Ui *ui) {
     ui_update(ui);
 }
 
+// Linears of which only the noise is known, and which the budget takes bits from.
+static int guessed_to_lose(const Ui *ui) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    const SensitivityView *v = workbench_sensitivity(ui->workbench);
+    int count = 0;
+    for (int i = 0; i < linear_count(ui); i++)
+        count += v->choices[i].now >= 0 && s->sources[i] == COST_STATISTICS && s->chosen[i] < v->choices[i].now;
+    return count;
+}
+
+void sensitivity_wait_text(const Ui *ui, char *out, size_t size) {
+    JobView job;
+    workbench_job(ui->workbench, JOB_SENSITIVITY, &job);
+    if (job.state == JOB_STOPPED)
+        snprintf(out, size, "estimates are stopped, x goes on");
+    else if (job.state == JOB_RUNNING && job.seconds_left >= 0)
+        snprintf(out, size, "estimates in about %s", format_seconds(job.seconds_left).text);
+    else
+        snprintf(out, size, "estimates are to come");
+}
+
 // The linears that cost most are not told by their noise alone.
 static bool guesses_need_a_word(Ui *ui) {
     SensitivityScreen *s = &ui->sensitivity;
     const uint64_t now = workbench_turn(ui->workbench) + 1;
+    const int lose = guessed_to_lose(ui);
+    char losers[64] = "", wait[64];
     if (!s->guessed || s->warned == now) return false;
     s->warned = now;
-    ui_say(ui, "provisional: of %d of %d linears only the noise is known; Enter again takes it all the same",
-           s->guessed, s->priced);
+    sensitivity_wait_text(ui, wait, sizeof wait);
+    if (lose) snprintf(losers, sizeof losers, ", and it takes bits from %d of these", lose);
+    ui_say(ui, "provisional: of %d of %d linears only the noise is known%s; %s; Enter again takes it all the same",
+           s->guessed, s->priced, losers, wait);
     return true;
 }
 
@@ -517,8 +546,11 @@ void sensitivity_stop(Ui *ui, int unused) {
     const JobKind kinds[] = {JOB_TUNE, JOB_SENSITIVITY};
     for (size_t i = 0; i < 2; i++) {
         if (!runs(ui, kinds[i])) continue;
+        char rest[96];
         workbench_stop_job(ui->workbench, kinds[i]);
-        ui_say(ui, kinds[i] == JOB_TUNE ? "tuning ends with the best so far" : "measuring stopped; x goes on");
+        jobs_rest_text(ui, kinds[i], rest, sizeof rest);
+        ui_say(ui, "%s%s", kinds[i] == JOB_TUNE ? "tuning ends with the best so far" : "measuring stopped; x goes on",
+               rest);
         return;
     }
     for (size_t i = 0; i < 2; i++) {

@@ -17,6 +17,8 @@ double sensitivity_together(const Ui *ui, double alone);
 double sensitivity_whole(const Ui *ui);
 void sensitivity_row_name(const Ui *ui, const CostRow *row, char *out, size_t size);
 int sensitivity_index(const Ui *ui); // of the selected row, −1: there is none
+// When more than noise will be known of what linears cost: "estimates in about 1:24".
+void sensitivity_wait_text(const Ui *ui, char *out, size_t size);
 JobState sensitivity_job(const Ui *ui, JobKind kind);
 
 void sensitivity_move(Ui *ui, int rows);

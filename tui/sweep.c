@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "tui/dials.h"
+#include "tui/jobs.h"
 #include "tui/screen.h"
 
 #define VALUES_OF_ONE 11
@@ -54,19 +55,19 @@ static bool values_of(const Ui *ui, Dial dial, int count, SweepDial *out, Error 
 static int dial_count(const Ui *ui) { return ui->sweep.dials[1] == NO_DIAL ? 1 : 2; }
 
 // ok and err: of reading the dials, which are taken over in any case.
-static void start(Ui *ui, SweepDial *dials, int count, bool ok, Error *err) {
+static void start(Ui *ui, SweepDial *dials, int count, bool asked, bool ok, Error *err) {
     int chosen[SWEEP_DIALS] = {NO_DIAL, NO_DIAL};
     for (int d = 0; d < count; d++) chosen[d] = (int)dials[d].dial;
     if (!ok) {
         for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&dials[d]);
     }
-    if (!ui_report(ui, ok && workbench_sweep(ui->workbench, dials, count, err), err)) return;
+    if (!ui_report(ui, ok && workbench_sweep(ui->workbench, dials, count, asked, err), err)) return;
     memcpy(ui->sweep.dials, chosen, sizeof chosen);
     ui->sweep.cursor = -1;
     sweep_update(ui);
 }
 
-static void start_chosen(Ui *ui) {
+static void start_chosen(Ui *ui, bool asked) {
     SweepDial dials[SWEEP_DIALS] = {0};
     Error err = {0};
     const int count = dial_count(ui);
@@ -74,7 +75,7 @@ static void start_chosen(Ui *ui) {
     for (int d = 0; ok && d < count; d++)
         ok = values_of(ui, (Dial)ui->sweep.dials[d], count == 1 ? VALUES_OF_ONE : VALUES_OF_TWO, &dials[d], &err);
     ok = ok && sweep_matters(workbench_recipe(ui->workbench), dials, count, &err);
-    start(ui, dials, count, ok, &err);
+    start(ui, dials, count, asked, ok, &err);
 }
 
 // ---- coming and going ---------------------------------------------------------------------------------------------
@@ -91,7 +92,7 @@ void sweep_open(Ui *ui) {
     if (s->dials[0] == NO_DIAL || (other && s->dials[0] != (int)ui->dial)) {
         s->dials[0] = (int)ui->dial;
         s->dials[1] = NO_DIAL;
-        start_chosen(ui);
+        start_chosen(ui, false);
     }
     sweep_update(ui);
 }
@@ -209,7 +210,7 @@ void sweep_choose_dial(Ui *ui, int which, int dial) {
     if (which && s->dials[0] == NO_DIAL) return;
     s->dials[which] = dial;
     if (s->dials[1] == s->dials[0]) s->dials[1] = NO_DIAL;
-    start_chosen(ui);
+    start_chosen(ui, true);
 }
 
 void sweep_turn_axis(Ui *ui, int unused) {
@@ -226,8 +227,10 @@ void sweep_stop(Ui *ui, int unused) {
     JobView job;
     workbench_job(ui->workbench, JOB_SWEEP, &job);
     if (job_is_on(job.state)) {
+        char rest[96];
         workbench_stop_job(ui->workbench, JOB_SWEEP);
-        ui_say(ui, "stopped; x goes on");
+        jobs_rest_text(ui, JOB_SWEEP, rest, sizeof rest);
+        ui_say(ui, "stopped; x goes on%s", rest);
     } else if (job.state == JOB_STOPPED)
         workbench_resume_study(ui->workbench, JOB_SWEEP);
     else
@@ -265,5 +268,5 @@ void sweep_named(Ui *ui, const char *text) {
         if (ui->sweep.dials[0] == NO_DIAL) ui->sweep.dials[0] = (int)dials[0].dial;
         screen_go(ui, SCREEN_SWEEP);
     }
-    start(ui, dials, count, ok, &err);
+    start(ui, dials, count, true, ok, &err);
 }

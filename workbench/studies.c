@@ -87,6 +87,8 @@ static void ask_locked(Workbench *w, JobKind kind) {
 
 void workbench_resume_study(Workbench *w, JobKind kind) {
     pthread_mutex_lock(&w->lock);
+    if (kind == JOB_SWEEP) w->studies.sweep_was_asked = true;
+    if (kind == JOB_SENSITIVITY) w->studies.sensitivity_was_asked = true;
     ask_locked(w, kind);
     pthread_mutex_unlock(&w->lock);
 }
@@ -104,6 +106,7 @@ void studies_turn_locked(Workbench *w) {
     Studies *s = &w->studies;
     studies_interrupt_locked(w);
     s->wants_sensitivity = s->looks_at_sensitivity;
+    s->sensitivity_was_asked = false;
     ask_locked(w, JOB_CHOICES);
     ask_locked(w, JOB_SENSITIVITY);
     ask_locked(w, JOB_SPEEDS);
@@ -189,6 +192,7 @@ static bool ask_sweep_locked(Workbench *w, Error *err) {
     s->sweep_recipe = copy;
     s->sweep_asked++;
     s->wants_sweep = true;
+    s->sweep_dropped = false;
     studies_interrupt_locked(w); // the newest question comes first
     ask_locked(w, JOB_SWEEP);
     return true;
@@ -205,15 +209,21 @@ static void age_points_locked(Studies *s) {
     s->version++;
 }
 
+// A sweep that was dropped on the way goes on when its recipe is back: its points are on disk.
 void studies_change_locked(Workbench *w) {
     Studies *s = &w->studies;
-    if (!s->dial_count || same_others(s, history_now(&w->history))) return;
+    if (!s->dial_count) return;
+    if (same_others(s, history_now(&w->history))) {
+        if (s->sweep_dropped) ask_sweep_locked(w, NULL);
+        return;
+    }
     age_points_locked(s);
+    s->sweep_dropped = s->sweep_dropped || study_wanted_locked(w, JOB_SWEEP);
     s->wants_sweep = false;
     if (!s->looks_at_sweep || !ask_sweep_locked(w, NULL)) ask_locked(w, JOB_SWEEP);
 }
 
-bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err) {
+bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, bool asked, Error *err) {
     Studies *s = &w->studies;
     Sweep sweep; // checks what is asked for
     bool ok = sweep_new(workbench_recipe(w), dials, dial_count, &sweep, err) && engine_can_run(w->engine, err);
@@ -232,6 +242,7 @@ bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err)
             sweep.dials[d] = (SweepDial){0};
         }
         s->version++;
+        s->sweep_was_asked = asked;
         ok = ask_sweep_locked(w, err);
     } else {
         free(points);

@@ -221,8 +221,9 @@ typedef struct SweepView {
     uint64_t version;         // counts changes
 } SweepView;
 // Takes over the dials, also on failure. The nearest to the recipe come first. While it is looked at, it begins anew
-// when other dials are turned; points that are on disk are there at once.
-bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err);
+// when other dials are turned; points that are on disk are there at once. One that was left before it was complete goes
+// on when its recipe is back. asked: for, so that it comes before studies that begin because they are looked at.
+bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, bool asked, Error *err);
 void workbench_look_at_sweep(Workbench *w, bool look);
 const SweepView *workbench_swept(const Workbench *w); // good until the next call of workbench_update or workbench_sweep
 double sweep_view_value(const SweepView *view, int point, int dial);

@@ -99,6 +99,7 @@ typedef struct Studies {
     uint64_t version;        // counts changes of the findings
 
     bool looks_at_sensitivity, wants_sensitivity, looks_at_kept;
+    bool sensitivity_was_asked;
     uint64_t kept_turn;                                        // that was looked up
     uint64_t choices_turn, sensitivity_turn, sensitivity_done; // turns; done: complete
     BitChoices *choices;                                       // [linear_count]
@@ -111,7 +112,9 @@ typedef struct Studies {
     SpeedsView speeds;
 
     bool looks_at_sweep, wants_sweep;
-    Recipe sweep_recipe; // its other dials are those of the sweep
+    bool sweep_was_asked; // for, and not only begun by looking
+    bool sweep_dropped;   // before it was complete, since the recipe became another
+    Recipe sweep_recipe;  // its other dials are those of the sweep
     SweepDial dials[SWEEP_DIALS];
     int dial_count, points_count;
     SweepPoint *points;               // [points_count]

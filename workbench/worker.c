@@ -649,14 +649,22 @@ static bool wants_study(const Worker *k, JobKind kind) {
     return !k->w->jobs[kind].held && study_wanted_locked(k->w, kind);
 }
 
-// What is looked at comes first, and a search before what is measured by itself.
+// What was asked for comes before what began by looking; among equals, what is looked at, and a search before what is
+// measured by itself.
 static JobKind next_study(const Worker *k) {
-    if (k->w->studies.looks_at_sweep && wants_study(k, JOB_SWEEP)) return JOB_SWEEP;
+    const Studies *s = &k->w->studies;
     static const JobKind order[] = {JOB_TUNE, JOB_SENSITIVITY, JOB_SWEEP};
+    JobKind best = JOB_COUNT;
+    int best_rank = -1;
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        if (wants_study(k, order[i])) return order[i];
+        const JobKind kind = order[i];
+        const bool asked = kind == JOB_TUNE || (kind == JOB_SWEEP ? s->sweep_was_asked : s->sensitivity_was_asked);
+        const int rank = 2 * asked + (kind == JOB_SWEEP && s->looks_at_sweep);
+        if (rank <= best_rank || !wants_study(k, kind)) continue;
+        best = kind;
+        best_rank = rank;
     }
-    return JOB_COUNT;
+    return best;
 }
 
 // ---- sharing with an export ---------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "export/gguf_can_run.h"
 #include "quant/recipe_set.h"
 #include "workbench/history.h"
 
@@ -195,8 +196,19 @@ static bool build_structure(Workbench *w, Error *err) {
     }
     ok = add_linear(w, &random, ROLE_HEAD, -1, -1, "lm_head") && ok;
     w->checkpoint.path = path;
-    w->structure.config = (ModelConfig){.family = "llama", .layers = LAYERS, .hidden = HIDDEN, .dtype = DTYPE_BF16};
-    if (getenv("FAKE_PAIR")) w->structure.config.pair.encoder_layers = 1;
+    w->structure.config = (ModelConfig){.family = "llama",
+                                        .layers = LAYERS,
+                                        .hidden = HIDDEN,
+                                        .heads = HIDDEN / 16,
+                                        .head_dim = 16,
+                                        .rotated_dims = 16,
+                                        .attention_scale = 0.25F,
+                                        .activation = NONLINEARITY_SILU,
+                                        .dtype = DTYPE_BF16};
+    if (getenv("FAKE_PAIR")) {
+        w->structure.config.pair.encoder_layers = 1;
+        snprintf(w->structure.config.family, sizeof w->structure.config.family, "t5");
+    }
     w->structure.checkpoint = &w->checkpoint;
     w->structure.linears = w->linears;
     w->structure.input_count = LAYERS * 4 + 1;
@@ -654,7 +666,8 @@ void workbench_look_at_sensitivity(Workbench *w, bool look) {
 
 const SensitivityView *workbench_sensitivity(const Workbench *w) { return &w->sensitivity.view; }
 
-bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, Error *err) {
+bool workbench_sweep(Workbench *w, SweepDial *dials, int dial_count, bool asked, Error *err) {
+    (void)asked;
     Sweep sweep;
     bool ok = sweep_new(history_now(&w->history), dials, dial_count, &sweep, err);
     for (int i = 0; ok && i < w->sweep.view.count; i++) free(w->sweep.points[i].divergences);
@@ -1094,7 +1107,13 @@ void workbench_forecast(const Workbench *w, ForecastView *out) {
                                        .memory = 25e6,
                                        .room = 12.3e9,
                                        .seconds = 3}};
-    if (!strstr(w->forecast.folder, "taken")) return;
+    Error err = {0};
+    char note[256];
+    if (w->forecast.format == EXPORT_GGUF && !gguf_can_run(&w->structure, note, sizeof note, &err)) {
+        out->refused = out->forecast.unwritable = true;
+        snprintf(out->message, sizeof out->message, "%s", err.message);
+    }
+    if (out->refused || !strstr(w->forecast.folder, "taken")) return;
     out->refused = out->forecast.occupied = true;
     snprintf(out->message, sizeof out->message,
              "%s: is not empty; name another folder with -o, or replace what it holds with --overwrite",
