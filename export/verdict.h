@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "export/formats.h"
 #include "quant/plan.h"
+#include "quant/units.h"
 
 // An engine, and of vLLM on CUDA the generation of the device, where kernels differ.
 typedef enum Target {
@@ -132,6 +133,10 @@ typedef struct VerdictFix {
 bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
                  const VerdictWish *wish, VerdictFix *out, Error *err);
 void verdict_fix_free(VerdictFix *fix);
+
+// Joins the linears that these engines store as one, and that need one scheme for that: unit [linear_count]
+// (quant/units.h), which may have others joined already.
+bool verdict_join(const ModelStructure *structure, const VerdictWish *wish, int *unit, Error *err);
 
 #define VERDICT_ALL_GROUPS (1U + 16 + 32 + 64 + 128 + 256)
 bool finding_is_of_scheme(const Finding *finding); // what mends it are bits and groups

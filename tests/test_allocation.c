@@ -223,7 +223,7 @@ static void fused_sets_and_experts_of_a_layer_get_the_same_bits(void **state) {
         choices[i] = (BitChoices){.now = 2, .bytes = {25, 37.5, 50, 100}, .noise = {49, 5.4, 1, 0.003}};
         costs[i] = (BitCost){.kl = 1 + 10 * m.linears[i].layer, .from_weights = 1};
     }
-    assert_true(budget_make(&m.structure, true, choices, costs, &budget, NULL));
+    assert_true(budget_make(&m.structure, true, &(BudgetBounds){0}, choices, costs, &budget, NULL));
     assert_int_equal(budget.unit_count, LAYERS * 3); // q with k; gate with up of all experts; down of all
     assert_true(budget_within_bits(&budget, 4, chosen, &choice, NULL));
     assert_true(choice.met && choice.bits_per_weight <= 4 && choice.kl < budget.now);
@@ -240,7 +240,7 @@ static void fused_sets_and_experts_of_a_layer_get_the_same_bits(void **state) {
     assert_false(choice.met);
     assert_true(choice.bits_per_weight == 8);
     budget_free(&budget);
-    assert_true(budget_make(&m.structure, false, choices, costs, &budget, NULL));
+    assert_true(budget_make(&m.structure, false, &(BudgetBounds){0}, choices, costs, &budget, NULL));
     assert_int_equal(budget.unit_count, LAYERS * 5);
     budget_free(&budget);
 }

@@ -30,6 +30,11 @@ enum {
 
 static const ExportFormat CT = EXPORT_COMPRESSED_TENSORS;
 
+typedef struct Scheme {
+    int bits;
+    size_t group; // 0: whole channels
+} Scheme;
+
 typedef struct Fixture {
     ToyModel model;
     Recipe recipe;
@@ -486,6 +491,72 @@ static void a_search_knows_what_engines_take(void **state) {
     assert_int_equal(refused_groups(f, CT, SM80, 4), 0);
 }
 
+// Units get schemes in turn, of those that the engine takes.
+static void give_schemes(Fixture *f, const int *unit, const uint32_t *refused) {
+    static const int bits[] = {4, 8};
+    static const size_t groups[] = {0, 32, 64, 128};
+    Scheme taken[8];
+    int count = 0;
+    for (int s = 0; s < 8; s++)
+        if (!(refused[s / 4] & (groups[s % 4] ? groups[s % 4] : 1)))
+            taken[count++] = (Scheme){bits[s / 4], groups[s % 4]};
+    for (int i = 0; count && i < f->model.structure.linear_count; i++) {
+        const Linear *linear = &f->model.structure.linears[i];
+        const Scheme *scheme = &taken[units_first(unit, i) % count];
+        if (linear->role == ROLE_ROUTER || !linear->quantizable) continue;
+        set(f, linear->name, DIAL_BITS, scheme->bits);
+        set(f, linear->name, DIAL_GRANULARITY, scheme->group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL);
+        if (scheme->group) set(f, linear->name, DIAL_GROUP_SIZE, (double)scheme->group);
+    }
+}
+
+static void check_units(ExportFormat format, Target target, int (*begin)(void **state)) {
+    void *state;
+    assert_int_equal(begin(&state), 0);
+    Fixture *f = state;
+    const VerdictWish wish = {format, 1U << target, true};
+    uint32_t refused[2] = {refused_groups(f, format, 1U << target, 4), refused_groups(f, format, 1U << target, 8)};
+    int *unit = calloc((size_t)f->model.structure.linear_count, sizeof *unit);
+    assert_non_null(unit);
+    units_alone(unit, f->model.structure.linear_count);
+    assert_true(verdict_join(&f->model.structure, &wish, unit, NULL));
+    give_schemes(f, unit, refused);
+    const Verdict *verdict = judge(f, format, 1U << target);
+    for (int i = 0; i < verdict->finding_count && verdict->findings[i].severity >= SEVERITY_MISREAD; i++)
+        if (finding_is_of_scheme(&verdict->findings[i]) && refused[0] != VERDICT_ALL_GROUPS)
+            fail_msg("%s by %s of units with one scheme each", verdict->findings[i].name, target_table[target].name);
+    free(unit);
+    teardown(&state);
+}
+
+static void units_with_one_scheme_each_are_taken(void **state) {
+    (void)state;
+    for (ExportFormat format = 0; format < EXPORT_FORMAT_COUNT; format++) {
+        for (int t = 0; t < TARGET_COUNT; t++) {
+            if (!(targets_of_format(format) >> t & 1)) continue;
+            check_units(format, (Target)t, setup);
+            check_units(format, (Target)t, setup_experts);
+        }
+    }
+}
+
+static void engines_store_sets_as_one(void **state) {
+    Fixture *f = *state;
+    int unit[64];
+    const VerdictWish vllm = {CT, SM80, false}, both = {EXPORT_GGUF, LLAMA_CPP, false};
+    const int linears = f->model.structure.linear_count;
+    assert_in_range(linears, 1, 64);
+    units_alone(unit, linears);
+    assert_true(verdict_join(&f->model.structure, &both, unit, NULL));
+    for (int i = 0; i < linears; i++) assert_int_equal(units_first(unit, i), i); // llama.cpp has them apart
+    assert_true(verdict_join(&f->model.structure, &vllm, unit, NULL));
+    for (int i = 1; i < linears; i++) {
+        const Linear *a = &f->model.structure.linears[i - 1], *b = &f->model.structure.linears[i];
+        const bool same = a->fused_set >= 0 && a->fused_set == b->fused_set;
+        assert_int_equal(units_first(unit, i - 1) == units_first(unit, i), same);
+    }
+}
+
 // Dials stand there by their options, which the screen puts into its own words.
 static void check_words(const char *text) {
     static const char *const never[] = {" activations ", " granularity ", " group-size ", " unfoldable ",
@@ -848,6 +919,8 @@ int main(void) {
         ON(other_notes),
         cmocka_unit_test_setup_teardown(experts_are_one_tensor, setup_experts, teardown),
         cmocka_unit_test_setup_teardown(experts_have_few_kernels, setup_experts, teardown),
+        cmocka_unit_test(units_with_one_scheme_each_are_taken),
+        cmocka_unit_test_setup_teardown(engines_store_sets_as_one, setup, teardown),
         cmocka_unit_test(targets_have_names),
         ON(rows_and_order),
     };

@@ -284,7 +284,8 @@ void sensitivity_update(Ui *ui) {
     find_costs(ui, v);
     budget_free(&s->budget);
     const bool fused = workbench_recipe(ui->workbench)->value[DIAL_FUSED] != 0;
-    s->ready = budget_make(workbench_structure(ui->workbench), fused, v->choices, s->costs, &s->budget, &err);
+    s->ready = budget_make(workbench_structure(ui->workbench), fused, &(BudgetBounds){0}, v->choices, s->costs,
+                           &s->budget, &err);
     if (ui_report(ui, s->ready, &err)) choose_again(ui);
 }
 
@@ -476,7 +477,8 @@ static bool runs(const Ui *ui, JobKind kind) {
     return job_is_on(state);
 }
 
-// A search keeps to the bits and groups that the chosen engine takes. Other dials it leaves as they are.
+// A search keeps to the bits and groups that the chosen engine takes, and binds what it stores as one. Other dials it
+// leaves as they are.
 static void start_tuning(Ui *ui, const TuneGoal *goal) {
     VerdictWish engine;
     Error err = {0};
@@ -487,9 +489,9 @@ static void start_tuning(Ui *ui, const TuneGoal *goal) {
     ui->sensitivity.tuned = true;
     convert_aim_text(ui, false, text, sizeof text, &bad);
     if (aimed && bad)
-        ui_say(ui, "%s; the search keeps to bits and groups that it takes, f on Convert mends the rest", text);
+        ui_say(ui, "%s; the search keeps to bits, groups and sets that it takes, f on Convert mends the rest", text);
     else if (aimed)
-        ui_say(ui, "%s: the search keeps to bits and groups that it takes", text);
+        ui_say(ui, "%s: bits and groups that it takes, and what it stores as one (q, k, v) agrees", text);
 }
 
 void sensitivity_tune(Ui *ui, int unused) {
