@@ -11,15 +11,11 @@ const int budget_bits[BUDGET_BITS] = {2, 3, 4, 8};
 
 // ---- what other bits would be -------------------------------------------------------------------------------------
 
-// Everywhere, also where an override sets them: the override stays, so that what it names stays quantized.
 static bool plan_with_bits(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, int bits,
                            Plan *out, Error *err) {
     Recipe uniform;
     if (!recipe_copy(recipe, &uniform, err)) return false;
-    uniform.value[DIAL_BITS] = bits;
-    for (int i = 0; i < uniform.override_count; i++) {
-        if (uniform.overrides[i].set[DIAL_BITS]) uniform.overrides[i].value[DIAL_BITS] = bits;
-    }
+    recipe_set_everywhere(&uniform, DIAL_BITS, bits);
     const bool ok = plan_make(&uniform, structure, measured, out, err);
     recipe_free(&uniform);
     return ok;
@@ -62,6 +58,22 @@ bool bit_choices_make(const Recipe *recipe, const ModelStructure *structure, con
 double bit_cost_expected(const BitCost *cost, const BitChoices *choices, int bits) {
     const double grows = choices->noise[bits] / choices->noise[choices->now];
     return cost->kl * (1 - cost->from_weights + cost->from_weights * grows);
+}
+
+bool budget_bounds(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                   const VerdictWish *engines, int *unit, uint8_t *refused, Error *err) {
+    const size_t linears = (size_t)structure->linear_count;
+    bool *of_bits = array_new(linears, sizeof *of_bits);
+    if (!of_bits) return error_memory(err, "a budget");
+    units_alone(unit, structure->linear_count);
+    memset(refused, 0, linears * sizeof *refused);
+    bool ok = verdict_join(structure, engines, unit, err);
+    for (int b = 0; ok && b < BUDGET_BITS; b++) {
+        ok = verdict_refused_bits(recipe, structure, measured, engines, budget_bits[b], of_bits, err);
+        for (size_t i = 0; i < linears; i++) refused[i] |= (uint8_t)(of_bits[i] << b);
+    }
+    free(of_bits);
+    return ok;
 }
 
 // ---- units --------------------------------------------------------------------------------------------------------

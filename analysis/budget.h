@@ -2,6 +2,7 @@
 #pragma once
 
 #include "analysis/allocation.h"
+#include "export/verdict.h"
 #include "loaders/structure.h"
 #include "quant/plan.h"
 #include "quant/units.h"
@@ -35,6 +36,10 @@ typedef struct BudgetBounds {
     const int *unit;        // [linear_count] (quant/units.h): linears that must have the same bits
     const uint8_t *refused; // [linear_count]: 1 << b: not these of budget_bits; who refuses all of them is not heard
 } BudgetBounds;
+
+// Of these engines, for a recipe: unit and refused [linear_count].
+bool budget_bounds(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                   const VerdictWish *engines, int *unit, uint8_t *refused, Error *err);
 
 // Linears that get the same bits: fused sets, when fused_together is on, the experts of a layer, which engines store as
 // one matrix for each role, and those that the bounds tell.

@@ -138,6 +138,10 @@ void verdict_fix_free(VerdictFix *fix);
 // (quant/units.h), which may have others joined already.
 bool verdict_join(const ModelStructure *structure, const VerdictWish *wish, int *unit, Error *err);
 
+// Which linears the engines do not take with so many bits, by the recipe's other dials: true in refused [linear_count].
+bool verdict_refused_bits(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                          const VerdictWish *wish, int bits, bool *refused, Error *err);
+
 #define VERDICT_ALL_GROUPS (1U + 16 + 32 + 64 + 128 + 256)
 bool finding_is_of_scheme(const Finding *finding); // what mends it are bits and groups
 

@@ -133,6 +133,26 @@ static void a_budget_moves_the_bits_and_is_taken_as_one_step(void **state) {
     quit(s);
 }
 
+static void a_budget_for_an_engine_is_taken_by_it(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 120);
+    key(s, ":set activations none\r:set granularity group\r:set group-size 32\r:target vllm-sm80\r");
+    expect(s, "for vllm-sm80");
+    key(s, ":budget 4.9\r");
+    expect(s, "4 → 8");
+    expect(s, "all 42 are measured");
+    key(s, "\r");
+    expect(s, "the chosen bits are in the recipe");
+    expect(s, "for vllm-sm80"); // sets agree, though costs within them do not
+    expect_gone_text(s, "vllm-sm80 refuses");
+    key(s, ":set group-size 16\r:target sglang\r:budget 5.6\r");
+    expect(s, "sglang refuses group");
+    expect(s, "all 42 are measured");
+    key(s, "\r");
+    expect(s, "taken; u undoes it; sglang refuses group");
+    quit(s);
+}
+
 static void rows_are_marked_and_folded(void **state) {
     (void)state;
     Screen *s = on_sensitivity(36, 120);
@@ -402,6 +422,7 @@ int main(int argc, char **argv) {
         IN_HOME(guesses_are_said_to_be_provisional),
         IN_HOME(a_row_is_found_as_on_the_layers),
         IN_HOME(a_budget_moves_the_bits_and_is_taken_as_one_step),
+        IN_HOME(a_budget_for_an_engine_is_taken_by_it),
         IN_HOME(rows_are_marked_and_folded),
         IN_HOME(tune_shows_its_best_and_enter_takes_it),
         IN_HOME(a_search_and_a_study_are_stopped),

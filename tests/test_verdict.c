@@ -557,6 +557,27 @@ static void engines_store_sets_as_one(void **state) {
     }
 }
 
+static void expect_refused_bits(Fixture *f, ExportFormat format, Targets targets, int bits, bool down, bool rest) {
+    bool refused[64];
+    const VerdictWish wish = {format, targets, f->odd_bits};
+    assert_in_range(f->model.structure.linear_count, 1, 64);
+    assert_true(verdict_refused_bits(&f->recipe, &f->model.structure, &f->model.measured, &wish, bits, refused, NULL));
+    for (int i = 0; i < f->model.structure.linear_count; i++)
+        if (f->model.structure.linears[i].quantizable)
+            assert_int_equal(refused[i], f->model.structure.linears[i].role == ROLE_DOWN ? down : rest);
+}
+
+static void a_budget_knows_which_bits_engines_take(void **state) {
+    Fixture *f = *state;
+    set(f, "*.down_proj", DIAL_BITS, 3); // whatever the recipe has
+    expect_refused_bits(f, CT, SM80, 4, false, false);
+    expect_refused_bits(f, CT, SGLANG, 3, true, true);
+    set(f, "*.down_proj", DIAL_GROUP_SIZE, 16); // its other dials count
+    expect_refused_bits(f, CT, SGLANG, 4, true, false);
+    f->odd_bits = false;
+    expect_refused_bits(f, CT, SM80, 2, true, true);
+}
+
 // Dials stand there by their options, which the screen puts into its own words.
 static void check_words(const char *text) {
     static const char *const never[] = {" activations ", " granularity ", " group-size ", " unfoldable ",
@@ -921,6 +942,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(experts_have_few_kernels, setup_experts, teardown),
         cmocka_unit_test(units_with_one_scheme_each_are_taken),
         cmocka_unit_test_setup_teardown(engines_store_sets_as_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_budget_knows_which_bits_engines_take, setup, teardown),
         cmocka_unit_test(targets_have_names),
         ON(rows_and_order),
     };

@@ -284,6 +284,7 @@ void convert_aim(Ui *ui, const char *name) {
     Error err = {0};
     if (!*name) {
         ui->convert.aimed = false;
+        ui_update(ui);
         ui_say(ui, "the recipe is for no engine");
         return;
     }
@@ -293,6 +294,7 @@ void convert_aim(Ui *ui, const char *name) {
         ui->convert.format = (ExportFormat)(((int)ui->convert.format + 1) % EXPORT_FORMAT_COUNT);
     ui->convert.aimed = true;
     if (ui->screen == SCREEN_CONVERT) look(ui);
+    ui_update(ui); // a budget keeps to it
     ui_say(ui, "for %s in %s: the first line says what it refuses, the line of a dial what it takes",
            target_table[target].name, export_format_names[ui->convert.format]);
 }

@@ -35,9 +35,11 @@ bool sensitivity_init(Ui *ui, Error *err) {
     s->sources = array_new(n, sizeof *s->sources);
     s->chosen = array_new(n, sizeof *s->chosen);
     s->rows = array_new(n, sizeof *s->rows);
+    s->unit = array_new(n, sizeof *s->unit);
+    s->refused = array_new(n, sizeof *s->refused);
     // A mixture is read by roles of its layers, not by thousands of experts.
     if (has_experts(ui)) s->fold = COSTS_OF_EXPERTS;
-    return (s->costs && s->sources && s->chosen && s->rows) || error_memory(err, "the screen");
+    return (s->costs && s->sources && s->chosen && s->rows && s->unit && s->refused) || error_memory(err, "the screen");
 }
 
 void sensitivity_free(Ui *ui) {
@@ -47,6 +49,8 @@ void sensitivity_free(Ui *ui) {
     free(s->sources);
     free(s->chosen);
     free(s->rows);
+    free(s->unit);
+    free(s->refused);
 }
 
 void sensitivity_open(Ui *ui) {
@@ -269,6 +273,25 @@ static void choose_again(Ui *ui) {
     if ((s->selected < 0 || !s->moved) && s->row_count) s->selected = s->rows[0].first;
 }
 
+// Sets of the chosen engine, and bits that it takes.
+static bool find_bounds(Ui *ui, BudgetBounds *out, Error *err) {
+    SensitivityScreen *s = &ui->sensitivity;
+    VerdictWish wish = {0};
+    const uint64_t change = workbench_changes(ui->workbench), turn = workbench_turn(ui->workbench);
+    *out = (BudgetBounds){0};
+    if (!convert_wish(ui, &wish)) return true;
+    const bool same = s->bound_by.format == wish.format && s->bound_by.targets == wish.targets &&
+                      s->bound_by.odd_bits == wish.odd_bits && s->bound_change == change && s->bound_turn == turn;
+    *out = (BudgetBounds){s->unit, s->refused};
+    if (same) return true;
+    s->bound_by = (VerdictWish){0};
+    if (!workbench_bounds(ui->workbench, &wish, s->unit, s->refused, err)) return false;
+    s->bound_by = wish;
+    s->bound_change = change;
+    s->bound_turn = turn;
+    return true;
+}
+
 void sensitivity_update(Ui *ui) {
     SensitivityScreen *s = &ui->sensitivity;
     const SensitivityView *v = workbench_sensitivity(ui->workbench);
@@ -284,8 +307,9 @@ void sensitivity_update(Ui *ui) {
     find_costs(ui, v);
     budget_free(&s->budget);
     const bool fused = workbench_recipe(ui->workbench)->value[DIAL_FUSED] != 0;
-    s->ready = budget_make(workbench_structure(ui->workbench), fused, &(BudgetBounds){0}, v->choices, s->costs,
-                           &s->budget, &err);
+    BudgetBounds bounds;
+    s->ready = find_bounds(ui, &bounds, &err) &&
+               budget_make(workbench_structure(ui->workbench), fused, &bounds, v->choices, s->costs, &s->budget, &err);
     if (ui_report(ui, s->ready, &err)) choose_again(ui);
 }
 
@@ -439,6 +463,19 @@ static bool guesses_need_a_word(Ui *ui) {
     return true;
 }
 
+// What other dials than bits bring about, a budget does not mend.
+static void say_what_was_taken(Ui *ui, bool same, int rules) {
+    char text[80];
+    bool bad;
+    convert_aim_text(ui, false, text, sizeof text, &bad);
+    if (bad)
+        ui_say(ui, "%s; %s: f on Convert mends it", same ? "the recipe has these bits" : "taken; u undoes it", text);
+    else if (same)
+        ui_say(ui, "the recipe has these bits already");
+    else
+        ui_say(ui, "the chosen bits are in the recipe, with %d override%s; u undoes it", rules, rules == 1 ? "" : "s");
+}
+
 void sensitivity_take(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
@@ -463,10 +500,7 @@ void sensitivity_take(Ui *ui, int unused) {
     const bool ok = same || workbench_restore(ui->workbench, &recipe, &err);
     recipe_free(&recipe);
     if (!ui_report(ui, ok, &err)) return;
-    if (same)
-        ui_say(ui, "the recipe has these bits already");
-    else
-        ui_say(ui, "the chosen bits are in the recipe, with %d override%s; u undoes it", rules, rules == 1 ? "" : "s");
+    say_what_was_taken(ui, same, rules);
     ui_update(ui);
 }
 

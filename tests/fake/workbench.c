@@ -1072,6 +1072,11 @@ bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Ver
     return verdict_fix(history_now(&w->history), &w->structure, measured, &wish, out, err);
 }
 
+bool workbench_bounds(const Workbench *w, const VerdictWish *wish, int *unit, uint8_t *refused, Error *err) {
+    const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
+    return budget_bounds(history_now(&w->history), &w->structure, measured, wish, unit, refused, err);
+}
+
 void workbench_allow_odd_bits(Workbench *w, bool allow) { w->odd_bits = allow; }
 
 void workbench_look_at_export(Workbench *w, ExportFormat format, const char *folder) {
