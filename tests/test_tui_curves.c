@@ -209,9 +209,33 @@ static void a_search_and_a_study_are_stopped(void **state) {
     expect(s, "so far KL ");
     expect(s, "% below one scheme for all, at 4.30 bits");
     key(s, "x");
-    expect(s, "tuned, cut short");
+    expect(s, "cut short: KL 0.0103 at 5.10 bits");
+    expect(s, "Enter takes it, x goes on");
+    key(s, "x");
+    expect(s, "tuned: KL 0.0103");
     key(s, "x");
     expect(s, "nothing is being measured");
+    quit(s);
+}
+
+// x stays with the search, though the study goes on beside it.
+static void a_search_that_is_stopped_early_goes_on(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_HALF=0.4");
+    expect(s, "p99.9");
+    key(s, "5");
+    expect(s, "of 42 measured");
+    key(s, "T");
+    expect(s, "one scheme for all: KL");
+    key(s, "x");
+    expect(s, "tuning stopped; x goes on");
+    expect(s, "stopped, x goes on: ");
+    key(s, "\r");
+    expect(s, "nothing was tuned; x goes on with it");
+    key(s, "x");
+    expect(s, "tuned: KL 0.0103");
+    key(s, "\r");
+    expect(s, "what was tuned is in the recipe");
     quit(s);
 }
 
@@ -426,6 +450,7 @@ int main(int argc, char **argv) {
         IN_HOME(rows_are_marked_and_folded),
         IN_HOME(tune_shows_its_best_and_enter_takes_it),
         IN_HOME(a_search_and_a_study_are_stopped),
+        IN_HOME(a_search_that_is_stopped_early_goes_on),
         IN_HOME(figures_of_an_older_turn_are_in_brackets),
         IN_HOME(a_curve_of_the_chosen_dial),
         IN_HOME(points_come_and_can_be_stopped),

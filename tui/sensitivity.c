@@ -438,10 +438,12 @@ static void take_tuned(Ui *ui) {
     Error err = {0};
     workbench_tuned(ui->workbench, &tuned);
     if (!tuned.done) {
-        const bool ended = sensitivity_job(ui, JOB_TUNE) == JOB_FAILED;
-        ui->sensitivity.tuned = !ended;
-        ui_say(ui, ended ? "nothing was tuned; Enter takes the budget's choice"
-                         : "the search is not done; x ends it with the best so far");
+        const JobState state = sensitivity_job(ui, JOB_TUNE);
+        ui->sensitivity.tuned = job_is_on(state);
+        ui_say(ui, state == JOB_STOPPED ? "nothing was tuned; x goes on with it, Enter takes the budget's choice"
+                   : !job_is_on(state)  ? "nothing was tuned; Enter takes the budget's choice"
+                   : tuned.ends         ? "the search ends with the best so far: a moment"
+                                        : "the search is not done; x ends it with the best so far");
         return;
     }
     const bool ok = workbench_restore(ui->workbench, tuned.recipe, &err);
@@ -548,19 +550,34 @@ void sensitivity_tune(Ui *ui, int unused) {
     start_tuning(ui, &goal);
 }
 
+// Ends a search, or goes on with one that was stopped or cut short. False: none is there.
+static bool stop_tuning(Ui *ui) {
+    TuneView view;
+    workbench_tuned(ui->workbench, &view);
+    const bool best = isfinite(view.tuned.best_kl);
+    if (runs(ui, JOB_TUNE)) {
+        workbench_stop_job(ui->workbench, JOB_TUNE);
+        ui_say(ui, best && !view.ends ? "tuning ends with the best so far" : "tuning stopped; x goes on");
+    } else if (sensitivity_job(ui, JOB_TUNE) == JOB_STOPPED) {
+        workbench_resume_study(ui->workbench, JOB_TUNE);
+        ui->sensitivity.tuned = true;
+        ui_say(ui, "tuning goes on");
+    } else if (view.done && view.tuned.cut == TUNE_STOPPED && ui->sensitivity.tuned && !view.changes) {
+        ui_say(ui, "tuning goes on");
+        start_tuning(ui, &view.goal);
+    } else
+        return false;
+    return true;
+}
+
 void sensitivity_stop(Ui *ui, int unused) {
     (void)unused;
-    const JobKind kinds[] = {JOB_TUNE, JOB_SENSITIVITY};
-    for (size_t i = 0; i < 2; i++) {
-        if (!runs(ui, kinds[i])) continue;
-        workbench_stop_job(ui->workbench, kinds[i]);
-        ui_say(ui, kinds[i] == JOB_TUNE ? "tuning ends with the best so far" : "measuring stopped; x goes on");
-        return;
-    }
-    for (size_t i = 0; i < 2; i++) {
-        if (sensitivity_job(ui, kinds[i]) != JOB_STOPPED) continue;
-        workbench_resume_study(ui->workbench, kinds[i]);
-        return;
-    }
-    ui_say(ui, "nothing is being measured; 6 goes to Convert");
+    if (stop_tuning(ui)) return;
+    if (runs(ui, JOB_SENSITIVITY)) {
+        workbench_stop_job(ui->workbench, JOB_SENSITIVITY);
+        ui_say(ui, "measuring stopped; x goes on");
+    } else if (sensitivity_job(ui, JOB_SENSITIVITY) == JOB_STOPPED)
+        workbench_resume_study(ui->workbench, JOB_SENSITIVITY);
+    else
+        ui_say(ui, "nothing is being measured; 6 goes to Convert");
 }

@@ -313,11 +313,14 @@ static void take_tuned(void *context, const Tuned *so_far) {
     *shown = *so_far;
     shown->recipe = (Recipe){0};
     if (!so_far->uniform.known) shown->uniform = before.uniform;
-    if (is_behind(&w->studies.goal, so_far, &before)) {
+    const bool behind = is_behind(&w->studies.goal, so_far, &before);
+    if (behind) {
         shown->best_kl = before.best_kl;
         shown->best_bits = before.best_bits;
         shown->first_kl = before.first_kl;
     }
+    w->studies.tune_reached = isfinite(so_far->best_kl) && !behind && so_far->cut == TUNE_WHOLE;
+    if (w->studies.tune_ends && w->studies.tune_reached) progress_request_stop(&w->jobs[JOB_TUNE].progress);
     pthread_mutex_unlock(&w->lock);
     signal_screen(w);
 }
@@ -343,6 +346,7 @@ static bool tune_run(Workbench *w, Error *err) {
     pthread_mutex_lock(&w->lock);
     TuneGoal goal = w->studies.goal;
     const VerdictWish engine = w->studies.tune_engine;
+    w->studies.tune_reached = false;
     bool ok = recipe_copy(&w->studies.tune_recipe, &recipe, err);
     pthread_mutex_unlock(&w->lock);
     if (!ok) return false;

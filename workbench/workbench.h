@@ -232,6 +232,7 @@ typedef struct TuneView {
     TuneGoal goal;
     uint64_t changes;     // of the recipe since it was asked for
     bool done;            // and verified; stopped or not
+    bool ends;            // was stopped, and ends with the best so far
     Tuned tuned;          // best_bits, best_kl and first_kl, uniform, units, trials; everything of one that is done
     const Recipe *recipe; // of one that is done; NULL before
 } TuneView;
