@@ -36,7 +36,8 @@ typedef struct TargetInfo {
 
 extern const TargetInfo target_table[TARGET_COUNT];
 
-// "vllm,transformers": names and groups with commas between them; "all".
+// "vllm,transformers": names and groups with commas between them; "all"; of vLLM also the device by its compute
+// capability: "8.0", "sm89", "sm_90".
 bool targets_parse(const char *text, Targets *out, Error *err);
 Targets targets_of_format(ExportFormat format); // those that read it
 // "vllm, mlx": a group by its name where all of it is meant.

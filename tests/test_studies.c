@@ -341,6 +341,7 @@ static bool search_over(Workbench *w) { return tuned(w).done || !job_is_on(state
 // A turn made it wait: it begins again, comes to what it had, and ends there.
 static void a_search_that_waits_ends_with_the_best_it_had(void **state) {
     (void)state;
+    if (!slow_checks()) skip();
     Error err = {0};
     Workbench *w = opened();
     const double alpha = 0.7;

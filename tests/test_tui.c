@@ -849,6 +849,18 @@ static void what_an_engine_takes_is_said_while_dials_are_turned(void **state) {
     expect(s, "2, 3 bits: b");
     expect_gone_text(s, "odd-bits");
     key(s, "q:target\r");
+    expect(s, "for vllm-sm80 in compressed-tensors; :target none");
+    key(s, ":target no\t\r");
+    expect(s, "the recipe is for no engine");
+    key(s, ":target vllm\r"); // which of them is not for the program to choose
+    expect(s, "vllm is several; name one: vllm-sm75, vllm-sm80, vllm-sm90, vllm-sm100");
+    key(s, ":target all\r");
+    expect(s, "all is several; name one: vllm-sm75");
+    key(s, ":target 8.6\r");
+    expect(s, "for vllm-sm80 in compressed-tensors: the first line");
+    key(s, ":target sm1\t\r");
+    expect(s, "for vllm-sm100 in");
+    key(s, ":target none\r");
     expect(s, "the recipe is for no engine");
     key(s, ESCAPE);
     expect_gone_text(s, "vllm");

@@ -17,6 +17,7 @@
 
 enum { Q, K, V, O, GATE, UP, DOWN, HEAD = 14, LINEARS = 14 }; // of layer 0 of two, and the head
 enum {
+    SM75 = 1 << TARGET_VLLM_SM75,
     SM80 = 1 << TARGET_VLLM_SM80,
     SM90 = 1 << TARGET_VLLM_SM90,
     SM100 = 1 << TARGET_VLLM_SM100,
@@ -876,6 +877,17 @@ static void targets_have_names(void **state) {
     assert_int_equal(targets, SM90);
     assert_true(targets_parse("all", &targets, &err));
     assert_int_equal(targets, ALL);
+    static const struct {
+        const char *name;
+        Targets targets;
+    } devices[] = {{"7.5", SM75}, {"8.0", SM80},   {"sm80", SM80},  {"sm_89", SM80},  {"vllm-sm86", SM80},
+                   {"9.0", SM90}, {"SM_90", SM90}, {"10.0", SM100}, {"sm120", SM100}, {"12.1,mlx", SM100 | MLX}};
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        assert_true(targets_parse(devices[i].name, &targets, &err));
+        assert_int_equal(targets, devices[i].targets);
+    }
+    static const char *const none[] = {"7.0", "80", "8.", "sm", "sm80x", "8.00", "sm_", "13.0", "-8.0"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) assert_false(targets_parse(none[i], &targets, &err));
     assert_false(targets_parse("vllm,,mlx", &targets, &err));
     assert_false(targets_parse("onnx", &targets, &err));
     assert_non_null(strstr(err.message, "vllm, vllm-sm75"));

@@ -284,7 +284,7 @@ const Binding bindings[] = {
      WORD("fix")},
     {KEYS('b'), "b", KEYS_CONVERT, ON_CONVERT, action_odd_bits, 0,
      "write weights of 2 and 3 bits, too, which versions of engines read differently; again: no more"},
-    {.help = "the engine that the recipe is for: what it refuses is said while dials are turned; without a name none",
+    {.help = "the engine that the recipe is for: what it refuses is said while dials are turned; none: no engine",
      WORD_WITH("target", "[ENGINE]", COMPLETE_ENGINE, action_target)},
     {KEYS(KEY_RETURN), "Enter", KEYS_CONVERT, ON_CONVERT, action_export, 0,
      "write the model; go on with what was stopped", BAR("write it", 1)},
