@@ -287,9 +287,19 @@ static void one_linear_gets_values_of_its_own(void **state) {
     key(s, "\177");
     expect_dial(s, DIAL_BITS, "4");
     expect_gone_text(s, "*5 down_proj");
-    key(s, ":set fused on\r");
-    expect(s, "holds for the whole model");
-    settle(s);
+    key(s, ":scope selected\r");
+    expect(s, "dials now set the selected linear only");
+    key(s, ":set fused on\r"); // which has no other meaning
+    expect(s, "fused on: all linears, as it has one value for the model");
+    key(s, ":scope m\t\r");
+    expect(s, "no linear is marked");
+    key(s, ":mark down\r:scope marked\r");
+    expect(s, "dials now set the 6 marked linears");
+    key(s, ":scope some\r");
+    expect(s, "the dials set all, marked or selected linears");
+    key(s, ":scope all\r");
+    expect(s, "dials set all linears again");
+    expect_dial(s, DIAL_FUSED, "on");
     quit(s);
 }
 

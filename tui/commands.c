@@ -140,6 +140,9 @@ static void offer_arguments(Candidates *c, const Binding *command, const char *a
     case COMPLETE_SCHEME:
         for (int i = 0; i < COLORS_COUNT; i++) candidate_add(c, color_scheme_names[i], color_scheme_names[i]);
         break;
+    case COMPLETE_SCOPE:
+        for (int i = 0; i < SCOPES; i++) candidate_add(c, scope_names[i], scope_names[i]);
+        break;
     case COMPLETE_ENGINE: offer_engines(c); break;
     case COMPLETE_NOTHING: break;
     }
