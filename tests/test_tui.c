@@ -625,6 +625,8 @@ static void the_key_of_an_answer_ends_there(void **state) {
     snprintf(command, sizeof command, "w\x15%s\r", path_in_folder("there.json"));
     key(s, command);
     expect(s, "there.json already exists");
+    key(s, "\r");
+    expect(s, "there.json already exists");
     key(s, "n");
     expect(s, "there.json ");
     key(s, "\x15"
@@ -680,6 +682,8 @@ static void quitting_asks_when_the_recipe_is_not_saved(void **state) {
     key(s, "\tl");
     expect(s, "recipe not saved");
     key(s, "q");
+    expect(s, "The recipe is not saved.");
+    key(s, "yY\r/"); // not offered: no answers
     expect(s, "The recipe is not saved.");
     key(s, ESCAPE);
     expect_gone_text(s, "The recipe is not saved.");
@@ -965,6 +969,8 @@ static void quitting_asks_while_a_model_is_written(void **state) {
     key(s, "q");
     expect(s, "Dials");
     key(s, "q");
+    expect(s, "A model is being written; it goes on the next time.");
+    key(s, "y\r");
     expect(s, "A model is being written; it goes on the next time.");
     key(s, ESCAPE);
     expect_gone_text(s, "A model is being written");
@@ -1365,7 +1371,7 @@ static void unsaved_changes_outlive_whatever_ends_it(void **state) {
         s = start_anew();
         expect(s, "were not saved.");
         expect_dial(s, DIAL_ALPHA, "0.3");
-        key(s, "qjl\t"); // no answers
+        key(s, "qjl\t\r"); // no answers
         expect(s, "were not saved.");
         key(s, "y");
         expect_dial(s, DIAL_ALPHA, "0.45");
