@@ -295,6 +295,16 @@ static void one_linear_gets_values_of_its_own(void **state) {
     expect(s, "no linear is marked");
     key(s, ":mark down\r:scope marked\r");
     expect(s, "dials now set the 6 marked linears");
+    key(s, ":set alpha 0.2\r");
+    expect_dial(s, DIAL_ALPHA, "0.2");
+    key(s, ":scope all\r:set alpha 0.35\r"); // others have no override
+    expect_dial(s, DIAL_ALPHA, "0.35");
+    assert_false(screen_has(s, "reaches none"));
+    key(s, "O");
+    key(s, "a* alpha=0.25\r");
+    expect(s, "alpha 0.25");
+    key(s, ESCAPE ":set alpha 0.4\r");
+    expect(s, "all 42 linears have an override of alpha; this reaches none (O lists them)");
     key(s, ":scope some\r");
     expect(s, "the dials set all, marked or selected linears");
     key(s, ":scope all\r");

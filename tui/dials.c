@@ -131,6 +131,23 @@ static void say_what_was_set(Ui *ui, Dial dial, const double *value) {
            target->scope != SCOPE_ALL && sets_all(ui, dial) ? ", as it has one value for the model" : "");
 }
 
+static bool is_overridden(const Recipe *recipe, Dial dial, const char *name) {
+    for (int i = 0; i < recipe->override_count; i++)
+        if (recipe->overrides[i].set[dial] && glob_matches(recipe->overrides[i].match, name)) return true;
+    return false;
+}
+
+// Whether overrides have this dial for all that is quantized, so that its own value reaches nothing.
+static bool reaches_none(const Ui *ui, Dial dial) {
+    const ModelStructure *structure = workbench_structure(ui->workbench);
+    const Plan *plan = workbench_plan(ui->workbench);
+    for (int i = 0; i < structure->linear_count; i++)
+        if (plan->decisions[i].quantized &&
+            !is_overridden(workbench_recipe(ui->workbench), dial, structure->linears[i].name))
+            return false;
+    return plan->quantized_count > 0;
+}
+
 // value NULL: without an override.
 static void set_target(Ui *ui, Dial dial, const double *value) {
     Error err = {0};
@@ -145,6 +162,9 @@ static void set_target(Ui *ui, Dial dial, const double *value) {
     if (!ui_report(ui, ok, &err)) return;
     // It is seen among the dials only, and there not that it is of others than they set.
     if (ui->screen != SCREEN_LAYERS || (all && target->scope != SCOPE_ALL)) say_what_was_set(ui, dial, value);
+    if (all && dial_table[dial].per_linear && reaches_none(ui, dial))
+        ui_say(ui, "all %d linears have an override of %s; this reaches none (O lists them)",
+               workbench_plan(ui->workbench)->quantized_count, dial_table[dial].label);
     ui_update(ui);
 }
 
