@@ -11,15 +11,11 @@ const int budget_bits[BUDGET_BITS] = {2, 3, 4, 8};
 
 // ---- what other bits would be -------------------------------------------------------------------------------------
 
-// Everywhere, also where an override sets them: the override stays, so that what it names stays quantized.
 static bool plan_with_bits(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, int bits,
                            Plan *out, Error *err) {
     Recipe uniform;
     if (!recipe_copy(recipe, &uniform, err)) return false;
-    uniform.value[DIAL_BITS] = bits;
-    for (int i = 0; i < uniform.override_count; i++) {
-        if (uniform.overrides[i].set[DIAL_BITS]) uniform.overrides[i].value[DIAL_BITS] = bits;
-    }
+    recipe_set_everywhere(&uniform, DIAL_BITS, bits);
     const bool ok = plan_make(&uniform, structure, measured, out, err);
     recipe_free(&uniform);
     return ok;
@@ -64,37 +60,61 @@ double bit_cost_expected(const BitCost *cost, const BitChoices *choices, int bit
     return cost->kl * (1 - cost->from_weights + cost->from_weights * grows);
 }
 
-// ---- units --------------------------------------------------------------------------------------------------------
-
-// Where the unit of a linear is looked up; NULL: it is one alone. Of experts, a set has the role of its first member in
-// the place of a unit, so that gate and up of all come together.
-static int *unit_place(const Linear *linear, bool fused_together, int *of_set, int *of_experts) {
-    int *set = fused_together && linear->fused_set >= 0 ? &of_set[linear->fused_set] : NULL;
-    if (linear->expert < 0) return set;
-    if (set && *set < 0) *set = (int)linear->role;
-    return &of_experts[linear->layer * ROLE_COUNT + (set ? *set : (int)linear->role)];
+bool budget_bounds(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                   const VerdictWish *engines, int *unit, uint8_t *refused, Error *err) {
+    const size_t linears = (size_t)structure->linear_count;
+    bool *of_bits = array_new(linears, sizeof *of_bits);
+    if (!of_bits) return error_memory(err, "a budget");
+    units_alone(unit, structure->linear_count);
+    memset(refused, 0, linears * sizeof *refused);
+    bool ok = verdict_join(structure, engines, unit, err);
+    for (int b = 0; ok && b < BUDGET_BITS; b++) {
+        ok = verdict_refused_bits(recipe, structure, measured, engines, budget_bits[b], of_bits, err);
+        for (size_t i = 0; i < linears; i++) refused[i] |= (uint8_t)(of_bits[i] << b);
+    }
+    free(of_bits);
+    return ok;
 }
 
-static bool find_units(const ModelStructure *s, bool fused_together, const BitChoices *choices, Budget *out,
-                       Error *err) {
-    const size_t linears = (size_t)s->linear_count, experts = ((size_t)s->config.layers + 1) * ROLE_COUNT;
-    int *of_set = array_new(linears, sizeof *of_set), *of_experts = array_new(experts, sizeof *of_experts);
-    out->unit_of = array_new(linears, sizeof *out->unit_of);
-    const bool ok = (of_set && of_experts && out->unit_of) || error_memory(err, "a budget");
-    for (size_t i = 0; ok && i < linears; i++) of_set[i] = -1;
-    for (size_t i = 0; ok && i < experts; i++) of_experts[i] = -1;
-    for (int i = 0; ok && i < s->linear_count; i++) {
+// ---- units --------------------------------------------------------------------------------------------------------
+
+static bool join_experts(int *unit, const ModelStructure *s) {
+    int *first = array_new(((size_t)s->config.layers + 1) * ROLE_COUNT, sizeof *first); // + 1, of a layer and role
+    for (int i = 0; first && i < s->linear_count; i++) {
         const Linear *linear = &s->linears[i];
+        int *known = linear->expert < 0 ? NULL : &first[linear->layer * ROLE_COUNT + (int)linear->role];
+        if (known && *known) units_join(unit, *known - 1, i);
+        if (known) *known = i + 1;
+    }
+    free(first);
+    return first != NULL;
+}
+
+static bool join_units(const ModelStructure *s, bool fused_together, const BudgetBounds *bounds, int *unit) {
+    if (bounds->unit)
+        memcpy(unit, bounds->unit, (size_t)s->linear_count * sizeof *unit);
+    else
+        units_alone(unit, s->linear_count);
+    return (!fused_together || units_join_sets(unit, s, NULL)) && join_experts(unit, s);
+}
+
+static bool find_units(const ModelStructure *s, bool fused_together, const BudgetBounds *bounds,
+                       const BitChoices *choices, Budget *out, Error *err) {
+    const size_t linears = (size_t)s->linear_count;
+    int *unit = array_new(linears, sizeof *unit), *number = array_new(linears, sizeof *number); // of a first + 1
+    out->unit_of = array_new(linears, sizeof *out->unit_of);
+    const bool ok = (unit && number && out->unit_of && join_units(s, fused_together, bounds, unit)) ||
+                    error_memory(err, "a budget");
+    for (int i = 0; ok && i < s->linear_count; i++) {
         out->unit_of[i] = -1;
         if (choices[i].now < 0) continue;
-        int *place = unit_place(linear, fused_together, of_set, of_experts);
-        const int unit = place && *place >= 0 ? *place : out->unit_count++;
-        if (place) *place = unit;
-        out->unit_of[i] = unit;
-        out->elements += (double)linear->out * (double)linear->in;
+        int *known = &number[units_first(unit, i)];
+        if (!*known) *known = ++out->unit_count;
+        out->unit_of[i] = *known - 1;
+        out->elements += (double)s->linears[i].out * (double)s->linears[i].in;
     }
-    free(of_set);
-    free(of_experts);
+    free(unit);
+    free(number);
     return ok;
 }
 
@@ -111,13 +131,28 @@ static void fill_items(const ModelStructure *s, const BitChoices *choices, const
     }
 }
 
-bool budget_make(const ModelStructure *structure, bool fused_together, const BitChoices *choices, const BitCost *costs,
-                 Budget *out, Error *err) {
+static bool refuse_items(const uint8_t *refused, const Budget *budget, AllocationItem *items) {
+    uint8_t *of_unit = array_new((size_t)budget->unit_count, sizeof *of_unit);
+    for (int i = 0; of_unit && i < budget->linear_count; i++) {
+        if (budget->unit_of[i] >= 0) of_unit[budget->unit_of[i]] |= refused[i];
+    }
+    for (int u = 0; of_unit && u < budget->unit_count; u++) {
+        const bool all = of_unit[u] == (1 << BUDGET_BITS) - 1;
+        for (int b = 0; !all && b < BUDGET_BITS; b++)
+            if (of_unit[u] >> b & 1) items[u].cost[b] = INFINITY;
+    }
+    free(of_unit);
+    return of_unit != NULL;
+}
+
+bool budget_make(const ModelStructure *structure, bool fused_together, const BudgetBounds *bounds,
+                 const BitChoices *choices, const BitCost *costs, Budget *out, Error *err) {
     *out = (Budget){.linear_count = structure->linear_count};
-    if (!find_units(structure, fused_together, choices, out, err)) return false;
+    if (!find_units(structure, fused_together, bounds, choices, out, err)) return false;
     AllocationItem *items = array_new((size_t)out->unit_count, sizeof *items);
-    bool ok = items || error_memory(err, "a budget");
-    if (ok) fill_items(structure, choices, costs, out, items);
+    if (items) fill_items(structure, choices, costs, out, items);
+    bool ok =
+        (items && (!bounds->refused || refuse_items(bounds->refused, out, items))) || error_memory(err, "a budget");
     ok = ok && allocation_make(items, out->unit_count, &out->allocation, err);
     free(items);
     return ok;

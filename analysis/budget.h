@@ -2,8 +2,10 @@
 #pragma once
 
 #include "analysis/allocation.h"
+#include "export/verdict.h"
 #include "loaders/structure.h"
 #include "quant/plan.h"
+#include "quant/units.h"
 
 #define BUDGET_BITS ALLOCATION_CHOICES
 extern const int budget_bits[BUDGET_BITS]; // rising
@@ -29,8 +31,18 @@ typedef struct BitCost {
 // The same with other bits: the weights' share grows with their noise.
 double bit_cost_expected(const BitCost *cost, const BitChoices *choices, int bits);
 
-// Linears that get the same bits: fused sets, when fused_together is on, and the experts of a layer, which engines
-// store as one matrix for each role.
+// What the engines that the recipe is for ask of a budget. NULL: nothing.
+typedef struct BudgetBounds {
+    const int *unit;        // [linear_count] (quant/units.h): linears that must have the same bits
+    const uint8_t *refused; // [linear_count]: 1 << b: not these of budget_bits; who refuses all of them is not heard
+} BudgetBounds;
+
+// Of these engines, for a recipe: unit and refused [linear_count].
+bool budget_bounds(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                   const VerdictWish *engines, int *unit, uint8_t *refused, Error *err);
+
+// Linears that get the same bits: fused sets, when fused_together is on, the experts of a layer, which engines store as
+// one matrix for each role, and those that the bounds tell.
 typedef struct Budget {
     int *unit_of; // [linear_count], −1: not quantized
     int linear_count, unit_count;
@@ -41,8 +53,8 @@ typedef struct Budget {
 
 // choices, costs [linear_count]; costs of linears that are not quantized are not read. A pure function. Free with
 // budget_free in any case.
-bool budget_make(const ModelStructure *structure, bool fused_together, const BitChoices *choices, const BitCost *costs,
-                 Budget *out, Error *err);
+bool budget_make(const ModelStructure *structure, bool fused_together, const BudgetBounds *bounds,
+                 const BitChoices *choices, const BitCost *costs, Budget *out, Error *err);
 void budget_free(Budget *budget);
 
 typedef struct BudgetChoice {

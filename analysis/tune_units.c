@@ -44,31 +44,34 @@ static bool make_uniform_plans(Tuning *t) {
     return true;
 }
 
+static bool join_units(const Tuning *t, int *unit) {
+    const int linears = t->structure->linear_count;
+    if (t->goal->unit)
+        memcpy(unit, t->goal->unit, (size_t)linears * sizeof *unit);
+    else
+        units_alone(unit, linears);
+    return t->recipe->value[DIAL_FUSED] == 0 || units_join_sets(unit, t->structure, t->err);
+}
+
 static bool make_units(Tuning *t) {
     size_t linears = (size_t)t->structure->linear_count;
-    int *unit_of_set = array_new(linears, sizeof *unit_of_set);
+    int *unit = array_new(linears, sizeof *unit), *number = array_new(linears, sizeof *number); // of a first + 1
     t->unit_of = array_new(linears, sizeof *t->unit_of);
     t->units = array_new(linears, sizeof *t->units);
     t->varied = (Plan){.linear_count = t->structure->linear_count,
                        .decisions = array_new(linears, sizeof *t->varied.decisions)};
-    bool ok = unit_of_set && t->unit_of && t->units && t->varied.decisions;
-    for (int i = 0; ok && i < t->structure->linear_count; i++) unit_of_set[i] = -1;
+    bool ok = unit && number && t->unit_of && t->units && t->varied.decisions && join_units(t, unit);
     for (int i = 0; ok && i < t->structure->linear_count; i++) {
         const Linear *linear = &t->structure->linears[i];
         t->unit_of[i] = -1;
         if (!t->uniform[0].decisions[i].quantized) continue;
-        bool together = linear->fused_set >= 0 && t->recipe->value[DIAL_FUSED] != 0;
-        int *known = together ? &unit_of_set[linear->fused_set] : NULL;
-        if (known && *known >= 0) {
-            t->unit_of[i] = *known;
-        } else {
-            t->unit_of[i] = t->unit_count;
-            if (known) *known = t->unit_count;
-            t->unit_count++;
-        }
+        int *known = &number[units_first(unit, i)];
+        if (!*known) *known = ++t->unit_count;
+        t->unit_of[i] = *known - 1;
         t->elements += (double)linear->out * (double)linear->in;
     }
-    free(unit_of_set);
+    free(unit);
+    free(number);
     if (!ok) return error_memory(t->err, "tuning");
     return t->unit_count > 0 || error_set(t->err, "the recipe quantizes no linear; there is nothing to tune");
 }

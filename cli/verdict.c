@@ -110,7 +110,8 @@ static void warn_of_rest(const Engine *engine, const VerdictWish *wish) {
     verdict_free(&verdict);
 }
 
-static bool restrict_to(const Engine *engine, const VerdictWish *wish, TuneGoal *goal, Error *err) {
+static bool restrict_to(const Engine *engine, const VerdictWish *wish, TuneGoal *goal, int *unit, Error *err) {
+    if (!verdict_join(engine_structure(engine), wish, unit, err)) return false;
     for (int b = 0; b < 4 && goal->bits[b]; b++) {
         uint32_t refused;
         if (!verdict_refused_groups(engine_recipe(engine), engine_structure(engine), &engine_stats(engine)->measured,
@@ -121,14 +122,14 @@ static bool restrict_to(const Engine *engine, const VerdictWish *wish, TuneGoal 
     return true;
 }
 
-bool verdict_restrict(const Options *options, const Engine *engine, TuneGoal *goal, Error *err) {
+bool verdict_restrict(const Options *options, const Engine *engine, TuneGoal *goal, int *unit, Error *err) {
     Targets left = options->targets;
     for (ExportFormat format = 0; left && format < EXPORT_FORMAT_COUNT; format++) {
         const VerdictWish wish = {.format = format, .targets = left & targets_of_format(format)};
         if (!wish.targets) continue;
         left &= ~wish.targets;
         if (!options->quiet) warn_of_rest(engine, &wish);
-        if (!restrict_to(engine, &wish, goal, err)) return false;
+        if (!restrict_to(engine, &wish, goal, unit, err)) return false;
     }
     for (int b = 0; b < 4 && goal->bits[b]; b++)
         if (goal->refused[b] != VERDICT_ALL_GROUPS) return true;

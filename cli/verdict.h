@@ -21,8 +21,8 @@ void verdict_add_json(cJSON *object, const Engine *engine, const Verdict *verdic
 // One line to stderr where something is refused or misread.
 void verdict_warn(const Options *options, const Engine *engine);
 // Of bits and groups those that engines take, each in the format that it reads; a line to stderr for what else they
-// refuse or misread.
-bool verdict_restrict(const Options *options, const Engine *engine, TuneGoal *goal, Error *err);
+// refuse or misread. unit [linear_count] (quant/units.h): what they store as one is joined in it.
+bool verdict_restrict(const Options *options, const Engine *engine, TuneGoal *goal, int *unit, Error *err);
 
 // One line to stderr where engines were named that do not read the format.
 void targets_warn(const Options *options);

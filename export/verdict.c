@@ -1,6 +1,8 @@
 #include "export/verdict.h"
 
 #include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +25,29 @@ typedef struct Making {
 
 // ---- Targets ----
 
+// "8.0", "sm80", "sm_89", also behind "vllm-": the compute capability of a device that vLLM runs on.
+static Targets targets_of_device(const char *text, size_t length) {
+    char name[20], *end, *at = name;
+    if (length >= sizeof name) return 0;
+    snprintf(name, sizeof name, "%.*s", (int)length, text);
+    if (strncmp(at, "vllm-", 5) == 0) at += 5;
+    const bool sm = tolower((unsigned char)at[0]) == 's' && tolower((unsigned char)at[1]) == 'm';
+    if (sm) at += at[2] == '_' ? 3 : 2;
+    if (!isdigit((unsigned char)*at)) return 0;
+    long capability = strtol(at, &end, 10);
+    if (!sm) {
+        if (*end != '.' || !isdigit((unsigned char)end[1])) return 0;
+        capability = 10 * capability + end[1] - '0';
+        end += 2;
+    }
+    if (*end) return 0;
+    return capability == 75                         ? 1U << TARGET_VLLM_SM75
+           : capability >= 80 && capability < 90    ? 1U << TARGET_VLLM_SM80
+           : capability == 90                       ? 1U << TARGET_VLLM_SM90
+           : capability >= 100 && capability <= 121 ? 1U << TARGET_VLLM_SM100
+                                                    : 0;
+}
+
 static Targets targets_named(const char *text, size_t length) {
     Targets targets = length == 3 && memcmp(text, "all", 3) == 0 ? (1U << TARGET_COUNT) - 1 : 0;
     for (int t = 0; t < TARGET_COUNT; t++) {
@@ -30,7 +55,7 @@ static Targets targets_named(const char *text, size_t length) {
         for (int i = 0; i < 2; i++)
             if (strlen(names[i]) == length && memcmp(names[i], text, length) == 0) targets |= 1U << t;
     }
-    return targets;
+    return targets ? targets : targets_of_device(text, length);
 }
 
 static bool refuse_target(const char *text, size_t length, Error *err) {
@@ -41,7 +66,7 @@ static bool refuse_target(const char *text, size_t length, Error *err) {
             text_addf(&known, "%s%s", t ? ", " : "", info->group);
         if (strcmp(info->group, info->name) != 0) text_addf(&known, ", %s", info->name);
     }
-    text_addf(&known, ", all");
+    text_addf(&known, ", all, and compute capabilities (8.0, sm89)");
     char *shown = text_printable(text, length < 40 ? length : 40, false);
     error_set(err, "\"%s\" is no engine that is known; known are %s", shown ? shown : "", known.data ? known.data : "");
     free(shown);

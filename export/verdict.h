@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "export/formats.h"
 #include "quant/plan.h"
+#include "quant/units.h"
 
 // An engine, and of vLLM on CUDA the generation of the device, where kernels differ.
 typedef enum Target {
@@ -35,7 +36,8 @@ typedef struct TargetInfo {
 
 extern const TargetInfo target_table[TARGET_COUNT];
 
-// "vllm,transformers": names and groups with commas between them; "all".
+// "vllm,transformers": names and groups with commas between them; "all"; of vLLM also the device by its compute
+// capability: "8.0", "sm89", "sm_90".
 bool targets_parse(const char *text, Targets *out, Error *err);
 Targets targets_of_format(ExportFormat format); // those that read it
 // "vllm, mlx": a group by its name where all of it is meant.
@@ -132,6 +134,14 @@ typedef struct VerdictFix {
 bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
                  const VerdictWish *wish, VerdictFix *out, Error *err);
 void verdict_fix_free(VerdictFix *fix);
+
+// Joins the linears that these engines store as one, and that need one scheme for that: unit [linear_count]
+// (quant/units.h), which may have others joined already.
+bool verdict_join(const ModelStructure *structure, const VerdictWish *wish, int *unit, Error *err);
+
+// Which linears the engines do not take with so many bits, by the recipe's other dials: true in refused [linear_count].
+bool verdict_refused_bits(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                          const VerdictWish *wish, int bits, bool *refused, Error *err);
 
 #define VERDICT_ALL_GROUPS (1U + 16 + 32 + 64 + 128 + 256)
 bool finding_is_of_scheme(const Finding *finding); // what mends it are bits and groups

@@ -19,6 +19,27 @@ static bool refuses(const ModelStructure *structure, const Finding *finding, siz
     return false;
 }
 
+bool verdict_refused_bits(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                          const VerdictWish *wish, int bits, bool *refused, Error *err) {
+    Recipe tried;
+    Plan plan = {0};
+    Verdict verdict = {0};
+    const bool copied = recipe_copy(recipe, &tried, err);
+    if (copied) recipe_set_everywhere(&tried, DIAL_BITS, bits);
+    const bool ok = copied && plan_make(&tried, structure, measured, &plan, err) &&
+                    verdict_make(structure, measured, &plan, wish, &verdict, err);
+    for (int i = 0; i < structure->linear_count; i++) refused[i] = false;
+    for (int f = 0; ok && f < verdict.finding_count && verdict.findings[f].severity >= SEVERITY_MISREAD; f++) {
+        const Finding *finding = &verdict.findings[f];
+        for (int i = 0; finding_is_of_scheme(finding) && i < finding->linear_count; i++)
+            refused[finding->linears[i]] = true;
+    }
+    verdict_free(&verdict);
+    plan_free(&plan);
+    recipe_free(&tried);
+    return ok;
+}
+
 bool verdict_refused_groups(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
                             const VerdictWish *wish, int bits, uint32_t *out, Error *err) {
     static const size_t groups[] = {0, 16, 32, 64, 128, 256};

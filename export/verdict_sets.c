@@ -131,15 +131,11 @@ static void judge_set(Case *c, const Member *members, size_t count) {
     }
 }
 
-bool sets_find(Case *c, Error *err) {
-    const ModelStructure *s = c->structure;
-    const size_t linears = (size_t)s->linear_count;
-    Member *members = array_new(2 * linears, sizeof *members);
-    if (!members) return error_memory(err, "the verdict");
+// All that a linear is in, set by set; room for two of each.
+static size_t list_members(const ModelStructure *s, Member *members) {
     size_t count = 0;
     for (int i = 0; i < s->linear_count; i++) {
         const Linear *linear = &s->linears[i];
-        c->fused_out[i] = linear->out;
         const int kind = fused_kind(last_part(linear->name));
         if (linear->expert >= 0) { // engines have all experts of a layer in one
             members[count++] = member_of(linear, OF_EXPERTS, i);
@@ -149,10 +145,36 @@ bool sets_find(Case *c, Error *err) {
         }
     }
     qsort(members, count, sizeof *members, compare_members);
+    return count;
+}
+
+bool sets_find(Case *c, Error *err) {
+    Member *members = array_new(2 * (size_t)c->structure->linear_count, sizeof *members);
+    if (!members) return error_memory(err, "the verdict");
+    const size_t count = list_members(c->structure, members);
+    for (int i = 0; i < c->structure->linear_count; i++) c->fused_out[i] = c->structure->linears[i].out;
     for (size_t first = 0, end; first < count; first = end) {
         for (end = first + 1; end < count && members[end].key == members[first].key;) end++;
         judge_set(c, members + first, end - first);
     }
+    free(members);
+    return true;
+}
+
+// Whether a rule of one of the targets asks sets of this kind to agree.
+static bool is_bound(const VerdictWish *wish, int kind) {
+    const RuleId id = kind < FUSED ? RULE_FUSED_BITS : kind == OF_EXPERTS ? RULE_EXPERTS_DIFFER : RULE_EXPERTS_STACKED;
+    const Targets targets = wish->targets & targets_of_format(wish->format);
+    return verdict_rules[id].targets & targets && verdict_rules[id].formats >> wish->format & 1;
+}
+
+bool verdict_join(const ModelStructure *structure, const VerdictWish *wish, int *unit, Error *err) {
+    Member *members = array_new(2 * (size_t)structure->linear_count, sizeof *members);
+    if (!members) return error_memory(err, "the verdict");
+    const size_t count = list_members(structure, members);
+    for (size_t i = 1; i < count; i++)
+        if (members[i].key == members[i - 1].key && is_bound(wish, members[i].kind))
+            units_join(unit, members[i - 1].linear, members[i].linear);
     free(members);
     return true;
 }

@@ -223,7 +223,7 @@ static void fused_sets_and_experts_of_a_layer_get_the_same_bits(void **state) {
         choices[i] = (BitChoices){.now = 2, .bytes = {25, 37.5, 50, 100}, .noise = {49, 5.4, 1, 0.003}};
         costs[i] = (BitCost){.kl = 1 + 10 * m.linears[i].layer, .from_weights = 1};
     }
-    assert_true(budget_make(&m.structure, true, choices, costs, &budget, NULL));
+    assert_true(budget_make(&m.structure, true, &(BudgetBounds){0}, choices, costs, &budget, NULL));
     assert_int_equal(budget.unit_count, LAYERS * 3); // q with k; gate with up of all experts; down of all
     assert_true(budget_within_bits(&budget, 4, chosen, &choice, NULL));
     assert_true(choice.met && choice.bits_per_weight <= 4 && choice.kl < budget.now);
@@ -240,8 +240,38 @@ static void fused_sets_and_experts_of_a_layer_get_the_same_bits(void **state) {
     assert_false(choice.met);
     assert_true(choice.bits_per_weight == 8);
     budget_free(&budget);
-    assert_true(budget_make(&m.structure, false, choices, costs, &budget, NULL));
+    assert_true(budget_make(&m.structure, false, &(BudgetBounds){0}, choices, costs, &budget, NULL));
     assert_int_equal(budget.unit_count, LAYERS * 5);
+    budget_free(&budget);
+}
+
+static void a_budget_keeps_to_what_engines_take(void **state) {
+    (void)state;
+    static Mixture m;
+    static BitChoices choices[LAYERS * (2 + EXPERTS * 3)];
+    static BitCost costs[LAYERS * (2 + EXPERTS * 3)];
+    static int chosen[LAYERS * (2 + EXPERTS * 3)], unit[LAYERS * (2 + EXPERTS * 3)];
+    static uint8_t refused[LAYERS * (2 + EXPERTS * 3)];
+    Budget budget;
+    BudgetChoice choice;
+    mixture_make(&m);
+    units_alone(unit, m.structure.linear_count);
+    for (int i = 0; i < m.structure.linear_count; i++) {
+        choices[i] = (BitChoices){.now = 2, .bytes = {25, 37.5, 50, 100}, .noise = {49, 5.4, 1, 0.003}};
+        costs[i] = (BitCost){.kl = 1 + 10 * m.linears[i].layer, .from_weights = 1};
+        refused[i] = m.linears[i].role == ROLE_Q ? 1 + 2 : 0; // neither 2 nor 3 bits
+        if (i && m.linears[i].role == ROLE_K) units_join(unit, i - 1, i);
+    }
+    refused[2] = 1 + 2 + 4 + 8; // as it is, whatever its engine says
+    assert_true(budget_make(&m.structure, false, &(BudgetBounds){unit, refused}, choices, costs, &budget, NULL));
+    assert_int_equal(budget.unit_count, LAYERS * 4); // q with k; gate, up and down of all experts
+    assert_true(budget_within_bits(&budget, 3, chosen, &choice, NULL) && choice.met);
+    for (int i = 0; i < m.structure.linear_count; i++) {
+        const bool attends = m.linears[i].role == ROLE_Q || m.linears[i].role == ROLE_K;
+        if (attends)
+            assert_true(budget_bits[chosen[i]] >= 4 && chosen[i] == chosen[m.linears[i].role == ROLE_K ? i - 1 : i]);
+        assert_in_range(chosen[i], 0, 3);
+    }
     budget_free(&budget);
 }
 
@@ -308,6 +338,7 @@ int main(void) {
         cmocka_unit_test(thousands_of_items_take_milliseconds),
         cmocka_unit_test(other_bits_are_told_from_the_weights),
         cmocka_unit_test(fused_sets_and_experts_of_a_layer_get_the_same_bits),
+        cmocka_unit_test(a_budget_keeps_to_what_engines_take),
         cmocka_unit_test(a_choice_is_written_as_few_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

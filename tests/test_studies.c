@@ -357,6 +357,27 @@ static void a_search_that_is_stopped_ends_with_the_best_so_far(void **state) {
     workbench_close(w);
 }
 
+static bool has_better(Workbench *w) { return isfinite(tuned(w).tuned.best_kl); }
+static bool search_over(Workbench *w) { return tuned(w).done || !job_is_on(state_of(w, JOB_TUNE)); }
+
+// A turn made it wait: it begins again, comes to what it had, and ends there.
+static void a_search_that_waits_ends_with_the_best_it_had(void **state) {
+    (void)state;
+    if (!slow_checks()) skip();
+    Error err = {0};
+    Workbench *w = opened();
+    const double alpha = 0.7;
+    assert_true(workbench_tune(w, &(TuneGoal){.max_bits = 5.5, .bits = {3, 4, 8}}, NULL, &err));
+    wait_until(w, has_better);
+    const double best = tuned(w).tuned.best_kl;
+    assert_true(workbench_set(w, -1, DIAL_ALPHA, &alpha, &err));
+    workbench_stop_job(w, JOB_TUNE);
+    wait_until(w, search_over);
+    const TuneView view = tuned(w);
+    assert_true(view.done && view.recipe && view.tuned.point.known && view.tuned.best_kl <= best);
+    workbench_close(w);
+}
+
 // ---- speeds -------------------------------------------------------------------------------------------------------
 
 static bool has_a_cell(Workbench *w) { return workbench_speeds(w)->map.ratio[0][0].median > 0; }
@@ -412,6 +433,7 @@ int main(void) {
         WITH_CACHE(a_sweep_of_two_dials_goes_on_after_a_turn),
         WITH_CACHE(a_search_goes_on_after_a_turn_and_is_taken_as_one_step),
         WITH_CACHE(a_search_that_is_stopped_ends_with_the_best_so_far),
+        WITH_CACHE(a_search_that_waits_ends_with_the_best_it_had),
         WITH_CACHE(speeds_are_timed_while_they_are_looked_at),
     };
     return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);

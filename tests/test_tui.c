@@ -293,9 +293,29 @@ static void one_linear_gets_values_of_its_own(void **state) {
     key(s, "\177");
     expect_dial(s, DIAL_BITS, "4");
     expect_gone_text(s, "*5 down_proj");
-    key(s, ":set fused on\r");
-    expect(s, "holds for the whole model");
-    settle(s);
+    key(s, ":scope selected\r");
+    expect(s, "dials now set the selected linear only");
+    key(s, ":set fused on\r"); // which has no other meaning
+    expect(s, "fused on: all linears, as it has one value for the model");
+    key(s, ":scope m\t\r");
+    expect(s, "no linear is marked");
+    key(s, ":mark down\r:scope marked\r");
+    expect(s, "dials now set the 6 marked linears");
+    key(s, ":set alpha 0.2\r");
+    expect_dial(s, DIAL_ALPHA, "0.2");
+    key(s, ":scope all\r:set alpha 0.35\r"); // others have no override
+    expect_dial(s, DIAL_ALPHA, "0.35");
+    assert_false(screen_has(s, "reaches none"));
+    key(s, "O");
+    key(s, "a* alpha=0.25\r");
+    expect(s, "alpha 0.25");
+    key(s, ESCAPE ":set alpha 0.4\r");
+    expect(s, "all 42 linears have an override of alpha; this reaches none (O lists them)");
+    key(s, ":scope some\r");
+    expect(s, "the dials set all, marked or selected linears");
+    key(s, ":scope all\r");
+    expect(s, "dials set all linears again");
+    expect_dial(s, DIAL_FUSED, "on");
     quit(s);
 }
 
@@ -639,6 +659,8 @@ static void the_key_of_an_answer_ends_there(void **state) {
     snprintf(command, sizeof command, "w\x15%s\r", path_in_folder("there.json"));
     key(s, command);
     expect(s, "there.json already exists");
+    key(s, "\r");
+    expect(s, "there.json already exists");
     key(s, "n");
     expect(s, "there.json ");
     key(s, "\x15"
@@ -694,6 +716,8 @@ static void quitting_asks_when_the_recipe_is_not_saved(void **state) {
     key(s, "\tl");
     expect(s, "recipe not saved");
     key(s, "q");
+    expect(s, "The recipe is not saved.");
+    key(s, "yY\r/"); // not offered: no answers
     expect(s, "The recipe is not saved.");
     key(s, ESCAPE);
     expect_gone_text(s, "The recipe is not saved.");
@@ -873,6 +897,18 @@ static void what_an_engine_takes_is_said_while_dials_are_turned(void **state) {
     expect(s, "2, 3 bits: b");
     expect_gone_text(s, "odd-bits");
     key(s, "q:target\r");
+    expect(s, "for vllm-sm80 in compressed-tensors; :target none");
+    key(s, ":target no\t\r");
+    expect(s, "the recipe is for no engine");
+    key(s, ":target vllm\r"); // which of them is not for the program to choose
+    expect(s, "vllm is several; name one: vllm-sm75, vllm-sm80, vllm-sm90, vllm-sm100");
+    key(s, ":target all\r");
+    expect(s, "all is several; name one: vllm-sm75");
+    key(s, ":target 8.6\r");
+    expect(s, "for vllm-sm80 in compressed-tensors: the first line");
+    key(s, ":target sm1\t\r");
+    expect(s, "for vllm-sm100 in");
+    key(s, ":target none\r");
     expect(s, "the recipe is for no engine");
     key(s, ESCAPE);
     expect_gone_text(s, "vllm");
@@ -967,6 +1003,8 @@ static void quitting_asks_while_a_model_is_written(void **state) {
     key(s, "q");
     expect(s, "Dials");
     key(s, "q");
+    expect(s, "A model is being written; it goes on the next time.");
+    key(s, "y\r");
     expect(s, "A model is being written; it goes on the next time.");
     key(s, ESCAPE);
     expect_gone_text(s, "A model is being written");
@@ -1397,7 +1435,7 @@ static void unsaved_changes_outlive_whatever_ends_it(void **state) {
         s = start_anew();
         expect(s, "were not saved.");
         expect_dial(s, DIAL_ALPHA, "0.3");
-        key(s, "qjl\t"); // no answers
+        key(s, "qjl\t\r"); // no answers
         expect(s, "were not saved.");
         key(s, "y");
         expect_dial(s, DIAL_ALPHA, "0.45");

@@ -144,6 +144,26 @@ static void a_budget_moves_the_bits_and_is_taken_as_one_step(void **state) {
     quit(s);
 }
 
+static void a_budget_for_an_engine_is_taken_by_it(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 120);
+    key(s, ":set activations none\r:set granularity group\r:set group-size 32\r:target vllm-sm80\r");
+    expect(s, "for vllm-sm80");
+    key(s, ":budget 4.9\r");
+    expect(s, "4 → 8");
+    expect(s, "all 42 are measured");
+    key(s, "\r");
+    expect(s, "the chosen bits are in the recipe");
+    expect(s, "for vllm-sm80"); // sets agree, though costs within them do not
+    expect_gone_text(s, "vllm-sm80 refuses");
+    key(s, ":set group-size 16\r:target sglang\r:budget 5.6\r");
+    expect(s, "sglang refuses group");
+    expect(s, "all 42 are measured");
+    key(s, "\r");
+    expect(s, "taken; u undoes it; sglang refuses group");
+    quit(s);
+}
+
 static void rows_are_marked_and_folded(void **state) {
     (void)state;
     Screen *s = on_sensitivity(36, 120);
@@ -200,9 +220,33 @@ static void a_search_and_a_study_are_stopped(void **state) {
     expect(s, "so far KL ");
     expect(s, "% below one scheme for all, at 4.30 bits");
     key(s, "x");
-    expect(s, "tuned, cut short");
+    expect(s, "cut short: KL 0.0103 at 5.10 bits");
+    expect(s, "Enter takes it, x goes on");
+    key(s, "x");
+    expect(s, "tuned: KL 0.0103");
     key(s, "x");
     expect(s, "nothing is being measured");
+    quit(s);
+}
+
+// x stays with the search, though the study goes on beside it.
+static void a_search_that_is_stopped_early_goes_on(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_HALF=0.4");
+    expect(s, "p99.9");
+    key(s, "5");
+    expect(s, "of 42 measured");
+    key(s, "T");
+    expect(s, "one scheme for all: KL");
+    key(s, "x");
+    expect(s, "tuning stopped; x goes on");
+    expect(s, "stopped, x goes on: ");
+    key(s, "\r");
+    expect(s, "nothing was tuned; x goes on with it");
+    key(s, "x");
+    expect(s, "tuned: KL 0.0103");
+    key(s, "\r");
+    expect(s, "what was tuned is in the recipe");
     quit(s);
 }
 
@@ -419,9 +463,11 @@ int main(int argc, char **argv) {
         IN_HOME(guesses_are_said_to_be_provisional),
         IN_HOME(a_row_is_found_as_on_the_layers),
         IN_HOME(a_budget_moves_the_bits_and_is_taken_as_one_step),
+        IN_HOME(a_budget_for_an_engine_is_taken_by_it),
         IN_HOME(rows_are_marked_and_folded),
         IN_HOME(tune_shows_its_best_and_enter_takes_it),
         IN_HOME(a_search_and_a_study_are_stopped),
+        IN_HOME(a_search_that_is_stopped_early_goes_on),
         IN_HOME(figures_of_an_older_turn_are_in_brackets),
         IN_HOME(a_curve_of_the_chosen_dial),
         IN_HOME(points_come_and_can_be_stopped),

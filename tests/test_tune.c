@@ -13,6 +13,7 @@
 #include "analysis/knapsack.h"
 #include "analysis/tune.h"
 #include "base/random.h"
+#include "export/verdict.h"
 #include "tests/support/slow_checks.h"
 #include "tests/support/study.h"
 
@@ -207,6 +208,46 @@ static void fused_sets_stay_together(void **state) {
     study_close(&s);
 }
 
+static void expect_no_refusal_of_scheme(const StudyFixture *s, const Tuned *tuned, const VerdictWish *wish) {
+    Plan plan;
+    Verdict verdict;
+    assert_true(plan_make(&tuned->recipe, &s->model.structure, &s->stats.measured, &plan, NULL));
+    assert_true(verdict_make(&s->model.structure, &s->stats.measured, &plan, wish, &verdict, NULL));
+    for (int i = 0; i < verdict.finding_count && verdict.findings[i].severity >= SEVERITY_MISREAD; i++) {
+        if (finding_is_of_scheme(&verdict.findings[i])) fail_msg("%s", verdict.findings[i].name);
+    }
+    verdict_free(&verdict);
+    plan_free(&plan);
+}
+
+static void what_an_engine_stores_as_one_agrees(void **state) {
+    (void)state;
+    StudyFixture s;
+    Tuned tuned;
+    Error err = {0};
+    study_open(NULL, &s);
+    Recipe recipe = recipe_with_fused(0);
+    const ModelStructure *structure = &s.model.structure;
+    const VerdictWish wish = {EXPORT_COMPRESSED_TENSORS, 1U << TARGET_VLLM_SM80, false};
+    int *unit = calloc((size_t)structure->linear_count, sizeof *unit);
+    assert_non_null(unit);
+    units_alone(unit, structure->linear_count);
+    assert_true(verdict_join(structure, &wish, unit, &err));
+    TuneGoal goal = {.max_bits = 5, .bits = {4, 8}, .unit = unit};
+    for (int b = 0; b < 2; b++)
+        assert_true(
+            verdict_refused_groups(&recipe, structure, &s.stats.measured, &wish, goal.bits[b], &goal.refused[b], &err));
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(tuned.units, 4 * s.model.config.layers);
+    assert_true(tuned.point.bits_per_weight <= 5);
+    expect_no_refusal_of_scheme(&s, &tuned, &wish);
+    tuned_free(&tuned);
+    free(unit);
+    recipe_free(&recipe);
+    study_close(&s);
+}
+
 static void goals_out_of_reach_say_what_is_in_reach(void **state) {
     (void)state;
     StudyFixture s;
@@ -336,6 +377,7 @@ int main(void) {
         cmocka_unit_test(a_budget_is_kept_and_used_well),
         cmocka_unit_test(a_bound_is_kept_with_less_than_all_bits),
         cmocka_unit_test(fused_sets_stay_together),
+        cmocka_unit_test(what_an_engine_stores_as_one_agrees),
         cmocka_unit_test(the_uniform_recipe_is_the_best_there_is),
         cmocka_unit_test(what_is_stopped_gives_the_best_so_far),
         cmocka_unit_test(the_time_is_kept),

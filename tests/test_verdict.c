@@ -32,6 +32,11 @@ enum {
 
 static const ExportFormat CT = EXPORT_COMPRESSED_TENSORS;
 
+typedef struct Scheme {
+    int bits;
+    size_t group; // 0: whole channels
+} Scheme;
+
 typedef struct Fixture {
     ToyModel model;
     Recipe recipe;
@@ -503,6 +508,93 @@ static void a_search_knows_what_engines_take(void **state) {
     assert_int_equal(refused_groups(f, CT, SM80, 4), 0);
 }
 
+// Units get schemes in turn, of those that the engine takes.
+static void give_schemes(Fixture *f, const int *unit, const uint32_t *refused) {
+    static const int bits[] = {4, 8};
+    static const size_t groups[] = {0, 32, 64, 128};
+    Scheme taken[8];
+    int count = 0;
+    for (int s = 0; s < 8; s++)
+        if (!(refused[s / 4] & (groups[s % 4] ? groups[s % 4] : 1)))
+            taken[count++] = (Scheme){bits[s / 4], groups[s % 4]};
+    for (int i = 0; count && i < f->model.structure.linear_count; i++) {
+        const Linear *linear = &f->model.structure.linears[i];
+        const Scheme *scheme = &taken[units_first(unit, i) % count];
+        if (linear->role == ROLE_ROUTER || !linear->quantizable) continue;
+        set(f, linear->name, DIAL_BITS, scheme->bits);
+        set(f, linear->name, DIAL_GRANULARITY, scheme->group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL);
+        if (scheme->group) set(f, linear->name, DIAL_GROUP_SIZE, (double)scheme->group);
+    }
+}
+
+static void check_units(ExportFormat format, Target target, int (*begin)(void **state)) {
+    void *state;
+    assert_int_equal(begin(&state), 0);
+    Fixture *f = state;
+    const VerdictWish wish = {format, 1U << target, true};
+    uint32_t refused[2] = {refused_groups(f, format, 1U << target, 4), refused_groups(f, format, 1U << target, 8)};
+    int *unit = calloc((size_t)f->model.structure.linear_count, sizeof *unit);
+    assert_non_null(unit);
+    units_alone(unit, f->model.structure.linear_count);
+    assert_true(verdict_join(&f->model.structure, &wish, unit, NULL));
+    give_schemes(f, unit, refused);
+    const Verdict *verdict = judge(f, format, 1U << target);
+    for (int i = 0; i < verdict->finding_count && verdict->findings[i].severity >= SEVERITY_MISREAD; i++)
+        if (finding_is_of_scheme(&verdict->findings[i]) && refused[0] != VERDICT_ALL_GROUPS)
+            fail_msg("%s by %s of units with one scheme each", verdict->findings[i].name, target_table[target].name);
+    free(unit);
+    teardown(&state);
+}
+
+static void units_with_one_scheme_each_are_taken(void **state) {
+    (void)state;
+    for (ExportFormat format = 0; format < EXPORT_FORMAT_COUNT; format++) {
+        for (int t = 0; t < TARGET_COUNT; t++) {
+            if (!(targets_of_format(format) >> t & 1)) continue;
+            check_units(format, (Target)t, setup);
+            check_units(format, (Target)t, setup_experts);
+        }
+    }
+}
+
+static void engines_store_sets_as_one(void **state) {
+    Fixture *f = *state;
+    int unit[64];
+    const VerdictWish vllm = {CT, SM80, false}, both = {EXPORT_GGUF, LLAMA_CPP, false};
+    const int linears = f->model.structure.linear_count;
+    assert_in_range(linears, 1, 64);
+    units_alone(unit, linears);
+    assert_true(verdict_join(&f->model.structure, &both, unit, NULL));
+    for (int i = 0; i < linears; i++) assert_int_equal(units_first(unit, i), i); // llama.cpp has them apart
+    assert_true(verdict_join(&f->model.structure, &vllm, unit, NULL));
+    for (int i = 1; i < linears; i++) {
+        const Linear *a = &f->model.structure.linears[i - 1], *b = &f->model.structure.linears[i];
+        const bool same = a->fused_set >= 0 && a->fused_set == b->fused_set;
+        assert_int_equal(units_first(unit, i - 1) == units_first(unit, i), same);
+    }
+}
+
+static void expect_refused_bits(Fixture *f, ExportFormat format, Targets targets, int bits, bool down, bool rest) {
+    bool refused[64];
+    const VerdictWish wish = {format, targets, f->odd_bits};
+    assert_in_range(f->model.structure.linear_count, 1, 64);
+    assert_true(verdict_refused_bits(&f->recipe, &f->model.structure, &f->model.measured, &wish, bits, refused, NULL));
+    for (int i = 0; i < f->model.structure.linear_count; i++)
+        if (f->model.structure.linears[i].quantizable)
+            assert_int_equal(refused[i], f->model.structure.linears[i].role == ROLE_DOWN ? down : rest);
+}
+
+static void a_budget_knows_which_bits_engines_take(void **state) {
+    Fixture *f = *state;
+    set(f, "*.down_proj", DIAL_BITS, 3); // whatever the recipe has
+    expect_refused_bits(f, CT, SM80, 4, false, false);
+    expect_refused_bits(f, CT, SGLANG, 3, true, true);
+    set(f, "*.down_proj", DIAL_GROUP_SIZE, 16); // its other dials count
+    expect_refused_bits(f, CT, SGLANG, 4, true, false);
+    f->odd_bits = false;
+    expect_refused_bits(f, CT, SM80, 2, true, true);
+}
+
 // Dials stand there by their options, which the screen puts into its own words.
 static void check_words(const char *text) {
     static const char *const never[] = {" activations ", " granularity ", " group-size ", " unfoldable ",
@@ -857,6 +949,17 @@ static void targets_have_names(void **state) {
     assert_int_equal(targets, SM90);
     assert_true(targets_parse("all", &targets, &err));
     assert_int_equal(targets, ALL);
+    static const struct {
+        const char *name;
+        Targets targets;
+    } devices[] = {{"7.5", SM75}, {"8.0", SM80},   {"sm80", SM80},  {"sm_89", SM80},  {"vllm-sm86", SM80},
+                   {"9.0", SM90}, {"SM_90", SM90}, {"10.0", SM100}, {"sm120", SM100}, {"12.1,mlx", SM100 | MLX}};
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        assert_true(targets_parse(devices[i].name, &targets, &err));
+        assert_int_equal(targets, devices[i].targets);
+    }
+    static const char *const none[] = {"7.0", "80", "8.", "sm", "sm80x", "8.00", "sm_", "13.0", "-8.0"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) assert_false(targets_parse(none[i], &targets, &err));
     assert_false(targets_parse("vllm,,mlx", &targets, &err));
     assert_false(targets_parse("onnx", &targets, &err));
     assert_non_null(strstr(err.message, "vllm, vllm-sm75"));
@@ -924,6 +1027,9 @@ int main(void) {
         ON(gguf_of_other_families),
         cmocka_unit_test_setup_teardown(experts_are_one_tensor, setup_experts, teardown),
         cmocka_unit_test_setup_teardown(experts_have_few_kernels, setup_experts, teardown),
+        cmocka_unit_test(units_with_one_scheme_each_are_taken),
+        cmocka_unit_test_setup_teardown(engines_store_sets_as_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_budget_knows_which_bits_engines_take, setup, teardown),
         cmocka_unit_test(targets_have_names),
         ON(rows_and_order),
     };

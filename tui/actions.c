@@ -231,10 +231,8 @@ void action_reset_named(Ui *ui, const char *name) {
         dials_reset(ui, (Dial)dial);
 }
 
-void action_scope(Ui *ui, int unused) {
-    (void)unused;
-    if (ui->target.scope != SCOPE_SELECTED && !ui->rows.marked_count && ui_linear(ui) < 0) return;
-    ui->target.scope = target_next_scope(&ui->target, &ui->rows);
+static void take_scope(Ui *ui, Scope scope) {
+    ui->target.scope = scope;
     ui->target.offered = ui->rows.marks;
     target_refresh(&ui->target, &ui->rows);
     switch (ui->target.scope) {
@@ -254,10 +252,33 @@ void action_scope(Ui *ui, int unused) {
     ui->focus = PANE_DIALS;
 }
 
+void action_scope(Ui *ui, int unused) {
+    (void)unused;
+    if (ui->target.scope != SCOPE_SELECTED && !ui->rows.marked_count && ui_linear(ui) < 0) return;
+    take_scope(ui, target_next_scope(&ui->target, &ui->rows));
+}
+
+void action_scope_named(Ui *ui, const char *name) {
+    int scope = 0;
+    while (scope < SCOPES && strcmp(scope_names[scope], name) != 0) scope++;
+    if (!*name)
+        action_scope(ui, 0);
+    else if (scope == SCOPES)
+        ui_fail(ui, "the dials set all, marked or selected linears, not “%.40s”", name);
+    else if (scope == SCOPE_MARKED && !ui->rows.marked_count)
+        ui_fail(ui, "no linear is marked");
+    else if (scope == SCOPE_SELECTED && ui_linear(ui) < 0)
+        ui_fail(ui, "no linear is selected");
+    else
+        take_scope(ui, (Scope)scope);
+}
+
 void action_drop_override(Ui *ui, int unused) {
     (void)unused;
-    if (ui->target.scope != SCOPE_ALL)
+    if (ui->target.scope != SCOPE_ALL && dial_table[ui->dial].per_linear)
         dials_reset(ui, ui->dial);
+    else if (ui->target.scope != SCOPE_ALL)
+        ui_say(ui, "nothing to remove: %s has one value for the model", dial_table[ui->dial].label);
     else
         ui_say(ui,
                "nothing to remove: dials set all linears; press o to set some only, O to see what was set for some");

@@ -34,6 +34,7 @@ void action_reset_dial(Ui *ui, int unused);
 void action_set(Ui *ui, const char *setting);      // "alpha 0.2", "alpha=0.2"
 void action_reset_named(Ui *ui, const char *name); // "": the current dial
 void action_scope(Ui *ui, int unused);             // all, marked, selected
+void action_scope_named(Ui *ui, const char *name); // one of scope_names; "": the next
 void action_overrides(Ui *ui, int unused);
 void action_drop_override(Ui *ui, int unused);
 

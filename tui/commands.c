@@ -125,6 +125,17 @@ static void offer_dials(Candidates *c, const char *argument, size_t before) {
     }
 }
 
+// Those of vLLM also by their devices: "sm80".
+static void offer_engines(Candidates *c) {
+    static const char vllm[] = "vllm-sm";
+    for (int i = 0; i < TARGET_COUNT; i++) candidate_add(c, target_table[i].name, target_table[i].name);
+    for (int i = 0; i < TARGET_COUNT && *c->prefix == 's'; i++) {
+        const char *name = target_table[i].name, *device = name + sizeof vllm - 3;
+        if (strncmp(name, vllm, sizeof vllm - 1) == 0) candidate_add(c, device, device);
+    }
+    candidate_add(c, "none", "none");
+}
+
 static void offer_arguments(Candidates *c, const Binding *command, const char *argument, size_t before) {
     switch (command->completion) {
     case COMPLETE_DIAL: offer_dials(c, argument, before); break;
@@ -140,9 +151,10 @@ static void offer_arguments(Candidates *c, const Binding *command, const char *a
     case COMPLETE_SCHEME:
         for (int i = 0; i < COLORS_COUNT; i++) candidate_add(c, color_scheme_names[i], color_scheme_names[i]);
         break;
-    case COMPLETE_ENGINE:
-        for (int i = 0; i < TARGET_COUNT; i++) candidate_add(c, target_table[i].name, target_table[i].name);
+    case COMPLETE_SCOPE:
+        for (int i = 0; i < SCOPES; i++) candidate_add(c, scope_names[i], scope_names[i]);
         break;
+    case COMPLETE_ENGINE: offer_engines(c); break;
     case COMPLETE_NOTHING: break;
     }
 }

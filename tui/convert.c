@@ -282,28 +282,53 @@ bool convert_blames(const Ui *ui, Dial dial, char *out, size_t size) {
     return false;
 }
 
-// Of several that the name means, the first one that reads the format as it is goes before those of other formats.
-static Target target_of(Ui *ui, Targets named) {
-    const Targets here = named & targets_of_format(ui->convert.format);
+static Target only_target(Targets named) {
     for (int t = 0; t < TARGET_COUNT; t++)
-        if ((here ? here : named) >> t & 1) return (Target)t;
+        if (named == 1U << t) return (Target)t;
     return TARGET_COUNT;
+}
+
+static void tell_aim(Ui *ui) {
+    const Target target = ui->convert.aimed ? target_at(ui) : TARGET_COUNT;
+    if (target < TARGET_COUNT)
+        ui_say(ui, "for %s in %s; :target none is for no engine", target_table[target].name,
+               export_format_names[ui->convert.format]);
+    else
+        ui_say(ui, "the recipe is for no engine; :target NAME chooses one, Tab lists them");
+}
+
+// A recipe is looked at for one engine at a time.
+static void tell_several(Ui *ui, const char *name, Targets named) {
+    Text names = {0};
+    for (int t = 0; t < TARGET_COUNT; t++)
+        if (named >> t & 1) text_addf(&names, "%s%s", names.length ? ", " : "", target_table[t].name);
+    ui_fail(ui, "%.40s is several; name one: %s", name, names.data ? names.data : "");
+    text_free(&names);
 }
 
 void convert_aim(Ui *ui, const char *name) {
     Targets named;
     Error err = {0};
-    if (!*name) {
+    const bool none = strcmp(name, "none") == 0;
+    if (none) {
         ui->convert.aimed = false;
-        ui_say(ui, "the recipe is for no engine");
+        ui_update(ui);
+    }
+    if (none || !*name) {
+        tell_aim(ui);
         return;
     }
     if (!ui_report(ui, targets_parse(name, &named, &err), &err)) return;
-    const Target target = target_of(ui, named);
+    const Target target = only_target(named);
+    if (target == TARGET_COUNT) {
+        tell_several(ui, name, named);
+        return;
+    }
     for (int i = 0; i < EXPORT_FORMAT_COUNT && !choose_target(ui, target); i++)
         set_format(ui, (ExportFormat)(((int)ui->convert.format + 1) % EXPORT_FORMAT_COUNT));
     ui->convert.aimed = true;
     if (ui->screen == SCREEN_CONVERT) look(ui);
+    ui_update(ui); // a budget keeps to it
     ui_say(ui, "for %s in %s: the first line says what it refuses, the line of a dial what it takes",
            target_table[target].name, export_format_names[ui->convert.format]);
 }

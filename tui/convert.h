@@ -25,7 +25,7 @@ void convert_aim_text(const Ui *ui, bool brief, char *out, size_t size, bool *ba
 bool convert_blames(const Ui *ui, Dial dial, char *out, size_t size);
 // What the engine is asked for a search; false: none is chosen.
 bool convert_wish(const Ui *ui, VerdictWish *out);
-void convert_aim(Ui *ui, const char *name); // by its name; "": none
+void convert_aim(Ui *ui, const char *name); // by its name; "none"; "": says which it is
 
 void convert_turn_format(Ui *ui, int steps);
 void convert_move(Ui *ui, int rows);       // the chosen engine

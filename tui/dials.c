@@ -21,23 +21,21 @@ bool dials_overridden(const Ui *ui, Dial dial) { return ui->target.overridden[di
 
 static int idle_by(const Ui *ui, Dial dial) { return dial_idle_by(dial, ui->target.value); }
 
-static bool is_for_all_only(const Ui *ui, Dial dial) {
-    return ui->target.scope != SCOPE_ALL && (!dial_table[dial].per_linear || dial == DIAL_FUSED);
-}
+bool dials_matter(const Ui *ui, Dial dial) { return idle_by(ui, dial) == NO_DIAL; }
 
-bool dials_matter(const Ui *ui, Dial dial) { return !is_for_all_only(ui, dial) && idle_by(ui, dial) == NO_DIAL; }
+// Some dials have one meaning for the whole model, whatever the others set.
+static bool sets_all(const Ui *ui, Dial dial) { return ui->target.scope == SCOPE_ALL || !dial_table[dial].per_linear; }
 
 void dials_about(const Ui *ui, Dial dial, bool brief, char *out, size_t size) {
     const DialInfo *info = &dial_table[dial];
     char value[40];
     const int by = idle_by(ui, dial);
-    if (is_for_all_only(ui, dial)) {
-        snprintf(out, size, "not used: it is for all linears");
-    } else if (by != NO_DIAL) {
+    if (by != NO_DIAL) {
         dial_format((Dial)by, dials_value(ui, (Dial)by), value, sizeof value);
         snprintf(out, size, "not used: %s is %s", dial_table[by].label, value);
     } else {
-        snprintf(out, size, "%s", brief && info->brief ? info->brief : info->help);
+        const bool all = ui->target.scope != SCOPE_ALL && sets_all(ui, dial);
+        snprintf(out, size, "%s%s", all ? "for all linears: " : "", brief && info->brief ? info->brief : info->help);
     }
 }
 
@@ -87,33 +85,54 @@ Dial dials_beside(Dial from, int columns) {
 
 // ---- turning ------------------------------------------------------------------------------------------------------
 
-// Elsewhere than among the dials it is not seen what they set.
 static void say_what_was_set(Ui *ui, Dial dial, const double *value) {
     const DialTarget *target = &ui->target;
     char text[40] = "default", linears[80] = "all linears";
     if (value) dial_format(dial, *value, text, sizeof text);
-    if (target->scope != SCOPE_ALL) snprintf(linears, sizeof linears, "%d linears", target->count);
-    if (target->scope != SCOPE_ALL && target->count == 1) {
+    if (!sets_all(ui, dial)) snprintf(linears, sizeof linears, "%d linears", target->count);
+    if (!sets_all(ui, dial) && target->count == 1) {
         char name[64];
         linear_short_name(&workbench_structure(ui->workbench)->linears[target->linears[0]], name, sizeof name);
         snprintf(linears, sizeof linears, "%s only", name);
     }
-    ui_say(ui, "%s %s: %s", dial_table[dial].label, text, linears);
+    ui_say(ui, "%s %s: %s%s", dial_table[dial].label, text, linears,
+           target->scope != SCOPE_ALL && sets_all(ui, dial) ? ", as it has one value for the model" : "");
+}
+
+static bool is_overridden(const Recipe *recipe, Dial dial, const char *name) {
+    for (int i = 0; i < recipe->override_count; i++)
+        if (recipe->overrides[i].set[dial] && glob_matches(recipe->overrides[i].match, name)) return true;
+    return false;
+}
+
+// Whether overrides have this dial for all that is quantized, so that its own value reaches nothing.
+static bool reaches_none(const Ui *ui, Dial dial) {
+    const ModelStructure *structure = workbench_structure(ui->workbench);
+    const Plan *plan = workbench_plan(ui->workbench);
+    for (int i = 0; i < structure->linear_count; i++)
+        if (plan->decisions[i].quantized &&
+            !is_overridden(workbench_recipe(ui->workbench), dial, structure->linears[i].name))
+            return false;
+    return plan->quantized_count > 0;
 }
 
 // value NULL: without an override.
 static void set_target(Ui *ui, Dial dial, const double *value) {
     Error err = {0};
     const DialTarget *target = &ui->target;
-    if (target->scope != SCOPE_ALL && target->count == 0) {
+    const bool all = sets_all(ui, dial);
+    if (!all && target->count == 0) {
         ui_fail(ui, "no linear is selected");
         return;
     }
-    const bool ok = target->scope == SCOPE_ALL
-                        ? workbench_set(ui->workbench, -1, dial, value, &err)
+    const bool ok = all ? workbench_set(ui->workbench, -1, dial, value, &err)
                         : workbench_set_many(ui->workbench, target->linears, target->count, dial, value, &err);
     if (!ui_report(ui, ok, &err)) return;
-    if (ui->screen != SCREEN_LAYERS) say_what_was_set(ui, dial, value);
+    // It is seen among the dials only, and there not that it is of others than they set.
+    if (ui->screen != SCREEN_LAYERS || (all && target->scope != SCOPE_ALL)) say_what_was_set(ui, dial, value);
+    if (all && dial_table[dial].per_linear && reaches_none(ui, dial))
+        ui_say(ui, "all %d linears have an override of %s; this reaches none (O lists them)",
+               workbench_plan(ui->workbench)->quantized_count, dial_table[dial].label);
     ui_update(ui);
 }
 

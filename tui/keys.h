@@ -38,7 +38,8 @@ typedef enum Completion {
     COMPLETE_COLUMN,
     COMPLETE_FILTER,
     COMPLETE_SCHEME,
-    COMPLETE_ENGINE
+    COMPLETE_ENGINE,
+    COMPLETE_SCOPE
 } Completion;
 
 // When the line at the bottom names a key.

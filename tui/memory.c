@@ -105,9 +105,6 @@ static void add_trials(const Ui *ui, cJSON *json) {
     cJSON_AddBoolToObject(out, "reverse", ui->trials.reversed);
 }
 
-static const char *const scope_names[] = {
-    [SCOPE_ALL] = "all", [SCOPE_MARKED] = "marked", [SCOPE_SELECTED] = "selected"};
-
 static void add_guide(const Ui *ui, cJSON *json) {
     cJSON *done = cJSON_AddArrayToObject(json, "guide");
     for (int i = 0; i < GUIDE_STEPS; i++) cJSON_AddItemToArray(done, cJSON_CreateBool(ui->guide.done[i]));

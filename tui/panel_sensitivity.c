@@ -365,10 +365,12 @@ static void goal_text(const TuneGoal *goal, char *out, size_t size) {
 static void draw_tuned(Ui *ui, Rect lines, const Tuned *t) {
     const Point *p = &t->point;
     Pen pen = pen_at(&ui->canvas, lines), below = pen_at(&ui->canvas, (Rect){lines.row + 1, lines.col, 1, lines.cols});
-    pen_text(&pen, MEANING_BETTER, "%s", t->cut == TUNE_WHOLE ? "tuned: " : "tuned, cut short: ");
-    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "KL %s at %.2f bits per weight",
-             format_figure(p->accuracy.kl_mean, 3).text, p->bits_per_weight);
-    pen_text(&pen, MEANING_ACCENT, ui->sensitivity.tuned ? "   Enter takes it" : "   T shows it");
+    const bool stopped = t->cut == TUNE_STOPPED;
+    pen_text(&pen, MEANING_BETTER, "%s", stopped ? "cut short: " : "tuned: ");
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "KL %s at %.2f bits%s", format_figure(p->accuracy.kl_mean, 3).text,
+             p->bits_per_weight, stopped ? "" : " per weight");
+    pen_text(&pen, MEANING_ACCENT, "   %s%s", ui->sensitivity.tuned ? "Enter takes it" : "T shows it",
+             stopped && ui->sensitivity.tuned ? ", x goes on" : "");
     if (t->uniform.known)
         pen_text(&below, MEANING_FAINT, "%s ±%s to one scheme for all",
                  format_change(t->difference.kl.mean, 5, "").text, format_fixed(t->difference.kl.se, 5).text);

@@ -161,8 +161,9 @@ static void undo_preview(Ui *ui) {
 
 // ---- keys that answer ---------------------------------------------------------------------------------------------
 
+// Only keys that are offered act, and those that leave everything as it is. Ctrl-C, which asked, may ask again.
 static void answer_quit(Ui *ui, int code) {
-    if (code == 'q' || code == 'y' || code == KEY_CONTROL('c')) ui->quit = true;
+    if (code == 'q' || code == KEY_CONTROL('c')) ui->quit = true;
     if (code == KEY_ESCAPE || code == 'n') close_prompt(ui);
     if (code != 'w') return;
     ui->quit_after_save = true;
@@ -174,9 +175,9 @@ static void answer_quit(Ui *ui, int code) {
 }
 
 static void answer_leave(Ui *ui, int code) {
-    if (code != 'q' && code != 'y' && code != KEY_ESCAPE && code != 'n' && code != KEY_CONTROL('c')) return;
+    if (code != 'q' && code != KEY_ESCAPE && code != 'n' && code != KEY_CONTROL('c')) return;
     close_prompt(ui);
-    if (code == 'q' || code == 'y' || code == KEY_CONTROL('c')) action_leave(ui);
+    if (code == 'q' || code == KEY_CONTROL('c')) action_leave(ui);
 }
 
 static void answer_replace(Ui *ui, int code) {
@@ -197,7 +198,7 @@ static void answer_fix(Ui *ui, int code) {
 static void answer_overwrite(Ui *ui, int code) {
     char path[sizeof ui->editor.text];
     memcpy(path, ui->editor.text, sizeof path);
-    if (code == 'y' || code == KEY_RETURN) {
+    if (code == 'y') {
         close_prompt(ui);
         action_overwrite(ui, path);
     } else if (code == 'n' || code == KEY_ESCAPE || code == KEY_CONTROL('c'))
@@ -206,7 +207,7 @@ static void answer_overwrite(Ui *ui, int code) {
 
 static void answer_restore(Ui *ui, int code) {
     Error err = {0};
-    if (code == 'y' || code == KEY_RETURN) {
+    if (code == 'y') {
         close_prompt(ui);
         if (!ui_report(ui, workbench_restore(ui->workbench, &ui->unsaved.kept, &err), &err)) return;
         ui_say(ui, "unsaved changes are restored; w writes them to a file, u undoes them");

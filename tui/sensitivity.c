@@ -36,9 +36,11 @@ bool sensitivity_init(Ui *ui, Error *err) {
     s->sources = array_new(n, sizeof *s->sources);
     s->chosen = array_new(n, sizeof *s->chosen);
     s->rows = array_new(n, sizeof *s->rows);
+    s->unit = array_new(n, sizeof *s->unit);
+    s->refused = array_new(n, sizeof *s->refused);
     // A mixture is read by roles of its layers, not by thousands of experts.
     if (has_experts(ui)) s->fold = COSTS_OF_EXPERTS;
-    return (s->costs && s->sources && s->chosen && s->rows) || error_memory(err, "the screen");
+    return (s->costs && s->sources && s->chosen && s->rows && s->unit && s->refused) || error_memory(err, "the screen");
 }
 
 void sensitivity_free(Ui *ui) {
@@ -48,6 +50,8 @@ void sensitivity_free(Ui *ui) {
     free(s->sources);
     free(s->chosen);
     free(s->rows);
+    free(s->unit);
+    free(s->refused);
 }
 
 void sensitivity_open(Ui *ui) {
@@ -270,6 +274,25 @@ static void choose_again(Ui *ui) {
     if ((s->selected < 0 || !s->moved) && s->row_count) s->selected = s->rows[0].first;
 }
 
+// Sets of the chosen engine, and bits that it takes.
+static bool find_bounds(Ui *ui, BudgetBounds *out, Error *err) {
+    SensitivityScreen *s = &ui->sensitivity;
+    VerdictWish wish = {0};
+    const uint64_t change = workbench_changes(ui->workbench), turn = workbench_turn(ui->workbench);
+    *out = (BudgetBounds){0};
+    if (!convert_wish(ui, &wish)) return true;
+    const bool same = s->bound_by.format == wish.format && s->bound_by.targets == wish.targets &&
+                      s->bound_by.odd_bits == wish.odd_bits && s->bound_change == change && s->bound_turn == turn;
+    *out = (BudgetBounds){s->unit, s->refused};
+    if (same) return true;
+    s->bound_by = (VerdictWish){0};
+    if (!workbench_bounds(ui->workbench, &wish, s->unit, s->refused, err)) return false;
+    s->bound_by = wish;
+    s->bound_change = change;
+    s->bound_turn = turn;
+    return true;
+}
+
 void sensitivity_update(Ui *ui) {
     SensitivityScreen *s = &ui->sensitivity;
     const SensitivityView *v = workbench_sensitivity(ui->workbench);
@@ -285,7 +308,9 @@ void sensitivity_update(Ui *ui) {
     find_costs(ui, v);
     budget_free(&s->budget);
     const bool fused = workbench_recipe(ui->workbench)->value[DIAL_FUSED] != 0;
-    s->ready = budget_make(workbench_structure(ui->workbench), fused, v->choices, s->costs, &s->budget, &err);
+    BudgetBounds bounds;
+    s->ready = find_bounds(ui, &bounds, &err) &&
+               budget_make(workbench_structure(ui->workbench), fused, &bounds, v->choices, s->costs, &s->budget, &err);
     if (ui_report(ui, s->ready, &err)) choose_again(ui);
 }
 
@@ -417,10 +442,12 @@ static void take_tuned(Ui *ui) {
     Error err = {0};
     workbench_tuned(ui->workbench, &tuned);
     if (!tuned.done) {
-        const bool ended = sensitivity_job(ui, JOB_TUNE) == JOB_FAILED;
-        ui->sensitivity.tuned = !ended;
-        ui_say(ui, ended ? "nothing was tuned; Enter takes the budget's choice"
-                         : "the search is not done; x ends it with the best so far");
+        const JobState state = sensitivity_job(ui, JOB_TUNE);
+        ui->sensitivity.tuned = job_is_on(state);
+        ui_say(ui, state == JOB_STOPPED ? "nothing was tuned; x goes on with it, Enter takes the budget's choice"
+                   : !job_is_on(state)  ? "nothing was tuned; Enter takes the budget's choice"
+                   : tuned.ends         ? "the search ends with the best so far: a moment"
+                                        : "the search is not done; x ends it with the best so far");
         return;
     }
     const bool ok = workbench_restore(ui->workbench, tuned.recipe, &err);
@@ -467,6 +494,19 @@ static bool guesses_need_a_word(Ui *ui) {
     return true;
 }
 
+// What other dials than bits bring about, a budget does not mend.
+static void say_what_was_taken(Ui *ui, bool same, int rules) {
+    char text[80];
+    bool bad;
+    convert_aim_text(ui, false, text, sizeof text, &bad);
+    if (bad)
+        ui_say(ui, "%s; %s: f on Convert mends it", same ? "the recipe has these bits" : "taken; u undoes it", text);
+    else if (same)
+        ui_say(ui, "the recipe has these bits already");
+    else
+        ui_say(ui, "the chosen bits are in the recipe, with %d override%s; u undoes it", rules, rules == 1 ? "" : "s");
+}
+
 void sensitivity_take(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
@@ -491,10 +531,7 @@ void sensitivity_take(Ui *ui, int unused) {
     const bool ok = same || workbench_restore(ui->workbench, &recipe, &err);
     recipe_free(&recipe);
     if (!ui_report(ui, ok, &err)) return;
-    if (same)
-        ui_say(ui, "the recipe has these bits already");
-    else
-        ui_say(ui, "the chosen bits are in the recipe, with %d override%s; u undoes it", rules, rules == 1 ? "" : "s");
+    say_what_was_taken(ui, same, rules);
     ui_update(ui);
 }
 
@@ -505,7 +542,8 @@ static bool runs(const Ui *ui, JobKind kind) {
     return job_is_on(state);
 }
 
-// A search keeps to the bits and groups that the chosen engine takes. Other dials it leaves as they are.
+// A search keeps to the bits and groups that the chosen engine takes, and binds what it stores as one. Other dials it
+// leaves as they are.
 static void start_tuning(Ui *ui, const TuneGoal *goal) {
     VerdictWish engine;
     Error err = {0};
@@ -516,9 +554,9 @@ static void start_tuning(Ui *ui, const TuneGoal *goal) {
     ui->sensitivity.tuned = true;
     convert_aim_text(ui, false, text, sizeof text, &bad);
     if (aimed && bad)
-        ui_say(ui, "%s; the search keeps to bits and groups that it takes, f on Convert mends the rest", text);
+        ui_say(ui, "%s; the search keeps to bits, groups and sets that it takes, f on Convert mends the rest", text);
     else if (aimed)
-        ui_say(ui, "%s: the search keeps to bits and groups that it takes", text);
+        ui_say(ui, "%s: bits and groups that it takes, and what it stores as one (q, k, v) agrees", text);
 }
 
 void sensitivity_tune(Ui *ui, int unused) {
@@ -541,22 +579,40 @@ void sensitivity_tune(Ui *ui, int unused) {
     start_tuning(ui, &goal);
 }
 
+// Ends a search, or goes on with one that was stopped or cut short. False: none is there.
+static bool stop_tuning(Ui *ui) {
+    TuneView view;
+    workbench_tuned(ui->workbench, &view);
+    const bool best = isfinite(view.tuned.best_kl);
+    if (runs(ui, JOB_TUNE)) {
+        char rest[96];
+        workbench_stop_job(ui->workbench, JOB_TUNE);
+        jobs_rest_text(ui, JOB_TUNE, rest, sizeof rest);
+        ui_say(ui, "%s%s", best && !view.ends ? "tuning ends with the best so far" : "tuning stopped; x goes on", rest);
+    } else if (sensitivity_job(ui, JOB_TUNE) == JOB_STOPPED) {
+        workbench_resume_study(ui->workbench, JOB_TUNE);
+        ui->sensitivity.tuned = true;
+        ui_say(ui, "tuning goes on");
+    } else if (view.done && view.tuned.cut == TUNE_STOPPED && ui->sensitivity.tuned && !view.changes) {
+        ui_say(ui, "tuning goes on");
+        start_tuning(ui, &view.goal);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 void sensitivity_stop(Ui *ui, int unused) {
     (void)unused;
-    const JobKind kinds[] = {JOB_TUNE, JOB_SENSITIVITY};
-    for (size_t i = 0; i < 2; i++) {
-        if (!runs(ui, kinds[i])) continue;
+    if (stop_tuning(ui)) return;
+    if (runs(ui, JOB_SENSITIVITY)) {
         char rest[96];
-        workbench_stop_job(ui->workbench, kinds[i]);
-        jobs_rest_text(ui, kinds[i], rest, sizeof rest);
-        ui_say(ui, "%s%s", kinds[i] == JOB_TUNE ? "tuning ends with the best so far" : "measuring stopped; x goes on",
-               rest);
-        return;
+        workbench_stop_job(ui->workbench, JOB_SENSITIVITY);
+        jobs_rest_text(ui, JOB_SENSITIVITY, rest, sizeof rest);
+        ui_say(ui, "measuring stopped; x goes on%s", rest);
+    } else if (sensitivity_job(ui, JOB_SENSITIVITY) == JOB_STOPPED) {
+        workbench_resume_study(ui->workbench, JOB_SENSITIVITY);
+    } else {
+        ui_say(ui, "nothing is being measured; 6 goes to Convert");
     }
-    for (size_t i = 0; i < 2; i++) {
-        if (sensitivity_job(ui, kinds[i]) != JOB_STOPPED) continue;
-        workbench_resume_study(ui->workbench, kinds[i]);
-        return;
-    }
-    ui_say(ui, "nothing is being measured; 6 goes to Convert");
 }

@@ -1,10 +1,14 @@
 #include "tui/target.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "quant/recipe_set.h"
+
+const char *const scope_names[] = {"all", "marked", "selected"};
+static_assert(sizeof scope_names / sizeof *scope_names == SCOPES, "a scope has no name");
 
 bool target_init(DialTarget *target, const Rows *rows, Error *err) {
     *target = (DialTarget){.linears = array_new((size_t)rows->total, sizeof *target->linears)};

@@ -4,6 +4,9 @@
 #include "tui/rows.h"
 
 typedef enum Scope { SCOPE_ALL, SCOPE_MARKED, SCOPE_SELECTED } Scope;
+enum { SCOPES = SCOPE_SELECTED + 1 };
+
+extern const char *const scope_names[]; // "all", "marked", "selected"
 
 typedef struct DialTarget {
     Scope scope;

@@ -56,6 +56,10 @@ bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Ver
     return verdict_fix(history_now(&w->history), engine_structure(w->engine), &w->measured, &wish, out, err);
 }
 
+bool workbench_bounds(const Workbench *w, const VerdictWish *wish, int *unit, uint8_t *refused, Error *err) {
+    return budget_bounds(history_now(&w->history), engine_structure(w->engine), &w->measured, wish, unit, refused, err);
+}
+
 void workbench_look_at_export(Workbench *w, ExportFormat format, const char *folder) {
     const char *old = w->forecast.folder; // only the screen's thread writes it
     if (folder ? old && strcmp(old, folder) == 0 && w->forecast.format == format : !old) return;

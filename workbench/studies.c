@@ -80,6 +80,7 @@ void studies_interrupt_locked(Workbench *w) {
 static void ask_locked(Workbench *w, JobKind kind) {
     Job *job = &w->jobs[kind];
     job->held = false;
+    if (kind == JOB_TUNE) w->studies.tune_ends = false;
     job->message[0] = '\0';
     if (job->state != JOB_RUNNING) job->state = study_wanted_locked(w, kind) ? JOB_WAITING : JOB_DONE;
     wish_wakes_locked(w);
@@ -297,6 +298,13 @@ static void take_sweep_locked(Workbench *w) {
 
 // ---- tune ---------------------------------------------------------------------------------------------------------
 
+bool tune_can_end(const Studies *s) { return !s->tune_ends && isfinite(s->tuned.best_kl); }
+
+void tune_end_locked(Workbench *w) {
+    w->studies.tune_ends = true;
+    if (w->studies.tune_reached) progress_request_stop(&w->jobs[JOB_TUNE].progress);
+}
+
 bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engine, Error *err) {
     Studies *s = &w->studies;
     Recipe copy;
@@ -312,7 +320,7 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engin
         s->tune_engine = engine ? *engine : (VerdictWish){0};
         s->tuned.best_bits = s->tuned.best_kl = s->tuned.first_kl = (double)NAN;
         s->tune_asked = true;
-        s->tune_done = false;
+        s->tune_done = s->tune_ends = false;
         s->tune_change = w->changes;
         studies_interrupt_locked(w);
         ask_locked(w, JOB_TUNE);
@@ -330,6 +338,7 @@ void workbench_tuned(const Workbench *w, TuneView *out) {
                       .goal = s->goal,
                       .changes = w->changes - s->tune_change,
                       .done = s->tune_done,
+                      .ends = s->tune_ends,
                       .tuned = s->tuned,
                       .recipe = s->tune_done ? &s->tuned.recipe : NULL};
     pthread_mutex_unlock(&shared->lock);

@@ -313,21 +313,29 @@ static void take_tuned(void *context, const Tuned *so_far) {
     *shown = *so_far;
     shown->recipe = (Recipe){0};
     if (!so_far->uniform.known) shown->uniform = before.uniform;
-    if (is_behind(&w->studies.goal, so_far, &before)) {
+    const bool behind = is_behind(&w->studies.goal, so_far, &before);
+    if (behind) {
         shown->best_kl = before.best_kl;
         shown->best_bits = before.best_bits;
         shown->first_kl = before.first_kl;
     }
+    w->studies.tune_reached = isfinite(so_far->best_kl) && !behind && so_far->cut == TUNE_WHOLE;
+    if (w->studies.tune_ends && w->studies.tune_reached) progress_request_stop(&w->jobs[JOB_TUNE].progress);
     pthread_mutex_unlock(&w->lock);
     signal_screen(w);
 }
 
+// unit [linear_count]: room for which linears it stores as one.
 static bool keep_to_engine(const Workbench *w, const Recipe *recipe, const VerdictWish *engine, TuneGoal *goal,
-                           Error *err) {
+                           int *unit, Error *err) {
+    const ModelStructure *structure = engine_structure(w->engine);
     const Measured *measured = &engine_stats(w->engine)->measured;
+    if (!unit) return error_memory(err, "tuning");
+    units_alone(unit, structure->linear_count);
+    goal->unit = unit;
+    if (!verdict_join(structure, engine, unit, err)) return false;
     for (int b = 0; engine->targets && b < 4 && goal->bits[b]; b++)
-        if (!verdict_refused_groups(recipe, engine_structure(w->engine), measured, engine, goal->bits[b],
-                                    &goal->refused[b], err))
+        if (!verdict_refused_groups(recipe, structure, measured, engine, goal->bits[b], &goal->refused[b], err))
             return false;
     return true;
 }
@@ -338,11 +346,14 @@ static bool tune_run(Workbench *w, Error *err) {
     pthread_mutex_lock(&w->lock);
     TuneGoal goal = w->studies.goal;
     const VerdictWish engine = w->studies.tune_engine;
+    w->studies.tune_reached = false;
     bool ok = recipe_copy(&w->studies.tune_recipe, &recipe, err);
     pthread_mutex_unlock(&w->lock);
     if (!ok) return false;
-    ok = keep_to_engine(w, &recipe, &engine, &goal, err) &&
+    int *unit = array_new((size_t)engine_structure(w->engine)->linear_count, sizeof *unit);
+    ok = keep_to_engine(w, &recipe, &engine, &goal, unit, err) &&
          engine_tune(w->engine, &recipe, &goal, take_tuned, w, &tuned, &w->jobs[JOB_TUNE].progress, err);
+    free(unit);
     recipe_free(&recipe);
     if (ok) {
         pthread_mutex_lock(&w->lock);

@@ -570,7 +570,9 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
 void workbench_stop_job(Workbench *w, JobKind kind) {
     pthread_mutex_lock(&w->lock);
     Job *job = &w->jobs[kind];
-    if (job_is_on(job->state)) {
+    if (kind == JOB_TUNE && job_is_on(job->state) && tune_can_end(&w->studies)) {
+        tune_end_locked(w);
+    } else if (job_is_on(job->state)) {
         job->held = true;
         progress_request_stop(&job->progress);
         if (job->state == JOB_WAITING) job->state = JOB_STOPPED;

@@ -233,6 +233,7 @@ typedef struct TuneView {
     TuneGoal goal;
     uint64_t changes;     // of the recipe since it was asked for
     bool done;            // and verified; stopped or not
+    bool ends;            // was stopped, and ends with the best so far
     Tuned tuned;          // best_bits, best_kl and first_kl, uniform, units, trials; everything of one that is done
     const Recipe *recipe; // of one that is done; NULL before
 } TuneView;
@@ -252,6 +253,8 @@ const Verdict *workbench_verdict_of(Workbench *w, ExportFormat format, Target ta
 // The recipe with every remedy that one can give for these engines, and what it comes to; the same where there is
 // nothing to mend. Free it in any case with verdict_fix_free. workbench_restore takes its recipe.
 bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, VerdictFix *out, Error *err);
+// What engines ask of a budget for the recipe as it is now (BudgetBounds): unit and refused [linear_count].
+bool workbench_bounds(const Workbench *w, const VerdictWish *wish, int *unit, uint8_t *refused, Error *err);
 // Whether weights of 2 and 3 bits are written also where a format does so only when it is asked for; at first not. It
 // holds for verdicts, remedies, estimates and exports.
 void workbench_allow_odd_bits(Workbench *w, bool allow);

@@ -121,6 +121,8 @@ typedef struct Studies {
     uint64_t sweep_asked, sweep_done; // counts questions; the one that is complete
 
     bool tune_asked, tune_done;
+    bool tune_ends;    // with the best so far, as soon as a search that begins again has come to it
+    bool tune_reached; // it has
     TuneGoal goal;
     VerdictWish tune_engine; // without targets: none
     Recipe tune_recipe;
@@ -265,6 +267,8 @@ void studies_free(Workbench *w);
 void studies_interrupt_locked(Workbench *w); // those that run step back
 void studies_turn_locked(Workbench *w);      // there is another turn
 void studies_change_locked(Workbench *w);    // there is another recipe, whether it makes another model or not
+bool tune_can_end(const Studies *s);         // it has a best so far, and was not asked to end with it
+void tune_end_locked(Workbench *w);          // with the best so far
 bool study_wanted_locked(const Workbench *w, JobKind kind);
 void studies_take(Workbench *w);                  // what was found, over to the screen's side
 bool study_wants_kept_locked(const Workbench *w); // figures of linears from the disk, and no more than that

@@ -524,7 +524,8 @@ static bool has_figures(const Workbench *w) {
 static bool study_let_go[JOB_COUNT];
 
 static double study_share(JobKind kind, double started, double before, bool stopped) {
-    const double most = getenv("FAKE_HALF") && !study_let_go[kind] ? 0.5 : 1;
+    const char *halves = getenv("FAKE_HALF");
+    const double most = halves && !study_let_go[kind] ? atof(halves) / 2 : 1;
     return stopped ? before : fmin(most, fmax(before, (now - started) / STUDY_SECONDS));
 }
 
@@ -609,7 +610,7 @@ static void advance_sweep(Workbench *w) {
 // What it finds has 8 bits in all down projections.
 static void advance_tune(Workbench *w) {
     if (!w->tune.asked || w->tune.done || !has_figures(w)) return;
-    w->tune.share = study_share(JOB_TUNE, w->tune.started, w->tune.share, false);
+    w->tune.share = study_share(JOB_TUNE, w->tune.started, w->tune.share, w->tune.stopped);
     Tuned *t = &w->tune.tuned;
     t->trials = (int)(w->tune.share * 40);
     t->best_bits = 4.3;
@@ -619,7 +620,7 @@ static void advance_tune(Workbench *w) {
     t->uniform = (Point){.known = true, .bits_per_weight = 4.3, .accuracy = {.kl_mean = 0.0125}};
     if (w->tune.share < 0.25) t->best_kl = t->first_kl = (double)NAN; // not found yet
     if (w->tune.share <= 0) t->uniform.known = false;
-    if (w->tune.share < 1 && !w->tune.stopped) return;
+    if (w->tune.share < 1 && !(w->tune.stopped && isfinite(t->best_kl))) return;
     const double bits = 8;
     w->tune.done = recipe_copy(history_now(&w->history), &t->recipe, NULL) &&
                    recipe_override(&t->recipe, "*.down_proj", DIAL_BITS, &bits, NULL);
@@ -754,6 +755,8 @@ void workbench_resume_study(Workbench *w, JobKind kind) {
     study_let_go[kind] = true;
     w->sensitivity.stopped = w->sensitivity.stopped && kind != JOB_SENSITIVITY;
     w->sweep.stopped = w->sweep.stopped && kind != JOB_SWEEP;
+    w->tune.stopped = w->tune.stopped && kind != JOB_TUNE;
+    if (kind == JOB_TUNE) w->tune.started = now - w->tune.share * STUDY_SECONDS;
     if (kind == JOB_SPEEDS) workbench_look_at_speeds(w, true);
     w->sweep.started = now - w->sweep.share * STUDY_SECONDS;
     watch_clock(w, true);
@@ -766,6 +769,7 @@ static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
                        : kind == JOB_SPEEDS ? w->speeds.looks
                                             : kind == JOB_SENSITIVITY && w->sensitivity.asked;
     const bool stopped = kind == JOB_SWEEP    ? w->sweep.stopped
+                         : kind == JOB_TUNE   ? w->tune.stopped
                          : kind == JOB_SPEEDS ? w->speeds.stopped
                                               : kind == JOB_SENSITIVITY && w->sensitivity.stopped;
     if (kind < JOB_STUDIES || kind >= JOB_EXPORT) return false;
@@ -1083,6 +1087,11 @@ bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Ver
     const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
     const VerdictWish wish = {format, targets, w->odd_bits};
     return verdict_fix(history_now(&w->history), &w->structure, measured, &wish, out, err);
+}
+
+bool workbench_bounds(const Workbench *w, const VerdictWish *wish, int *unit, uint8_t *refused, Error *err) {
+    const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
+    return budget_bounds(history_now(&w->history), &w->structure, measured, wish, unit, refused, err);
 }
 
 void workbench_allow_odd_bits(Workbench *w, bool allow) { w->odd_bits = allow; }
