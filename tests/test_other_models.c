@@ -126,7 +126,7 @@ static void the_rest_says_why_not(void **state) {
         const char *config, *reason;
     } files[] = {{NULL, "no config.json"},
                  {"{\"model_type\":\"umt5\"}", "family \"umt5\""},
-                 {"{\"model_type\":\"llava\",\"text_config\":{\"model_type\":\"phimoe\"}}", "family \"phimoe\""},
+                 {"{\"model_type\":\"llava\",\"text_config\":{\"model_type\":\"jamba\"}}", "family \"jamba\""},
                  {"{\"model_type\":\"llama\",\"hidden_act\":\"other\"}", "activation function \"other\""}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         if (files[i].config) folder_put_text(folder, "config.json", files[i].config);

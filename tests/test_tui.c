@@ -299,7 +299,7 @@ static void one_linear_gets_values_of_its_own(void **state) {
     expect(s, "fused on: all linears, as it has one value for the model");
     key(s, ":scope m\t\r");
     expect(s, "no linear is marked");
-    key(s, ":mark down\r:scope marked\r");
+    key(s, ESCAPE ":mark down\r:scope marked\r");
     expect(s, "dials now set the 6 marked linears");
     key(s, ":set alpha 0.2\r");
     expect_dial(s, DIAL_ALPHA, "0.2");
@@ -313,7 +313,7 @@ static void one_linear_gets_values_of_its_own(void **state) {
     expect(s, "all 42 linears have an override of alpha; this reaches none (O lists them)");
     key(s, ":scope some\r");
     expect(s, "the dials set all, marked or selected linears");
-    key(s, ":scope all\r");
+    key(s, ESCAPE ":scope all\r");
     expect(s, "dials set all linears again");
     expect_dial(s, DIAL_FUSED, "on");
     quit(s);
@@ -902,9 +902,9 @@ static void what_an_engine_takes_is_said_while_dials_are_turned(void **state) {
     expect(s, "the recipe is for no engine");
     key(s, ":target vllm\r"); // which of them is not for the program to choose
     expect(s, "vllm is several; name one: vllm-sm75, vllm-sm80, vllm-sm90, vllm-sm100");
-    key(s, ":target all\r");
+    key(s, ESCAPE ":target all\r");
     expect(s, "all is several; name one: vllm-sm75");
-    key(s, ":target 8.6\r");
+    key(s, ESCAPE ":target 8.6\r");
     expect(s, "for vllm-sm80 in compressed-tensors: the first line");
     key(s, ":target sm1\t\r");
     expect(s, "for vllm-sm100 in");

@@ -37,7 +37,7 @@ static void remove_lines(void) {
 
 static void begin_lines(void) {
     char in_memory[32];
-    strcpy(lines_of.folder, "/tmp/quantdial-lines.XXXXXX");
+    strcpy(lines_of.folder, P_tmpdir "/quantdial-lines.XXXXXX");
     lines_of.file = memfd_create("lines", MFD_CLOEXEC);
     if (!mkdtemp(lines_of.folder) || lines_of.file < 0) abort();
     snprintf(lines_of.path, sizeof lines_of.path, "%s/l.jsonl", lines_of.folder);
