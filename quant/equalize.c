@@ -43,7 +43,7 @@ static size_t fold_row(const ModelStructure *structure, const Linear *linear, si
     size_t head = column / dim / per_kv, channel = column % dim;
     if (source->role != ROLE_QKV) return head * dim + channel;
     const size_t quarter = linear->in / 4;
-    if (c->quartered_qkv) return (column / quarter * 3 + 1) * quarter + column % quarter;
+    if (c->quartered_qkv && quarter > 0) return (column / quarter * 3 + 1) * quarter + column % quarter;
     if (c->grouped_qkv) return (head * (per_kv + 2) + per_kv + 1) * dim + channel;
     return ((size_t)(c->heads + c->kv_heads) + head) * dim + channel;
 }

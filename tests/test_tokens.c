@@ -438,12 +438,12 @@ static void lines_become_pairs(void **state) {
     for (int line = 0, s = 0; s < 2; s++) {
         const int32_t *pair = ids.ids + s * LENGTH;
         source.count = target.count = 0;
-        while (source.count < LENGTH / 2 - 1 || target.count < LENGTH / 2 - 1) {
-            assert_in_range(line, 0, 2);
+        while (line < 3 && (source.count < LENGTH / 2 - 1 || target.count < LENGTH / 2 - 1)) {
             assert_true(tokenizer_encode(tokenizer, sources[line], strlen(sources[line]), true, &source, &err));
             assert_true(tokenizer_encode(tokenizer, targets[line], strlen(targets[line]), true, &target, &err));
             line++;
         }
+        assert_true(source.count >= LENGTH / 2 - 1 && target.count >= LENGTH / 2 - 1);
         assert_memory_equal(pair, source.ids, (LENGTH / 2 - 1) * sizeof *pair);
         assert_int_equal(pair[LENGTH / 2 - 1], END);
         assert_int_equal(pair[LENGTH / 2], START);
