@@ -34,14 +34,14 @@ picture override-dark 120x36 dark "keys:o" "keys::set weight-bits 8\\r" "gone:sc
 picture marks-dark 120x36 dark "keys:p" "keys:*role = down layer >= 3\\r" "keys:o" "keys::set weight-bits 8\\r" "wait:✓" "gone:scoring" quiet
 picture small-dark 80x24 dark
 picture view-dark 120x36 dark "keys:v" "keys:v"
-picture outliers-dark 120x36 dark "gone:timing" "keys:2" "keys: " "keys:n" "keys:n" "wait:mends it:" quiet
+picture outliers-dark 120x36 dark "gone:timing" "keys:2" "keys: " "keys:]" "keys:]" "wait:mends it:" quiet
 OPTIONS=--ascii picture ascii-dark 120x36 dark
 picture sweep-dark 120x36 dark "keys:4" "wait:11 of 11 points" "gone:sweeping" quiet
 picture sensitivity-dark 120x36 dark "keys:5" "wait:42 are measured" "gone:measuring" "keys::budget 4.5\\r" quiet
 picture convert-dark 120x36 dark "keys:x" "wait:disk has" "keys:f" "wait:since pin" "gone:scoring" "gone:measuring" "gone:timing" quiet
 # The best of two rows has a note, and the other's text is read token by token.
 picture trials-dark 120x36 dark "keys::set weight-bits 3\\r" "wait:3.14" "gone:scoring" "gone:timing" quiet \
-    "keys:u:set alpha 0.1\\r" "wait:4.49" "gone:scoring" "gone:timing" quiet "keys:3" "keys:nfor the talk\\r" \
+    "keys:u:set alpha 0.1\\r" "wait:4.49" "gone:scoring" "gone:timing" quiet "keys:3" "keys:efor the talk\\r" \
     "keys:jb" "keys:\\t\\t\\tlllllll" "wait:token 11" quiet
 
 # quantdial --demo, as it plays.
