@@ -560,12 +560,12 @@ static void units_with_one_scheme_each_are_taken(void **state) {
 static void engines_store_sets_as_one(void **state) {
     Fixture *f = *state;
     int unit[64];
-    const VerdictWish vllm = {CT, SM80, false}, both = {EXPORT_GGUF, LLAMA_CPP, false};
+    const VerdictWish vllm = {CT, SM80, false}, apart = {EXPORT_GGUF, LLAMA_CPP, false};
     const int linears = f->model.structure.linear_count;
     assert_in_range(linears, 1, 64);
     units_alone(unit, linears);
-    assert_true(verdict_join(&f->model.structure, &both, unit, NULL));
-    for (int i = 0; i < linears; i++) assert_int_equal(units_first(unit, i), i); // llama.cpp has them apart
+    assert_true(verdict_join(&f->model.structure, &apart, unit, NULL));
+    for (int i = 0; i < linears; i++) assert_int_equal(units_first(unit, i), i);
     assert_true(verdict_join(&f->model.structure, &vllm, unit, NULL));
     for (int i = 1; i < linears; i++) {
         const Linear *a = &f->model.structure.linears[i - 1], *b = &f->model.structure.linears[i];
@@ -839,11 +839,11 @@ static void other_notes(void **state) {
     finds(f, EXPORT_MLX, ALL, "family", SEVERITY_REFUSED, 0, MLX);
     assert_false(row_of(&f->verdict, TARGET_MLX)->loads);
     mended(f, EXPORT_MLX, ALL); // no recipe mends that
+    assert_true(verdict_has(&f->fix.verdict, SEVERITY_REFUSED));
     assert_null(find(judge(f, CT, ALL), "family-untried"));
-    snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "codegen");
+    name_family(f, "codegen");
     finds(f, EXPORT_MLX, ALL, "family", SEVERITY_REFUSED, 0, MLX);
     finds(f, CT, ALL, "family-untried", SEVERITY_NOTE, 0, SM75 | SM80 | SM90 | SM100 | CPU | SGLANG);
-    assert_true(verdict_has(&f->fix.verdict, SEVERITY_REFUSED));
     name_family(f, "llama");
     set(f, NULL, DIAL_ACTIVATIONS, POLICY_TOKEN);
     finds(f, EXPORT_GGUF, ALL, "block-inputs", SEVERITY_NOTE, LINEARS, LLAMA_CPP);
@@ -910,8 +910,7 @@ static void experts_are_one_tensor(void **state) {
     for (int i = 0; i < 24; i++) assert_int_equal(f->fix.plan.decisions[i].bits, i < 12 ? 8 : 4);
     name_family(f, "deepseek_v3");
     finds(f, EXPORT_MLX, ALL, "mlx-experts", SEVERITY_REFUSED, 24, MLX);
-    snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "qwen3_moe");
-    f->model.structure.config.experts.count = 4;
+    name_family(f, "qwen3_moe");
     finds(f, EXPORT_MLX, ALL, "experts-stacked", SEVERITY_REFUSED, 4, MLX);
     mends(f, EXPORT_MLX, ALL, "experts-stacked");
     assert_true(recipe_ignore(&f->recipe, "*.1.mlp.experts.0.down_proj", NULL));
