@@ -79,6 +79,7 @@ typedef struct Fixing {
     const Measured *measured;
     const VerdictWish *wish;
     VerdictFix *fix;
+    int *unit;              // [linear_count] (quant/units.h): what the engines store as one
     int rounds[RULE_COUNT]; // in which a rule was mended
     bool again;             // the rule at hand was mended before
     bool widens;            // what is set now is set for whole sets
@@ -191,24 +192,16 @@ static bool apply_change(const Fixing *f, const VerdictChange *change, bool *set
     return true;
 }
 
-static bool same_set(const Linear *a, const Linear *b) {
-    return (a->fused_set >= 0 && a->fused_set == b->fused_set) ||
-           (a->expert >= 0 && b->expert >= 0 && a->layer == b->layer);
-}
-
-// To all that an engine stores as one with them; returns how many they are then. Linears of a set are near each other:
-// those of a layer.
-static int widen(const ModelStructure *structure, const Plan *plan, bool *set) {
-    const Linear *linears = structure->linears;
+// To all that the engines store as one with them; returns how many they are then. The first of a unit is looked at
+// last: it stands for the others.
+static int widen(const Fixing *f, bool *set) {
     int count = 0;
-    for (int first = 0, end; first < structure->linear_count; first = end) {
-        end = first;
-        while (end < structure->linear_count && linears[end].layer == linears[first].layer) end++;
-        for (int i = first; i < end; i++)
-            for (int j = first; set[i] && j < end; j++)
-                set[j] = set[j] || (plan->decisions[j].quantized && same_set(&linears[i], &linears[j]));
+    for (int i = 0; i < f->structure->linear_count; i++)
+        if (set[i]) set[units_first(f->unit, i)] = true;
+    for (int i = f->structure->linear_count; i-- > 0;) {
+        set[i] = f->fix->plan.decisions[i].quantized && set[units_first(f->unit, i)];
+        count += set[i];
     }
-    for (int i = 0; i < structure->linear_count; i++) count += set[i];
     return count;
 }
 
@@ -224,7 +217,7 @@ static bool mend_alike(Fixing *f, const Finding *finding, int first, bool *done,
         alike++;
         if (linear >= 0) set[linear] = true;
     }
-    if (f->widens) alike = widen(f->structure, &f->fix->plan, set);
+    if (f->widens) alike = widen(f, set);
     return apply_change(f, change, set, alike);
 }
 
@@ -283,11 +276,15 @@ bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Me
                  const VerdictWish *wish, VerdictFix *out, Error *err) {
     *out = (VerdictFix){0};
     Fixing f = {.structure = structure, .measured = measured, .wish = wish, .fix = out, .err = err};
+    f.unit = array_new((size_t)structure->linear_count, sizeof *f.unit);
     text_add(&out->changes, "", 0);
-    bool ok = recipe_copy(recipe, &out->recipe, err) && plan_again(&f);
+    bool ok = f.unit || error_memory(err, "the changes");
+    if (ok) units_alone(f.unit, structure->linear_count);
+    ok = ok && verdict_join(structure, wish, f.unit, err) && recipe_copy(recipe, &out->recipe, err) && plan_again(&f);
     const int before = ok ? out->plan.quantized_count : 0;
     const Finding *finding;
     while (ok && (finding = next_finding(&f))) ok = mend(&f, finding) && plan_again(&f);
+    free(f.unit);
     if (ok) out->change_count = recipe_new_settings(recipe, &out->recipe, structure, &out->changes);
     return ok && leaves_something(&f, before, err) && (!out->changes.failed || error_memory(err, "the changes"));
 }
