@@ -90,20 +90,13 @@ static bool join_experts(int *unit, const ModelStructure *s) {
     return first != NULL;
 }
 
-static bool join_units(const ModelStructure *s, bool fused_together, const BudgetBounds *bounds, int *unit) {
-    if (bounds->unit)
-        memcpy(unit, bounds->unit, (size_t)s->linear_count * sizeof *unit);
-    else
-        units_alone(unit, s->linear_count);
-    return (!fused_together || units_join_sets(unit, s, NULL)) && join_experts(unit, s);
-}
-
 static bool find_units(const ModelStructure *s, bool fused_together, const BudgetBounds *bounds,
                        const BitChoices *choices, Budget *out, Error *err) {
     const size_t linears = (size_t)s->linear_count;
     int *unit = array_new(linears, sizeof *unit), *number = array_new(linears, sizeof *number); // of a first + 1
     out->unit_of = array_new(linears, sizeof *out->unit_of);
-    const bool ok = (unit && number && out->unit_of && join_units(s, fused_together, bounds, unit)) ||
+    const bool ok = (unit && number && out->unit_of && units_begin(s, bounds->unit, fused_together, unit, NULL) &&
+                     join_experts(unit, s)) ||
                     error_memory(err, "a budget");
     for (int i = 0; ok && i < s->linear_count; i++) {
         out->unit_of[i] = -1;

@@ -26,11 +26,11 @@ typedef struct Sweep {
 bool sweep_dial_parse(const char *text, SweepDial *out, Error *err);
 void sweep_dial_free(SweepDial *dial);
 
-// The recipes of all combinations; takes over the dials, also on failure. Refuses the same dial twice and more than
-// SWEEP_POINTS points. Free with sweep_free in any case.
 // False, and why, when one of the dials has no effect by the recipe: every point would be the same model. Another dial
 // that is swept, or an override, may give it one.
 bool sweep_matters(const Recipe *recipe, const SweepDial *dials, int dial_count, Error *err);
+// The recipes of all combinations; takes over the dials, also on failure. Refuses the same dial twice and more than
+// SWEEP_POINTS points. Free with sweep_free in any case.
 bool sweep_new(const Recipe *recipe, SweepDial *dials, int dial_count, Sweep *out, Error *err);
 void sweep_free(Sweep *sweep);
 

@@ -44,15 +44,6 @@ static bool make_uniform_plans(Tuning *t) {
     return true;
 }
 
-static bool join_units(const Tuning *t, int *unit) {
-    const int linears = t->structure->linear_count;
-    if (t->goal->unit)
-        memcpy(unit, t->goal->unit, (size_t)linears * sizeof *unit);
-    else
-        units_alone(unit, linears);
-    return t->recipe->value[DIAL_FUSED] == 0 || units_join_sets(unit, t->structure, t->err);
-}
-
 static bool make_units(Tuning *t) {
     size_t linears = (size_t)t->structure->linear_count;
     int *unit = array_new(linears, sizeof *unit), *number = array_new(linears, sizeof *number); // of a first + 1
@@ -60,7 +51,8 @@ static bool make_units(Tuning *t) {
     t->units = array_new(linears, sizeof *t->units);
     t->varied = (Plan){.linear_count = t->structure->linear_count,
                        .decisions = array_new(linears, sizeof *t->varied.decisions)};
-    bool ok = unit && number && t->unit_of && t->units && t->varied.decisions && join_units(t, unit);
+    bool ok = unit && number && t->unit_of && t->units && t->varied.decisions &&
+              units_begin(t->structure, t->goal->unit, t->recipe->value[DIAL_FUSED] != 0, unit, t->err);
     for (int i = 0; ok && i < t->structure->linear_count; i++) {
         const Linear *linear = &t->structure->linears[i];
         t->unit_of[i] = -1;

@@ -1,6 +1,7 @@
 #include "quant/units.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
 
@@ -18,7 +19,7 @@ void units_join(int *unit, int a, int b) {
     unit[x > y ? x : y] = x < y ? x : y;
 }
 
-bool units_join_sets(int *unit, const ModelStructure *structure, Error *err) {
+static bool join_sets(const ModelStructure *structure, int *unit, Error *err) {
     int *known = array_new((size_t)structure->linear_count, sizeof *known); // [set]: a linear of it, + 1
     if (!known) return error_memory(err, "sets of linears");
     for (int i = 0; i < structure->linear_count; i++) {
@@ -29,4 +30,12 @@ bool units_join_sets(int *unit, const ModelStructure *structure, Error *err) {
     }
     free(known);
     return true;
+}
+
+bool units_begin(const ModelStructure *structure, const int *bound, bool fused_together, int *unit, Error *err) {
+    if (bound)
+        memcpy(unit, bound, (size_t)structure->linear_count * sizeof *unit);
+    else
+        units_alone(unit, structure->linear_count);
+    return !fused_together || join_sets(structure, unit, err);
 }

@@ -7,4 +7,6 @@
 void units_alone(int *unit, int linears); // each is one
 int units_first(const int *unit, int linear);
 void units_join(int *unit, int a, int b);
-bool units_join_sets(int *unit, const ModelStructure *structure, Error *err); // q,k,v and gate,up
+// Begins with what others joined, with each alone where that is NULL, and joins q,k,v and gate,up where they are to be
+// fused_together.
+bool units_begin(const ModelStructure *structure, const int *bound, bool fused_together, int *unit, Error *err);
