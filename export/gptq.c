@@ -209,6 +209,18 @@ static void add_size(const Decision *d, Text *out) {
         text_addf(out, "-1");
 }
 
+// Frees the rule. size: of its modules; NULL: they stay as they are.
+static void add_rule(Text *rule, const Decision *size, const char **between, Text *out) {
+    text_addf(out, "%s\n      ", *between);
+    out->failed |= rule->failed;
+    if (!rule->failed) json_quote(out, rule->data);
+    text_addf(out, ": {");
+    if (size) add_size(size, out);
+    text_addf(out, "}");
+    text_free(rule);
+    *between = ",";
+}
+
 // "+:" gives modules a size of their own, "-:" leaves them as they are.
 static void add_rules(const Export *x, const ModuleNames *targets, int scheme, const char **between, Text *out) {
     size_t at = 0;
@@ -220,14 +232,7 @@ static void add_rules(const Export *x, const ModuleNames *targets, int scheme, c
             text_addf(&rule, "%s", target);
         else
             module_name_escape(target, &rule);
-        text_addf(out, "%s\n      ", *between);
-        out->failed |= rule.failed;
-        if (!rule.failed) json_quote(out, rule.data);
-        text_addf(out, ": {");
-        if (scheme >= 0) add_size(&x->model->plan->decisions[scheme], out);
-        text_addf(out, "}");
-        text_free(&rule);
-        *between = ",";
+        add_rule(&rule, scheme < 0 ? NULL : &x->model->plan->decisions[scheme], between, out);
     }
 }
 
@@ -235,12 +240,7 @@ static void add_beside(const char *word, const char **between, Text *out) {
     Text rule = {0};
     text_addf(&rule, "-:");
     beside_pattern(word, &rule);
-    text_addf(out, "%s\n      ", *between);
-    out->failed |= rule.failed;
-    if (!rule.failed) json_quote(out, rule.data);
-    text_addf(out, ": {}");
-    text_free(&rule);
-    *between = ",";
+    add_rule(&rule, NULL, between, out);
 }
 
 static void print_config(const Export *x, const ModuleNames *targets, const Names *beside, int common,
