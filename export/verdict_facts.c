@@ -282,7 +282,7 @@ static bool is_head_of_embedding(const Case *c, int i) {
 const Rule verdict_rules[RULE_COUNT] = {
     // The whole model.
     [RULE_PAIR] = {"encoder-decoder", SEVERITY_REFUSED, EVIDENCE_READ, VLLM | SGLANG, PACKED, NULL, is_pair,
-                   "It serves no encoder–decoders of text; for BART alone vLLM has a plugin, bart-plugin.",
+                   "It serves no text models with an encoder; for BART alone vLLM has a plugin, bart-plugin.",
                    "Load it with transformers, by AutoModelForSeq2SeqLM.", MEND_NOT, 0, 0},
     [RULE_T5] = {"t5", SEVERITY_REFUSED, EVIDENCE_TRIED, TRANSFORMERS, CT, NULL, is_t5,
                  "T5 asks its linears for plain weights, which packed ones have not: loading fails.",

@@ -599,6 +599,7 @@ static void a_budget_knows_which_bits_engines_take(void **state) {
 static void check_words(const char *text) {
     static const char *const never[] = {" activations ", " granularity ", " group-size ", " unfoldable ",
                                         " weight-bits "};
+    for (const char *at = text; *at; at++) assert_true((unsigned char)*at < 128); // for terminals that have no more
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)
         if (strstr(text, never[i])) fail_msg("\"%s\" names a dial by no option", text);
     for (const char *at = text; (at = strstr(at, "--")); at += 2) {
@@ -864,6 +865,7 @@ static void encoder_decoders(void **state) {
     set(f, NULL, DIAL_ACTIVATIONS, POLICY_STATIC);
     finds(f, CT, ALL, "encoder-decoder", SEVERITY_REFUSED, 0, others);
     assert_string_equal(f->verdict.findings[0].name, "encoder-decoder");
+    check_words(f->verdict.findings[0].what);
     assert_null(find(&f->verdict, "static-inputs"));
     assert_int_equal(row_of(&f->verdict, TARGET_VLLM_SM80)->use_count, 0);
     assert_true(row_of(&f->verdict, TARGET_TRANSFORMERS)->loads);
