@@ -170,14 +170,18 @@ static void add_layers(Text *out, const char *before, Span span) {
         text_addf(out, "%slayers %d–%d", before, span.first, span.last);
 }
 
+static int first_of(const bool *linears) {
+    int first = 0;
+    while (!linears[first]) first++;
+    return first;
+}
+
 // "down_proj", "down_proj of layers 3–5", "layer 3", "3 down_proj", "some down_proj"; false when only their number can
 // be said.
 static bool add_subject(Text *out, const bool *linears, int count, const ModelStructure *structure, int most) {
     char name[80];
     if (count == 1) {
-        int only = 0;
-        while (!linears[only]) only++;
-        linear_short_name(&structure->linears[only], name, sizeof name);
+        linear_short_name(&structure->linears[first_of(linears)], name, sizeof name);
         text_addf(out, "%s", name);
         return true;
     }
@@ -196,14 +200,19 @@ static bool add_subject(Text *out, const bool *linears, int count, const ModelSt
     return true;
 }
 
-void linears_describe(const ModelStructure *structure, const int *linears, int count, Text *out) {
-    bool *listed = array_new((size_t)structure->linear_count, sizeof *listed);
-    for (int i = 0; listed && i < count; i++) listed[linears[i]] = true;
-    const bool named = listed && count && add_subject(out, listed, count, structure, KINDS_OF_LIST);
+// "down_proj of layers 3–5 (3 linears)". linears NULL: only their number.
+static void add_list(Text *out, const bool *linears, int count, const ModelStructure *structure) {
+    const bool named = linears && count && add_subject(out, linears, count, structure, KINDS_OF_LIST);
     if (!named)
         text_addf(out, "%d linear%s", count, count == 1 ? "" : "s");
     else if (count > 1)
         text_addf(out, " (%d linears)", count);
+}
+
+void linears_describe(const ModelStructure *structure, const int *linears, int count, Text *out) {
+    bool *listed = array_new((size_t)structure->linear_count, sizeof *listed);
+    for (int i = 0; listed && i < count; i++) listed[linears[i]] = true;
+    add_list(out, listed, count, structure);
     free(listed);
 }
 
@@ -283,16 +292,11 @@ static void add_setting(Text *out, int dial, double value) {
 }
 
 static void add_listed(Text *out, const Change *change, const ModelStructure *structure) {
-    int *linears = array_new((size_t)change->count, sizeof *linears), count = 0;
-    for (int i = 0; linears && i < structure->linear_count; i++)
-        if (change->linears[i]) linears[count++] = i;
-    if (count == 1)
-        text_addf(out, "%s\n", structure->linears[linears[0]].name);
-    else if (count)
-        linears_describe(structure, linears, count, out);
-    if (count > 1) text_add(out, "\n", 1);
-    out->failed = out->failed || !linears;
-    free(linears);
+    if (change->count == 1)
+        text_addf(out, "%s", structure->linears[first_of(change->linears)].name);
+    else
+        add_list(out, change->linears, change->count, structure);
+    text_add(out, "\n", 1);
 }
 
 int recipe_new_settings(const Recipe *from, const Recipe *to, const ModelStructure *structure, Text *out) {
