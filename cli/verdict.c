@@ -26,10 +26,13 @@ static VerdictWish wish_of(const Options *options) {
     return (VerdictWish){options->export.format, targets_asked(options), options->export.odd_bits};
 }
 
+static bool judge(const Engine *engine, const VerdictWish *wish, Verdict *out, Error *err) {
+    return verdict_make(engine_structure(engine), &engine_stats(engine)->measured, engine_plan(engine), wish, out, err);
+}
+
 bool verdict_of(const Options *options, const Engine *engine, Verdict *out, Error *err) {
     const VerdictWish wish = wish_of(options);
-    return verdict_make(engine_structure(engine), &engine_stats(engine)->measured, engine_plan(engine), &wish, out,
-                        err);
+    return judge(engine, &wish, out, err);
 }
 
 // ---- Text ----
@@ -90,25 +93,21 @@ static void warn_of(const Finding *finding) {
     fprintf(stderr, ": %s %s\n", finding->what, finding->remedy);
 }
 
-void verdict_warn(const Options *options, const Engine *engine) {
+// of_scheme: also of what other bits and groups would mend.
+static void warn_by(const Engine *engine, const VerdictWish *wish, bool of_scheme) {
     Verdict verdict;
-    if (options->quiet || !verdict_of(options, engine, &verdict, NULL)) return;
+    if (!judge(engine, wish, &verdict, NULL)) return;
     for (int i = 0; i < verdict.finding_count && verdict.findings[i].severity >= SEVERITY_MISREAD; i++)
-        warn_of(&verdict.findings[i]);
+        if (of_scheme || !finding_is_of_scheme(&verdict.findings[i])) warn_of(&verdict.findings[i]);
     verdict_free(&verdict);
+}
+
+void verdict_warn(const Options *options, const Engine *engine) {
+    const VerdictWish wish = wish_of(options);
+    if (!options->quiet) warn_by(engine, &wish, true);
 }
 
 // ---- What a search keeps to ----
-
-static void warn_of_rest(const Engine *engine, const VerdictWish *wish) {
-    Verdict verdict;
-    if (!verdict_make(engine_structure(engine), &engine_stats(engine)->measured, engine_plan(engine), wish, &verdict,
-                      NULL))
-        return;
-    for (int i = 0; i < verdict.finding_count && verdict.findings[i].severity >= SEVERITY_MISREAD; i++)
-        if (!finding_is_of_scheme(&verdict.findings[i])) warn_of(&verdict.findings[i]);
-    verdict_free(&verdict);
-}
 
 static bool restrict_to(const Engine *engine, const VerdictWish *wish, TuneGoal *goal, int *unit, Error *err) {
     if (!verdict_join(engine_structure(engine), wish, unit, err)) return false;
@@ -128,7 +127,7 @@ bool verdict_restrict(const Options *options, const Engine *engine, TuneGoal *go
         const VerdictWish wish = {.format = format, .targets = left & targets_of_format(format)};
         if (!wish.targets) continue;
         left &= ~wish.targets;
-        if (!options->quiet) warn_of_rest(engine, &wish);
+        if (!options->quiet) warn_by(engine, &wish, false);
         if (!restrict_to(engine, &wish, goal, unit, err)) return false;
     }
     for (int b = 0; b < 4 && goal->bits[b]; b++)
