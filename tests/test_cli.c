@@ -636,9 +636,10 @@ static void tune_in_json(void **state) {
 static void tune_for_an_engine(void **state) {
     (void)state;
     Ran ran = RUN("tune", "--json", "--calibration-tokens", "512", "--tokens", "48", "--max-bits", "5.5", "--bits",
-                  "3,4", "--target", "sglang", "--minutes", "0.01");
+                  "3,4", "--target", "sglang", "--minutes", "0.01", "--weight-bits", "3");
     assert_contains(ran.err, "warning: refused by sglang: ");
     assert_contains(ran.err, "Set --activations to none");
+    assert_null(strstr(ran.err, "Use 4 or 8 bits"));
     cJSON *object = json_of("tune", &ran);
     for (const cJSON *linear = at(object, "linears")->child; linear; linear = linear->next) {
         assert_int_equal(at(linear, "bits")->valueint, 4);
