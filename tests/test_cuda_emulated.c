@@ -351,6 +351,32 @@ static void spoil(CudaBackend *c, CudaLaunches *launches, KernelFamily family, i
     }
 }
 
+static int (*right_quantize)(void *stream, const QuantizeArguments *);
+
+// Errors and scales are right, codes of the first unit are not.
+static int quantize_wrong_codes(void *stream, const QuantizeArguments *a) {
+    const int error = right_quantize(stream, a);
+    memset(a->codes, 0, (size_t)unit_bytes(a->layout.bits));
+    return error;
+}
+
+static void wrong_codes_are_found(void **state) {
+    (void)state;
+    CudaLaunches launches;
+    unsigned avoid = 0;
+    Error err = {0};
+    Checks c;
+    begin(&emulated_hopper, &c);
+    CudaRuntime *runtime = cuda_of(c.b)->runtime;
+    launches = *runtime->launches;
+    right_quantize = launches.quantize;
+    launches.quantize = quantize_wrong_codes;
+    runtime->launches = &launches;
+    assert_false(backend_prove(c.b, c.reference, &avoid, &err));
+    assert_string_equal(err.message, "the device computes wrong numbers: quantizing");
+    end(&c);
+}
+
 // A family that computes nothing is found and avoided, and all is right without it; no other is blamed. What nothing
 // can take the place of makes the device useless.
 static void what_is_wrong_is_avoided(void **state) {
@@ -1034,6 +1060,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_long_rows),
         cmocka_unit_test(what_is_wrong_is_avoided),
         cmocka_unit_test(what_fails_is_avoided_by_the_next),
+        cmocka_unit_test(wrong_codes_are_found),
         cmocka_unit_test(a_proof_is_kept),
         cmocka_unit_test(test_products_fit),
         cmocka_unit_test(test_attention_fits),
