@@ -589,6 +589,8 @@ static void test_no_tokens(void **state) {
     ops->choose(b, x, 0, 4, &(Draw){0}, (int32_t[1]){0}, &f);
     ops->cache_write(b, cache, 0, 0, 0, x, x);
     ops->attention(b, cache, 0, &(AttentionShape){.heads = 1, .kv_heads = 1, .head_dim = 4, .scale = 1}, x, 0, 0, y);
+    ops->convolve(b, &(ConvolutionShape){.sequences = 1, .channels = 4, .taps = 1, .weight = x}, x, 0, 0, NULL, y);
+    ops->recur(b, &(RecurrenceShape){1, 1, 1, 2, 2, .decay = x, .offset = x}, x, x, x, x, NULL, 0, 0, x, y);
     assert_true(ops->measure(b, x, 0, 4, &(ActivationCounts){&pattern, &f, &count, &f}, &err));
     if (!ops->healthy(b, &err)) fail_msg("%s", err.message);
     assert_int_equal(emulated_kernels, launches);
