@@ -377,6 +377,35 @@ static void wrong_codes_are_found(void **state) {
     end(&c);
 }
 
+static int (*right_int8)(void *stream, const IntegerArguments *);
+static int spoiled_side;
+
+static int int8_but_one_side(void *stream, const IntegerArguments *a) {
+    return a->tile.tokens == spoiled_side ? 0 : right_int8(stream, a);
+}
+
+// Blocks of every width are proven, on a device with many multiprocessors, too, which mostly takes narrow ones.
+static void every_width_is_proven(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    device.multiprocessors = 132;
+    for (spoiled_side = thorough ? 2 : INT8_MOST_TOKENS; spoiled_side <= INT8_MOST_TOKENS; spoiled_side *= 2) {
+        CudaLaunches launches;
+        unsigned avoid = 0;
+        Error err = {0};
+        Checks c;
+        begin(&device, &c);
+        CudaRuntime *runtime = cuda_of(c.b)->runtime;
+        launches = *runtime->launches;
+        right_int8 = launches.int8_by_warpgroups;
+        launches.int8_by_warpgroups = int8_but_one_side;
+        runtime->launches = &launches;
+        if (!backend_prove(c.b, c.reference, &avoid, &err)) fail_msg("%s", err.message);
+        assert_int_equal(avoid, 1U << KERNELS_INT8_WARPGROUPS);
+        end(&c);
+    }
+}
+
 // A family that computes nothing is found and avoided, and all is right without it; no other is blamed. What nothing
 // can take the place of makes the device useless.
 static void what_is_wrong_is_avoided(void **state) {
@@ -1063,6 +1092,7 @@ int main(void) {
         cmocka_unit_test(what_is_wrong_is_avoided),
         cmocka_unit_test(what_fails_is_avoided_by_the_next),
         cmocka_unit_test(wrong_codes_are_found),
+        cmocka_unit_test(every_width_is_proven),
         cmocka_unit_test(a_proof_is_kept),
         cmocka_unit_test(test_products_fit),
         cmocka_unit_test(test_attention_fits),
