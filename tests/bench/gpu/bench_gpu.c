@@ -271,7 +271,7 @@ static double library_seconds(const GpuBench *bench, Weight *const *w, size_t co
     CudaRuntime *r = bench->runtime;
     Backend *b = bench->b;
     const size_t repeats = (size_t)(sizes.least * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
-    if (!r->product || copies == 0) return NAN;
+    if (!r->product) return NAN;
     for (size_t i = 0; i <= repeats; i++) { // the first one is not recorded
         const Weight *v = w[i % copies];
         const LibraryProduct p = {DTYPE_F16, v->data, bench->halves, v->out, v->in, tokens, v->stride, v->in, bench->y};
@@ -311,7 +311,7 @@ static void bench_shape(const GpuBench *bench, const char *model, size_t out, si
     Weight *dense[MOST_COPIES] = {0}, *w[MOST_COPIES] = {0};
     const size_t copies = sizes.cache / (out * in * 2) + 1, *batches = sizes.batches;
     double library[MOST_BATCHES] = {0};
-    must(copies <= MOST_COPIES);
+    must(copies > 0 && copies <= MOST_COPIES);
     for (size_t i = 0; i < copies; i++)
         must(b->ops->weight_dense(b, DTYPE_F16, bench->weights, out, in, NULL, PRECISION_NATIVE, &dense[i], &err));
     for (int t = 0; t < (int)sizes.batch_count; t++) {
