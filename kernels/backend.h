@@ -51,7 +51,7 @@ typedef struct ConvolutionShape {
 //   S ← e^(decay · t) S;  S ← S + k ⊗ r (v − Sᵀk), r = σ(rate)     gated delta rule (arXiv 2412.06464)
 //   S ← e^(decay · t) S;  S ← S + k ⊗ t v                          without rates: Mamba 2 (arXiv 2405.21060)
 // and it gives Sᵀq + skip · v. By the delta rule k and q are divided by their lengths (√(|k|² + 1e-6)), and q by
-// √key_dim. Heads share keys and queries in turn, so many neighbours each.
+// √key_dim. Heads share keys and queries in turn, so many neighbours each: `heads` is a multiple of `key_heads`.
 typedef struct RecurrenceShape {
     size_t sequences, heads, key_heads, key_dim, value_dim;
     const float *decay, *offset, *skip; // [heads]; skip may be NULL
@@ -158,7 +158,7 @@ typedef struct BackendOps {
     // x *= factor; factor 0 clears whatever was there, NaN too.
     void (*scale)(Backend *, float *x, float factor, size_t n);
     void (*softcap)(Backend *, float *x, float cap, size_t n); // x = cap · tanh(x / cap)
-    void (*clamp)(Backend *, float *x, float limit, size_t n); // x within ± limit; NaN stays NaN
+    void (*clamp)(Backend *, float *x, float limit, size_t n); // x within ± limit ≥ 0; NaN stays NaN
     // x [tokens, groups, widths[0] + widths[1] + …] → y[i] [tokens, groups, widths[i]]: splits the outputs of a fused
     // linear. A part whose y[i] is NULL is left out.
     void (*split)(Backend *, const float *x, size_t tokens, size_t groups, const size_t *widths, int parts,
@@ -180,7 +180,8 @@ typedef struct BackendOps {
     // Rows of x [rows, width] become as large as those of `like`, in place: x · √(mean of like²) / √max(mean of x²,
     // least).
     void (*match_size)(Backend *, float *x, const float *like, float least, size_t rows, size_t width);
-    // x [rows, width] = max(0, x − limit) in place, where the limit of a row is its mean and so many deviations.
+    // x [rows, width] = max(0, x − limit) in place, where the limit of a row is its mean and so many of its standard
+    // deviations, √(mean of (x − mean)²). NaN stays NaN, here and above.
     void (*cut_below)(Backend *, float *x, float deviations, size_t rows, size_t width);
 
     // Of each row of logits [rows, vocab] one token, and its softmax probability at temperature 1, on the host; vocab
@@ -207,11 +208,12 @@ typedef struct BackendOps {
     // Layers that remember instead of looking back. What a sequence remembers lies in backend memory, `stride` floats
     // behind that of the sequence before; at position 0 it counts as zeros, whatever lies there. Afterwards it is what
     // it must be before position first + tokens. Rows are those of the first sequence, then those of the second …
-    // x → y [sequences · tokens, channels], y not x; tail [taps − 1, channels]: the last inputs.
+    // x → y [sequences · tokens, channels], y not x; tail [taps − 1, channels]: the last inputs. With one tap nothing
+    // is remembered, and tail may be NULL.
     void (*convolve)(Backend *, const ConvolutionShape *, const float *x, size_t first, size_t tokens, float *tail,
                      float *y);
     // q, k [rows, key_heads · key_dim], v and y [rows, heads · value_dim], steps and rates [rows, heads]; rates NULL:
-    // no delta rule. state [heads, key_dim, value_dim].
+    // no delta rule. y is none of the others. state [heads, key_dim, value_dim].
     void (*recur)(Backend *, const RecurrenceShape *, const float *q, const float *k, const float *v,
                   const float *steps, const float *rates, size_t first, size_t tokens, float *state, float *y);
 

@@ -252,20 +252,32 @@ static void dense_of_few(Run *r) {
     dense(r, DTYPE_BF16, PRECISION_F32, 1);
 }
 
-static void quantizing(Run *r) {
-    enum { OUT = 9, IN = 128 };
-    const WeightQuantizing how = {.bits = 4, .group = 64, .scale_dtype = DTYPE_F16};
-    const ActivationScheme scheme = {.mode = ACTIVATION_NONE};
+// Codes are seen in a product of rounded activations.
+static void quantize(Run *r, const WeightQuantizing *how, size_t in) {
+    enum { OUT = 9 };
+    const ActivationScheme scheme = {.mode = ACTIVATION_TOKEN};
     double errors[2 * OUT] = {0};
-    float *w = host_numbers(r, (size_t)OUT * IN, 0.1);
+    float *w = host_numbers(r, OUT * in, 0.1), *x = device_numbers(r, in, 1), *y = device_room(r, OUT);
     Weight *from = NULL, *made = NULL;
-    r->ok = r->ok && r->b->ops->weight_dense(r->b, DTYPE_F32, w, OUT, IN, NULL, PRECISION_F32, &from, &r->err) &&
-            r->b->ops->weight_from_dense(r->b, from, &how, &scheme, NULL, errors, &made, &r->err);
+    r->ok = r->ok && r->b->ops->weight_dense(r->b, DTYPE_F32, w, OUT, in, NULL, PRECISION_F32, &from, &r->err) &&
+            r->b->ops->weight_from_dense(r->b, from, how, &scheme, NULL, errors, &made, &r->err);
     for (int i = 0; r->ok && i < 2 * OUT; i++) collect_number(r, errors[i]);
+    if (r->ok) r->b->ops->linear(r->b, made, x, 1, y);
+    collect(r, y, OUT);
     if (made) r->b->ops->weight_free(r->b, made);
     if (from) r->b->ops->weight_free(r->b, from);
     r->b->ops->synchronize(r->b);
     free(w);
+}
+
+// At all bits; groups within a slab of columns and wider ones; and what goes one weight after the other.
+static void quantizing(Run *r) {
+    static const WeightQuantizing ways[] = {
+        {.bits = 4, .group = 64, .scale_dtype = DTYPE_F16},  {.bits = 2, .group = 32, .scale_dtype = DTYPE_F16},
+        {.bits = 3, .group = 128, .scale_dtype = DTYPE_F16}, {.bits = 8, .group = 256, .scale_dtype = DTYPE_BF16},
+        {.bits = 4, .group = 64, .scale_dtype = DTYPE_F32},
+    };
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) quantize(r, &ways[i], 256);
 }
 
 // ---- Integer products ----
@@ -343,14 +355,16 @@ static void products_of_many(Run *r, const IntegerCase *cases, size_t count, con
     }
 }
 
+// With one group for each row a block takes as many tokens as there are, on the largest device, too.
 static void int8_products(Run *r) {
     static const IntegerCase cases[] = {
+        {4, 0, GRID_SYMMETRIC, ACTIVATION_TOKEN, PRECISION_NATIVE},
         {4, 64, GRID_SYMMETRIC, ACTIVATION_TOKEN, PRECISION_NATIVE},
         {8, 0, GRID_SYMMETRIC, ACTIVATION_STATIC, PRECISION_NATIVE},
         {3, 32, GRID_ASYMMETRIC, ACTIVATION_TOKEN, PRECISION_NATIVE},
         {2, 128, GRID_TWO_LEVEL, ACTIVATION_TOKEN, PRECISION_NATIVE},
     };
-    products_of_many(r, cases, 4, (const size_t[]){9, 17, 33}, 3);
+    products_of_many(r, cases, 5, (const size_t[]){9, 17, 65, 33}, 4);
 }
 
 static void integer_products_of_16_bits(Run *r) {
@@ -561,7 +575,7 @@ static const Proof proofs[] = {
     {"sequences that change places", KERNEL_FAMILIES, following, EXACT, 0},
     {"what layers remember", KERNEL_FAMILIES, remembering, EXACT, 0},
     {"dense products of few tokens", KERNEL_FAMILIES, dense_of_few, EXACT, 0},
-    {"quantizing", KERNEL_FAMILIES, quantizing, EXACT, 0},
+    {"quantizing", KERNEL_FAMILIES, quantizing, EXACT, 1U << KERNELS_INTEGER},
     {"integer products", KERNELS_INTEGER, integer_products, EXACT, 1U << KERNELS_INT8_WARPGROUPS},
     {"integer products by warpgroups", KERNELS_INT8_WARPGROUPS, int8_products, EXACT, 0},
     {"integer products of 16 bits", KERNELS_INTEGER, integer_products_of_16_bits, 1e-3, 1U << KERNELS_F16},

@@ -351,6 +351,61 @@ static void spoil(CudaBackend *c, CudaLaunches *launches, KernelFamily family, i
     }
 }
 
+static int (*right_quantize)(void *stream, const QuantizeArguments *);
+
+// Errors and scales are right, codes of the first unit are not.
+static int quantize_wrong_codes(void *stream, const QuantizeArguments *a) {
+    const int error = right_quantize(stream, a);
+    memset(a->codes, 0, (size_t)unit_bytes(a->layout.bits));
+    return error;
+}
+
+static void wrong_codes_are_found(void **state) {
+    (void)state;
+    CudaLaunches launches;
+    unsigned avoid = 0;
+    Error err = {0};
+    Checks c;
+    begin(&emulated_hopper, &c);
+    CudaRuntime *runtime = cuda_of(c.b)->runtime;
+    launches = *runtime->launches;
+    right_quantize = launches.quantize;
+    launches.quantize = quantize_wrong_codes;
+    runtime->launches = &launches;
+    assert_false(backend_prove(c.b, c.reference, &avoid, &err));
+    assert_string_equal(err.message, "the device computes wrong numbers: quantizing");
+    end(&c);
+}
+
+static int (*right_int8)(void *stream, const IntegerArguments *);
+static int spoiled_side;
+
+static int int8_but_one_side(void *stream, const IntegerArguments *a) {
+    return a->tile.tokens == spoiled_side ? 0 : right_int8(stream, a);
+}
+
+// Blocks of every width are proven, on a device with many multiprocessors, too, which mostly takes narrow ones.
+static void every_width_is_proven(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    device.multiprocessors = 132;
+    for (spoiled_side = thorough ? 2 : INT8_MOST_TOKENS; spoiled_side <= INT8_MOST_TOKENS; spoiled_side *= 2) {
+        CudaLaunches launches;
+        unsigned avoid = 0;
+        Error err = {0};
+        Checks c;
+        begin(&device, &c);
+        CudaRuntime *runtime = cuda_of(c.b)->runtime;
+        launches = *runtime->launches;
+        right_int8 = launches.int8_by_warpgroups;
+        launches.int8_by_warpgroups = int8_but_one_side;
+        runtime->launches = &launches;
+        if (!backend_prove(c.b, c.reference, &avoid, &err)) fail_msg("%s", err.message);
+        assert_int_equal(avoid, 1U << KERNELS_INT8_WARPGROUPS);
+        end(&c);
+    }
+}
+
 // A family that computes nothing is found and avoided, and all is right without it; no other is blamed. What nothing
 // can take the place of makes the device useless.
 static void what_is_wrong_is_avoided(void **state) {
@@ -563,6 +618,8 @@ static void test_no_tokens(void **state) {
     ops->choose(b, x, 0, 4, &(Draw){0}, (int32_t[1]){0}, &f);
     ops->cache_write(b, cache, 0, 0, 0, x, x);
     ops->attention(b, cache, 0, &(AttentionShape){.heads = 1, .kv_heads = 1, .head_dim = 4, .scale = 1}, x, 0, 0, y);
+    ops->convolve(b, &(ConvolutionShape){.sequences = 1, .channels = 4, .taps = 1, .weight = x}, x, 0, 0, NULL, y);
+    ops->recur(b, &(RecurrenceShape){1, 1, 1, 2, 2, .decay = x, .offset = x}, x, x, x, x, NULL, 0, 0, x, y);
     assert_true(ops->measure(b, x, 0, 4, &(ActivationCounts){&pattern, &f, &count, &f}, &err));
     if (!ops->healthy(b, &err)) fail_msg("%s", err.message);
     assert_int_equal(emulated_kernels, launches);
@@ -1034,6 +1091,8 @@ int main(void) {
         cmocka_unit_test(test_quantized_long_rows),
         cmocka_unit_test(what_is_wrong_is_avoided),
         cmocka_unit_test(what_fails_is_avoided_by_the_next),
+        cmocka_unit_test(wrong_codes_are_found),
+        cmocka_unit_test(every_width_is_proven),
         cmocka_unit_test(a_proof_is_kept),
         cmocka_unit_test(test_products_fit),
         cmocka_unit_test(test_attention_fits),

@@ -73,20 +73,27 @@ DEVICE void rms_norm_row(const NormArguments *a, size_t row, float *scratch) {
 }
 static unsigned norm_threads(int width) { return is_row_of_quads(width) ? quad_threads(width) : row_threads(width); }
 
+// Of a row, by the whole block.
+DEVICE double row_mean(const float *x, int width, double *scratch) {
+    double sum = 0;
+    for (int i = threadIdx.x; i < width; i += (int)blockDim.x) sum += (double)x[i];
+    return block_sum_double(sum, scratch) / width;
+}
+DEVICE double mean_of_squares(const float *x, int width, double middle, double *scratch) {
+    double sum = 0;
+    for (int i = threadIdx.x; i < width; i += (int)blockDim.x) sum += ((double)x[i] - middle) * ((double)x[i] - middle);
+    return block_sum_double(sum, scratch) / width;
+}
+
 DEVICE void layer_norm_row(const NormArguments *a, size_t row, double *scratch) {
-    const int step = (int)blockDim.x;
     const float *x = a->x + row * a->width;
     const size_t own = row % a->gains * a->width;
     const float *gain = a->gain + own, *bias = a->bias + own;
     float *y = a->y + row * a->width;
-    double sum = 0, squares = 0;
     add_to_row(a, row);
-    for (int i = threadIdx.x; i < a->width; i += step) sum += (double)x[i];
-    const double mean = block_sum_double(sum, scratch) / a->width;
-    for (int i = threadIdx.x; i < a->width; i += step) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
-    squares = block_sum_double(squares, scratch);
-    const float middle = (float)mean, factor = (float)(1 / sqrt(squares / a->width + (double)a->eps));
-    for (int i = threadIdx.x; i < a->width; i += step) y[i] = (x[i] - middle) * factor * gain[i] + bias[i];
+    const double mean = row_mean(x, a->width, scratch), squares = mean_of_squares(x, a->width, mean, scratch);
+    const float middle = (float)mean, factor = (float)(1 / sqrt(squares + (double)a->eps));
+    for (int i = threadIdx.x; i < a->width; i += (int)blockDim.x) y[i] = (x[i] - middle) * factor * gain[i] + bias[i];
 }
 
 KERNEL(rms_norm_kernel, MOST_ROW_THREADS, NormArguments) {
@@ -134,10 +141,13 @@ DEVICE float activated(Nonlinearity f, float x) {
     return x / (1 + expf(-x));
 }
 
+// NaN stays NaN.
+DEVICE float held_within(float x, float limit) { return x > limit ? limit : x < -limit ? -limit : x; }
+
 // What f(x) is multiplied by; NaN stays NaN.
 DEVICE float factor_of(Nonlinearity f, float up) {
     if (f != NONLINEARITY_SWIGLU_OAI) return up;
-    return (up > SWIGLU_OAI_LIMIT ? SWIGLU_OAI_LIMIT : up < -SWIGLU_OAI_LIMIT ? -SWIGLU_OAI_LIMIT : up) + 1;
+    return held_within(up, SWIGLU_OAI_LIMIT) + 1;
 }
 
 DEVICE float xielu(const Xielu *f, float x) {
@@ -150,7 +160,7 @@ DEVICE float elementwise(const ElementwiseArguments *a, size_t i) {
     case ELEMENTWISE_SCALE: return a->x[i] * a->number;
     case ELEMENTWISE_CLEAR: return 0;
     case ELEMENTWISE_SOFTCAP: return a->number * tanhf(a->x[i] / a->number);
-    case ELEMENTWISE_CLAMP: return a->x[i] > a->number ? a->number : a->x[i] < -a->number ? -a->number : a->x[i];
+    case ELEMENTWISE_CLAMP: return held_within(a->x[i], a->number);
     case ELEMENTWISE_XIELU: return xielu(&a->xielu, a->x[i]);
     case ELEMENTWISE_ACTIVATE: break;
     }
@@ -225,6 +235,37 @@ KERNEL(scatter_add_kernel, FLAT_THREADS, RowsArguments) {
             a.y[(size_t)a.rows[i] * a.width + j] += a.factors[i] * a.x[(size_t)i * a.width + j];
 }
 
+// ---- Streams of a token ----
+
+KERNEL(blend_add_kernel, FLAT_THREADS, BlendArguments) {
+    const size_t plane = (size_t)a.rows * a.width, n = plane * a.to;
+    for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) {
+        const size_t at = i % plane, row = at / a.width;
+        const float *factors = a.coefficients + (row * a.to + i / plane) * a.from;
+        float sum = a.y[i];
+        for (int p = 0; p < a.from; p++) sum += factors[p] * a.x[p * plane + at];
+        a.y[i] = sum;
+    }
+}
+
+// A block takes a row. NaN stays NaN.
+KERNEL(match_size_kernel, MOST_ROW_THREADS, SizesArguments) {
+    SHARED(double, scratch, WARP);
+    float *x = a.x + (size_t)blockIdx.x * a.width;
+    const float *like = a.like + (size_t)blockIdx.x * a.width;
+    const double own = mean_of_squares(x, a.width, 0, scratch), other = mean_of_squares(like, a.width, 0, scratch);
+    const float factor = (float)sqrt(other / (own < (double)a.number ? (double)a.number : own));
+    for (int i = threadIdx.x; i < a.width; i += (int)blockDim.x) x[i] *= factor;
+}
+
+KERNEL(cut_below_kernel, MOST_ROW_THREADS, SizesArguments) {
+    SHARED(double, scratch, WARP);
+    float *x = a.x + (size_t)blockIdx.x * a.width;
+    const double mean = row_mean(x, a.width, scratch), deviation = sqrt(mean_of_squares(x, a.width, mean, scratch));
+    const float limit = (float)(mean + (double)a.number * deviation);
+    for (int i = threadIdx.x; i < a.width; i += (int)blockDim.x) x[i] = x[i] < limit ? 0 : x[i] - limit;
+}
+
 // ---- Launches ----
 
 static int launch_widen(void *stream, const WidenArguments *a) {
@@ -255,4 +296,12 @@ static int launch_gather(void *stream, const RowsArguments *a) {
 }
 static int launch_scatter_add(void *stream, const RowsArguments *a) {
     return LAUNCH(scatter_add_kernel, flat_extent((size_t)a->width), FLAT_THREADS, 0, stream, a);
+}
+static int launch_blend_add(void *stream, const BlendArguments *a) {
+    return LAUNCH(blend_add_kernel, flat_extent((size_t)a->to * (size_t)a->rows * a->width), FLAT_THREADS, 0, stream,
+                  a);
+}
+static int launch_sizes(void *stream, const SizesArguments *a) {
+    if (a->like) return LAUNCH(match_size_kernel, extent(a->rows, 1, 1), row_threads(a->width), 0, stream, a);
+    return LAUNCH(cut_below_kernel, extent(a->rows, 1, 1), row_threads(a->width), 0, stream, a);
 }

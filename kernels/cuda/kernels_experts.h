@@ -113,57 +113,6 @@ KERNEL(gated_add_kernel, FLAT_THREADS, GatedAddArguments) {
     for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) a.y[i] += 1 / (1 + expf(-a.gates[i / a.width])) * a.x[i];
 }
 
-// ---- Streams of a token ----
-
-KERNEL(blend_add_kernel, FLAT_THREADS, BlendArguments) {
-    const size_t plane = (size_t)a.rows * a.width, n = plane * a.to;
-    for (size_t i = FLAT_INDEX; i < n; i += FLAT_STRIDE) {
-        const size_t at = i % plane, row = at / a.width;
-        const float *factors = a.coefficients + (row * a.to + i / plane) * a.from;
-        float sum = a.y[i];
-        for (int p = 0; p < a.from; p++) sum += factors[p] * a.x[p * plane + at];
-        a.y[i] = sum;
-    }
-}
-
-// A block takes a row. NaN stays NaN.
-KERNEL(match_size_kernel, MOST_ROW_THREADS, SizesArguments) {
-    SHARED(double, scratch, WARP);
-    float *x = a.x + (size_t)blockIdx.x * a.width;
-    const float *like = a.like + (size_t)blockIdx.x * a.width;
-    double own = 0, other = 0;
-    for (int i = threadIdx.x; i < a.width; i += (int)blockDim.x) {
-        own += (double)x[i] * x[i];
-        other += (double)like[i] * like[i];
-    }
-    own = block_sum_double(own, scratch) / a.width;
-    other = block_sum_double(other, scratch) / a.width;
-    const float factor = (float)sqrt(other / (own < (double)a.number ? (double)a.number : own));
-    for (int i = threadIdx.x; i < a.width; i += (int)blockDim.x) x[i] *= factor;
-}
-
-KERNEL(cut_below_kernel, MOST_ROW_THREADS, SizesArguments) {
-    SHARED(double, scratch, WARP);
-    float *x = a.x + (size_t)blockIdx.x * a.width;
-    double sum = 0, squares = 0;
-    for (int i = threadIdx.x; i < a.width; i += (int)blockDim.x) sum += (double)x[i];
-    const double mean = block_sum_double(sum, scratch) / a.width;
-    for (int i = threadIdx.x; i < a.width; i += (int)blockDim.x)
-        squares += ((double)x[i] - mean) * ((double)x[i] - mean);
-    squares = block_sum_double(squares, scratch);
-    const float limit = (float)(mean + (double)a.number * sqrt(squares / a.width));
-    for (int i = threadIdx.x; i < a.width; i += (int)blockDim.x) x[i] = x[i] < limit ? 0 : x[i] - limit;
-}
-
-static int launch_blend_add(void *stream, const BlendArguments *a) {
-    return LAUNCH(blend_add_kernel, flat_extent((size_t)a->to * (size_t)a->rows * a->width), FLAT_THREADS, 0, stream,
-                  a);
-}
-static int launch_sizes(void *stream, const SizesArguments *a) {
-    if (a->like) return LAUNCH(match_size_kernel, extent(a->rows, 1, 1), row_threads(a->width), 0, stream, a);
-    return LAUNCH(cut_below_kernel, extent(a->rows, 1, 1), row_threads(a->width), 0, stream, a);
-}
-
 static int launch_route(void *stream, const RouteArguments *a) {
     const size_t logits = (size_t)ROUTE_WARPS * (size_t)a->experts * sizeof(float);
     return LAUNCH(route_kernel, extent(1, 1, 1), ROUTE_THREADS, logits, stream, a);

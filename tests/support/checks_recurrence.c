@@ -67,7 +67,7 @@ static void check_convolve(Checks *c, const Calls *calls, size_t channels, size_
     float *x = random_floats(c, n, 1), *weight = random_floats(c, taps * channels, 1),
           *bias = biased ? random_floats(c, channels, 1) : NULL;
     float *dx = put(c, x, n), *dweight = put(c, weight, taps * channels), *dbias = put(c, bias, channels),
-          *tail = put_nothing(c, calls->sequences * stride), *dy = put_nothing(c, n);
+          *tail = put_nothing(c, calls->sequences * stride), *dy = put_nothing(c, n), *used = taps > 1 ? tail : NULL;
     const ConvolutionShape shape = {.sequences = calls->sequences,
                                     .channels = channels,
                                     .taps = taps,
@@ -75,8 +75,8 @@ static void check_convolve(Checks *c, const Calls *calls, size_t channels, size_
                                     .bias = dbias,
                                     .silu = silu,
                                     .stride = stride};
-    if (calls->before) c->b->ops->convolve(c->b, &shape, dx, 0, calls->before, tail, dy);
-    c->b->ops->convolve(c->b, &shape, dx + first, calls->before, calls->tokens, tail, dy + first);
+    if (calls->before) c->b->ops->convolve(c->b, &shape, dx, 0, calls->before, used, dy);
+    c->b->ops->convolve(c->b, &shape, dx + first, calls->before, calls->tokens, used, dy + first);
     float *y = take(c, dy, n), *kept = take(c, tail, calls->sequences * stride);
     check_convolved(c, calls, x, weight, bias, channels, taps, silu, y);
     for (size_t i = 0; i < calls->sequences * GAP; i++)

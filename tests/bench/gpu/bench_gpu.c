@@ -212,11 +212,13 @@ static const struct {
 } shapes[] = {{"70B", 28672, 8192}, {"70B", 8192, 28672}, {"7B", 4096, 4096}, {"7B", 11008, 4096},
               {"7B", 4096, 11008},  {"70B", 8192, 8192},  {"70B", 1024, 8192}};
 
-static Weight *quantized_from(Backend *b, const Weight *dense, const GpuScheme *s, size_t in) {
+// errors [out, 2] or NULL.
+static Weight *quantized_from(Backend *b, const Weight *dense, const GpuScheme *s, double *errors) {
     Weight *w = NULL;
-    const WeightQuantizing how = {s->bits, s->group && s->group < in ? s->group : in, DTYPE_F16, NULL, NULL};
+    const size_t group = s->group && s->group < dense->in ? s->group : dense->in;
+    const WeightQuantizing how = {.bits = s->bits, .group = group, .scale_dtype = DTYPE_F16};
     const ActivationScheme scheme = {.mode = s->mode};
-    must(b->ops->weight_from_dense(b, dense, &how, &scheme, NULL, NULL, &w, &err));
+    must(b->ops->weight_from_dense(b, dense, &how, &scheme, NULL, errors, &w, &err));
     return w;
 }
 
@@ -269,7 +271,7 @@ static double library_seconds(const GpuBench *bench, Weight *const *w, size_t co
     CudaRuntime *r = bench->runtime;
     Backend *b = bench->b;
     const size_t repeats = (size_t)(sizes.least * bench->copy / (double)b->ops->weight_bytes(w[0])) + 1;
-    if (!r->product || copies == 0) return NAN;
+    if (!r->product) return NAN;
     for (size_t i = 0; i <= repeats; i++) { // the first one is not recorded
         const Weight *v = w[i % copies];
         const LibraryProduct p = {DTYPE_F16, v->data, bench->halves, v->out, v->in, tokens, v->stride, v->in, bench->y};
@@ -309,7 +311,7 @@ static void bench_shape(const GpuBench *bench, const char *model, size_t out, si
     Weight *dense[MOST_COPIES] = {0}, *w[MOST_COPIES] = {0};
     const size_t copies = sizes.cache / (out * in * 2) + 1, *batches = sizes.batches;
     double library[MOST_BATCHES] = {0};
-    must(copies <= MOST_COPIES);
+    must(copies > 0 && copies <= MOST_COPIES);
     for (size_t i = 0; i < copies; i++)
         must(b->ops->weight_dense(b, DTYPE_F16, bench->weights, out, in, NULL, PRECISION_NATIVE, &dense[i], &err));
     for (int t = 0; t < (int)sizes.batch_count; t++) {
@@ -323,7 +325,7 @@ static void bench_shape(const GpuBench *bench, const char *model, size_t out, si
         size_t own = schemes[s].bits ? sizes.cache / (out * in * (size_t)schemes[s].bits / 8) + 1 : copies;
         if (own > MOST_COPIES) own = MOST_COPIES;
         for (size_t i = 0; i < own; i++)
-            w[i] = schemes[s].bits ? quantized_from(b, dense[0], &schemes[s], in) : dense[i];
+            w[i] = schemes[s].bits ? quantized_from(b, dense[0], &schemes[s], NULL) : dense[i];
         for (int t = 0; t < (int)sizes.batch_count; t++) {
             if (!schemes[s].bits && batches[t] > DENSE_FEW) continue; // that is the library
             double seconds = product_seconds(bench, w, own, batches[t]);
@@ -346,12 +348,8 @@ static void bench_quantize_scheme(const GpuBench *bench, const Weight *dense, co
     Backend *b = bench->b;
     double start = 0;
     for (int i = -1; i < sizes.times; i++) { // the first makes memory
-        Weight *w = NULL;
-        const WeightQuantizing how = {s->bits, s->group && s->group < dense->in ? s->group : dense->in, DTYPE_F16, NULL,
-                                      NULL};
         if (i == 0) start = clock_seconds();
-        must(b->ops->weight_from_dense(b, dense, &how, &(ActivationScheme){.mode = s->mode}, NULL, errors, &w, &err));
-        b->ops->weight_free(b, w);
+        b->ops->weight_free(b, quantized_from(b, dense, s, errors));
     }
     const double seconds = (clock_seconds() - start) / sizes.times, n = (double)dense->out * (double)dense->in;
     const double bytes = n * (2 + s->bits / 8.0 + (s->group ? 2.0 / (double)s->group : 0)), least = bytes / bench->copy;
@@ -641,7 +639,7 @@ static void bench_decode_scheme(const GpuBench *bench, const GpuDecoder *base, c
     other = *base;
     for (int i = 0; i < sizes.layers * LINEARS; i++)
         other.layers[i / LINEARS][i % LINEARS] =
-            quantized_from(b, base->layers[i / LINEARS][i % LINEARS], scheme, layer_in(i % LINEARS));
+            quantized_from(b, base->layers[i / LINEARS][i % LINEARS], scheme, NULL);
     bench_decode(bench, &other, scheme->name, DTYPE_F16);
     if (both) bench_decode(bench, &other, small_cache, DTYPE_I8);
     for (int i = 0; i < sizes.layers * LINEARS; i++) b->ops->weight_free(b, other.layers[i / LINEARS][i % LINEARS]);
