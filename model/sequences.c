@@ -13,8 +13,6 @@ static DType cache_type(const Transformer *t) {
     return t->structure->embedding->dtype == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
 }
 
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
-
 static void latent_widths(const ModelConfig *config, size_t *widths) {
     const Latent *l = &config->latent;
     const size_t heads = (size_t)config->heads;
@@ -236,6 +234,11 @@ static void memory_drop(Backend *backend, float **memory) {
     *memory = NULL;
 }
 
+static void rope_drop(Backend *backend, RopeTable *table) {
+    memory_drop(backend, &table->cosine);
+    memory_drop(backend, &table->sine);
+}
+
 static void scratch_free(Sequences *running) {
     for (int i = 0; i < SCRATCH_COUNT; i++) memory_drop(running->backend, &running->scratch[i]);
     running->scratch_tokens = 0;
@@ -292,12 +295,9 @@ void sequences_free(Sequences *running) {
     memory_drop(running->backend, &running->states);
     memory_drop(running->backend, &running->kept);
     memory_drop(running->backend, &running->turned);
-    memory_drop(running->backend, &running->rope.cosine);
-    memory_drop(running->backend, &running->rope.sine);
-    memory_drop(running->backend, &running->windowed_rope.cosine);
-    memory_drop(running->backend, &running->windowed_rope.sine);
-    memory_drop(running->backend, &running->growth.cosine);
-    memory_drop(running->backend, &running->growth.sine);
+    rope_drop(running->backend, &running->rope);
+    rope_drop(running->backend, &running->windowed_rope);
+    rope_drop(running->backend, &running->growth);
     memory_drop(running->backend, &running->bias.bias);
     memory_drop(running->backend, &running->encoder_bias.bias);
     routing_free(&running->routing);

@@ -121,6 +121,8 @@ struct Sequences {
     bool step_refused;
 };
 
+static inline size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
 // Makes room for `tokens` tokens in every scratch buffer. What they held is lost when they grow.
 bool sequences_scratch(Sequences *running, size_t tokens, Error *err);
 // Makes room for `rows` rows of logits.

@@ -89,16 +89,14 @@ static float *vector_new(const Transformer *t, const Tensor *tensor, Error *err)
     return device;
 }
 
-static int larger(int a, int b) { return a > b ? a : b; }
-
 // Of the widest norm without weights; 0: there is none.
 static size_t bare_width(const ModelConfig *config) {
     const Recurrent *r = &config->recurrent;
-    int width = config->bare_norms ? config->hidden : 0;
+    size_t width = config->bare_norms ? (size_t)config->hidden : 0;
     if (config->value_norm || config->qk_norm == QK_NORM_BARE)
-        width = larger(width, larger(config->head_dim, config->full_head_dim));
-    if (r->norm_groups > 1 && !r->without_norm) width = larger(width, recurrent_values(r) / r->norm_groups);
-    return (size_t)width;
+        width = larger(width, larger((size_t)config->head_dim, (size_t)config->full_head_dim));
+    if (r->norm_groups > 1 && !r->without_norm) width = larger(width, (size_t)(recurrent_values(r) / r->norm_groups));
+    return width;
 }
 
 static bool make_ones(Transformer *t, Error *err) {
