@@ -125,7 +125,6 @@ typedef struct Experts {
     bool stacked;              // a layer's experts lie in one tensor, gate and up as every other row of it…
     bool halves;               // …or as its halves
     bool beside;               // the layers that have them have an MLP for all tokens as well (Gemma 4)
-    bool scaled;               // every expert has a number that its weight is multiplied by
     int groups, chosen_groups; // experts are chosen from the best of so many groups; 0: of one
     float scale;               // of the weights; 0: 1
     bool scales_inputs;        // the weights multiply what the experts read, not what they give
@@ -265,14 +264,12 @@ typedef struct ModelConfig {
     LayerSet wide;
     float gate_cutoff; // of the gates of sparse layers only what is above the mean by so many deviations is left
     LayerSet sparse;
-    bool layer_scalars; // what a layer gives is multiplied by a number of its own
-    int laurel_rank;    // attention has a linear of this rank beside it (arXiv 2411.07501); 0: none
+    int laurel_rank; // attention has a linear of this rank beside it (arXiv 2411.07501); 0: none
     LayerInputs layer_inputs;
     AltUp altup;
 
     Positions positions;
     int position_offset; // row of the learned table for position 0
-    bool sinks;          // every head has a score that takes weight and gives nothing
     bool alibi_bf16;     // biases are rounded to BF16 and divided by √head_dim like the scores (Falcon)
     int rotated_dims;    // of every head; 0: head_dim
     bool rope_adjacent;  // pairs are dimensions 2i and 2i + 1, else i and i + rotated_dims / 2

@@ -59,7 +59,6 @@ static bool read_double_width(const cJSON *config, ModelConfig *out, Error *err)
 // {"5": {"head_dim": 512, "num_key_value_heads": 2}, …}: must be what full layers have, all of them the same.
 static bool read_head_list(const cJSON *list, ModelConfig *out, Error *err) {
     const cJSON *item;
-    bool known = false;
     int listed = 0, full = 0;
     out->full_head_dim = 0; // as the others, where none is listed
     for (int layer = 0; layer < out->layers; layer++) full += !layer_is_in(&out->windowed, layer);
@@ -72,12 +71,11 @@ static bool read_head_list(const cJSON *list, ModelConfig *out, Error *err) {
         if (!read_int(item, "head_dim", out->head_dim, 1, 1 << 14, &dim, err) ||
             !read_int(item, "num_key_value_heads", out->kv_heads, 1, 1 << 14, &heads, err))
             return error_prefix(err, "per_layer_config");
-        const bool same = !known || (dim == out->full_head_dim && heads == out->full_kv_heads);
+        const bool same = listed == 0 || (dim == out->full_head_dim && heads == out->full_kv_heads);
         if (!is_full || !same)
             return config_not_run(out, "heads that differ otherwise than by a layer's window are not supported");
         out->full_head_dim = dim;
         out->full_kv_heads = heads;
-        known = true;
         listed++;
     }
     if (listed > 0 && listed < full)

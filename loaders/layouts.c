@@ -16,6 +16,17 @@
     { name, ROLE_O, WIDTH_HIDDEN, WIDTH_QUERIES, BIAS_OUTPUT, SLOT_MIXED, FUSED_ALONE, AT(o) }
 #define DOWN(name) \
     { name, ROLE_DOWN, WIDTH_HIDDEN, WIDTH_FFN, BIAS_MLP, SLOT_INNER, FUSED_ALONE, AT(down) }
+#define GATED_MLP(gate_name, up_name, down_name)                                                  \
+    {gate_name, ROLE_GATE, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(gate)}, \
+        {up_name, ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(up)}, DOWN(down_name)
+#define SHARED_EXPERT(module)                                                                                           \
+    {module ".gate_proj", ROLE_GATE, WIDTH_SHARED_FFN, WIDTH_HIDDEN,                                                    \
+     BIAS_NONE,           SLOT_MLP,  FUSED_SHARED,     AT(shared_gate)},                                                \
+        {module ".up_proj", ROLE_UP, WIDTH_SHARED_FFN, WIDTH_HIDDEN, BIAS_NONE, SLOT_MLP, FUSED_SHARED, AT(shared_up)}, \
+    {                                                                                                                   \
+        module ".down_proj", ROLE_DOWN, WIDTH_HIDDEN, WIDTH_SHARED_FFN, BIAS_NONE, SLOT_SHARED_INNER, FUSED_ALONE,      \
+            AT(shared_down)                                                                                             \
+    }
 #define UNGATED_MLP(fc1_name, fc2_name)                                                          \
     {fc1_name, ROLE_FC1, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(up)}, {    \
         fc2_name, ROLE_FC2, WIDTH_HIDDEN, WIDTH_FFN, BIAS_MLP, SLOT_INNER, FUSED_ALONE, AT(down) \
@@ -31,11 +42,7 @@
 
 static const LinearRow llama_attention[] = {QKV_APART("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
                                             OUTPUT("self_attn.o_proj"), END};
-static const LinearRow llama_mlp[] = {
-    {"mlp.gate_proj", ROLE_GATE, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(gate)},
-    {"mlp.up_proj", ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(up)},
-    DOWN("mlp.down_proj"),
-    END};
+static const LinearRow llama_mlp[] = {GATED_MLP("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"), END};
 static const NormRow llama_norms[] = {
     {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_NORM_BEFORE, AT(attention_norm)},
     {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(q_norm)},
@@ -91,12 +98,7 @@ static const NormRow glm_norms[] = {
 static const ExpertNames mixtral_experts = {
     .router = "block_sparse_moe.gate", .experts = "block_sparse_moe.experts", .gate = "w1", .up = "w3", .down = "w2"};
 
-static const LinearRow qwen_shared[] = {{"mlp.shared_expert.gate_proj", ROLE_GATE, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
-                                         BIAS_NONE, SLOT_MLP, FUSED_SHARED, AT(shared_gate)},
-                                        {"mlp.shared_expert.up_proj", ROLE_UP, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
-                                         BIAS_NONE, SLOT_MLP, FUSED_SHARED, AT(shared_up)},
-                                        {"mlp.shared_expert.down_proj", ROLE_DOWN, WIDTH_HIDDEN, WIDTH_SHARED_FFN,
-                                         BIAS_NONE, SLOT_SHARED_INNER, FUSED_ALONE, AT(shared_down)},
+static const LinearRow qwen_shared[] = {SHARED_EXPERT("mlp.shared_expert"),
                                         {"mlp.shared_expert_gate", ROLE_ROUTER, WIDTH_ONE, WIDTH_HIDDEN, BIAS_NONE,
                                          SLOT_MLP, FUSED_ALONE, AT(shared_router)},
                                         END};
@@ -108,13 +110,7 @@ static const ExpertNames qwen_experts = {.router = "mlp.gate",
                                          .gate_up = "gate_up_proj",
                                          .shared = qwen_shared};
 
-static const LinearRow glm_shared[] = {{"mlp.shared_experts.gate_proj", ROLE_GATE, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
-                                        BIAS_NONE, SLOT_MLP, FUSED_SHARED, AT(shared_gate)},
-                                       {"mlp.shared_experts.up_proj", ROLE_UP, WIDTH_SHARED_FFN, WIDTH_HIDDEN,
-                                        BIAS_NONE, SLOT_MLP, FUSED_SHARED, AT(shared_up)},
-                                       {"mlp.shared_experts.down_proj", ROLE_DOWN, WIDTH_HIDDEN, WIDTH_SHARED_FFN,
-                                        BIAS_NONE, SLOT_SHARED_INNER, FUSED_ALONE, AT(shared_down)},
-                                       END};
+static const LinearRow glm_shared[] = {SHARED_EXPERT("mlp.shared_experts"), END};
 static const ExpertNames glm_experts = {.router = "mlp.gate",
                                         .experts = "mlp.experts",
                                         .gate = "gate_proj",
@@ -155,16 +151,9 @@ static const ExpertNames granite_experts = {.router = "block_sparse_moe.router.l
                                             .down = "output_linear",
                                             .shared = granite_shared};
 
-#define LLAMA4_MLP(module, width, slot, fused, gate, up, down)                                      \
-    {module ".gate_proj", ROLE_GATE, width, WIDTH_HIDDEN, BIAS_NONE, SLOT_MLP, fused, AT(gate)},    \
-        {module ".up_proj", ROLE_UP, width, WIDTH_HIDDEN, BIAS_NONE, SLOT_MLP, fused, AT(up)}, {    \
-        module ".down_proj", ROLE_DOWN, WIDTH_HIDDEN, width, BIAS_NONE, slot, FUSED_ALONE, AT(down) \
-    }
-static const LinearRow llama4_mlp[] = {LLAMA4_MLP("feed_forward", WIDTH_FFN, SLOT_INNER, FUSED_GATE_UP, gate, up, down),
-                                       END};
-static const LinearRow llama4_shared[] = {LLAMA4_MLP("feed_forward.shared_expert", WIDTH_SHARED_FFN, SLOT_SHARED_INNER,
-                                                     FUSED_SHARED, shared_gate, shared_up, shared_down),
-                                          END};
+static const LinearRow feed_forward_mlp[] = {
+    GATED_MLP("feed_forward.gate_proj", "feed_forward.up_proj", "feed_forward.down_proj"), END};
+static const LinearRow llama4_shared[] = {SHARED_EXPERT("feed_forward.shared_expert"), END};
 static const ExpertNames llama4_experts = {.router = "feed_forward.router",
                                            .experts = "feed_forward.experts",
                                            .gate_up = "gate_up_proj",
@@ -262,11 +251,7 @@ static const ExpertNames gemma4_experts = {.router = "router.proj",
 
 static const LinearRow lfm2_attention[] = {QKV_APART("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
                                            OUTPUT("self_attn.out_proj"), END};
-static const LinearRow lfm2_mlp[] = {
-    {"feed_forward.w1", ROLE_GATE, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(gate)},
-    {"feed_forward.w3", ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(up)},
-    DOWN("feed_forward.w2"),
-    END};
+static const LinearRow lfm2_mlp[] = {GATED_MLP("feed_forward.w1", "feed_forward.w3", "feed_forward.w2"), END};
 static const NormRow lfm2_norms[] = {
     TWO_NORMS("operator_norm", "ffn_norm"),
     {"self_attn.q_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(q_norm)},
@@ -339,11 +324,6 @@ static const LinearRow nemotron_h_linears[] = {RECURRENT_IN("mixer.in_proj", WID
                                                REMEMBERED("mixer.out_proj"), END};
 static const RecurrentNames nemotron_h_recurrent = {.linears = nemotron_h_linears, MAMBA_NAMES("mixer")};
 
-static const LinearRow falcon_h1_mlp[] = {
-    {"feed_forward.gate_proj", ROLE_GATE, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(gate)},
-    {"feed_forward.up_proj", ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(up)},
-    DOWN("feed_forward.down_proj"),
-    END};
 static const NormRow falcon_h1_norms[] = {
     TWO_NORMS("input_layernorm", "pre_ff_layernorm"),
     {"mamba.norm", SLOT_REMEMBERED, WIDTH_RECURRENT_VALUES, WHEN_RECURRENT_NORM, AT(recurrent_norm)},
@@ -404,10 +384,8 @@ static const LinearRow t5_attention[] = {
 static const LinearRow t5_cross[] = {CROSS("layer.1.EncDecAttention.q", "layer.1.EncDecAttention.k",
                                            "layer.1.EncDecAttention.v", "layer.1.EncDecAttention.o"),
                                      END};
-#define T5_GATED_MLP(layer)                                                                                          \
-    {layer ".DenseReluDense.wi_0", ROLE_GATE, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(gate)}, \
-        {layer ".DenseReluDense.wi_1", ROLE_UP, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_GATE_UP, AT(up)}, \
-        DOWN(layer ".DenseReluDense.wo")
+#define T5_GATED_MLP(layer) \
+    GATED_MLP(layer ".DenseReluDense.wi_0", layer ".DenseReluDense.wi_1", layer ".DenseReluDense.wo")
 static const LinearRow t5_encoder_mlp[] = {UNGATED_MLP("layer.1.DenseReluDense.wi", "layer.1.DenseReluDense.wo"), END};
 static const LinearRow t5_mlp[] = {UNGATED_MLP("layer.2.DenseReluDense.wi", "layer.2.DenseReluDense.wo"), END};
 static const LinearRow t5_gated_encoder_mlp[] = {T5_GATED_MLP("layer.1"), END};
@@ -472,13 +450,13 @@ static const LayoutTable tables[] = {
     [LAYOUT_GEMMA3N] = {LLAMA_NAMES_BUT_NORMS, .norms = gemma3n_norms, .attention = llama_attention, .mlp = llama_mlp,
                         .more = gemma3n_more, .correction = "altup.correct_output_scale"},
     [LAYOUT_GRANITE_MOE] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama_mlp, .experts = &granite_experts},
-    [LAYOUT_LLAMA4] = {LLAMA_NAMES, .attention = llama_attention, .mlp = llama4_mlp, .experts = &llama4_experts},
+    [LAYOUT_LLAMA4] = {LLAMA_NAMES, .attention = llama_attention, .mlp = feed_forward_mlp, .experts = &llama4_experts},
     [LAYOUT_DEEPSEEK] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_attention,
                          .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_DEEPSEEK_Q] = {LLAMA_NAMES_BUT_NORMS, .norms = deepseek_norms, .attention = deepseek_q_attention,
                            .mlp = llama_mlp, .experts = &glm_experts},
     [LAYOUT_FALCON_H1] = {LLAMA_PLACES, .final_norm = "final_layernorm", .norms = falcon_h1_norms,
-                          .attention = llama_attention, .mlp = falcon_h1_mlp, .recurrent = &falcon_h1_recurrent},
+                          .attention = llama_attention, .mlp = feed_forward_mlp, .recurrent = &falcon_h1_recurrent},
     [LAYOUT_LFM2] = {LFM2_NAMES},
     [LAYOUT_LFM2_MOE] = {LFM2_NAMES, .experts = &lfm2_experts},
     [LAYOUT_NEMOTRON_H] = {.prefixes = {"backbone.", "model.", ""},

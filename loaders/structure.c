@@ -209,12 +209,18 @@ static void name_in_layer(const Builder *builder, int layer, const char *name, c
     snprintf(out, size, "%s%s%d.%s", builder->prefix, builder->table->layer, layer - builder->first_layer, name);
 }
 
-// A vector of a layer that is no norm.
-static bool take_in_layer(const Builder *builder, int layer, const char *name, size_t width, const Tensor **out) {
-    const uint64_t shape[] = {width};
+// A tensor of the layer; NULL where its name is.
+static bool take_in_layer(const Builder *builder, int layer, const char *name, const char *ending,
+                          const uint64_t *shape, int rank, const Tensor **out) {
     char full[160];
+    if (!name) return true;
     name_in_layer(builder, layer, name, full, sizeof full);
-    return take_tensor(builder, full, "", shape, 1, out);
+    return take_tensor(builder, full, ending, shape, rank, out);
+}
+
+// The same of a vector.
+static bool take_vector(const Builder *builder, int layer, const char *name, size_t width, const Tensor **out) {
+    return take_in_layer(builder, layer, name, "", (const uint64_t[]){width}, 1, out);
 }
 
 // Its gain is the tensor "<name><ending>": [heads, width], or [width] where heads is 0. −1 when it fails.
@@ -307,10 +313,7 @@ static bool add_layer_norms(Builder *builder, int layer) {
         if (index < 0) return false;
         if (row->slot == SLOT_Q_LATENT || row->slot == SLOT_KV_LATENT) builder->out->norms[index].eps = LATENT_EPS;
         builder->out->norms[index].factor = norm_factor(config, row);
-        if (row->when == WHEN_RECURRENT_NORM) {
-            builder->out->norms[index].plain = true;
-            builder->out->norms[index].groups = config->recurrent.norm_groups;
-        }
+        builder->out->norms[index].plain = row->when == WHEN_RECURRENT_NORM;
         *map_member(map, row->offset) = index;
     }
     if (config->shared_norm) map->mlp_norm = map->attention_norm;
@@ -406,20 +409,26 @@ static bool add_rows(Builder *builder, int layer, const LinearRow *rows) {
 
 // ---- Experts ----
 
-// One linear of one expert. Its input is its own: only the tokens that the router sends there.
-static bool add_expert_linear(Builder *builder, int layer, int expert, const char *name, LinearRole role, int input,
-                              int fused) {
-    const ExpertNames *names = builder->table->experts;
-    bool down = role == ROLE_DOWN;
-    char full[160];
-    snprintf(full, sizeof full, "%s%s%d.%s.%d.%s", builder->prefix, builder->table->layer, layer, names->experts,
-             expert, name);
-    Linear *linear = add_linear(builder, layer, full, role, down ? WIDTH_HIDDEN : WIDTH_EXPERT_FFN,
-                                down ? WIDTH_EXPERT_FFN : WIDTH_HIDDEN);
-    if (!linear) return false;
+// One linear of one expert, without its weight. Its input is its own: only the tokens that the router sends there.
+static Linear *add_expert_linear(Builder *builder, int layer, int expert, const char *name, LinearRole role,
+                                 int input) {
+    const bool down = role == ROLE_DOWN;
+    const Width inner = role == ROLE_GATE_UP ? WIDTH_TWO_EXPERT_FFN : WIDTH_EXPERT_FFN;
+    char full[160], within[128];
+    snprintf(within, sizeof within, "%s.%d.%s", builder->table->experts->experts, expert, name);
+    name_in_layer(builder, layer, within, full, sizeof full);
+    Linear *linear = add_linear(builder, layer, full, role, down ? WIDTH_HIDDEN : inner, down ? inner : WIDTH_HIDDEN);
+    if (!linear) return NULL;
     linear->number = layer;
     linear->expert = expert;
     linear->input = input;
+    return linear;
+}
+
+static bool add_own_linear(Builder *builder, int layer, int expert, const char *name, LinearRole role, int input,
+                           int fused) {
+    Linear *linear = add_expert_linear(builder, layer, expert, name, role, input);
+    if (!linear) return false;
     linear->fused_set = fused;
     return take_weights(builder, linear, false);
 }
@@ -428,9 +437,9 @@ static bool add_expert(Builder *builder, int layer, int expert) {
     const ExpertNames *names = builder->table->experts;
     int input = builder->out->input_count, fused = names->gate ? builder->fused_count++ : -1;
     builder->out->input_count += 2;
-    return (!names->gate || add_expert_linear(builder, layer, expert, names->gate, ROLE_GATE, input, fused)) &&
-           add_expert_linear(builder, layer, expert, names->up, ROLE_UP, input, fused) &&
-           add_expert_linear(builder, layer, expert, names->down, ROLE_DOWN, input + 1, -1);
+    return (!names->gate || add_own_linear(builder, layer, expert, names->gate, ROLE_GATE, input, fused)) &&
+           add_own_linear(builder, layer, expert, names->up, ROLE_UP, input, fused) &&
+           add_own_linear(builder, layer, expert, names->down, ROLE_DOWN, input + 1, -1);
 }
 
 // The tensor of all experts: a parameter, the weight of a module, or blocks of MXFP4.
@@ -477,20 +486,11 @@ static bool take_stacked(Builder *builder, const char *name, Linear *linear) {
 }
 
 static bool add_stacked_linear(Builder *builder, int layer, int expert, const char *name, LinearRole role, int input) {
-    const ExpertNames *names = builder->table->experts;
-    const bool down = role == ROLE_DOWN;
-    char full[160], stacked[160];
-    snprintf(full, sizeof full, "%s%s%d.%s.%d.%s", builder->prefix, builder->table->layer, layer, names->experts,
-             expert, name);
-    snprintf(stacked, sizeof stacked, "%s%s%d.%s.%s", builder->prefix, builder->table->layer, layer, names->experts,
-             name);
-    Linear *linear = add_linear(builder, layer, full, role, down ? WIDTH_HIDDEN : WIDTH_TWO_EXPERT_FFN,
-                                down ? WIDTH_EXPERT_FFN : WIDTH_HIDDEN);
-    if (!linear) return false;
-    linear->number = layer;
-    linear->expert = expert;
-    linear->input = input;
-    return take_stacked(builder, stacked, linear);
+    char stacked[160], within[128];
+    snprintf(within, sizeof within, "%s.%s", builder->table->experts->experts, name);
+    name_in_layer(builder, layer, within, stacked, sizeof stacked);
+    Linear *linear = add_expert_linear(builder, layer, expert, name, role, input);
+    return linear && take_stacked(builder, stacked, linear);
 }
 
 static bool add_stacked_expert(Builder *builder, int layer, int expert) {
@@ -505,16 +505,8 @@ static bool take_router_bias(Builder *builder, int layer) {
     const Experts *experts = &builder->out->config.experts;
     const ExpertNames *names = builder->table->experts;
     const uint64_t row[] = {1, (uint64_t)experts->count}, *shape = names->bias_is_row ? row : row + 1;
-    char full[160];
-    if (!experts->biased) return true;
-    snprintf(full, sizeof full, "%s%s%d.%s", builder->prefix, builder->table->layer, layer, names->bias);
-    return take_tensor(builder, full, "", shape, names->bias_is_row ? 2 : 1, &builder->out->layers[layer].router_bias);
-}
-
-static bool take_expert_scale(Builder *builder, int layer) {
-    const Experts *experts = &builder->out->config.experts;
-    return !experts->scaled || take_in_layer(builder, layer, builder->table->experts->scale, (size_t)experts->count,
-                                             &builder->out->layers[layer].expert_scale);
+    return !experts->biased || take_in_layer(builder, layer, names->bias, "", shape, names->bias_is_row ? 2 : 1,
+                                             &builder->out->layers[layer].router_bias);
 }
 
 // Some files have what others stack.
@@ -535,7 +527,8 @@ static bool add_experts(Builder *builder, int layer) {
     const LinearRow router = {names->router,      ROLE_ROUTER, WIDTH_EXPERTS, WIDTH_HIDDEN,
                               names->router_bias, slot,        FUSED_ALONE,   offsetof(LayerMap, router)};
     if (experts->beside && !add_rows(builder, layer, builder->table->mlp)) return false;
-    if (!add_row(builder, layer, &router) || !take_router_bias(builder, layer) || !take_expert_scale(builder, layer))
+    if (!add_row(builder, layer, &router) || !take_router_bias(builder, layer) ||
+        !take_vector(builder, layer, names->scale, (size_t)experts->count, &builder->out->layers[layer].expert_scale))
         return false;
     find_stacked(builder, layer);
     builder->out->layers[layer].first_expert = builder->out->linear_count;
@@ -607,10 +600,10 @@ static bool take_vectors(Builder *builder, int layer) {
     const ModelConfig *config = &builder->out->config;
     const LayoutTable *table = builder->table;
     LayerMap *map = &builder->out->layers[layer];
-    return (!config->sinks || take_in_layer(builder, layer, table->sinks, (size_t)config->heads, &map->sinks)) &&
-           (!config->layer_scalars || take_in_layer(builder, layer, table->scalar, 1, &map->scalar)) &&
-           (!config->altup.scaled ||
-            take_in_layer(builder, layer, table->correction, (size_t)config->hidden, &map->correction_scale));
+    const char *correction = config->altup.scaled ? table->correction : NULL;
+    return take_vector(builder, layer, table->sinks, (size_t)config->heads, &map->sinks) &&
+           take_vector(builder, layer, table->scalar, 1, &map->scalar) &&
+           take_vector(builder, layer, correction, (size_t)config->hidden, &map->correction_scale);
 }
 
 // Layers of an encoder keep nothing.
@@ -628,21 +621,10 @@ static void place_keys(ModelStructure *out, int layer) {
 static bool take_xielu(Builder *builder, int layer) {
     const uint64_t one[] = {1};
     LayerMap *map = &builder->out->layers[layer];
-    char name[160];
-    if (!builder->out->config.xielu) return true;
-    name_in_layer(builder, layer, builder->table->xielu, name, sizeof name);
-    return take_tensor(builder, name, ".alpha_p", one, 1, &map->xielu_positive) &&
-           take_tensor(builder, name, ".alpha_n", one, 1, &map->xielu_negative) &&
-           take_tensor(builder, name, ".beta", NULL, 0, &map->xielu_linear);
-}
-
-// A tensor of the layer; NULL where its name is.
-static bool take_named(Builder *builder, int layer, const char *name, const char *ending, const uint64_t *shape,
-                       int rank, const Tensor **out) {
-    char full[160];
-    if (!name) return true;
-    name_in_layer(builder, layer, name, full, sizeof full);
-    return take_tensor(builder, full, ending, shape, rank, out);
+    const char *name = builder->out->config.xielu ? builder->table->xielu : NULL;
+    return take_in_layer(builder, layer, name, ".alpha_p", one, 1, &map->xielu_positive) &&
+           take_in_layer(builder, layer, name, ".alpha_n", one, 1, &map->xielu_negative) &&
+           take_in_layer(builder, layer, name, ".beta", NULL, 0, &map->xielu_linear);
 }
 
 // What a layer remembers with, beside its linears.
@@ -654,11 +636,11 @@ static bool add_recurrent(Builder *builder, int layer) {
     const char *biased = r->convolution_bias ? names->convolution : NULL;
     map->remembered = builder->remembered++;
     return add_rows(builder, layer, names->linears) &&
-           take_named(builder, layer, names->convolution, ".weight", weight, 3, &map->convolution) &&
-           take_named(builder, layer, biased, ".bias", weight, 1, &map->convolution_bias) &&
-           take_named(builder, layer, names->decay, "", heads, 1, &map->decay) &&
-           take_named(builder, layer, names->offset, "", heads, 1, &map->offset) &&
-           take_named(builder, layer, names->skip, "", heads, 1, &map->skip);
+           take_in_layer(builder, layer, names->convolution, ".weight", weight, 3, &map->convolution) &&
+           take_in_layer(builder, layer, biased, ".bias", weight, 1, &map->convolution_bias) &&
+           take_in_layer(builder, layer, names->decay, "", heads, 1, &map->decay) &&
+           take_in_layer(builder, layer, names->offset, "", heads, 1, &map->offset) &&
+           take_in_layer(builder, layer, names->skip, "", heads, 1, &map->skip);
 }
 
 static bool add_mlp(Builder *builder, int layer) {
@@ -669,10 +651,7 @@ static bool add_mlp(Builder *builder, int layer) {
 static bool add_layer(Builder *builder, int layer) {
     ModelStructure *out = builder->out;
     LayerMap *map = &out->layers[layer];
-    memset(map, 0xFF, sizeof *map); // −1 everywhere
-    map->router_bias = map->sinks = map->expert_scale = map->scalar = map->correction_scale = NULL;
-    map->convolution = map->convolution_bias = map->decay = map->offset = map->skip = NULL;
-    map->xielu_positive = map->xielu_negative = map->xielu_linear = NULL;
+    memset(map, 0xFF, offsetof(LayerMap, sinks)); // −1; the tensors from there on stay NULL
     place_keys(out, layer);
     memset(builder->slots, 0xFF, sizeof builder->slots);
     memset(builder->fused, 0xFF, sizeof builder->fused);

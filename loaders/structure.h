@@ -74,7 +74,6 @@ typedef struct Norm {
     const Tensor *bias; // like gain, or NULL
     float eps;          // of its own; 0: that of the configuration
     float factor;       // of the gain; 0: 1
-    int groups;         // channels are normed in so many parts; 0: all together
     bool plain;         // by its gain as it is, also where others add one to it
     int input;          // the linear input that it feeds; −1: none, or not it alone
 } Norm;
@@ -107,6 +106,7 @@ typedef struct LayerMap { // indices into linears and norms; −1: this layer ha
     int modalities, prediction, correction, modality_norm; // AltUp
     // Where keys and values are: of which layer, in which of the two caches, and where in it.
     int keys_of, cache, cache_at;
+    // The tensors come last: structure.c fills all before them with −1.
     const Tensor *sinks;                          // [heads]; NULL: none
     const Tensor *convolution, *convolution_bias; // [channels, 1, taps], [channels]; NULL: none
     const Tensor *decay, *offset, *skip;          // [heads]: ln(−decay) and the others of RecurrenceShape; NULL: none

@@ -146,7 +146,7 @@ typedef struct LayoutTable {
     const RecurrentNames *recurrent;
     const char *sinks, *xielu;       // within a layer
     const LinearRow *more;           // linears that stand neither in attention nor in the MLP
-    const char *scalar, *correction; // ModelConfig.layer_scalars, AltUp.scaled; within a layer
+    const char *scalar, *correction; // of what a layer gives, AltUp.scaled; within a layer
     bool transposed;                 // weights of layers are stored as [in, out]
     // Of an encoder–decoder, whose decoder has the names above.
     const struct LayoutTable *encoder; // names of its layers, and of what stands before and behind them

@@ -104,8 +104,7 @@ static const float *told(const Pass *pass, int layer) {
     if (!scale) return active;
     backend->ops->join(backend, &scale, 1, pass->tokens, (const size_t[]){(size_t)config->hidden}, (const bool[]){true},
                        1, scratch[SCRATCH_NORMED]);
-    backend->ops->activate(backend, NONLINEARITY_NONE, active, scratch[SCRATCH_NORMED], floats_of(pass),
-                           scratch[SCRATCH_NORMED]);
+    pass_multiply(pass, NONLINEARITY_NONE, active, (size_t)config->hidden, scratch[SCRATCH_NORMED]);
     return scratch[SCRATCH_NORMED];
 }
 

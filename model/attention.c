@@ -120,15 +120,13 @@ static void attention_rotate(const Pass *pass, const RopeTable *table, int layer
 static void attention_norm(const Pass *pass, int layer) {
     const ModelConfig *config = pass_config(pass);
     const LayerMap *map = &pass->t->structure->layers[layer];
-    Backend *backend = pass->t->backend;
     float *q = pass->running->scratch[SCRATCH_Q], *k = pass->running->scratch[SCRATCH_K],
           *v = pass->running->scratch[SCRATCH_V];
     const bool whole = config->qk_norm == QK_NORM_WHOLE;
     const size_t heads = whole ? 1 : (size_t)config->heads,
                  kv_heads = whole ? 1 : (size_t)layer_kv_heads(config, layer);
     if (config->value_norm && map->keys_of == layer)
-        backend->ops->rms_norm(backend, v, pass->t->ones, config->norm_eps, pass->tokens * kv_heads,
-                               (size_t)layer_head_dim(config, layer), v);
+        pass_bare_norm(pass, v, pass->tokens * kv_heads, (size_t)layer_head_dim(config, layer), v);
     if (map->q_norm >= 0) pass_norm(pass, map->q_norm, q, pass->tokens * heads, q);
     if (map->k_norm >= 0) pass_norm(pass, map->k_norm, k, pass->tokens * kv_heads, k);
 }

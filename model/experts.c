@@ -12,7 +12,7 @@ static const Experts *experts_of(const Pass *pass) { return &pass->t->structure-
 
 // Those with the largest softmax, and nothing more to it: as backends know it.
 static bool experts_plain(const Experts *e) {
-    return !e->sigmoid && !e->biased && !e->mixer && !e->scaled && e->groups == 0 && e->scale == 0;
+    return !e->sigmoid && !e->biased && !e->mixer && e->groups == 0 && e->scale == 0;
 }
 
 // A group is as good as its best expert, or with a bias as its two best together.
@@ -241,7 +241,7 @@ static bool run_mixture(const Pass *pass, int layer, const float *logits, const 
     const BackendOps *ops = t->backend->ops;
     LayerMixture *own = &t->mixtures[layer];
     if (!ops->mixture_new || pass->observer || own->refused || !experts_plain(experts_of(pass)) ||
-        experts_of(pass)->stacked || experts_of(pass)->ungated)
+        experts_of(pass)->stacked || experts_of(pass)->ungated || t->structure->layers[layer].expert_scale)
         return false;
     if (!own->mixture) own->mixture = mixture_new(t, &t->structure->layers[layer]);
     own->refused = !own->mixture;

@@ -40,9 +40,7 @@ static void add_branch(const Pass *pass, float *hidden) {
     float **scratch = pass->running->scratch;
     const ModelConfig *config = pass_config(pass);
     if (config->residual_from_norm) pass_copy(pass, scratch[SCRATCH_NORMED], (size_t)config->hidden, hidden);
-    if (config->residual_scale != 0)
-        pass->t->backend->ops->scale(pass->t->backend, scratch[SCRATCH_BRANCH], config->residual_scale,
-                                     pass->tokens * (size_t)config->hidden);
+    pass_scale(pass, scratch[SCRATCH_BRANCH], config->residual_scale, (size_t)config->hidden);
     pass_add(pass, hidden, scratch[SCRATCH_BRANCH]);
 }
 

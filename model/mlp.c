@@ -7,6 +7,7 @@ static bool mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t w
     Backend *backend = pass->t->backend;
     const Nonlinearity f = pass_config(pass)->activation;
     const size_t n = pass->tokens * width;
+    const bool gated = mlp->gate_up >= 0 || mlp->gate >= 0;
     if (mlp->gate_up >= 0) {
         if (!pass_linear(pass, mlp->gate_up, x, scratch[SCRATCH_FUSED])) return false;
         const Experts *experts = &pass_config(pass)->experts;
@@ -19,12 +20,11 @@ static bool mlp_inner(const Pass *pass, const Mlp *mlp, const float *x, size_t w
     } else {
         if (!pass_linear(pass, mlp->up, x, scratch[SCRATCH_UP])) return false;
     }
-    if (mlp->gate >= 0 || mlp->gate_up >= 0)
-        pass_scale(pass, scratch[SCRATCH_GATE], pass_config(pass)->gate_scale, width);
+    if (gated) pass_scale(pass, scratch[SCRATCH_GATE], pass_config(pass)->gate_scale, width);
     if (mlp->cutoff) backend->ops->cut_below(backend, scratch[SCRATCH_GATE], *mlp->cutoff, pass->tokens, width);
     if (mlp->xielu)
         backend->ops->xielu(backend, mlp->xielu, scratch[SCRATCH_UP], n, scratch[SCRATCH_INNER]);
-    else if (mlp->gate < 0 && mlp->gate_up < 0)
+    else if (!gated)
         backend->ops->activate(backend, f, scratch[SCRATCH_UP], NULL, n, scratch[SCRATCH_INNER]);
     else if (f == NONLINEARITY_SILU)
         backend->ops->silu_times(backend, scratch[SCRATCH_GATE], scratch[SCRATCH_UP], n, scratch[SCRATCH_INNER]);

@@ -43,7 +43,7 @@ void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *
 
 void pass_bare_norm(const Pass *pass, const float *x, size_t rows, size_t width, float *y) {
     const ModelConfig *config = pass_config(pass);
-    const float *ones = pass->running->ones, *zeros = ones + width;
+    const float *ones = pass->t->ones, *zeros = pass->t->zeros;
     Backend *backend = pass->t->backend;
     if (norm_is_centred(config->norm))
         backend->ops->layer_norm(backend, x, ones, zeros, 1, config->norm_eps, rows, width, y);

@@ -14,7 +14,6 @@ typedef struct Constants {
     size_t weight;              // [taps, channels]
     size_t bias;                // [channels]
     size_t decay, offset, skip; // [heads]
-    size_t ones;                // [channels of a group]: see grouped_norm
     size_t count;
 } Constants;
 
@@ -27,8 +26,7 @@ static Constants constants_of(const ModelConfig *config, const LayerMap *map) {
     c.decay = c.bias + (map->convolution_bias ? channels : 0);
     c.offset = c.decay + heads;
     c.skip = c.offset + heads;
-    c.ones = c.skip + (map->skip ? heads : 0);
-    c.count = c.ones + (r->norm_groups > 1 ? values_of(config) / (size_t)r->norm_groups : 0);
+    c.count = c.skip + (map->skip ? heads : 0);
     return c;
 }
 
@@ -60,22 +58,18 @@ static void fill_constants(const ModelConfig *config, const LayerMap *map, const
     for (size_t i = c->decay; i < c->offset; i++) host[i] = -expf(host[i]);
     fill(map->offset, host + c->offset);
     fill(map->skip, host + c->skip);
-    for (size_t i = c->ones; i < c->count; i++) host[i] = 1;
 }
 
 float *recurrent_new(const Transformer *t, int layer, Error *err) {
     const LayerMap *map = &t->structure->layers[layer];
     const Constants c = constants_of(&t->structure->config, map);
-    float *host = array_new(c.count, sizeof *host), *device = NULL;
-    if (host)
-        device = t->backend->ops->memory_new(t->backend, c.count * sizeof *host, err);
-    else
+    float *host = array_new(c.count, sizeof *host);
+    if (!host) {
         error_memory(err, map->convolution->name);
-    if (device) {
-        fill_constants(&t->structure->config, map, &c, host);
-        t->backend->ops->upload(t->backend, device, host, c.count * sizeof *host);
-        t->backend->ops->synchronize(t->backend); // an upload may still read from `host`
+        return NULL;
     }
+    fill_constants(&t->structure->config, map, &c, host);
+    float *device = floats_new(t->backend, host, c.count, err);
     free(host);
     return device;
 }
@@ -197,20 +191,15 @@ static void recur(const Pass *pass, int layer) {
 
 // ---- What is made of it ----
 
-// A norm over each of several parts of a row, which has gains of its own: by ones, and then channel by channel, as a
-// convolution of one position.
-static void grouped_norm(const Pass *pass, int layer, float *x) {
+// A norm over each of several parts of a row, which has gains of its own: without weights, and then channel by channel,
+// as a convolution of one position.
+static void grouped_norm(const Pass *pass, int norm, float *x) {
     const ModelConfig *config = pass_config(pass);
-    const LayerMap *map = &pass->t->structure->layers[layer];
-    const Norm *norm = &pass->t->structure->norms[map->recurrent_norm];
-    const float *ones = pass->t->recurrent[layer] + constants_of(config, map).ones;
-    const size_t values = values_of(config), groups = (size_t)norm->groups;
-    Backend *backend = pass->t->backend;
-    const ConvolutionShape gains = {
-        .sequences = 1, .channels = values, .taps = 1, .weight = pass_gain(pass, map->recurrent_norm)};
+    const size_t values = values_of(config), groups = (size_t)config->recurrent.norm_groups;
+    const ConvolutionShape gains = {.sequences = 1, .channels = values, .taps = 1, .weight = pass_gain(pass, norm)};
     float *parts = pass->running->scratch[SCRATCH_V];
-    backend->ops->rms_norm(backend, x, ones, config->norm_eps, pass->tokens * groups, values / groups, parts);
-    backend->ops->convolve(backend, &gains, parts, 0, pass->tokens, NULL, x);
+    pass_bare_norm(pass, x, pass->tokens * groups, values / groups, parts);
+    pass->t->backend->ops->convolve(pass->t->backend, &gains, parts, 0, pass->tokens, NULL, x);
 }
 
 static void norm_heads(const Pass *pass, int layer, float *x) {
@@ -218,8 +207,8 @@ static void norm_heads(const Pass *pass, int layer, float *x) {
     if (map->recurrent_norm < 0) return;
     const Norm *norm = &pass->t->structure->norms[map->recurrent_norm];
     const size_t rows = pass->tokens * values_of(pass_config(pass)) / (size_t)norm->gain->shape[0];
-    if (norm->groups > 1)
-        grouped_norm(pass, layer, x);
+    if (pass_config(pass)->recurrent.norm_groups > 1)
+        grouped_norm(pass, map->recurrent_norm, x);
     else
         pass_norm(pass, map->recurrent_norm, x, rows, x);
 }

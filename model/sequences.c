@@ -13,8 +13,6 @@ static DType cache_type(const Transformer *t) {
     return t->structure->embedding->dtype == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
 }
 
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
-
 static void latent_widths(const ModelConfig *config, size_t *widths) {
     const Latent *l = &config->latent;
     const size_t heads = (size_t)config->heads;
@@ -80,12 +78,6 @@ static void scratch_widths(const ModelStructure *structure, size_t *widths) {
     widths[SCRATCH_ROUTED] = widths[SCRATCH_EXPERT] = config->experts.count ? hidden : 0;
 }
 
-static float *upload_new(Backend *backend, const float *host, size_t floats, Error *err) {
-    float *device = backend->ops->memory_new(backend, floats * sizeof(float), err);
-    if (device) backend->ops->upload(backend, device, host, floats * sizeof(float));
-    return device;
-}
-
 // The tables are made for the positions asked for, not for those of the model: 131,072 positions would take longer than
 // a short text.
 static bool make_rope(Sequences *running, const ModelConfig *config, bool windowed, RopeTable *out, Error *err) {
@@ -98,13 +90,12 @@ static bool make_rope(Sequences *running, const ModelConfig *config, bool window
     if (ok) {
         float factor = rope_frequencies(config, windowed, running->positions, frequencies);
         rope_tables(frequencies, pairs, running->positions, factor, cosine, sine);
-        out->cosine = upload_new(running->backend, cosine, floats, err);
-        out->sine = out->cosine ? upload_new(running->backend, sine, floats, err) : NULL;
+        out->cosine = floats_new(running->backend, cosine, floats, err);
+        out->sine = out->cosine ? floats_new(running->backend, sine, floats, err) : NULL;
         ok = out->sine != NULL;
     } else {
         error_memory(err, "position tables");
     }
-    running->backend->ops->synchronize(running->backend); // uploads may still read from these
     free(frequencies);
     free(cosine);
     free(sine);
@@ -119,29 +110,15 @@ static bool make_growth(Sequences *running, const ModelConfig *config, Error *er
     float *factors = array_new(floats, sizeof(float));
     if (!factors) return error_memory(err, "position tables");
     growth_table(&config->query_growth, pairs, running->positions, factors);
-    out->cosine = upload_new(running->backend, factors, floats, err);
+    out->cosine = floats_new(running->backend, factors, floats, err);
     out->sine = out->cosine ? running->backend->ops->memory_new(running->backend, floats * sizeof(float), err) : NULL;
-    running->backend->ops->synchronize(running->backend); // the upload may still read from these
     free(factors);
     return out->sine != NULL;
 }
 
-static bool make_ones(Sequences *running, const ModelConfig *config, Error *err) {
-    const size_t width = (size_t)(config->bare_norms ? config->hidden : config->head_dim);
-    if (!config->bare_norms && config->qk_norm != QK_NORM_BARE) return true;
-    float *ones = array_new(2 * width, sizeof *ones);
-    if (!ones) return error_memory(err, "norms without weights");
-    for (size_t i = 0; i < width; i++) ones[i] = 1;
-    running->ones = upload_new(running->backend, ones, 2 * width, err);
-    running->backend->ops->synchronize(running->backend);
-    free(ones);
-    return running->ones != NULL;
-}
-
 // Takes `bias` [heads, stride] over.
 static bool upload_bias(Sequences *running, const ModelConfig *config, float *bias, ScoreBias *out, Error *err) {
-    out->bias = upload_new(running->backend, bias, (size_t)config->heads * out->stride, err);
-    running->backend->ops->synchronize(running->backend);
+    out->bias = floats_new(running->backend, bias, (size_t)config->heads * out->stride, err);
     free(bias);
     return out->bias != NULL;
 }
@@ -244,7 +221,7 @@ bool sequences_new_pair(const Transformer *t, size_t source, size_t positions, s
     running->count = sequences;
     scratch_widths(t->structure, running->widths);
     if (!make_caches(running, t, err) || !make_states(running, t->structure, err) ||
-        !make_positions(running, t->structure, err) || !make_ones(running, &t->structure->config, err)) {
+        !make_positions(running, t->structure, err)) {
         sequences_free(running);
         return false;
     }
@@ -255,6 +232,11 @@ bool sequences_new_pair(const Transformer *t, size_t source, size_t positions, s
 static void memory_drop(Backend *backend, float **memory) {
     if (*memory) backend->ops->memory_free(backend, *memory);
     *memory = NULL;
+}
+
+static void rope_drop(Backend *backend, RopeTable *table) {
+    memory_drop(backend, &table->cosine);
+    memory_drop(backend, &table->sine);
 }
 
 static void scratch_free(Sequences *running) {
@@ -313,13 +295,9 @@ void sequences_free(Sequences *running) {
     memory_drop(running->backend, &running->states);
     memory_drop(running->backend, &running->kept);
     memory_drop(running->backend, &running->turned);
-    memory_drop(running->backend, &running->rope.cosine);
-    memory_drop(running->backend, &running->rope.sine);
-    memory_drop(running->backend, &running->windowed_rope.cosine);
-    memory_drop(running->backend, &running->windowed_rope.sine);
-    memory_drop(running->backend, &running->growth.cosine);
-    memory_drop(running->backend, &running->growth.sine);
-    memory_drop(running->backend, &running->ones);
+    rope_drop(running->backend, &running->rope);
+    rope_drop(running->backend, &running->windowed_rope);
+    rope_drop(running->backend, &running->growth);
     memory_drop(running->backend, &running->bias.bias);
     memory_drop(running->backend, &running->encoder_bias.bias);
     routing_free(&running->routing);

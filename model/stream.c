@@ -113,13 +113,12 @@ bool stream_layer_input(const Pass *pass, int layer, const float *x) {
     float **scratch = pass->running->scratch;
     const size_t width = (size_t)config->layer_inputs.width, before = (size_t)layer * width,
                  behind = (size_t)(config->layers - 1 - layer) * width;
-    float *const parts[] = {NULL, scratch[SCRATCH_UP], NULL};
+    float *const parts[] = {NULL, scratch[SCRATCH_INNER], NULL};
     backend->ops->split(backend, layer_inputs_of(config, pass->stream, pass->tokens), pass->tokens, 1,
                         (const size_t[]){before, width, behind}, 3, parts);
     if (!pass_observe(pass, map->layer_gate, x) || !pass_linear(pass, map->layer_gate, x, scratch[SCRATCH_GATE]))
         return false;
-    backend->ops->activate(backend, config->activation, scratch[SCRATCH_GATE], scratch[SCRATCH_UP],
-                           pass->tokens * width, scratch[SCRATCH_INNER]);
+    pass_multiply(pass, config->activation, scratch[SCRATCH_GATE], width, scratch[SCRATCH_INNER]);
     if (!pass_observe(pass, map->layer_proj, scratch[SCRATCH_INNER]) ||
         !pass_linear(pass, map->layer_proj, scratch[SCRATCH_INNER], scratch[SCRATCH_BRANCH]))
         return false;

@@ -22,7 +22,7 @@ struct Transformer {
     float **corrections; // [layers] → [hidden], AltUp.scaled; as sinks
     Xielu *xielu;        // [layers], where the configuration has it; as gains
     float **recurrent;   // [layers] → constants of a layer that remembers (recurrent.c), NULL elsewhere; as gains
-    float *ones;         // [largest head] in backend memory: the gain of norms that have none; NULL: none needs it
+    float *ones, *zeros; // [widest norm without weights] in backend memory, one behind the other; NULL: there is none
     float **divided;     // [norm_count], own; NULL where the checkpoint's gain is in use
     LayerMixture *mixtures; // [layers], own; made when they are first used
     uint64_t version;       // counts its changes
@@ -103,7 +103,6 @@ struct Sequences {
     size_t state_floats, kept_length; // of each sequence
     RopeTable rope, windowed_rope;    // the second is empty where windowed layers rotate like the others
     RopeTable growth;                 // of queries, as if they were rotated; empty where they do not grow
-    float *ones; // of norms without weights: ones, and as many zeros, in backend memory; NULL: none
     ScoreBias bias, encoder_bias;
     float *sinusoids;              // [positions, hidden] on the host; NULL without
     size_t widths[SCRATCH_COUNT];  // floats per token
@@ -121,6 +120,8 @@ struct Sequences {
     uint64_t step_version;
     bool step_refused;
 };
+
+static inline size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 // Makes room for `tokens` tokens in every scratch buffer. What they held is lost when they grow.
 bool sequences_scratch(Sequences *running, size_t tokens, Error *err);
@@ -198,12 +199,14 @@ void pass_multiply(const Pass *pass, Nonlinearity f, const float *gates, size_t 
 const float *pass_gain(const Pass *pass, int norm);
 // x [rows, width of the norm]; y may be x.
 void pass_norm(const Pass *pass, int index, const float *x, size_t rows, float *y);
-// A norm without weights, x [rows, width] (QK_NORM_BARE, bare_norms).
+// A norm without weights, x [rows, width] (bare_norms, QK_NORM_BARE, value_norm, norm_groups).
 void pass_bare_norm(const Pass *pass, const float *x, size_t rows, size_t width, float *y);
 // SCRATCH_BRANCH = o(attention(q, k, v of x)) (attention.c).
 bool pass_attention(const Pass *pass, int layer, const float *x);
 // SCRATCH_BRANCH = what a layer makes of x by what it remembers (recurrent.c).
 bool pass_recurrent(const Pass *pass, int layer, const float *x);
+// A copy in backend memory; NULL with err set when memory is short (weights.c).
+float *floats_new(Backend *backend, const float *host, size_t floats, Error *err);
 // Its constants in backend memory; NULL with err set when memory is short.
 float *recurrent_new(const Transformer *t, int layer, Error *err);
 // The same with keys and values of what the encoder made of the source.

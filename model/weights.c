@@ -34,6 +34,14 @@ static bool make_dense(Transformer *t, int index, Error *err) {
     return ok || error_prefix(err, "%s", linear->name);
 }
 
+float *floats_new(Backend *backend, const float *host, size_t floats, Error *err) {
+    float *device = backend->ops->memory_new(backend, floats * sizeof(float), err);
+    if (!device) return NULL;
+    backend->ops->upload(backend, device, host, floats * sizeof(float));
+    backend->ops->synchronize(backend); // an upload may still read from `host`
+    return device;
+}
+
 // Gain and bias of a norm as floats on the host, each [heads, width]; NULL when memory is short. Factors are those of a
 // norm without heads.
 static float *gain_read(const Transformer *t, int index, const float *factors) {
@@ -62,42 +70,43 @@ static float *gain_new(const Transformer *t, int index, const float *factors, Er
         error_memory(err, norm->name);
         return NULL;
     }
-    float *device = t->backend->ops->memory_new(t->backend, floats * sizeof(float), err);
-    if (device) {
-        t->backend->ops->upload(t->backend, device, host, floats * sizeof(float));
-        t->backend->ops->synchronize(t->backend); // an upload may still read from `host`
-    }
+    float *device = floats_new(t->backend, host, floats, err);
     free(host);
     return device;
 }
 
 // A vector of a layer as floats in backend memory.
 static float *vector_new(const Transformer *t, const Tensor *tensor, Error *err) {
-    const size_t count = (size_t)tensor->shape[0], bytes = count * sizeof(float);
-    float *host = array_new(count, sizeof *host), *device = NULL;
-    if (host)
-        device = t->backend->ops->memory_new(t->backend, bytes, err);
-    else
+    const size_t count = (size_t)tensor->shape[0];
+    float *host = array_new(count, sizeof *host);
+    if (!host) {
         error_memory(err, tensor->name);
-    if (device) {
-        floats_from(tensor->dtype, tensor->data, count, host);
-        t->backend->ops->upload(t->backend, device, host, bytes);
-        t->backend->ops->synchronize(t->backend); // an upload may still read from `host`
+        return NULL;
     }
+    floats_from(tensor->dtype, tensor->data, count, host);
+    float *device = floats_new(t->backend, host, count, err);
     free(host);
     return device;
 }
 
+// Of the widest norm without weights; 0: there is none.
+static size_t bare_width(const ModelConfig *config) {
+    const Recurrent *r = &config->recurrent;
+    size_t width = config->bare_norms ? (size_t)config->hidden : 0;
+    if (config->value_norm || config->qk_norm == QK_NORM_BARE)
+        width = larger(width, larger((size_t)config->head_dim, (size_t)config->full_head_dim));
+    if (r->norm_groups > 1 && !r->without_norm) width = larger(width, (size_t)(recurrent_values(r) / r->norm_groups));
+    return width;
+}
+
 static bool make_ones(Transformer *t, Error *err) {
-    const ModelConfig *config = &t->structure->config;
-    const size_t width = (size_t)(config->full_head_dim > config->head_dim ? config->full_head_dim : config->head_dim);
-    if (!config->value_norm) return true;
-    float *host = array_new(width, sizeof *host);
-    if (!host) return error_memory(err, "a norm");
+    const size_t width = bare_width(&t->structure->config);
+    if (width == 0) return true;
+    float *host = array_new(2 * width, sizeof *host);
+    if (!host) return error_memory(err, "norms without weights");
     for (size_t i = 0; i < width; i++) host[i] = 1;
-    t->ones = t->backend->ops->memory_new(t->backend, width * sizeof *host, err);
-    if (t->ones) t->backend->ops->upload(t->backend, t->ones, host, width * sizeof *host);
-    t->backend->ops->synchronize(t->backend); // an upload may still read from `host`
+    t->ones = floats_new(t->backend, host, 2 * width, err);
+    if (t->ones) t->zeros = t->ones + width;
     free(host);
     return t->ones != NULL;
 }
@@ -149,6 +158,7 @@ static Transformer *transformer_empty(const ModelStructure *structure, Backend *
     t->dense = base ? base->dense : array_new(linears, sizeof(Weight *));
     t->gains = base ? base->gains : array_new(norms, sizeof(float *));
     t->ones = base ? base->ones : NULL;
+    t->zeros = base ? base->zeros : NULL;
     t->corrections = base ? base->corrections : array_new((size_t)structure->config.layers, sizeof(float *));
     t->sinks = base ? base->sinks : array_new((size_t)structure->config.layers, sizeof(float *));
     t->recurrent = base ? base->recurrent : array_new((size_t)structure->config.layers, sizeof(float *));
