@@ -35,7 +35,7 @@ static void a_file_says_what_is_preferred(void **state) {
     Error err = {0};
     if (!load(
             "{\"theme\": \"colorblind\", \"ascii\": true, \"sort\": \"kurtosis\", \"reverse\": true, \"tokens\": 200, "
-            "\"bell\": false, \"keys\": {\"undo\": \"f9\", \"page-up\": [\"ctrl-u\", \"pgup\"]}}",
+            "\"bell\": false, \"keys\": {\"undo\": \"f9\", \"page-up\": [\"ctrl-u\", \"pgup\"], \"pin\": \"7\"}}",
             &s, &err))
         fail_msg("%s", err.message);
     assert_int_equal(s.theme, COLORS_COLORBLIND);
@@ -48,6 +48,7 @@ static void a_file_says_what_is_preferred(void **state) {
     assert_true(binding_has_key(&s, binding_of("page-up"), KEY_PAGE_UP));
     assert_false(binding_has_key(&s, binding_of("page-up"), KEY_CONTROL('b')));
     assert_true(binding_has_key(&s, binding_of("redo"), KEY_CONTROL('r')));
+    assert_true(binding_has_key(&s, binding_of("pin"), '7')); // goes to no screen
     assert_string_equal(action_keys(&s, "page-up"), "ctrl-u pgup");
     assert_string_equal(action_keys(&s, "view"), "v");
     assert_string_equal(action_keys(&s, "no such action"), "");

@@ -359,6 +359,10 @@ static void only_the_pane_of_the_dials_turns_them(void **state) {
     expect(s, "does nothing here; it acts on the dials, Trials");
     key(s, "Q"); // no key of any place
     expect_gone_text(s, "does nothing here");
+    key(s, "f");
+    expect(s, "f does nothing here");
+    key(s, "7"); // nor is this
+    expect_gone_text(s, "does nothing here");
     assert_false(screen_has(s, "recipe not saved"));
     key(s, "go"); // the dials of one linear, and from there back to the layers
     key(s, ":set alpha 0.7\r");

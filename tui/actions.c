@@ -195,8 +195,7 @@ void action_edit_dial(Ui *ui, int unused) {
     ui->editor.fresh = true;
 }
 
-void action_point_to_typing(Ui *ui, int unused) {
-    (void)unused;
+void action_point_to_typing(Ui *ui) {
     ui_say(ui, "digits go to screens; %s types a value of %s", action_keys(&ui->settings, "type"),
            dial_table[ui->dial].label);
 }

@@ -29,7 +29,7 @@ void action_move_column(Ui *ui, int columns);
 void action_turn(Ui *ui, int steps);
 void action_turn_coarse(Ui *ui, int steps);
 void action_edit_dial(Ui *ui, int unused);
-void action_point_to_typing(Ui *ui, int unused); // for digits that go to no screen
+void action_point_to_typing(Ui *ui); // for digits that go to no screen
 void action_reset_dial(Ui *ui, int unused);
 void action_set(Ui *ui, const char *setting);      // "alpha 0.2", "alpha=0.2"
 void action_reset_named(Ui *ui, const char *name); // "": the current dial

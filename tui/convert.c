@@ -104,9 +104,16 @@ void convert_close(Ui *ui) { workbench_look_at_export(ui->workbench, ui->convert
 
 void convert_free(Ui *ui) { free(ui->convert.folder); }
 
+// Verdicts have a row for each engine that reads the format, in the order of these.
+static int row_of(ExportFormat format, int target) {
+    const Targets readers = targets_of_format(format);
+    int row = 0;
+    for (int t = 0; t < target; t++) row += (readers >> t & 1) != 0;
+    return row;
+}
+
 static void choose_row(Ui *ui, int row) {
-    const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
-    const int last = verdict ? verdict->row_count - 1 : 0;
+    const int last = row_of(ui->convert.format, TARGET_COUNT) - 1;
     ui->convert.engine = row > last ? last : row;
     if (ui->convert.engine < 0) ui->convert.engine = 0;
     ui->convert.finding = 0;
@@ -127,14 +134,18 @@ void convert_scroll(Ui *ui, int findings) {
     if (ui->convert.finding < 0) ui->convert.finding = 0;
 }
 
-// The row of an engine in the verdicts of the format; false: it does not read that.
-static bool choose_target(Ui *ui, Target target) {
+bool convert_choose_target(Ui *ui, Target target) {
+    ui->convert.aimed = targets_of_format(ui->convert.format) >> target & 1;
+    choose_row(ui, ui->convert.aimed ? row_of(ui->convert.format, (int)target) : 0);
+    return ui->convert.aimed;
+}
+
+Target convert_target(const Ui *ui) {
     const Targets readers = targets_of_format(ui->convert.format);
     int row = 0;
-    for (int t = 0; t < (int)target; t++) row += (readers >> t & 1) != 0;
-    const bool reads = readers >> target & 1;
-    choose_row(ui, reads ? row : 0);
-    return reads;
+    for (int t = 0; ui->convert.aimed && t < TARGET_COUNT; t++)
+        if (readers >> t & 1 && row++ == ui->convert.engine) return (Target)t;
+    return TARGET_COUNT;
 }
 
 // A folder that was taken as it was offered follows the format, a name of one's own stays.
@@ -150,11 +161,12 @@ static void set_format(Ui *ui, ExportFormat format) {
 
 // The engine stays the chosen one where it reads this format, too.
 void convert_turn_format(Ui *ui, int steps) {
-    const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
-    const Target target = row ? row->target : TARGET_COUNT;
+    const Target target = convert_target(ui);
     set_format(ui, (ExportFormat)(((int)ui->convert.format + EXPORT_FORMAT_COUNT + steps) % EXPORT_FORMAT_COUNT));
-    ui->convert.aimed = target < TARGET_COUNT && ui->convert.aimed && choose_target(ui, target);
-    if (!ui->convert.aimed) choose_row(ui, 0);
+    if (target < TARGET_COUNT)
+        convert_choose_target(ui, target);
+    else
+        choose_row(ui, 0);
     look(ui);
 }
 
@@ -186,17 +198,8 @@ void convert_name_folder(Ui *ui, const char *path) {
 
 // ---- the chosen engine, on other screens --------------------------------------------------------------------------
 
-// That of the chosen row.
-static Target target_at(const Ui *ui) {
-    const Targets readers = targets_of_format(ui->convert.format);
-    int row = 0;
-    for (int t = 0; t < TARGET_COUNT; t++)
-        if (readers >> t & 1 && row++ == ui->convert.engine) return (Target)t;
-    return TARGET_COUNT;
-}
-
 static const VerdictRow *aimed_row(const Ui *ui, const Verdict **verdict) {
-    const Target target = ui->convert.aimed ? target_at(ui) : TARGET_COUNT;
+    const Target target = convert_target(ui);
     *verdict = target < TARGET_COUNT ? workbench_verdict_of(ui->workbench, ui->convert.format, target) : NULL;
     return *verdict && (*verdict)->row_count ? (*verdict)->rows : NULL;
 }
@@ -249,10 +252,9 @@ void convert_aim_text(const Ui *ui, bool brief, char *out, size_t size, bool *ba
 }
 
 bool convert_wish(const Ui *ui, VerdictWish *out) {
-    const Verdict *verdict;
-    const VerdictRow *row = aimed_row(ui, &verdict);
-    if (row) *out = (VerdictWish){ui->convert.format, 1U << row->target, ui->convert.odd_bits};
-    return row != NULL;
+    const Target target = convert_target(ui);
+    if (target < TARGET_COUNT) *out = (VerdictWish){ui->convert.format, 1U << target, ui->convert.odd_bits};
+    return target < TARGET_COUNT;
 }
 
 // "policy none", and of how many linears where not of all.
@@ -289,7 +291,7 @@ static Target only_target(Targets named) {
 }
 
 static void tell_aim(Ui *ui) {
-    const Target target = ui->convert.aimed ? target_at(ui) : TARGET_COUNT;
+    const Target target = convert_target(ui);
     if (target < TARGET_COUNT)
         ui_say(ui, "for %s in %s; :target none is for no engine", target_table[target].name,
                export_format_names[ui->convert.format]);
@@ -324,9 +326,8 @@ void convert_aim(Ui *ui, const char *name) {
         tell_several(ui, name, named);
         return;
     }
-    for (int i = 0; i < EXPORT_FORMAT_COUNT && !choose_target(ui, target); i++)
+    for (int i = 0; i < EXPORT_FORMAT_COUNT && !convert_choose_target(ui, target); i++)
         set_format(ui, (ExportFormat)(((int)ui->convert.format + 1) % EXPORT_FORMAT_COUNT));
-    ui->convert.aimed = true;
     if (ui->screen == SCREEN_CONVERT) look(ui);
     ui_update(ui); // a budget keeps to it
     ui_say(ui, "for %s in %s: the first line says what it refuses, the line of a dial what it takes",

@@ -23,6 +23,7 @@ void convert_words(const char *message, char *out, size_t size);
 void convert_aim_text(const Ui *ui, bool brief, char *out, size_t size, bool *bad);
 // Which setting of a dial the chosen engine wants in place of what it does not take; false: none.
 bool convert_blames(const Ui *ui, Dial dial, char *out, size_t size);
+Target convert_target(const Ui *ui); // which it is; TARGET_COUNT: none is chosen
 // What the engine is asked for a search; false: none is chosen.
 bool convert_wish(const Ui *ui, VerdictWish *out);
 void convert_aim(Ui *ui, const char *name); // by its name; "none"; "": says which it is
@@ -31,6 +32,7 @@ void convert_turn_format(Ui *ui, int steps);
 void convert_move(Ui *ui, int rows);       // the chosen engine
 void convert_scroll(Ui *ui, int findings); // what is seen of its findings
 void convert_choose(Ui *ui, int row);
+bool convert_choose_target(Ui *ui, Target target); // false: it does not read the format, and none is chosen
 void convert_toggle_odd_bits(Ui *ui);
 void convert_name_folder(Ui *ui, const char *path); // "": a prompt asks
 void convert_fix(Ui *ui, bool asked);  // asked: even where it takes back what an override sets; else that is a question

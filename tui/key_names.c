@@ -42,8 +42,7 @@ static const struct {
 
 const char *key_words(void) {
     return "space, tab, shift-tab, enter, esc, backspace, delete, up, down, left, right, shift-left, shift-right, "
-           "pgup, "
-           "pgdn, home, end";
+           "pgup, pgdn, home, end";
 }
 
 // Ctrl-H, I, J, M and [ are other keys to a terminal, and Ctrl-Z is its own.
@@ -113,6 +112,7 @@ static const struct {
     {IN_TEXTS, view_length, -1, "shorter"},
     {ON_CONVERT, action_format, -1, "format-before"},
     {ON_CONVERT, action_format, 1, "format-next"},
+    {ON_CONVERT, action_odd_bits, 0, "odd-bits"},
     {ON_CONVERT, action_export, 0, "write-model"},
     {ON_CONVERT, action_export, 1, "write-model-over"},
     {ON_CONVERT, action_stop_export, 0, "stop-writing"},

@@ -84,8 +84,7 @@ const Binding bindings[] = {
     {KEYS(KEY_TO_END), "End", KEYS_LAYERS, IN_LAYERS, action_move_end, 1},
     {KEYS('&'), "&", KEYS_LAYERS, ON_LAYERS, action_prompt, PROMPT_FILTER,
      "show only some: a name, bits<8, out < 15, class = token, layer >= 15, role = down, marked; with several all must "
-     "hold, also with "
-     "and between them; ! or not turns round",
+     "hold, also with & or and between them; ! or not turns round",
      BAR("filter", 8), WORD_WITH("filter", "[TEXT]", COMPLETE_FILTER, action_filter)},
     {KEYS(' '), "Space", KEYS_LAYERS, IN_LAYERS, action_mark_row, 0, "mark or unmark, and go on", BAR("mark", 4)},
     {KEYS('*'), "*", KEYS_LAYERS, ON_LAYERS, action_prompt, PROMPT_MARK,
@@ -123,8 +122,6 @@ const Binding bindings[] = {
     {KEYS(KEY_SHIFT_RIGHT, '>'), "Shift-→ >", KEYS_DIALS, IN_DIALS, action_turn_coarse, 1},
     {KEYS('=', KEY_RETURN), "=", KEYS_DIALS, IN_DIALS, action_edit_dial, 0,
      "type a value, also Enter; what is typed takes the place of the old one", BAR("type", 2)},
-    {KEYS('0', '7', '8'), "0", KEYS_DIALS, IN_DIALS, action_point_to_typing, 0},
-    {KEYS('9', '.', '-'), "9", KEYS_DIALS, IN_DIALS, action_point_to_typing, 0},
     {.help = "set a dial: set alpha 0.2, set granularity group",
      WORD_WITH("set", "DIAL VALUE", COMPLETE_DIAL, action_set)},
     {KEYS(KEY_TO_START), "Home", KEYS_DIALS, IN_DIALS, action_reset_dial, 0, "reset the dial to its default",
@@ -362,6 +359,12 @@ bool keys_click(Ui *ui, int code) {
     return false;
 }
 
+// What begins a number is meant for the dial.
+static bool is_typed_at_dial(const Ui *ui, int code) {
+    const bool number = (code >= '0' && code <= '9') || code == '.' || code == '-';
+    return number && ui->screen == SCREEN_LAYERS && ui->focus == PANE_DIALS;
+}
+
 // Where a key that does nothing here acts, in the order of the screens.
 static void point_to_key(Ui *ui, int code) {
     static const char *const places[] = {
@@ -392,6 +395,9 @@ bool keys_dispatch(Ui *ui, int code) {
         bindings[i].run(ui, bindings[i].argument);
         return true;
     }
-    point_to_key(ui, code);
+    if (is_typed_at_dial(ui, code))
+        action_point_to_typing(ui);
+    else
+        point_to_key(ui, code);
     return false;
 }

@@ -84,10 +84,10 @@ static void add_recipe(const Ui *ui, cJSON *json) {
 
 static void add_convert(const Ui *ui, cJSON *json) {
     const Convert *convert = &ui->convert;
-    const VerdictRow *row = convert->aimed ? convert_row(ui, workbench_verdict(ui->workbench, convert->format)) : NULL;
+    const Target target = convert_target(ui);
     cJSON *out = cJSON_AddObjectToObject(json, "convert");
     cJSON_AddStringToObject(out, "format", export_format_names[convert->format]);
-    if (row) cJSON_AddStringToObject(out, "engine", target_table[row->target].name);
+    if (target < TARGET_COUNT) cJSON_AddStringToObject(out, "engine", target_table[target].name);
     if (convert->odd_bits) cJSON_AddBoolToObject(out, "odd_bits", true);
     if (convert->folder) add_path(out, "folder", convert->folder);
 }
@@ -228,15 +228,8 @@ static void restore_convert(Ui *ui, const cJSON *json) {
     Convert *convert = &ui->convert;
     for (int i = 0; i < EXPORT_FORMAT_COUNT; i++)
         if (strcmp(export_format_names[i], word_of(json, "format")) == 0) convert->format = (ExportFormat)i;
-    const Targets readers = targets_of_format(convert->format);
-    for (int row = 0, i = 0; i < TARGET_COUNT; i++) { // verdicts are in this order
-        if (!(readers >> i & 1)) continue;
-        if (strcmp(target_table[i].name, word_of(json, "engine")) == 0) {
-            convert->engine = row;
-            convert->aimed = true;
-        }
-        row++;
-    }
+    for (int i = 0; i < TARGET_COUNT; i++)
+        if (strcmp(target_table[i].name, word_of(json, "engine")) == 0) convert_choose_target(ui, (Target)i);
     convert->odd_bits = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "odd_bits"));
     workbench_allow_odd_bits(ui->workbench, convert->odd_bits);
     if (*word_of(json, "folder")) convert->folder = strdup(word_of(json, "folder"));

@@ -205,13 +205,13 @@ static void kernels_text(const Ui *ui, const VerdictRow *row, int cols, char *ou
     text_free(&text);
 }
 
-static void draw_engine(Ui *ui, Rect line, const Verdict *verdict, const VerdictRow *row, bool chosen) {
+// written: the format can be written at all.
+static void draw_engine(Ui *ui, Rect line, const Verdict *verdict, const VerdictRow *row, bool written) {
     const EngineColumns c = engine_columns(line);
     const TargetInfo *info = &target_table[row->target];
     const Finding *worst = row->worst < 0 ? NULL : &verdict->findings[row->worst];
     const KernelUse use = row->use_count ? row->uses[0] : (KernelUse){.kernel = "–", .inputs = "–"};
-    ForecastView forecast;
-    const bool loads = row->loads && !convert_is_unwritable(ui, &forecast);
+    const bool loads = row->loads && written, chosen = row == convert_row(ui, verdict);
     Canvas *canvas = &ui->canvas;
     char kernel[96], inputs[64];
     kernels_text(ui, row, c.inputs - c.kernel - 1, kernel, sizeof kernel);
@@ -243,9 +243,11 @@ static void draw_engines(Ui *ui, Rect pane, const Verdict *verdict) {
     draw_heading(ui, pane);
     const int at = (int)(chosen - verdict->rows), room = pane.rows - 1,
               first = layout_scroll(0, at, room, verdict->row_count);
+    ForecastView forecast;
+    const bool written = !convert_is_unwritable(ui, &forecast);
     for (int i = first; i < verdict->row_count && i - first < room; i++) {
         const Rect line = {pane.row + 1 + i - first, pane.col, 1, pane.cols};
-        draw_engine(ui, line, verdict, &verdict->rows[i], i == at);
+        draw_engine(ui, line, verdict, &verdict->rows[i], written);
         ui_hit(ui, line, HIT_ENGINE, i);
     }
 }

@@ -161,6 +161,10 @@ static void undo_preview(Ui *ui) {
 
 // ---- keys that answer ---------------------------------------------------------------------------------------------
 
+static bool is_cancel(int code) { return code == KEY_ESCAPE || code == KEY_CONTROL('c'); }
+
+static bool is_yes_or_no(int code) { return code == 'y' || code == 'n' || is_cancel(code); }
+
 // Only keys that are offered act, and those that leave everything as it is. Ctrl-C, which asked, may ask again.
 static void answer_quit(Ui *ui, int code) {
     if (code == 'q' || code == KEY_CONTROL('c')) ui->quit = true;
@@ -175,14 +179,14 @@ static void answer_quit(Ui *ui, int code) {
 }
 
 static void answer_leave(Ui *ui, int code) {
-    if (code != 'q' && code != KEY_ESCAPE && code != 'n' && code != KEY_CONTROL('c')) return;
+    if (code != 'q' && code != 'n' && !is_cancel(code)) return;
     close_prompt(ui);
     if (code == 'q' || code == KEY_CONTROL('c')) action_leave(ui);
 }
 
 static void answer_replace(Ui *ui, int code) {
     const bool goes_on = code == 'g' && ui->convert.can_go_on, names = code == 'o';
-    if (!goes_on && !names && code != 'y' && code != 'n' && code != KEY_ESCAPE && code != KEY_CONTROL('c')) return;
+    if (!goes_on && !names && !is_yes_or_no(code)) return;
     close_prompt(ui);
     if (goes_on) convert_go_on(ui);
     if (names) convert_name_folder(ui, "");
@@ -190,7 +194,7 @@ static void answer_replace(Ui *ui, int code) {
 }
 
 static void answer_fix(Ui *ui, int code) {
-    if (code != 'y' && code != 'n' && code != KEY_ESCAPE && code != KEY_CONTROL('c')) return;
+    if (!is_yes_or_no(code)) return;
     close_prompt(ui);
     if (code == 'y') convert_fix(ui, true);
 }
@@ -201,7 +205,7 @@ static void answer_overwrite(Ui *ui, int code) {
     if (code == 'y') {
         close_prompt(ui);
         action_overwrite(ui, path);
-    } else if (code == 'n' || code == KEY_ESCAPE || code == KEY_CONTROL('c'))
+    } else if (is_yes_or_no(code))
         ui_ask(ui, PROMPT_SAVE, path);
 }
 
@@ -215,14 +219,14 @@ static void answer_restore(Ui *ui, int code) {
     } else if (code == 'n') {
         unsaved_forget(&ui->unsaved);
         close_prompt(ui);
-    } else if (code == KEY_ESCAPE || code == KEY_CONTROL('c')) {
+    } else if (is_cancel(code)) {
         unsaved_set_aside(&ui->unsaved);
         close_prompt(ui);
     }
 }
 
 static void answer_forget(Ui *ui, int code) {
-    if (code != 'y' && code != 'n' && code != KEY_ESCAPE && code != KEY_CONTROL('c')) return;
+    if (!is_yes_or_no(code)) return;
     close_prompt(ui);
     if (code == 'y') trials_drop(ui);
 }

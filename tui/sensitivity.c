@@ -372,15 +372,20 @@ void sensitivity_sort(Ui *ui, int unused) {
 
 // ---- keys: the budget ---------------------------------------------------------------------------------------------
 
+// Of another budget; what was tuned, and what was said of the choice before, is not of it.
+static void choose_anew(Ui *ui) {
+    ui->sensitivity.tuned = false;
+    ui->sensitivity.warned = 0;
+    choose_again(ui);
+}
+
 void sensitivity_turn(Ui *ui, int steps) {
     SensitivityScreen *s = &ui->sensitivity;
-    s->tuned = false;
-    s->warned = 0; // of another choice
     if (s->by_kl)
         s->kl = fmax(s->kl * pow(KL_STEP, steps), LEAST_KL);
     else
         s->bits = fmax(round(s->bits / BITS_STEP + steps) * BITS_STEP, BITS_STEP); // on multiples of the step
-    choose_again(ui);
+    choose_anew(ui);
 }
 
 void sensitivity_turn_kind(Ui *ui, int unused) {
@@ -391,9 +396,7 @@ void sensitivity_turn_kind(Ui *ui, int unused) {
         return;
     }
     s->by_kl = !s->by_kl;
-    s->tuned = false;
-    s->warned = 0; // of another choice
-    choose_again(ui);
+    choose_anew(ui);
 }
 
 void sensitivity_type_budget(Ui *ui, int unused) {
@@ -420,10 +423,8 @@ void sensitivity_set_budget(Ui *ui, const char *text) {
         return;
     }
     s->by_kl = by_kl;
-    s->tuned = false;
-    s->warned = 0; // of another choice
     *(by_kl ? &s->kl : &s->bits) = value;
-    choose_again(ui);
+    choose_anew(ui);
 }
 
 static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
@@ -588,7 +589,10 @@ static bool stop_tuning(Ui *ui) {
         char rest[96];
         workbench_stop_job(ui->workbench, JOB_TUNE);
         jobs_rest_text(ui, JOB_TUNE, rest, sizeof rest);
-        ui_say(ui, "%s%s", best && !view.ends ? "tuning ends with the best so far" : "tuning stopped; x goes on", rest);
+        if (best && !view.ends) // which it still works at
+            ui_say(ui, "tuning ends with the best so far");
+        else
+            ui_say(ui, "tuning stopped; x goes on%s", rest);
     } else if (sensitivity_job(ui, JOB_TUNE) == JOB_STOPPED) {
         workbench_resume_study(ui->workbench, JOB_TUNE);
         ui->sensitivity.tuned = true;
