@@ -126,14 +126,9 @@ static void a_model_comes_back(void **state) {
     }
 }
 
-// llama.cpp has one scale of attention, which the fixtures of later Gemmas have not.
-static void later_gemmas_come_back(void **state) {
-    (void)state;
-    static const char *const models[][3] = {
-        {FAMILIES "/gemma2", "\"query_pre_attn_scalar\": 20", "\"query_pre_attn_scalar\": 8"},
-        {FAMILIES "/gemma3-text", "\"query_pre_attn_scalar\": 11", "\"query_pre_attn_scalar\": 8"},
-    };
-    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+// Models, with a line of the configuration and what stands in its place.
+static void expect_to_come_back(const char *const models[][3], size_t count) {
+    for (size_t i = 0; i < count; i++) {
         model_copy(folder, models[i][0], "config.json");
         model_copy(folder, models[i][0], "model.safetensors");
         model_edit(folder, "config.json", models[i][1], models[i][2]);
@@ -141,6 +136,16 @@ static void later_gemmas_come_back(void **state) {
         expect_same_logits(folder, path);
         free(path);
     }
+}
+
+// llama.cpp has one scale of attention, which the fixtures of later Gemmas have not.
+static void later_gemmas_come_back(void **state) {
+    (void)state;
+    static const char *const models[][3] = {
+        {FAMILIES "/gemma2", "\"query_pre_attn_scalar\": 20", "\"query_pre_attn_scalar\": 8"},
+        {FAMILIES "/gemma3-text", "\"query_pre_attn_scalar\": 11", "\"query_pre_attn_scalar\": 8"},
+    };
+    expect_to_come_back(models, sizeof models / sizeof *models);
 }
 
 // Each expert is a matrix of the tensor that a layer has of all. llama.cpp has no windows here, nor a layer without
@@ -152,14 +157,7 @@ static void mixtures_of_experts_come_back(void **state) {
         {FAMILIES "/qwen3-moe", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 2"},
         {FAMILIES "/qwen2-moe", "\"num_hidden_layers\": 3", "\"num_hidden_layers\": 1"},
     };
-    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
-        model_copy(folder, models[i][0], "config.json");
-        model_copy(folder, models[i][0], "model.safetensors");
-        model_edit(folder, "config.json", models[i][1], models[i][2]);
-        char *path = written(folder, DENSE);
-        expect_same_logits(folder, path);
-        free(path);
-    }
+    expect_to_come_back(models, sizeof models / sizeof *models);
 }
 
 static void experts_of_a_gguf_file_become_a_checkpoint(void **state) {
