@@ -61,16 +61,22 @@ double bit_cost_expected(const BitCost *cost, const BitChoices *choices, int bit
 }
 
 bool budget_bounds(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
-                   const VerdictWish *engines, int *unit, uint8_t *refused, Error *err) {
+                   const Engines *engines, int *unit, uint8_t *refused, Error *err) {
     const size_t linears = (size_t)structure->linear_count;
     bool *of_bits = array_new(linears, sizeof *of_bits);
     if (!of_bits) return error_memory(err, "a budget");
     units_alone(unit, structure->linear_count);
     memset(refused, 0, linears * sizeof *refused);
-    bool ok = verdict_join(structure, engines, unit, err);
+    bool ok = engines_join(structure, engines, unit, err);
     for (int b = 0; ok && b < BUDGET_BITS; b++) {
-        ok = verdict_refused_bits(recipe, structure, measured, engines, budget_bits[b], of_bits, err);
-        for (size_t i = 0; i < linears; i++) refused[i] |= (uint8_t)(of_bits[i] << b);
+        Recipe tried;
+        Plan plan;
+        if (!(ok = recipe_copy(recipe, &tried, err))) break;
+        recipe_set_everywhere(&tried, DIAL_BITS, budget_bits[b]);
+        ok = verdict_keep(structure, measured, engines, &tried, &plan, of_bits, err);
+        for (size_t i = 0; ok && i < linears; i++) refused[i] |= (uint8_t)(of_bits[i] << b);
+        plan_free(&plan);
+        recipe_free(&tried);
     }
     free(of_bits);
     return ok;

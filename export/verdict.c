@@ -249,6 +249,10 @@ void verdict_free(Verdict *verdict) {
     *verdict = (Verdict){0};
 }
 
+bool verdict_wish_equal(const VerdictWish *a, const VerdictWish *b) {
+    return a->format == b->format && a->targets == b->targets && a->odd_bits == b->odd_bits;
+}
+
 bool verdict_has(const Verdict *verdict, Severity severity) {
     return verdict->finding_count && verdict->findings[0].severity >= severity;
 }

@@ -262,31 +262,39 @@ static bool plan_again(const Fixing *f) {
 }
 
 // A model as it was is no remedy.
-static bool leaves_something(const Fixing *f, int before, Error *err) {
-    if (f->fix->plan.quantized_count || !before) return true;
+static bool leaves_something(const VerdictWish *wish, const Plan *plan, int before, Error *err) {
+    if (plan->quantized_count || !before) return true;
     Text names = {0};
-    targets_list(f->wish->targets & targets_of_format(f->wish->format), &names);
+    targets_list(wish->targets & targets_of_format(wish->format), &names);
     error_set(err, "the remedies for %s leave nothing quantized in %s; write dense or another format",
-              names.data ? names.data : "", export_format_names[f->wish->format]);
+              names.data ? names.data : "", export_format_names[wish->format]);
     text_free(&names);
     return false;
 }
 
-bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
-                 const VerdictWish *wish, VerdictFix *out, Error *err) {
+bool verdict_mend(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                  const VerdictWish *wish, VerdictFix *out, int *before, Error *err) {
     *out = (VerdictFix){0};
     Fixing f = {.structure = structure, .measured = measured, .wish = wish, .fix = out, .err = err};
     f.unit = array_new((size_t)structure->linear_count, sizeof *f.unit);
-    text_add(&out->changes, "", 0);
     bool ok = f.unit || error_memory(err, "the changes");
     if (ok) units_alone(f.unit, structure->linear_count);
     ok = ok && verdict_join(structure, wish, f.unit, err) && recipe_copy(recipe, &out->recipe, err) && plan_again(&f);
-    const int before = ok ? out->plan.quantized_count : 0;
+    *before = ok ? out->plan.quantized_count : 0;
     const Finding *finding;
     while (ok && (finding = next_finding(&f))) ok = mend(&f, finding) && plan_again(&f);
     free(f.unit);
+    return ok;
+}
+
+bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                 const VerdictWish *wish, VerdictFix *out, Error *err) {
+    int before;
+    const bool ok = verdict_mend(recipe, structure, measured, wish, out, &before, err);
+    text_add(&out->changes, "", 0);
     if (ok) out->change_count = recipe_new_settings(recipe, &out->recipe, structure, &out->changes);
-    return ok && leaves_something(&f, before, err) && (!out->changes.failed || error_memory(err, "the changes"));
+    return ok && leaves_something(wish, &out->plan, before, err) &&
+           (!out->changes.failed || error_memory(err, "the changes"));
 }
 
 void verdict_fix_free(VerdictFix *fix) {

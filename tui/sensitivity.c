@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/number.h"
 #include "quant/assign.h"
+#include "quant/difference.h"
 #include "tui/convert.h"
 #include "tui/format.h"
 #include "tui/jobs.h"
@@ -281,8 +282,7 @@ static bool find_bounds(Ui *ui, BudgetBounds *out, Error *err) {
     const uint64_t change = workbench_changes(ui->workbench), turn = workbench_turn(ui->workbench);
     *out = (BudgetBounds){0};
     if (!convert_wish(ui, &wish)) return true;
-    const bool same = s->bound_by.format == wish.format && s->bound_by.targets == wish.targets &&
-                      s->bound_by.odd_bits == wish.odd_bits && s->bound_change == change && s->bound_turn == turn;
+    const bool same = verdict_wish_equal(&s->bound_by, &wish) && s->bound_change == change && s->bound_turn == turn;
     *out = (BudgetBounds){s->unit, s->refused};
     if (same) return true;
     s->bound_by = (VerdictWish){0};
@@ -433,9 +433,24 @@ static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
     bool ok = bits ? recipe_copy(workbench_recipe(ui->workbench), out, err) : error_memory(err, "the recipe");
     for (int i = 0; ok && i < linear_count(ui); i++)
         bits[i] = s->budget.unit_of[i] < 0 ? (double)NAN : budget_bits[s->chosen[i]];
-    if (ok && !(ok = recipe_assign(out, workbench_structure(ui->workbench), DIAL_BITS, bits, err))) recipe_free(out);
+    VerdictWish engine;
+    if (ok && !(ok = recipe_assign(out, workbench_structure(ui->workbench), DIAL_BITS, bits, err) &&
+                     (!convert_wish(ui, &engine) || workbench_keep(ui->workbench, &engine, out, err))))
+        recipe_free(out);
     free(bits);
     return ok;
+}
+
+// ", and for vllm-sm80 policy token → none (12 linears)": what it does not take with these bits.
+static void what_came_with_it(const Ui *ui, const Recipe *recipe, Text *out) {
+    const Target target = convert_target(ui);
+    Text changes = {0};
+    if (target < TARGET_COUNT &&
+        recipe_difference_beside(workbench_recipe(ui->workbench), recipe, workbench_structure(ui->workbench), ", ",
+                                 &changes) &&
+        changes.data)
+        text_addf(out, ", and for %s %s", target_table[target].name, changes.data);
+    text_free(&changes);
 }
 
 static void take_tuned(Ui *ui) {
@@ -451,12 +466,16 @@ static void take_tuned(Ui *ui) {
                                         : "the search is not done; x ends it with the best so far");
         return;
     }
+    Text beside = {0};
+    what_came_with_it(ui, tuned.recipe, &beside);
     const bool ok = workbench_restore(ui->workbench, tuned.recipe, &err);
-    if (!ui_report(ui, ok, &err)) return;
-    ui->sensitivity.tuned = false;
-    workbench_forget_tuned(ui->workbench);
-    ui_say(ui, "what was tuned is in the recipe; u undoes it");
-    ui_update(ui);
+    if (ui_report(ui, ok, &err)) {
+        ui->sensitivity.tuned = false;
+        workbench_forget_tuned(ui->workbench);
+        ui_say(ui, "what was tuned is in the recipe%s; u undoes it", beside.data ? beside.data : "");
+        ui_update(ui);
+    }
+    text_free(&beside);
 }
 
 // Linears of which only the noise is known, and which the budget takes bits from.
@@ -495,17 +514,12 @@ static bool guesses_need_a_word(Ui *ui) {
     return true;
 }
 
-// What other dials than bits bring about, a budget does not mend.
-static void say_what_was_taken(Ui *ui, bool same, int rules) {
-    char text[80];
-    bool bad;
-    convert_aim_text(ui, false, text, sizeof text, &bad);
-    if (bad)
-        ui_say(ui, "%s; %s: f on Convert mends it", same ? "the recipe has these bits" : "taken; u undoes it", text);
-    else if (same)
+static void say_what_was_taken(Ui *ui, bool same, int rules, const char *beside) {
+    if (same)
         ui_say(ui, "the recipe has these bits already");
     else
-        ui_say(ui, "the chosen bits are in the recipe, with %d override%s; u undoes it", rules, rules == 1 ? "" : "s");
+        ui_say(ui, "the chosen bits are in the recipe, with %d override%s%s; u undoes it", rules, rules == 1 ? "" : "s",
+               beside);
 }
 
 void sensitivity_take(Ui *ui, int unused) {
@@ -529,11 +543,15 @@ void sensitivity_take(Ui *ui, int unused) {
     if (!ui_report(ui, chosen_recipe(ui, &recipe, &err), &err)) return;
     const int rules = recipe.override_count;
     const bool same = recipe_equal(&recipe, workbench_recipe(ui->workbench));
+    Text beside = {0};
+    what_came_with_it(ui, &recipe, &beside);
     const bool ok = same || workbench_restore(ui->workbench, &recipe, &err);
     recipe_free(&recipe);
-    if (!ui_report(ui, ok, &err)) return;
-    say_what_was_taken(ui, same, rules);
-    ui_update(ui);
+    if (ui_report(ui, ok, &err)) {
+        say_what_was_taken(ui, same, rules, beside.data ? beside.data : "");
+        ui_update(ui);
+    }
+    text_free(&beside);
 }
 
 // ---- keys: jobs ---------------------------------------------------------------------------------------------------
@@ -543,8 +561,8 @@ static bool runs(const Ui *ui, JobKind kind) {
     return job_is_on(state);
 }
 
-// A search keeps to the bits and groups that the chosen engine takes, and binds what it stores as one. Other dials it
-// leaves as they are.
+// A search keeps to the bits and groups that the chosen engine takes, binds what it stores as one, and mends what it
+// refuses of other dials.
 static void start_tuning(Ui *ui, const TuneGoal *goal) {
     VerdictWish engine;
     Error err = {0};
@@ -555,7 +573,7 @@ static void start_tuning(Ui *ui, const TuneGoal *goal) {
     ui->sensitivity.tuned = true;
     convert_aim_text(ui, false, text, sizeof text, &bad);
     if (aimed && bad)
-        ui_say(ui, "%s; the search keeps to bits, groups and sets that it takes, f on Convert mends the rest", text);
+        ui_say(ui, "%s now; the search keeps to what it takes, and ends with that mended", text);
     else if (aimed)
         ui_say(ui, "%s: bits and groups that it takes, and what it stores as one (q, k, v) agrees", text);
 }

@@ -124,7 +124,6 @@ typedef struct Studies {
     bool tune_ends;    // with the best so far, as soon as a search that begins again has come to it
     bool tune_reached; // it has
     TuneGoal goal;
-    VerdictWish tune_engine; // without targets: none
     Recipe tune_recipe;
     Tuned tuned; // its recipe is that of the result
     // The screen's thread only.

@@ -1090,8 +1090,18 @@ bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Ver
 }
 
 bool workbench_bounds(const Workbench *w, const VerdictWish *wish, int *unit, uint8_t *refused, Error *err) {
+    const Engines engines = engines_of(wish);
     const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
-    return budget_bounds(history_now(&w->history), &w->structure, measured, wish, unit, refused, err);
+    return budget_bounds(history_now(&w->history), &w->structure, measured, &engines, unit, refused, err);
+}
+
+bool workbench_keep(const Workbench *w, const VerdictWish *wish, Recipe *recipe, Error *err) {
+    const Engines engines = engines_of(wish);
+    const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
+    Plan plan;
+    const bool ok = verdict_keep(&w->structure, measured, &engines, recipe, &plan, NULL, err);
+    plan_free(&plan);
+    return ok;
 }
 
 void workbench_allow_odd_bits(Workbench *w, bool allow) { w->odd_bits = allow; }
