@@ -35,6 +35,7 @@ typedef struct TargetInfo {
 } TargetInfo;
 
 extern const TargetInfo target_table[TARGET_COUNT];
+#define TARGETS_VLLM ((1U << (TARGET_VLLM_CPU + 1)) - 1)
 
 // "vllm,transformers": names and groups with commas between them; "all"; of vLLM also the device by its compute
 // capability: "8.0", "sm89", "sm_90".

@@ -878,6 +878,16 @@ static void name_family(Fixture *f, const char *family) {
     snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "%s", family);
 }
 
+// Ways to load it that are named, and those that are not.
+static void expect_loading(Fixture *f, ExportFormat format, const char *named, const char *unnamed) {
+    Text text = {0};
+    export_loading(&f->model.structure, format, judge(f, format, ALL), &text);
+    text_add(&text, "", 0);
+    if (named && !strstr(text.data, named)) fail_msg("no %s in \"%s\"", named, text.data);
+    if (strstr(text.data, unnamed)) fail_msg("%s in \"%s\"", unnamed, text.data);
+    text_free(&text);
+}
+
 static void other_notes(void **state) {
     Fixture *f = *state;
     name_family(f, "opt");
@@ -916,11 +926,28 @@ static void encoder_decoders(void **state) {
     finds(f, EXPORT_GPTQ, ALL, "encoder-decoder", SEVERITY_REFUSED, 0, others);
     finds(f, EXPORT_MLX, ALL, "family", SEVERITY_REFUSED, 0, MLX);
     finds(f, EXPORT_GGUF, ALL, "gguf-model", SEVERITY_REFUSED, 0, LLAMA_CPP);
-    assert_non_null(strstr(export_loading(&f->model.structure, CT), "AutoModelForSeq2SeqLM"));
-    assert_non_null(strstr(export_loading(&f->model.structure, EXPORT_GPTQ), "AutoModelForSeq2SeqLM"));
-    assert_null(strstr(export_loading(&f->model.structure, CT), "vllm"));
+    expect_loading(f, CT, "AutoModelForSeq2SeqLM", "vllm");
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_NONE);
+    expect_loading(f, EXPORT_GPTQ, "AutoModelForSeq2SeqLM", "vllm");
     f->model.structure.config.pair.encoder_layers = 0;
-    assert_non_null(strstr(export_loading(&f->model.structure, CT), "AutoModelForCausalLM"));
+    expect_loading(f, CT, "AutoModelForCausalLM", "Seq2Seq");
+}
+
+// Who loads a model is told how, and who does not is not.
+static void ways_to_load_are_those_that_work(void **state) {
+    Fixture *f = *state;
+    expect_loading(f, CT, "vllm serve", "Seq2Seq");
+    expect_loading(f, EXPORT_GGUF, "llama-cli", "vllm");
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_STATIC); // with 4 bits no kernel of vLLM takes it
+    expect_loading(f, CT, "AutoModelForCausalLM", "vllm");
+    set(f, NULL, DIAL_GRID, GRID_ASYMMETRIC); // and now none at all
+    expect_loading(f, CT, NULL, "AutoModel");
+    Text text = {0};
+    export_misgivings(&f->verdict, &text);
+    assert_non_null(strstr(text.data, "- refused by vllm, "));
+    assert_non_null(strstr(text.data, "vLLM drops these, transformers fails"));
+    text_free(&text);
+    expect_loading(f, EXPORT_DENSE, "anything else", "vllm");
 }
 
 static void t5_wants_plain_weights(void **state) {
@@ -928,7 +955,7 @@ static void t5_wants_plain_weights(void **state) {
     name_family(f, "t5");
     finds(f, CT, ALL, "t5", SEVERITY_REFUSED, 0, TRANSFORMERS);
     assert_null(find(judge(f, EXPORT_GPTQ, ALL), "t5"));
-    assert_non_null(strstr(export_loading(&f->model.structure, CT), "dequantize=True"));
+    expect_loading(f, CT, "dequantize=True", "AutoModelForCausalLM");
 }
 
 // Whatever its writer refuses, GGUF is not said to load.
@@ -1068,6 +1095,7 @@ int main(void) {
         ON(scales_and_cache),
         ON(other_notes),
         ON(encoder_decoders),
+        ON(ways_to_load_are_those_that_work),
         ON(t5_wants_plain_weights),
         ON(gguf_of_other_families),
         cmocka_unit_test_setup_teardown(experts_are_one_tensor, setup_experts, teardown),

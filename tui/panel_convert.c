@@ -76,13 +76,21 @@ static void draw_folder(Ui *ui, Rect line) {
 
 #define NEEDS_LINES_MOST 3
 
+// Why there cannot be an estimate, and what the user can do.
+static void refusal_text(const Ui *ui, const ForecastView *view, char *out, size_t size) {
+    char message[sizeof view->message];
+    const bool mends = view->refused && view->forecast.unwritable && convert_is_mendable(ui);
+    convert_words(view->message, message, sizeof message);
+    snprintf(out, size, "%s%s", mends ? "f mends this: " : "", message);
+}
+
 // Lines of the estimate, or of why there cannot be one.
 static int needs_lines(const Ui *ui) {
     ForecastView view;
-    char message[sizeof view.message];
+    char message[sizeof view.message + 16];
     workbench_forecast(ui->workbench, &view);
     if (!view.known) return 1;
-    convert_words(view.message, message, sizeof message);
+    refusal_text(ui, &view, message, sizeof message);
     const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
     const int cols = ui->layout.frame.cols - 4 - LABEL_COLS, lines = view.refused
                                                                          ? wrap_lines(&ui->canvas, cols, &piece, 1)
@@ -101,8 +109,8 @@ static void draw_needs(Ui *ui, Rect place) {
         return;
     }
     if (view.refused) {
-        char message[sizeof view.message];
-        convert_words(view.message, message, sizeof message);
+        char message[sizeof view.message + 16];
+        refusal_text(ui, &view, message, sizeof message);
         const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
         wrap_draw(&ui->canvas, place, &piece, 1, 0);
         return;
@@ -218,6 +226,7 @@ static void draw_engine(Ui *ui, Rect line, const Verdict *verdict, const Verdict
     const bool dropped = strcmp(use.inputs, "16 bit") == 0 && inputs_dropped(workbench_plan(ui->workbench), row) > 0;
     snprintf(inputs, sizeof inputs, dropped ? "stay %s!" : "%s", use.inputs);
     canvas_text(canvas, line.row, line.col, 1, MEANING_ACCENT, chosen ? "▸" : " ");
+    if (convert_is_target(ui, row->target)) canvas_text(canvas, line.row, line.col + 1, 1, MEANING_ACCENT, "●");
     canvas_fit(canvas, line.row, c.engine, c.loads - c.engine - 1, MEANING_TEXT,
                line.cols >= 110 ? info->title : info->name);
     canvas_text(canvas, line.row, c.loads, 4, loads ? MEANING_BETTER : MEANING_ERROR, loads ? "yes" : "no");
@@ -367,32 +376,63 @@ static void draw_findings(Ui *ui, Rect pane, const Verdict *verdict) {
 
 // ---- the job ------------------------------------------------------------------------------------------------------
 
-// Lines of how to load it, without the marks of Markdown, with the name of the folder in them.
+// A line without the marks of Markdown, with the name of the folder in it.
+static void loading_line(const char *text, size_t length, const char *folder, char out[512]) {
+    static const char *const names[] = {"this folder", "FOLDER"};
+    size_t used = 0;
+    for (const char *at = text; at < text + length && used < 511;) {
+        size_t taken = 0;
+        for (size_t i = 0; !taken && i < 2; i++)
+            if (strncmp(at, names[i], strlen(names[i])) == 0) taken = strlen(names[i]);
+        if (taken)
+            used += (size_t)snprintf(out + used, 512 - used, "%s", folder);
+        else if (*at != '`')
+            out[used++] = *at;
+        at += taken ? taken : 1;
+    }
+    out[used < 511 ? used : 511] = '\0';
+}
+
+// Of the engines that load it.
 static int loading_lines(const Ui *ui, const ExportView *view, char lines[LOADING_LINES_MOST][512]) {
     int count = 0;
-    for (const char *text = export_loading(workbench_structure(ui->workbench), view->format);
-         *text && count < LOADING_LINES_MOST;) {
-        const size_t length = strcspn(text, "\n");
-        size_t used = 0;
-        char *out = lines[count];
-        for (const char *at = text; at < text + length && used < sizeof *lines - 1;) {
-            const char *const names[] = {"this folder", "FOLDER"};
-            size_t taken = 0;
-            for (size_t i = 0; !taken && i < 2; i++)
-                if (strncmp(at, names[i], strlen(names[i])) == 0) taken = strlen(names[i]);
-            if (taken) {
-                used += (size_t)snprintf(out + used, sizeof *lines - used, "%s", view->folder);
-                if (used >= sizeof *lines) used = sizeof *lines - 1;
-            } else if (*at != '`') {
-                out[used++] = *at;
-            }
-            at += taken ? taken : 1;
-        }
-        out[used] = '\0';
-        if (length && strncmp(text, "```", 3) != 0) count++;
-        text += length + (text[length] == '\n');
+    Text text = {0};
+    export_loading(workbench_structure(ui->workbench), view->format, view->verdict, &text);
+    for (const char *at = text.data ? text.data : ""; *at && count < LOADING_LINES_MOST;) {
+        const size_t length = strcspn(at, "\n");
+        if (length && strncmp(at, "```", 3) != 0) loading_line(at, length, view->folder, lines[count++]);
+        at += length + (at[length] == '\n');
     }
+    text_free(&text);
     return count;
+}
+
+static void list_rows(const Verdict *verdict, bool loads, Target but, Text *out) {
+    Targets targets = 0;
+    for (int r = 0; r < verdict->row_count; r++)
+        if (verdict->rows[r].loads == loads && verdict->rows[r].target != but) targets |= 1U << verdict->rows[r].target;
+    targets_list(targets, out);
+}
+
+// "vllm-sm80 loads it   so do vllm-sm90, transformers   not sglang".
+static void draw_who_loads(Ui *ui, Rect line, const Verdict *verdict) {
+    const VerdictRow *row = convert_row_written_for(ui, verdict);
+    if (!row) return;
+    const Finding *worst = row->worst < 0 ? NULL : &verdict->findings[row->worst];
+    const bool bad = worst && worst->severity >= SEVERITY_MISREAD;
+    const char *name = target_table[row->target].name;
+    Text loads = {0}, not = {0};
+    Pen pen = pen_at(&ui->canvas, line);
+    list_rows(verdict, true, row->target, &loads);
+    list_rows(verdict, false, row->target, &not );
+    if (bad)
+        pen_text(&pen, MEANING_ERROR, "%s %s it: %s", name, row->loads ? "misreads" : "refuses", worst->name);
+    else
+        pen_text(&pen, MEANING_BETTER, "%s loads it", name);
+    if (loads.length) pen_text(&pen, MEANING_TEXT, "   %sloaded by %s", row->loads ? "also " : "", loads.data);
+    if (not .length) pen_text(&pen, MEANING_FAINT, "   not by %s", not .data);
+    text_free(&loads);
+    text_free(&not );
 }
 
 // Folders come last in a line: they may be long.
@@ -466,6 +506,12 @@ static void draw_done(Ui *ui, Rect pane, const ExportView *view) {
              warning[0] ? "; " : "", warning);
     canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, warning[0] ? MEANING_CHANGED : MEANING_BETTER, text);
     const int count = loading_lines(ui, view, lines);
+    if (view->verdict->row_count) {
+        draw_who_loads(ui, (Rect){pane.row + 1, pane.col, 1, pane.cols}, view->verdict);
+        pane.row++;
+        pane.rows--;
+    }
+    if (!count || pane.rows < 2) return;
     const int label = canvas_text(&ui->canvas, pane.row + 1, pane.col, pane.cols, MEANING_FAINT, "load it  ");
     for (int i = 0; i < count && i + 1 < pane.rows; i++)
         canvas_fit(&ui->canvas, pane.row + 1 + i, pane.col + label, pane.cols - label, MEANING_VALUE, lines[i]);
@@ -508,8 +554,9 @@ void panel_convert_draw(Ui *ui) {
     ExportView view;
     char lines[LOADING_LINES_MOST][512];
     workbench_export_view(ui->workbench, &view);
-    const int loading = view.asked && view.job.state == JOB_DONE ? loading_lines(ui, &view, lines) : 0;
-    const int job = !view.asked || is_past(ui, &view) ? 1 : loading > 1 ? 1 + loading : 2;
+    const bool done = view.asked && view.job.state == JOB_DONE;
+    const int after = done ? loading_lines(ui, &view, lines) + (view.verdict->row_count > 0) : 0;
+    const int job = !view.asked || is_past(ui, &view) ? 1 : after > 1 ? 1 + after : 2;
     const ConvertLayout l = layout_convert(&ui->layout, verdict ? verdict->row_count : 0, job, needs_lines(ui));
     const Rect panes[] = {l.form, l.engines, l.findings, l.job};
     for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) canvas_box(&ui->canvas, panes[i], MEANING_RULE);

@@ -191,7 +191,9 @@ static void *export_thread(void *argument) {
     e->self = pthread_self();
     pthread_mutex_unlock(&w->lock);
     wait_at_gate(w);
+    const VerdictWish wish = {e->options.format, targets_of_format(e->options.format), e->options.odd_bits};
     const bool ok = export_run(&e->model, &e->options, &result, progress, &err);
+    if (ok) verdict_make(e->model.structure, &e->measured, &e->plan, &wish, &e->verdict, NULL);
     export_ends(w, ok, &result, &err);
     return NULL;
 }
@@ -204,6 +206,7 @@ static void join_thread(Workbench *w) {
 }
 
 static void forget_measured(Exporter *e) {
+    verdict_free(&e->verdict);
     plan_free(&e->plan);
     free(e->measured.weights);
     input_set_release(e->inputs);
@@ -343,6 +346,7 @@ void workbench_export_view(const Workbench *w, ExportView *out) {
     out->folder = e->options.folder;
     if (!recipe_equal(&e->recipe, history_now(&w->history))) out->changes = w->changes - e->change;
     if (out->job.state == JOB_WAITING) out->waits_for = e->waits_for;
+    if (out->job.state == JOB_DONE) out->verdict = &e->verdict;
     if (e->plan.decisions) out->bits_per_weight = e->plan.bits_per_weight;
     Workbench *shared = (Workbench *)w; // the lock is no part of what the caller sees
     pthread_mutex_lock(&shared->lock);

@@ -292,5 +292,6 @@ typedef struct ExportView {
     uint64_t done, total;   // bytes written, or read back
     double rate;            // bytes a second; NAN while unknown
     ExportResult result;    // of one that is done; of one that failed, whether the place is occupied
+    const Verdict *verdict; // of one that is done: on what was written; good until the next one is asked for
 } ExportView;
 void workbench_export_view(const Workbench *w, ExportView *out);

@@ -91,6 +91,7 @@ typedef struct Exporter {
     pthread_cond_t changed;
     const char *phase;
     ExportResult result;
+    Verdict verdict; // on what was written
 } Exporter;
 
 // What the studies have found, under lock; and what was asked for.

@@ -1171,6 +1171,7 @@ void workbench_export_view(const Workbench *w, ExportView *out) {
     out->folder = w->export.folder;
     if (!recipe_equal(&w->export.recipe, history_now(&w->history))) out->changes = w->turn - w->export.turn;
     if (out->job.state == JOB_WAITING) out->waits_for = JOB_CALIBRATE;
+    if (w->export.state == JOB_DONE) out->verdict = workbench_verdict((Workbench *)w, w->export.format);
     out->reads = w->export.share > 0.5;
     out->total = w->plan.bytes;
     out->done = (uint64_t)(out->job.share * (double)out->total);
