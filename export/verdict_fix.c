@@ -79,6 +79,7 @@ typedef struct Fixing {
     const Measured *measured;
     const VerdictWish *wish;
     VerdictFix *fix;
+    Plan *asked;            // NULL, or where the plan goes that was before the first remedy
     int *unit;              // [linear_count] (quant/units.h): what the engines store as one
     int rounds[RULE_COUNT]; // in which a rule was mended
     bool again;             // the rule at hand was mended before
@@ -255,7 +256,10 @@ static const Finding *next_finding(Fixing *f) {
 
 static bool plan_again(const Fixing *f) {
     VerdictFix *fix = f->fix;
-    plan_free(&fix->plan);
+    if (f->asked && !f->asked->decisions)
+        *f->asked = fix->plan;
+    else
+        plan_free(&fix->plan);
     verdict_free(&fix->verdict);
     return plan_make(&fix->recipe, f->structure, f->measured, &fix->plan, f->err) &&
            verdict_make(f->structure, f->measured, &fix->plan, f->wish, &fix->verdict, f->err);
@@ -273,14 +277,13 @@ static bool leaves_something(const VerdictWish *wish, const Plan *plan, int befo
 }
 
 bool verdict_mend(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
-                  const VerdictWish *wish, VerdictFix *out, int *before, Error *err) {
+                  const VerdictWish *wish, VerdictFix *out, Plan *asked, Error *err) {
     *out = (VerdictFix){0};
-    Fixing f = {.structure = structure, .measured = measured, .wish = wish, .fix = out, .err = err};
+    Fixing f = {.structure = structure, .measured = measured, .wish = wish, .fix = out, .asked = asked, .err = err};
     f.unit = array_new((size_t)structure->linear_count, sizeof *f.unit);
     bool ok = f.unit || error_memory(err, "the changes");
     if (ok) units_alone(f.unit, structure->linear_count);
     ok = ok && verdict_join(structure, wish, f.unit, err) && recipe_copy(recipe, &out->recipe, err) && plan_again(&f);
-    *before = ok ? out->plan.quantized_count : 0;
     const Finding *finding;
     while (ok && (finding = next_finding(&f))) ok = mend(&f, finding) && plan_again(&f);
     free(f.unit);
@@ -289,8 +292,10 @@ bool verdict_mend(const Recipe *recipe, const ModelStructure *structure, const M
 
 bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
                  const VerdictWish *wish, VerdictFix *out, Error *err) {
-    int before;
-    const bool ok = verdict_mend(recipe, structure, measured, wish, out, &before, err);
+    Plan asked = {0};
+    const bool ok = verdict_mend(recipe, structure, measured, wish, out, &asked, err);
+    const int before = asked.decisions ? asked.quantized_count : 0; // none: nothing was mended
+    plan_free(&asked);
     text_add(&out->changes, "", 0);
     if (ok) out->change_count = recipe_new_settings(recipe, &out->recipe, structure, &out->changes);
     return ok && leaves_something(wish, &out->plan, before, err) &&

@@ -34,12 +34,11 @@ static void refuse_rest(const Verdict *verdict, bool *refused) {
         for (int i = 0; i < verdict->findings[f].linear_count; i++) refused[verdict->findings[f].linears[i]] = true;
 }
 
-// Mends the recipe for one of them.
+// Mends the recipe for one of them. asked as of verdict_mend.
 static bool keep_to_one(const ModelStructure *structure, const Measured *measured, const VerdictWish *wish,
-                        Recipe *recipe, Plan *plan, bool *refused, Error *err) {
+                        Recipe *recipe, Plan *plan, Plan *asked, bool *refused, Error *err) {
     VerdictFix fix;
-    int before;
-    const bool ok = verdict_mend(recipe, structure, measured, wish, &fix, &before, err);
+    const bool ok = verdict_mend(recipe, structure, measured, wish, &fix, asked, err);
     if (ok) {
         const Recipe was = *recipe;
         const Plan planned = *plan;
@@ -47,29 +46,28 @@ static bool keep_to_one(const ModelStructure *structure, const Measured *measure
         *plan = fix.plan;
         fix.recipe = was;
         fix.plan = planned;
-        refuse_rest(&fix.verdict, refused);
+        if (refused) refuse_rest(&fix.verdict, refused);
     }
     verdict_fix_free(&fix);
     return ok;
 }
 
+// With several, what mends for one may be another's to refuse: they are heard twice.
 bool verdict_keep(const ModelStructure *structure, const Measured *measured, const Engines *engines, Recipe *recipe,
                   Plan *plan, bool *refused, Error *err) {
-    const int rounds = engines->count > 1 ? 2 : engines->count; // what mends for one may be another's to refuse
+    const size_t bytes = (size_t)structure->linear_count * sizeof *refused;
     Plan asked = {0};
-    if (!engines->count && refused) memset(refused, 0, (size_t)structure->linear_count * sizeof *refused);
-    if (!engines->count) return plan_make(recipe, structure, measured, plan, err);
-    bool *rest = array_new((size_t)structure->linear_count + 1, sizeof *rest);
+    bool ok = true;
     *plan = (Plan){0};
-    bool ok = (rest || error_memory(err, "the verdict")) && plan_make(recipe, structure, measured, &asked, err);
-    for (int r = 0; r < rounds; r++) {
-        for (int i = 0; ok && i < structure->linear_count; i++) rest[i] = false;
-        for (int e = 0; ok && e < engines->count; e++)
-            ok = keep_to_one(structure, measured, &engines->wishes[e], recipe, plan, rest, err);
+    if (refused) memset(refused, 0, bytes);
+    if (!engines->count) return plan_make(recipe, structure, measured, plan, err);
+    for (int n = 0; ok && n < (engines->count > 1 ? 2 * engines->count : 1); n++) {
+        if (refused && n == engines->count)
+            memset(refused, 0, bytes); // of the first round: the second says what is left
+        ok = keep_to_one(structure, measured, &engines->wishes[n % engines->count], recipe, plan, &asked, refused, err);
     }
-    for (int i = 0; ok && refused && i < structure->linear_count; i++)
-        refused[i] = rest[i] || !same_scheme(&asked.decisions[i], &plan->decisions[i]);
+    for (int i = 0; ok && refused && asked.decisions && i < structure->linear_count; i++)
+        refused[i] |= !same_scheme(&asked.decisions[i], &plan->decisions[i]);
     plan_free(&asked);
-    free(rest);
     return ok;
 }

@@ -174,6 +174,7 @@ int changes_of(const Case *c, const Rule *rule, int linear, VerdictChange *out);
 // Fills differ, wish and fused_out.
 bool sets_find(Case *c, Error *err);
 
-// verdict_fix without the words, and where nothing is left, too. *before: how many linears the recipe quantizes.
+// verdict_fix without the words, and where nothing is left, too. asked: NULL; or, where it has no decisions yet, takes
+// the plan of the recipe as it is if anything is mended, which is the caller's then.
 bool verdict_mend(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
-                  const VerdictWish *wish, VerdictFix *out, int *before, Error *err);
+                  const VerdictWish *wish, VerdictFix *out, Plan *asked, Error *err);

@@ -255,6 +255,21 @@ void convert_aim_text(const Ui *ui, bool brief, char *out, size_t size, bool *ba
         snprintf(out, size, "%s %s %s", name, refuses_or_misreads(worst), what_is_refused(ui, worst));
 }
 
+// Once, with the change that brought it about.
+void convert_tell(Ui *ui) {
+    const uint64_t change = workbench_changes(ui->workbench);
+    char text[80], said[sizeof ui->message.text];
+    bool bad;
+    convert_aim_text(ui, false, text, sizeof text, &bad);
+    const bool turned = change != ui->convert.told_change, begins = bad && turned && !ui->convert.told_bad;
+    ui->convert.told_change = change;
+    ui->convert.told_bad = bad;
+    if (!begins || ui->message.failure) return;
+    snprintf(said, sizeof said, "%s", ui->message.text);
+    ui_say(ui, "%s%s%s now; %s mends it", said, *said ? " · " : "", text,
+           ui->screen == SCREEN_CONVERT ? "f" : "f on Convert (6)");
+}
+
 bool convert_wish(const Ui *ui, VerdictWish *out) {
     const Target target = convert_target(ui);
     if (target < TARGET_COUNT) *out = (VerdictWish){ui->convert.target_format, 1U << target, ui->convert.odd_bits};

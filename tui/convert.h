@@ -24,6 +24,7 @@ void convert_words(const char *message, char *out, size_t size);
 // While other screens are seen, of the engine that the recipe is for. What it does with the recipe as it is now, ""
 // where none is chosen, in few columns where `brief`; bad: it does not take it as it is.
 void convert_aim_text(const Ui *ui, bool brief, char *out, size_t size, bool *bad);
+void convert_tell(Ui *ui); // after whatever may have changed: that the engine does not take the recipe any more
 // Which setting of a dial the chosen engine wants in place of what it does not take; false: none.
 bool convert_blames(const Ui *ui, Dial dial, char *out, size_t size);
 Target convert_target(const Ui *ui);                                 // which it is; TARGET_COUNT: none
