@@ -81,7 +81,7 @@ static bool find_refused(const Recipe *recipe, const ModelStructure *structure, 
     bool *of_bits = array_new(linears, sizeof *of_bits);
     bool ok = (of_bits || error_memory(err, "a budget")) && recipe_copy(recipe, &mended, err);
     if (ok) {
-        ok = verdict_keep(structure, measured, engines, &mended, &plan, NULL, err);
+        ok = verdict_keep(structure, measured, engines, &mended, &plan, of_bits, err);
         for (int b = 0; ok && b < BUDGET_BITS; b++) {
             ok = refused_with(&mended, structure, measured, engines, budget_bits[b], of_bits, err);
             for (size_t i = 0; i < linears; i++) refused[i] |= (uint8_t)(of_bits[i] << b);

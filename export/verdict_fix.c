@@ -266,8 +266,8 @@ static bool plan_again(const Fixing *f) {
 }
 
 // A model as it was is no remedy.
-static bool leaves_something(const VerdictWish *wish, const Plan *plan, int before, Error *err) {
-    if (plan->quantized_count || !before) return true;
+bool verdict_leaves_something(const VerdictWish *wish, const Plan *plan, const Plan *asked, Error *err) {
+    if (plan->quantized_count || !asked->decisions || !asked->quantized_count) return true;
     Text names = {0};
     targets_list(wish->targets & targets_of_format(wish->format), &names);
     error_set(err, "the remedies for %s leave nothing quantized in %s; write dense or another format",
@@ -294,12 +294,11 @@ bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Me
                  const VerdictWish *wish, VerdictFix *out, Error *err) {
     Plan asked = {0};
     const bool ok = verdict_mend(recipe, structure, measured, wish, out, &asked, err);
-    const int before = asked.decisions ? asked.quantized_count : 0; // none: nothing was mended
-    plan_free(&asked);
     text_add(&out->changes, "", 0);
     if (ok) out->change_count = recipe_new_settings(recipe, &out->recipe, structure, &out->changes);
-    return ok && leaves_something(wish, &out->plan, before, err) &&
-           (!out->changes.failed || error_memory(err, "the changes"));
+    const bool left = ok && verdict_leaves_something(wish, &out->plan, &asked, err);
+    plan_free(&asked);
+    return left && (!out->changes.failed || error_memory(err, "the changes"));
 }
 
 void verdict_fix_free(VerdictFix *fix) {

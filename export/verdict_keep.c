@@ -64,7 +64,9 @@ bool verdict_keep(const ModelStructure *structure, const Measured *measured, con
     for (int n = 0; ok && n < (engines->count > 1 ? 2 * engines->count : 1); n++) {
         if (refused && n == engines->count)
             memset(refused, 0, bytes); // of the first round: the second says what is left
-        ok = keep_to_one(structure, measured, &engines->wishes[n % engines->count], recipe, plan, &asked, refused, err);
+        const VerdictWish *wish = &engines->wishes[n % engines->count];
+        ok = keep_to_one(structure, measured, wish, recipe, plan, &asked, refused, err) &&
+             (refused || verdict_leaves_something(wish, plan, &asked, err));
     }
     for (int i = 0; ok && refused && asked.decisions && i < structure->linear_count; i++)
         refused[i] |= !same_scheme(&asked.decisions[i], &plan->decisions[i]);

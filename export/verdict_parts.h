@@ -178,3 +178,5 @@ bool sets_find(Case *c, Error *err);
 // the plan of the recipe as it is if anything is mended, which is the caller's then.
 bool verdict_mend(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
                   const VerdictWish *wish, VerdictFix *out, Plan *asked, Error *err);
+// False where remedies took everything that was quantized: a model as it was is no remedy.
+bool verdict_leaves_something(const VerdictWish *wish, const Plan *plan, const Plan *asked, Error *err);

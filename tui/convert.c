@@ -513,13 +513,9 @@ bool convert_is_unwritable(const Ui *ui, ForecastView *out) {
 bool convert_is_mendable(const Ui *ui) {
     const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
     const VerdictRow *row = convert_row_written_for(ui, verdict);
-    return row && row->worst >= 0 && is_bad(&verdict->findings[row->worst]) &&
-           verdict->findings[row->worst].change_count > 0;
-}
-
-static void start(Ui *ui, bool over) {
-    Error err = {0};
-    ui_report(ui, workbench_export(ui->workbench, ui->convert.format, ui->convert.folder, over, &err), &err);
+    for (int i = 0; row && i < verdict->finding_count && is_bad(&verdict->findings[i]); i++)
+        if (verdict->findings[i].targets >> row->target & 1 && verdict->findings[i].change_count) return true;
+    return false;
 }
 
 // "Loaded by transformers.": who does, of those that read the format.
@@ -533,6 +529,15 @@ static void add_who_loads(const Verdict *verdict, Text *out) {
     text_free(&names);
 }
 
+// Where the recipe is for none of them: "Refused by vllm, sglang: …".
+static void add_who_refuses(const Finding *finding, const char *what, Text *out) {
+    Text names = {0};
+    targets_list(finding->targets, &names);
+    text_addf(out, "%s by %s: %s", finding->severity == SEVERITY_REFUSED ? "Refused" : "Misread",
+              names.data ? names.data : "", what);
+    text_free(&names);
+}
+
 static void ask(Ui *ui, const VerdictRow *row, const Text *question, bool over, bool can_write) {
     ui->convert.asked = row->target;
     ui->convert.over = over;
@@ -541,18 +546,24 @@ static void ask(Ui *ui, const VerdictRow *row, const Text *question, bool over, 
     ui_ask(ui, PROMPT_REFUSED, question->data ? question->data : "");
 }
 
+static bool is_accepted(const Ui *ui, const VerdictRow *row) {
+    return ui->convert.accepted.change == workbench_changes(ui->workbench) + 1 &&
+           ui->convert.accepted.format == ui->convert.format && ui->convert.accepted.target == row->target;
+}
+
 // Asks before what the engine does not take is written, once of each recipe. False: nothing is to be asked.
 static bool ask_refused(Ui *ui, bool over) {
     const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
     const VerdictRow *row = convert_row_written_for(ui, verdict);
     const Finding *worst = row && row->worst >= 0 ? &verdict->findings[row->worst] : NULL;
-    const bool accepted =
-        ui->convert.accepted == workbench_changes(ui->workbench) + 1 && row && ui->convert.asked == row->target;
-    if (!worst || !is_bad(worst) || accepted) return false;
+    if (!worst || !is_bad(worst) || is_accepted(ui, row)) return false;
     char what[400];
     Text question = {0};
     convert_words(worst->what, what, sizeof what);
-    text_addf(&question, "%s %s this: %s", target_table[row->target].name, refuses_or_misreads(worst), what);
+    if (convert_target(ui) == row->target)
+        text_addf(&question, "%s %s this: %s", target_table[row->target].name, refuses_or_misreads(worst), what);
+    else
+        add_who_refuses(worst, what, &question);
     if (!worst->change_count) text_addf(&question, " No dial mends it.");
     add_who_loads(verdict, &question);
     ask(ui, row, &question, over, true);
@@ -574,9 +585,10 @@ static void tell_unwritable(Ui *ui, const ForecastView *view) {
     text_free(&question);
 }
 
-void convert_accept(Ui *ui) {
-    ui->convert.accepted = workbench_changes(ui->workbench) + 1;
-    convert_start(ui, ui->convert.over);
+static void start(Ui *ui, bool over) {
+    Error err = {0};
+    if (ask_refused(ui, over)) return;
+    ui_report(ui, workbench_export(ui->workbench, ui->convert.format, ui->convert.folder, over, &err), &err);
 }
 
 void convert_start(Ui *ui, bool over) {
@@ -591,12 +603,12 @@ void convert_start(Ui *ui, bool over) {
         return;
     }
     workbench_export_view(ui->workbench, &view);
-    const bool rest = can_go_on(ui, &view), goes_on = rest && view.changes == 0 && !over;
-    if (!goes_on && ask_refused(ui, over)) return;
+    const bool rest = can_go_on(ui, &view);
     if (!ui->convert.folder) {
+        if (ask_refused(ui, false)) return;
         ui->convert.start_when_named = true;
         convert_name_folder(ui, "");
-    } else if (goes_on) {
+    } else if (rest && view.changes == 0 && !over) {
         convert_go_on(ui);
     } else if (over || rest || (forecast.known && forecast.forecast.occupied) ||
                (convert_is_here(ui, &view) && view.result.occupied)) {
@@ -608,6 +620,16 @@ void convert_start(Ui *ui, bool over) {
 }
 
 void convert_replace(Ui *ui) { start(ui, true); }
+
+void convert_accept(Ui *ui) {
+    ui->convert.accepted.change = workbench_changes(ui->workbench) + 1;
+    ui->convert.accepted.format = ui->convert.format;
+    ui->convert.accepted.target = ui->convert.asked;
+    if (ui->convert.over)
+        start(ui, true);
+    else
+        convert_start(ui, false);
+}
 
 void convert_go_on(Ui *ui) {
     Error err = {0};

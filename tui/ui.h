@@ -103,7 +103,11 @@ typedef struct Convert {
     Target asked;
     bool over;               // it is to be written over what the folder holds
     bool can_fix, can_write; // a recipe can mend it; the format can hold it
-    uint64_t accepted;       // the change of the recipe after which that was answered with yes, + 1
+    struct Accepted {        // that was answered with yes: the change of the recipe + 1, and for what
+        uint64_t change;
+        ExportFormat format;
+        Target target;
+    } accepted;
 } Convert;
 
 // The Outliers screen.
