@@ -805,7 +805,7 @@ static void the_convert_screen_says_what_engines_do(void **state) {
         expect(s, wide ? "▸ vLLM, Turing (SM75)               no" : "▸ vllm-sm75    no");
         expect(s, "refused fused-bits");
         expect(s, "Enter writes it, reads it back and compares");
-        expect(s, wide ? "f fix  Enter write it  x stop" : "Enter write it");
+        expect(s, wide ? "f fix  Enter write it  q back" : "Enter write it");
         assert_false(screen_has(s, "Dials"));
         key(s, "jjjjjj");
         expect(s, wide ? "▸ transformers                      yes" : "▸ transformers yes");

@@ -293,7 +293,7 @@ const Binding bindings[] = {
      "write the model; go on with what was stopped", BAR("write it", 1)},
     {KEYS('O'), "O", KEYS_CONVERT, ON_CONVERT, action_export, 1, "write it over what the folder holds"},
     {KEYS('x'), "x", KEYS_CONVERT, ON_CONVERT, action_stop_export, 0, "stop writing; it goes on where it was",
-     BAR("stop", 2)},
+     BAR_WHEN(BAR_ON_EXPORT, "stop", 2)},
 
     {KEYS('!'), "!", KEYS_PROGRAM, EVERYWHERE, action_stop_jobs, 0, "stop or resume computing", WORD("stop")},
     {KEYS('J'), "J", KEYS_PROGRAM, EVERYWHERE, jobs_show, 0, "what is computed: each stopped, or going on, by itself",

@@ -175,6 +175,7 @@ static bool bar_counts(const Ui *ui, const Binding *binding) {
     case BAR_ALWAYS: break;
     case BAR_IN_TABLE: return !ui->trials.pane;
     case BAR_IN_TEXTS: return ui->trials.pane;
+    case BAR_ON_EXPORT: return convert_runs(ui);
     case BAR_ON_STUDY: {
         const JobState state = studied(ui).state;
         return job_is_on(state) || state == JOB_STOPPED;
