@@ -804,8 +804,8 @@ static void the_convert_screen_says_what_engines_do(void **state) {
         expect(s, "disk has 12.3 GB   computing 3 s");
         expect(s, wide ? "▸ vLLM, Turing (SM75)               no" : "▸ vllm-sm75    no");
         expect(s, "refused fused-bits");
-        expect(s, "Enter writes it, reads it back and compares");
-        expect(s, wide ? "f fix  Enter write it  q back" : "Enter write it");
+        expect(s, "Enter writes it, though vllm-sm75 refuses it; f mends the recipe");
+        expect(s, wide ? "f fix  Enter write it" : "Enter write it");
         assert_false(screen_has(s, "Dials"));
         key(s, "jjjjjj");
         expect(s, wide ? "▸ transformers                      yes" : "▸ transformers yes");
@@ -926,14 +926,15 @@ static void the_engine_that_the_recipe_is_for_is_chosen(void **state) {
     Screen *s = start_converting(36, 120, "FAKE_PACE=8");
     key(s, "j");
     expect(s, "▸ vLLM, Ampere");
-    assert_false(screen_has(s, "vllm-sm80"));
+    expect(s, "Enter writes it, though vllm-sm80 refuses it");
+    assert_false(screen_has(s, "vllm-sm80 refuses group"));
     key(s, " ");
     expect(s, "the recipe is for vllm-sm80 now; Space again: for no engine");
     expect(s, "▸●vLLM, Ampere");
-    expect(s, "vllm-sm80 refuses ");
+    expect(s, "vllm-sm80 refuses group");
     key(s, "j" RIGHT); // nor does another engine or format that is looked at
     expect(s, "◂ gguf ▸");
-    expect(s, "vllm-sm80 refuses ");
+    expect(s, "vllm-sm80 refuses group");
     key(s, LEFT "j ");
     expect(s, "the recipe is for vllm-sm90 now, no more for vllm-sm80; Space again");
     key(s, " ");

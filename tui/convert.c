@@ -210,6 +210,10 @@ static const VerdictRow *aimed_row(const Ui *ui, const Verdict **verdict) {
 
 static bool is_bad(const Finding *finding) { return finding->severity >= SEVERITY_MISREAD; }
 
+bool convert_is_bad(const Verdict *verdict, const VerdictRow *row) {
+    return row->worst >= 0 && is_bad(&verdict->findings[row->worst]);
+}
+
 static const char *refuses_or_misreads(const Finding *finding) {
     return finding->severity == SEVERITY_REFUSED ? "refuses" : "misreads";
 }
@@ -255,16 +259,14 @@ void convert_aim_text(const Ui *ui, bool brief, char *out, size_t size, bool *ba
         snprintf(out, size, "%s %s %s", name, refuses_or_misreads(worst), what_is_refused(ui, worst));
 }
 
-// Once, with the change that brought it about.
+// Once, when a turn or measured inputs bring it about; what a screen begins with is seen on it.
 void convert_tell(Ui *ui) {
-    const uint64_t change = workbench_changes(ui->workbench);
     char text[80], said[sizeof ui->message.text];
     bool bad;
     convert_aim_text(ui, false, text, sizeof text, &bad);
-    const bool turned = change != ui->convert.told_change, begins = bad && turned && !ui->convert.told_bad;
-    ui->convert.told_change = change;
-    ui->convert.told_bad = bad;
-    if (!begins || ui->message.failure) return;
+    const bool begins = bad && ui->convert.taken && !ui->message.failure;
+    ui->convert.taken = *text && !bad;
+    if (!begins) return;
     snprintf(said, sizeof said, "%s", ui->message.text);
     ui_say(ui, "%s%s%s now; %s mends it", said, *said ? " · " : "", text,
            ui->screen == SCREEN_CONVERT ? "f" : "f on Convert (6)");
@@ -321,7 +323,8 @@ static void tell_aim(Ui *ui) {
 // Of a choice that was just made.
 static void take_target(Ui *ui, Target target, ExportFormat format) {
     convert_set_target(ui, target, format);
-    ui_update(ui); // a budget keeps to it
+    ui->convert.taken = false; // of another engine
+    ui_update(ui);             // a budget keeps to it
 }
 
 void convert_toggle_target(Ui *ui) {
@@ -518,12 +521,12 @@ bool convert_is_mendable(const Ui *ui) {
     return false;
 }
 
-// "Loaded by transformers.": who does, of those that read the format.
+// "Loaded by transformers.": who does, and as it is meant.
 static void add_who_loads(const Verdict *verdict, Text *out) {
     Targets loads = 0;
     Text names = {0};
     for (int r = 0; r < verdict->row_count; r++)
-        if (verdict->rows[r].loads) loads |= 1U << verdict->rows[r].target;
+        if (!convert_is_bad(verdict, &verdict->rows[r])) loads |= 1U << verdict->rows[r].target;
     targets_list(loads, &names);
     if (loads) text_addf(out, " Loaded by %s.", names.data ? names.data : "");
     text_free(&names);
@@ -564,7 +567,8 @@ static bool ask_refused(Ui *ui, bool over) {
         text_addf(&question, "%s %s this: %s", target_table[row->target].name, refuses_or_misreads(worst), what);
     else
         add_who_refuses(worst, what, &question);
-    if (!worst->change_count) text_addf(&question, " No dial mends it.");
+    convert_words(worst->remedy, what, sizeof what);
+    if (!worst->change_count) text_addf(&question, " No dial mends it: %s", what);
     add_who_loads(verdict, &question);
     ask(ui, row, &question, over, true);
     text_free(&question);

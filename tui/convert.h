@@ -12,6 +12,7 @@ char *convert_folder(const Ui *ui);
 const VerdictRow *convert_row(const Ui *ui, const Verdict *verdict); // of the engine that is looked at; NULL: none
 // Of the one that is written for: what the recipe is for where that reads the format, else the one that is looked at.
 const VerdictRow *convert_row_written_for(const Ui *ui, const Verdict *verdict);
+bool convert_is_bad(const Verdict *verdict, const VerdictRow *row);  // refused or misread
 int convert_findings(const Verdict *verdict, const VerdictRow *row); // of this engine
 bool convert_runs(const Ui *ui);                                     // an export is on its way
 bool convert_is_here(const Ui *ui, const ExportView *view);          // to this folder, in this format

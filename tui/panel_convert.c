@@ -190,8 +190,8 @@ static void draw_heading(Ui *ui, Rect pane) {
     canvas_text(canvas, pane.row, c.worst, c.end - c.worst, MEANING_FAINT, "worst finding");
 }
 
-// "Marlin", "Marlin 40, Humming 2": each with its linears where there are several; "Marlin 40 of 42" or "Marlin 40/42"
-// where that is too wide.
+// "Marlin", "Marlin 40, Humming 2": each with its linears where there are several; "Marlin 40 of 42", "Marlin 40/42" or
+// "Marlin 95 %" where that is too wide.
 static void kernels_text(const Ui *ui, const VerdictRow *row, int cols, char *out, size_t size) {
     Text text = {0};
     int count = 0, all = 0, most = 0;
@@ -210,6 +210,7 @@ static void kernels_text(const Ui *ui, const VerdictRow *row, int cols, char *ou
     snprintf(out, size, "%s", count < 2 || !text.data ? first : text.data);
     if (count > 1 && canvas_width(&ui->canvas, out) > cols) snprintf(out, size, "%s %d of %d", first, most, all);
     if (count > 1 && canvas_width(&ui->canvas, out) > cols) snprintf(out, size, "%s %d/%d", first, most, all);
+    if (count > 1 && canvas_width(&ui->canvas, out) > cols) snprintf(out, size, "%s %d %%", first, 100 * most / all);
     text_free(&text);
 }
 
@@ -376,18 +377,27 @@ static void draw_findings(Ui *ui, Rect pane, const Verdict *verdict) {
 
 // ---- the job ------------------------------------------------------------------------------------------------------
 
-// A line without the marks of Markdown, with the name of the folder in it.
+static bool is_file(const char *path) {
+    const size_t length = strlen(path);
+    return length > 5 && strcmp(path + length - 5, ".gguf") == 0;
+}
+
+// A line without the marks of Markdown, with the name of the folder or of its one file in it.
 static void loading_line(const char *text, size_t length, const char *folder, char out[512]) {
-    static const char *const names[] = {"this folder", "FOLDER"};
+    static const struct {
+        const char *name;
+        bool file;
+    } names[] = {{"this folder", false}, {"FOLDER", false}, {"FILE.gguf", true}};
     size_t used = 0;
     for (const char *at = text; at < text + length && used < 511;) {
         size_t taken = 0;
-        for (size_t i = 0; !taken && i < 2; i++)
-            if (strncmp(at, names[i], strlen(names[i])) == 0) taken = strlen(names[i]);
-        if (taken)
-            used += (size_t)snprintf(out + used, 512 - used, "%s", folder);
-        else if (*at != '`')
-            out[used++] = *at;
+        for (size_t i = 0; !taken && i < sizeof names / sizeof *names; i++) {
+            if (strncmp(at, names[i].name, strlen(names[i].name)) != 0) continue;
+            taken = strlen(names[i].name);
+            used += (size_t)snprintf(out + used, 512 - used, "%s%s", folder,
+                                     names[i].file && !is_file(folder) ? "/*.gguf" : "");
+        }
+        if (!taken && *at != '`') out[used++] = *at;
         at += taken ? taken : 1;
     }
     out[used < 511 ? used : 511] = '\0';
@@ -407,32 +417,33 @@ static int loading_lines(const Ui *ui, const ExportView *view, char lines[LOADIN
     return count;
 }
 
-static void list_rows(const Verdict *verdict, bool loads, Target but, Text *out) {
-    Targets targets = 0;
-    for (int r = 0; r < verdict->row_count; r++)
-        if (verdict->rows[r].loads == loads && verdict->rows[r].target != but) targets |= 1U << verdict->rows[r].target;
-    targets_list(targets, out);
+// "   misread by sglang": the engines of a kind, beside one.
+static void draw_others(Pen *pen, Style style, const char *words, Targets targets) {
+    Text names = {0};
+    targets_list(targets, &names);
+    if (names.length) pen_text(pen, style, "   %s %s", words, names.data);
+    text_free(&names);
 }
 
-// "vllm-sm80 loads it   so do vllm-sm90, transformers   not sglang".
+// "vllm-sm80 loads it   also loaded by vllm-sm90, transformers   not by sglang".
 static void draw_who_loads(Ui *ui, Rect line, const Verdict *verdict) {
     const VerdictRow *row = convert_row_written_for(ui, verdict);
-    if (!row) return;
-    const Finding *worst = row->worst < 0 ? NULL : &verdict->findings[row->worst];
-    const bool bad = worst && worst->severity >= SEVERITY_MISREAD;
-    const char *name = target_table[row->target].name;
-    Text loads = {0}, not = {0};
+    Targets loads = 0, misread = 0, refused = 0;
     Pen pen = pen_at(&ui->canvas, line);
-    list_rows(verdict, true, row->target, &loads);
-    list_rows(verdict, false, row->target, &not );
+    for (int r = 0; r < verdict->row_count; r++) {
+        const VerdictRow *other = &verdict->rows[r];
+        Targets *of = !other->loads ? &refused : convert_is_bad(verdict, other) ? &misread : &loads;
+        if (other != row) *of |= 1U << other->target;
+    }
+    const bool bad = convert_is_bad(verdict, row);
     if (bad)
-        pen_text(&pen, MEANING_ERROR, "%s %s it: %s", name, row->loads ? "misreads" : "refuses", worst->name);
+        pen_text(&pen, MEANING_ERROR, "%s %s it: %s", target_table[row->target].name,
+                 row->loads ? "misreads" : "refuses", verdict->findings[row->worst].name);
     else
-        pen_text(&pen, MEANING_BETTER, "%s loads it", name);
-    if (loads.length) pen_text(&pen, MEANING_TEXT, "   %sloaded by %s", row->loads ? "also " : "", loads.data);
-    if (not .length) pen_text(&pen, MEANING_FAINT, "   not by %s", not .data);
-    text_free(&loads);
-    text_free(&not );
+        pen_text(&pen, MEANING_BETTER, "%s loads it", target_table[row->target].name);
+    draw_others(&pen, MEANING_TEXT, bad ? "loaded by" : "also loaded by", loads);
+    draw_others(&pen, MEANING_WORSE, "misread by", misread);
+    draw_others(&pen, MEANING_FAINT, "not by", refused);
 }
 
 // Folders come last in a line: they may be long.
@@ -517,10 +528,29 @@ static void draw_done(Ui *ui, Rect pane, const ExportView *view) {
         canvas_fit(&ui->canvas, pane.row + 1 + i, pane.col + label, pane.cols - label, MEANING_VALUE, lines[i]);
 }
 
-// Why it failed is told as long as it is what Enter would try again.
+// Why it failed is told as long as it is what Enter would try again, and what was written as long as that is shown.
 static bool is_past(const Ui *ui, const ExportView *view) {
+    if (view->job.state == JOB_DONE) return !convert_is_here(ui, view);
     return view->job.state == JOB_FAILED &&
            (view->changes || ui->prompt == PROMPT_REPLACE || !convert_is_here(ui, view));
+}
+
+// What Enter would do.
+static void draw_offer(Ui *ui, Rect pane) {
+    const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
+    const VerdictRow *row = convert_row_written_for(ui, verdict);
+    const Severity worst = row && row->worst >= 0 ? verdict->findings[row->worst].severity : SEVERITY_NOTE;
+    const char *mends = convert_is_mendable(ui) ? "; f mends the recipe" : "";
+    char text[200];
+    ForecastView forecast;
+    if (convert_is_unwritable(ui, &forecast))
+        snprintf(text, sizeof text, "it cannot be written: see files%s", mends);
+    else if (worst >= SEVERITY_MISREAD)
+        snprintf(text, sizeof text, "Enter writes it, though %s %s it%s", target_table[row->target].name,
+                 worst == SEVERITY_REFUSED ? "refuses" : "misreads", mends);
+    else
+        snprintf(text, sizeof text, "Enter writes it, reads it back and compares; dials can be turned meanwhile");
+    canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, MEANING_FAINT, text);
 }
 
 static void draw_job_pane(Ui *ui, Rect pane, const ExportView *view) {
@@ -528,8 +558,7 @@ static void draw_job_pane(Ui *ui, Rect pane, const ExportView *view) {
     pane = rect_inset(pane, 1);
     char message[sizeof view->job.message];
     if (!view->asked || is_past(ui, view)) {
-        canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, MEANING_FAINT,
-                   "Enter writes it, reads it back and compares; dials can be turned meanwhile");
+        draw_offer(ui, pane);
         return;
     }
     switch (view->job.state) {

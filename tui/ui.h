@@ -94,9 +94,8 @@ typedef struct Convert {
     bool aimed;          // the recipe is for an engine: what that takes is said on the other screens, too
     Target target;       // which it is
     ExportFormat target_format; // and the format that is written for it
-    bool told_bad;              // it did not take the recipe of this change
-    uint64_t told_change;
-    bool odd_bits; // 2 and 3 bits are written
+    bool taken;                 // it took the recipe when that was looked at last
+    bool odd_bits;              // 2 and 3 bits are written
     bool start_when_named;
     bool can_go_on; // of the question: what the folder holds is a part by an earlier recipe
     // Of the questions before a remedy and before what an engine does not take is written.
