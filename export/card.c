@@ -78,7 +78,7 @@ static void add_loading(const Export *x, Text *out) {
     text_addf(out, "## How to load it\n\n%s\n\n",
               ways.length ? ways.data : "None of the engines that read this format is known to load this model.");
     if (misgivings.length)
-        text_addf(out, "Which engines do not take it as the recipe means it:\n\n%s\n", misgivings.data);
+        text_addf(out, "Not every engine takes it as it is meant:\n\n%s\n", misgivings.data);
     out->failed |= ways.failed || misgivings.failed;
     text_free(&ways);
     text_free(&misgivings);
