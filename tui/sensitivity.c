@@ -427,15 +427,20 @@ void sensitivity_set_budget(Ui *ui, const char *text) {
     choose_anew(ui);
 }
 
+// What the engine that the recipe is for refuses of these bits is mended.
+static bool keep_to_engine(const Ui *ui, Recipe *recipe, Error *err) {
+    VerdictWish engine;
+    return !convert_wish(ui, &engine) || workbench_keep(ui->workbench, &engine, recipe, err);
+}
+
 static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
     const SensitivityScreen *s = &ui->sensitivity;
     double *bits = array_new((size_t)linear_count(ui), sizeof *bits);
     bool ok = bits ? recipe_copy(workbench_recipe(ui->workbench), out, err) : error_memory(err, "the recipe");
     for (int i = 0; ok && i < linear_count(ui); i++)
         bits[i] = s->budget.unit_of[i] < 0 ? (double)NAN : budget_bits[s->chosen[i]];
-    VerdictWish engine;
     if (ok && !(ok = recipe_assign(out, workbench_structure(ui->workbench), DIAL_BITS, bits, err) &&
-                     (!convert_wish(ui, &engine) || workbench_keep(ui->workbench, &engine, out, err))))
+                     keep_to_engine(ui, out, err)))
         recipe_free(out);
     free(bits);
     return ok;
@@ -453,6 +458,15 @@ static void what_came_with_it(const Ui *ui, const Recipe *recipe, Text *out) {
     text_free(&changes);
 }
 
+static void put_tuned(Ui *ui, const Recipe *recipe, const char *beside) {
+    Error err = {0};
+    if (!ui_report(ui, workbench_restore(ui->workbench, recipe, &err), &err)) return;
+    ui->sensitivity.tuned = false;
+    workbench_forget_tuned(ui->workbench);
+    ui_say(ui, "what was tuned is in the recipe%s; u undoes it", beside);
+    ui_update(ui);
+}
+
 static void take_tuned(Ui *ui) {
     TuneView tuned;
     Error err = {0};
@@ -467,14 +481,12 @@ static void take_tuned(Ui *ui) {
         return;
     }
     Text beside = {0};
-    what_came_with_it(ui, tuned.recipe, &beside);
-    const bool ok = workbench_restore(ui->workbench, tuned.recipe, &err);
-    if (ui_report(ui, ok, &err)) {
-        ui->sensitivity.tuned = false;
-        workbench_forget_tuned(ui->workbench);
-        ui_say(ui, "what was tuned is in the recipe%s; u undoes it", beside.data ? beside.data : "");
-        ui_update(ui);
+    Recipe recipe = {0}; // the engine may be another one since
+    if (ui_report(ui, recipe_copy(tuned.recipe, &recipe, &err) && keep_to_engine(ui, &recipe, &err), &err)) {
+        what_came_with_it(ui, &recipe, &beside);
+        put_tuned(ui, &recipe, beside.data ? beside.data : "");
     }
+    recipe_free(&recipe);
     text_free(&beside);
 }
 
@@ -578,6 +590,12 @@ static void start_tuning(Ui *ui, const TuneGoal *goal) {
         ui_say(ui, "%s: bits and groups that it takes, and what it stores as one (q, k, v) agrees", text);
 }
 
+static bool is_for_engine(const Ui *ui, const TuneGoal *goal) {
+    VerdictWish engine;
+    if (!convert_wish(ui, &engine)) return goal->engines.count == 0;
+    return goal->engines.count == 1 && verdict_wish_equal(&goal->engines.wishes[0], &engine);
+}
+
 void sensitivity_tune(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
@@ -590,7 +608,8 @@ void sensitivity_tune(Ui *ui, int unused) {
     }
     TuneView view;
     workbench_tuned(ui->workbench, &view);
-    if (view.done && !s->tuned && view.goal.max_bits == goal.max_bits && view.goal.max_kl == goal.max_kl) {
+    if (view.done && !s->tuned && is_for_engine(ui, &view.goal) && view.goal.max_bits == goal.max_bits &&
+        view.goal.max_kl == goal.max_kl) {
         s->tuned = true; // it is there already
         choose_again(ui);
         return;

@@ -725,13 +725,13 @@ static void age_sweep(Workbench *w) {
 }
 
 bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engine, Error *err) {
-    (void)engine;
     if (w->tune.asked && !w->tune.done) return error_set(err, "a search is on its way; x stops it");
     tuned_free(&w->tune.tuned);
     w->tune.asked = true;
     w->tune.done = w->tune.stopped = false;
     w->tune.share = 0;
     w->tune.goal = *goal;
+    w->tune.goal.engines = engine ? engines_of(engine) : (Engines){0};
     w->tune.turn = w->turn;
     w->tune.started = now = look_at_clock();
     watch_clock(w, true);
