@@ -200,7 +200,7 @@ void convert_name_folder(Ui *ui, const char *path) {
     if (start) convert_start(ui, false);
 }
 
-// ---- the chosen engine, on other screens --------------------------------------------------------------------------
+// ---- the engine that the recipe is for, on other screens ----------------------------------------------------------
 
 static const VerdictRow *aimed_row(const Ui *ui, const Verdict **verdict) {
     const Target target = convert_target(ui);

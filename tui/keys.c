@@ -272,7 +272,7 @@ const Binding bindings[] = {
     {KEYS(KEY_ARROW_DOWN, 'j'), "↓", KEYS_CONVERT, ON_CONVERT, action_engine, 1, "look at the engine below, also j",
      BAR("engine", 4)},
     {KEYS(' '), "Space", KEYS_CONVERT, ON_CONVERT, action_keep, 0,
-     "the engine is what the recipe is for: dials say what it refuses, budget and T keep to it; again: none is",
+     "make the recipe for this engine: dials say what it refuses, budget and T keep to it; again: for none",
      BAR("target", 2)},
     {KEYS(KEY_PAGE_UP, KEY_CONTROL('b')), "PgUp", KEYS_CONVERT, ON_CONVERT, action_finding, -1, "its finding before"},
     {KEYS(KEY_PAGE_DOWN, KEY_CONTROL('f')), "PgDn", KEYS_CONVERT, ON_CONVERT, action_finding, 1, "its next finding",
