@@ -20,8 +20,8 @@ void verdict_print(const Engine *engine, const Verdict *verdict);
 void verdict_add_json(cJSON *object, const Engine *engine, const Verdict *verdict);
 // One line to stderr where something is refused or misread.
 void verdict_warn(const Options *options, const Engine *engine);
-// The engines that a search keeps to, each in the format that it reads; a line to stderr for what they refuse or misread
-// now, beside bits and groups.
+// The engines that a search keeps to, each in the format that it reads; a line to stderr for what they refuse or
+// misread now, beside bits and groups.
 void verdict_restrict(const Options *options, const Engine *engine, Engines *out);
 
 // One line to stderr where engines were named that do not read the format.

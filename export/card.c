@@ -77,8 +77,7 @@ static void add_loading(const Export *x, Text *out) {
     export_misgivings(&verdict, &misgivings);
     text_addf(out, "## How to load it\n\n%s\n\n",
               ways.length ? ways.data : "None of the engines that read this format is known to load this model.");
-    if (misgivings.length)
-        text_addf(out, "Not every engine takes it as it is meant:\n\n%s\n", misgivings.data);
+    if (misgivings.length) text_addf(out, "Not every engine takes it as it is meant:\n\n%s\n", misgivings.data);
     out->failed |= ways.failed || misgivings.failed;
     text_free(&ways);
     text_free(&misgivings);

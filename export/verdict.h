@@ -152,9 +152,9 @@ typedef struct Engines {
 Engines engines_of(const VerdictWish *wish);
 bool engines_join(const ModelStructure *structure, const Engines *engines, int *unit, Error *err); // as verdict_join
 
-// Keeps a recipe to engines, in place: whatever they refuse or misread by its bits and groups is mended as verdict_fix
-// does it, other dials first. plan: what it comes to then, to be freed in any case. refused [linear_count]:
-// linears that they do not take with the bits and groups that were asked for, or not at all; the plan has others for
-// these, or leaves them as they are. NULL: that is not asked, and it fails where nothing would be left quantized.
+// Keeps a recipe to engines, in place: whatever they refuse or misread is mended as verdict_fix does it. plan: what it
+// comes to then, to be freed in any case. refused [linear_count]: linears that they do not take with the bits and
+// groups that were asked for, or not at all; the plan has others for these, or leaves them as they are. NULL: that is
+// not asked, and it fails where nothing would be left quantized.
 bool verdict_keep(const ModelStructure *structure, const Measured *measured, const Engines *engines, Recipe *recipe,
                   Plan *plan, bool *refused, Error *err);

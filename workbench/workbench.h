@@ -238,8 +238,8 @@ typedef struct TuneView {
     const Recipe *recipe; // of one that is done; NULL before
 } TuneView;
 // Searches on by the recipe as it is now, until it is done; the job ends with the best so far when it is stopped.
-// Refused while another search is on its way. engine: only what it takes is tried, and what it refuses of other dials is mended;
-// NULL: whatever there is.
+// Refused while another search is on its way. engine: only what it takes is tried, and what it refuses of other dials
+// is mended; NULL: whatever there is.
 bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engine, Error *err);
 void workbench_tuned(const Workbench *w, TuneView *out); // good until the next call of workbench_tune
 void workbench_forget_tuned(Workbench *w);               // one that is done, stopped or failed
