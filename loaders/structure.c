@@ -258,7 +258,7 @@ static int add_norm(Builder *builder, int layer, const char *name, Width width, 
 // A norm of q or k with weights for every head, in one tensor or in as many as there are heads.
 static int add_head_norms(Builder *builder, int layer, const NormRow *row, const char *name) {
     const ModelConfig *config = &builder->out->config;
-    const size_t heads = (size_t)(row->offset == offsetof(LayerMap, q_norm) ? config->heads : config->kv_heads),
+    const size_t heads = (size_t)(row->of == NORMED_QUERIES ? config->heads : config->kv_heads),
                  width = width_of(config, layer, row->width);
     const int first = builder->out->norm_count;
     if (config->qk_norm != QK_NORM_APART) return add_norm_of(builder, layer, name, ".weight", heads, width, false, -1);
@@ -281,18 +281,17 @@ static bool norm_feeds_linears(const ModelConfig *config, Slot slot) {
 
 // Whether the layer has none since its keys are another's.
 static bool norm_is_shared(const ModelConfig *config, int layer, const NormRow *row) {
-    return row->offset == offsetof(LayerMap, k_norm) && layer_shares(config, layer);
+    return row->of == NORMED_KEYS && layer_shares(config, layer);
 }
 
-// Whether its name is that of the gain itself.
-static bool is_bare(const NormRow *row) { return row->offset == offsetof(LayerMap, router_norm); }
-
-// What routers read is divided by the width, or by its root.
 static float norm_factor(const ModelConfig *config, const NormRow *row) {
     const float hidden = (float)config->hidden;
-    return row->offset == offsetof(LayerMap, router_norm)     ? 1 / sqrtf(hidden)
-           : row->offset == offsetof(LayerMap, modality_norm) ? 1 / hidden
-                                                              : 0;
+    switch (row->divided) {
+    case DIVIDED_BY_WIDTH: return 1 / hidden;
+    case DIVIDED_BY_ROOT: return 1 / sqrtf(hidden);
+    case DIVIDED_BY_NOTHING: break;
+    }
+    return 0;
 }
 
 #define LATENT_EPS 1e-6F // whatever the configuration says of the others
@@ -308,7 +307,7 @@ static bool add_layer_norms(Builder *builder, int layer) {
         bool feeds = row->slot != SLOT_NONE && norm_feeds_linears(config, row->slot);
         const bool by_head = row->when == WHEN_QK_NORM_EACH || row->when == WHEN_QK_NORM_APART;
         int index = by_head ? add_head_norms(builder, layer, row, name)
-                            : add_named_norm(builder, layer, name, is_bare(row) ? "" : ".weight", row->width,
+                            : add_named_norm(builder, layer, name, row->bare ? "" : ".weight", row->width,
                                              feeds ? input_of(builder, row->slot) : -1);
         if (index < 0) return false;
         if (row->slot == SLOT_Q_LATENT || row->slot == SLOT_KV_LATENT) builder->out->norms[index].eps = LATENT_EPS;

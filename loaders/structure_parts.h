@@ -110,12 +110,19 @@ typedef enum When {
     WHEN_RECURRENT_NORM,
 } When;
 
+typedef enum Normed { NORMED_TOKENS, NORMED_QUERIES, NORMED_KEYS } Normed;
+// By the width of the model, or by its root.
+typedef enum Divided { DIVIDED_BY_NOTHING, DIVIDED_BY_WIDTH, DIVIDED_BY_ROOT } Divided;
+
 typedef struct NormRow {
     const char *name; // NULL ends a table
     Slot slot;        // what it feeds
     Width width;
     When when;
-    size_t offset; // of its index in LayerMap
+    size_t offset;   // of its index in LayerMap
+    Normed of;       // what it norms: each head may have a gain, and keys may be another layer's
+    Divided divided; // what it gives
+    bool bare;       // its name is that of the gain itself
 } NormRow;
 
 typedef struct ExpertNames {
