@@ -9,14 +9,6 @@
 
 enum { QUANTIZATION_VERSION = 2 };
 
-static void last_part(const char *path, char *out, size_t size) {
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/') end--;
-    size_t begin = end;
-    while (begin && path[begin - 1] != '/') begin--;
-    snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
-}
-
 // What a file's name should not have.
 static void make_plain(char *name) {
     text_mend(name);
@@ -26,15 +18,7 @@ static void make_plain(char *name) {
 }
 
 void gguf_model_name(const ModelStructure *structure, char *out, size_t size) {
-    const Checkpoint *checkpoint = structure->checkpoint;
-    last_part(checkpoint->path, out, size);
-    char *dot = strrchr(out, '.');
-    if (dot && strcmp(dot, ".gguf") == 0) *dot = '\0';
-    const bool is_file = dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".json") == 0);
-    char *whole =
-        strcmp(out, ".") == 0 || strcmp(out, "..") == 0 || is_file ? realpath(checkpoint->folder, NULL) : NULL;
-    if (whole) last_part(whole, out, size);
-    free(whole);
+    snprintf(out, size, "%s", structure->checkpoint->name);
     make_plain(out);
 }
 

@@ -196,6 +196,7 @@ static bool build_structure(Workbench *w, Error *err) {
     }
     ok = add_linear(w, &random, ROLE_HEAD, -1, -1, "lm_head") && ok;
     w->checkpoint.path = path;
+    w->checkpoint.name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
     w->structure.config = (ModelConfig){.family = "llama",
                                         .layers = LAYERS,
                                         .hidden = HIDDEN,
