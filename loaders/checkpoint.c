@@ -420,7 +420,9 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
         return S_ISDIR(info.st_mode) ? open_named_folder(path, out, err) : open_file(path, out, err);
     if (errno != ENOENT && errno != ENOTDIR) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
     char *name = hub_name_in(path);
-    const bool ok = name ? hub_find(name, &out->folder, err) && open_folder(out, err) : refuse_path(path, err);
+    const bool is_file = name && (gguf_is_name(name) || ends_with(name, ".safetensors"));
+    const bool ok =
+        name && !is_file ? hub_find(name, &out->folder, err) && open_folder(out, err) : refuse_path(path, err);
     free(name);
     return ok;
 }

@@ -343,6 +343,7 @@ static void missing(void **state) {
     expect_refused(nowhere(), "no such file or folder");
     expect_refused("", "no such file or folder");
     expect_refused("no-org/no-model", "download it first");
+    expect_refused("folder/model.gguf", "no such file or folder; give a checkpoint folder"); // no name of a model
     expect_refused(folder, "holds no safetensors files");
     folder_put_text(folder, "pytorch_model.bin", "x");
     expect_refused(folder, "PyTorch .bin");
