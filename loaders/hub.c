@@ -102,7 +102,7 @@ char *hub_name_of(const char *folder) {
             *dashes = '/';
             memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
         }
-        name = dashes && hub_is_name(found) ? strdup(found) : NULL;
+        name = hub_is_name(found) ? strdup(found) : NULL;
     }
     free(path);
     return name;

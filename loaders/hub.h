@@ -12,7 +12,7 @@ bool hub_is_name(const char *text);
 // a revision or without; NULL: it is none of these. The caller's.
 char *hub_name_in(const char *text);
 
-// "org/name" of a model whose real folder lies in a cache of huggingface_hub; else NULL. The caller's.
+// "org/name", or "name", of a model whose real folder lies in a cache of huggingface_hub; else NULL. The caller's.
 char *hub_name_of(const char *folder);
 
 // The folder of the revision (a branch, a tag, a commit; "main" where none is named) of that model, or of the only

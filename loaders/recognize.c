@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/recognize.h"
+#include "loaders/hub.h"
 
 #define DOWNLOAD_AGAIN "download the model again (hf download resumes where it stopped)"
 
@@ -176,14 +177,17 @@ static bool tells_formats(const Folder *f) {
 }
 
 static bool tells_hub(const Folder *f) {
-    for (size_t i = 0; i < f->names.count; i++) {
-        if (strncmp(f->names.items[i], "models--", 8) != 0) continue;
-        error_set(f->err,
-                  "%s: is the Hugging Face cache; give the name of a model in it, org/model, or a folder in %s/%s",
-                  f->path, f->names.items[i], "snapshots");
-        return true;
+    char *name = NULL;
+    for (size_t i = 0; i < f->names.count && !name; i++) {
+        const bool is_model = strncmp(f->names.items[i], "models--", 8) == 0;
+        char *path = is_model ? path_join(f->path, f->names.items[i]) : NULL;
+        name = path ? hub_name_of(path) : NULL;
+        free(path);
     }
-    return false;
+    if (name)
+        error_set(f->err, "%s: is the Hugging Face cache; give the name of a model in it, such as %s", f->path, name);
+    free(name);
+    return name != NULL;
 }
 
 // Pipelines of diffusers, sentence-transformers, and checkpoints of a training.

@@ -497,6 +497,8 @@ static void names(void **state) {
     make("models--Org--Name/snapshots/0123abc");
     make("new\nline");
     make("plain");
+    make("models--plain/snapshots/1");
+    put("models--plain/snapshots/1/model.safetensors", "{" ENTRY("x") "}");
     put("models--Org--Name/snapshots/0123abc/model.safetensors", "{" ENTRY("x") "}");
     put("new\nline/other.safetensors", "{" ENTRY("x") "}");
     put("plain/model.safetensors", "{" ENTRY("x") "}");
@@ -508,6 +510,7 @@ static void names(void **state) {
     expect_name("models--Org--Name", "Name", "Org/Name");
     expect_name("models--Org--Name/snapshots/0123abc/", "Name", "Org/Name");
     expect_name("models--Org--Name/snapshots/0123abc/model.safetensors", "Name", "Org/Name");
+    expect_name("models--plain/snapshots/1", "plain", NULL);
     expect_name("new\nline", "new\uFFFDline", NULL);
     expect_name("new\nline/other.safetensors", "other", NULL);
     expect_name("plain/model.safetensors", "plain", NULL);

@@ -135,10 +135,15 @@ static void downloads_of_which_a_part_is_there(void **state) {
 
 static void places_of_models(void **state) {
     (void)state;
-    char *model = inside("models--org--name"), *snapshots = path_join(model, "snapshots/0123");
+    char *model = inside("models--org--name"), *config, *snapshots = path_join(model, "snapshots/0123");
     assert_true(folder_make(snapshots, NULL));
-    expect_refused(folder, folder, "is the Hugging Face cache", "models--org--name/snapshots");
+    expect_refused(folder, folder, "is the Hugging Face cache", "such as org/name");
     expect_refused(model, snapshots, "the folder is empty", "holds no safetensors files");
+    config = path_join(snapshots, "config.json");
+    assert_int_equal(symlink("../../../config.json", config), 0); // as files of a snapshot are
+    folder_put_text(folder, "config.json", "{}");
+    expect_refused(model, snapshots, "there is a config.json, but no weights", "download the model again");
+    free(config);
     expect_refused("https://example.org/name", "https://", "is an address", "download the model first");
     free(snapshots);
     free(model);
