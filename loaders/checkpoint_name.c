@@ -45,14 +45,15 @@ static void cut_ending(char *name, const char *ending) {
 // "model.safetensors" and its index are in every folder.
 static char *name_of_file(const char *path, const char *folder) {
     char *name = last_part(path);
-    if (name && strncmp(name, "model", 5) == 0 && !gguf_is_name(name)) {
+    size_t stem;
+    unsigned number, of;
+    if (name && !gguf_is_name(name) && strncmp(name, "model", 5) == 0) {
         free(name);
         return name_of_folder(folder);
     }
-    if (name) {
-        cut_ending(name, ".gguf");
-        cut_ending(name, ".safetensors");
-    }
+    if (name && gguf_split_name(name, &stem, &number, &of)) name[stem] = '\0';
+    if (name) cut_ending(name, ".gguf");
+    if (name) cut_ending(name, ".safetensors");
     return name;
 }
 

@@ -17,9 +17,9 @@ struct Mapping {
     _Atomic uintptr_t start;
     _Atomic size_t bytes;
     atomic_bool damaged, used;
-    dev_t device; // which file it was: a model may have more shards than a program may have open files, so none stays
-    ino_t number; // open
-    struct timespec written; // when the file was last, as it was mapped
+    dev_t device;   // which file it was: a model may have more shards than a program may have open files, so none stays
+    ino_t number;   // open
+    time_t written; // in seconds, since some shares round what is finer after a while
     Mapping *next;
 };
 
@@ -97,7 +97,7 @@ static Mapping *mapping_enter(void *data, const struct stat *info) {
     if (m) {
         m->device = info->st_dev;
         m->number = info->st_ino;
-        m->written = info->st_mtim;
+        m->written = info->st_mtime;
         atomic_store(&m->used, true);
         atomic_store(&m->damaged, false);
         atomic_store(&m->bytes, (size_t)info->st_size);
@@ -148,8 +148,7 @@ bool mapping_intact(const Mapping *mapping, const char *path, Error *err) {
     struct stat info;
     const bool ours = stat(path, &info) == 0 && info.st_dev == mapping->device && info.st_ino == mapping->number,
                shorter = ours && (uint64_t)info.st_size < mapping->bytes,
-               written = ours && (info.st_mtim.tv_sec != mapping->written.tv_sec ||
-                                  info.st_mtim.tv_nsec != mapping->written.tv_nsec);
+               written = ours && info.st_mtime != mapping->written;
     if (!shorter && !written && !atomic_load(&mapping->damaged)) return true;
     return error_set(err, "%s: %s while it was open; open it again when the file is complete", path,
                      shorter                          ? "the file became shorter"
