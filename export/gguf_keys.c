@@ -9,11 +9,16 @@
 
 enum { QUANTIZATION_VERSION = 2 };
 
-// What a file's name should not have.
+// What a file's name should not have, and signs that stand for what could not be shown.
 static void make_plain(char *name) {
+    static const char unshown[] = "\uFFFD";
     text_mend(name);
+    for (char *odd; (odd = strstr(name, unshown));) {
+        *odd = '_';
+        memmove(odd + 1, odd + sizeof unshown - 1, strlen(odd + sizeof unshown - 1) + 1);
+    }
     for (; *name; name++) {
-        if ((unsigned char)*name < ' ' || strchr("\"\\?*", *name)) *name = '_';
+        if (strchr("\"\\?*", *name)) *name = '_';
     }
 }
 
