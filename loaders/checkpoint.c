@@ -37,8 +37,6 @@ static bool ends_with(const char *text, const char *ending) {
 // "model.safetensors.index.json", "model.safetensors.index.fp16.json"
 static bool is_index_name(const char *name) { return strstr(name, ".safetensors.index.") && ends_with(name, ".json"); }
 
-static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
 static bool list_folder(const char *folder, Names *names, Error *err) {
     DIR *listing = opendir(folder);
     if (!listing) return error_set(err, "%s: cannot be listed: %s", folder, strerror(errno));
@@ -46,7 +44,7 @@ static bool list_folder(const char *folder, Names *names, Error *err) {
     for (struct dirent *item; ok && (item = readdir(listing));) ok = names_add(names, item->d_name);
     closedir(listing);
     if (!ok) return error_memory(err, folder);
-    if (names->count) qsort(names->items, names->count, sizeof *names->items, compare_texts);
+    names_sort(names);
     return true;
 }
 

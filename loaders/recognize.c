@@ -221,14 +221,12 @@ static bool tells_no_weights(const Folder *f) {
     return true;
 }
 
-static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
 bool recognize_folder(const char *path, Error *err) {
     static bool (*const reasons[])(const Folder *) = {tells_links,   tells_adapter, tells_unfinished, tells_contents,
                                                       tells_formats, tells_hub,     tells_subfolders, tells_no_weights};
     Folder folder = {.path = path, .err = err};
     read_names(path, &folder.names);
-    if (folder.names.count) qsort(folder.names.items, folder.names.count, sizeof *folder.names.items, compare_texts);
+    names_sort(&folder.names);
     size_t i = 0;
     while (!reasons[i](&folder)) i++; // the last one always tells
     names_free(&folder.names);
