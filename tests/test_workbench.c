@@ -684,7 +684,7 @@ static void a_model_is_the_same_from_every_folder(void **state) {
     char *made = folder_temporary(), *before = getcwd(NULL, 0);
     const char *const spellings[] = {".", "..//model/"};
     char *path = path_join(made, "model");
-    Unsaved by_path, other;
+    Unsaved by_path = {0}, other = {0};
     assert_true(folder_make(path, NULL) && unsaved_open(path, &by_path, NULL));
     assert_int_equal(strncmp(by_path.name, "model-", 6), 0);
     assert_int_equal(chdir(path), 0);
