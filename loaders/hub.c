@@ -61,7 +61,7 @@ static const char *skip_parts(const char *text, int most) {
     return text;
 }
 
-bool hub_is_name(const char *text) {
+static bool is_name(const char *text) {
     const char *end = skip_parts(text, 2);
     if (end && *end == '@') end = skip_parts(end + 1, 8); // branches may have slashes: refs/pr/1
     return end && !*end;
@@ -85,7 +85,7 @@ char *hub_name_in(const char *text) {
         *tree = '@';
         memmove(tree + 1, tree + strlen("/tree/"), strlen(tree + strlen("/tree/")) + 1);
     }
-    if (name && hub_is_name(name)) return name;
+    if (name && is_name(name)) return name;
     free(name);
     return NULL;
 }
@@ -102,7 +102,7 @@ char *hub_name_of(const char *folder) {
             *dashes = '/';
             memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
         }
-        name = hub_is_name(found) ? strdup(found) : NULL;
+        name = is_name(found) ? strdup(found) : NULL;
     }
     free(path);
     return name;

@@ -5,11 +5,8 @@
 
 #include "base/error.h"
 
-// "org/name" or "name", with "@revision" behind it or without.
-bool hub_is_name(const char *text);
-
-// The name that a user means who writes it with slashes behind it, or as an address on huggingface.co, with /tree/ and
-// a revision or without; NULL: it is none of these. The caller's.
+// "org/name" or "name", with "@revision" behind it or without; also of a user who writes slashes behind it, or its
+// address on huggingface.co, with /tree/ and a revision or without. NULL: it is none of these. The caller's.
 char *hub_name_in(const char *text);
 
 // "org/name", or "name", of a model whose real folder lies in a cache of huggingface_hub; else NULL. The caller's.
