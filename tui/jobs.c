@@ -12,6 +12,9 @@
 #include "tui/wrap.h"
 
 #define LONG_SECONDS 10
+#define GLANCE_SECONDS 0.25
+
+bool jobs_is_seen(const JobView *job) { return job->state == JOB_RUNNING && job->seconds >= GLANCE_SECONDS; }
 
 // ---- the list -----------------------------------------------------------------------------------------------------
 
@@ -197,7 +200,7 @@ void jobs_title(const Ui *ui, char *out, size_t size) {
     for (int kind = JOB_COUNT - 1; kind >= 0; kind--) { // the first that runs
         JobView job;
         workbench_job(ui->workbench, (JobKind)kind, &job);
-        if (job.state != JOB_RUNNING) continue;
+        if (!jobs_is_seen(&job)) continue;
         if (job.share >= 0)
             snprintf(doing, sizeof doing, "%.0f %% %s - ", floor(job.share * 20) * 5, job_doing(job.kind));
         else

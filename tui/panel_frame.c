@@ -9,6 +9,7 @@
 #include "tui/convert.h"
 #include "tui/format.h"
 #include "tui/graph.h"
+#include "tui/jobs.h"
 #include "tui/key_names.h"
 #include "tui/panels.h"
 #include "tui/trials.h"
@@ -151,7 +152,7 @@ static bool running_job(const Ui *ui, JobView *out) {
     const int most = ui->screen == SCREEN_CONVERT ? JOB_EXPORT : JOB_COUNT; // which has a pane of its own there
     for (int kind = 0; kind < most; kind++) {
         workbench_job(ui->workbench, (JobKind)kind, out);
-        if (out->state == JOB_RUNNING) return true;
+        if (jobs_is_seen(out)) return true;
     }
     return false;
 }
