@@ -357,7 +357,7 @@ $(FUZZ_PROGRAMS): build/fuzz/%: build/fuzz/obj/tests/fuzz/%.c.o build/fuzz/libqu
 KEYS ?= 1000000
 SEED ?= 1
 .PHONY: keys
-keys: ## sends KEYS (1000000) random events from SEED (1) to the screen on three models, with sanitizers
+keys: ## sends KEYS (1000000) random events from SEED (1) to the screen on four models and five terminals, with sanitizers
 	@$(MAKE) MODE=sanitized TESTS=test_tui_keys --no-print-directory test-programs
 	@build/asan/tests/test_tui_keys --events $(KEYS) --seed $(SEED)
 

@@ -861,8 +861,8 @@ static void the_title_says_what_is_computed(void **state) {
     screen_free(s);
 }
 
-// What comes and goes within a moment would flicker with every key.
-static void what_takes_a_moment_is_not_told(void **state) {
+// It would flicker with every key.
+static void a_moment_is_not_worth_a_title(void **state) {
     (void)state;
     Workbench *w = NULL;
     Ui ui;
@@ -1010,7 +1010,7 @@ int main(int argc, char **argv) {
         IN_HOME(each_job_is_stopped_and_goes_on),
         IN_HOME(batches_are_timed_while_that_is_looked_at),
         IN_HOME(the_title_says_what_is_computed),
-        IN_HOME(what_takes_a_moment_is_not_told),
+        IN_HOME(a_moment_is_not_worth_a_title),
         IN_HOME(what_took_long_is_told),
         IN_HOME(a_newcomer_is_led_to_a_recipe),
         IN_HOME(the_guide_stays_until_it_is_dismissed),

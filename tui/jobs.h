@@ -8,9 +8,6 @@ void jobs_show(Ui *ui, int unused);
 void jobs_draw(Ui *ui);
 void jobs_key(Ui *ui, const Key *key);
 
-// Whether it runs for longer than a glance. Jobs that come and go with a key would flicker, and be written each time.
-bool jobs_is_seen(const JobView *job);
-
 // What goes on where this study was stopped: "; meanwhile: measuring alone"; "" nothing else is wanted.
 void jobs_rest_text(const Ui *ui, JobKind stopped, char *out, size_t size);
 

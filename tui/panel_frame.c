@@ -9,7 +9,6 @@
 #include "tui/convert.h"
 #include "tui/format.h"
 #include "tui/graph.h"
-#include "tui/jobs.h"
 #include "tui/key_names.h"
 #include "tui/panels.h"
 #include "tui/trials.h"
@@ -152,7 +151,7 @@ static bool running_job(const Ui *ui, JobView *out) {
     const int most = ui->screen == SCREEN_CONVERT ? JOB_EXPORT : JOB_COUNT; // which has a pane of its own there
     for (int kind = 0; kind < most; kind++) {
         workbench_job(ui->workbench, (JobKind)kind, out);
-        if (jobs_is_seen(out)) return true;
+        if (out->state == JOB_RUNNING) return true;
     }
     return false;
 }
