@@ -197,6 +197,21 @@ static void nothing_is_written_for_nothing(void **state) {
     rig_close(&r);
 }
 
+// Curses may have left one, of a size that the terminal had before.
+static void a_region_that_scrolls_is_ended(void **state) {
+    (void)state;
+    Rig r;
+    assert_true(rig_open(&r, "tmux-256color", COLORS_AUTO, BACKGROUND_DARK));
+    r.canvas.cursor_row = -1;
+    vterm_input_write(r.vterm, "\033[1;6r", 6);
+    canvas_fill(&r.canvas, (Rect){0, 0, 24, 40}, MEANING_TEXT, "x");
+    show(&r, true);
+    canvas_fill(&r.canvas, (Rect){0, 0, 24, 2}, MEANING_TEXT, "y");
+    show(&r, false);
+    check(&r, "tmux-256color", 0);
+    rig_close(&r);
+}
+
 // How many bytes a change takes, of which the others are the text itself.
 static void little_is_written_for_little(void **state) {
     (void)state;
@@ -229,6 +244,7 @@ static void little_is_written_for_little(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_differs_makes_the_whole_frame),
+        cmocka_unit_test(a_region_that_scrolls_is_ended),
         cmocka_unit_test(nothing_is_written_for_nothing),
         cmocka_unit_test(little_is_written_for_little),
     };

@@ -15,7 +15,7 @@ typedef struct Sequence {
 
 struct FrameWriter {
     const char *place, *row, *column, *up, *down, *left, *right, *erase, *foreground, *background; // with parameters
-    Sequence right_once, clear, erase_line, plain, own_colors, bold, dim, underline, reverse;
+    Sequence right_once, whole_region, clear, erase_line, plain, own_colors, bold, dim, underline, reverse;
     int colors, colors_exclude; // attributes that are not to be mixed with colours: no_color_video
     bool erases_in_color, own_each, wraps_at_once, feeds_straight;
     Cell *shown; // [rows, cols]
@@ -90,6 +90,8 @@ static void learn(FrameWriter *w) {
     w->foreground = string_of("setaf");
     w->background = string_of("setab");
     w->right_once = without_pauses(string_of("cuf1"));
+    const char *region = string_of("csr");
+    if (region && strncmp(region, "\033[%i%p1%d;%p2%dr", 17) == 0) w->whole_region = without_pauses("\033[r");
     w->clear = without_pauses(string_of("clear"));
     w->erase_line = without_pauses(string_of("el"));
     w->plain = plain_of(string_of("sgr0"));
@@ -390,8 +392,10 @@ static bool fit(FrameWriter *w, const Canvas *canvas) {
     return true;
 }
 
+// Curses lets only so many rows scroll as there were when it began, and when it goes on after a stop: at the end of
+// them a line feed would scroll.
 static void begin_empty(FrameWriter *w) {
-    text_addf(w->out, "%s%s", w->plain.text, w->clear.text);
+    text_addf(w->out, "%s%s%s", w->plain.text, w->whole_region.text, w->clear.text);
     for (size_t i = 0; i < (size_t)w->rows * (size_t)w->cols; i++) w->shown[i] = (Cell){.text = " ", .width = 1};
 }
 
