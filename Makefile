@@ -224,6 +224,8 @@ $(TEST_PROGRAMS): $(OUT)/tests/%: $(OUT)/obj/tests/%.c.o $(SUPPORT) $(LIBRARY)
 	    $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
 # This one sees every frame that is meant to be shown. Inside a shared library the linker would not let it.
 $(OUT)/tests/test_tui_keys: WATCHED := -Wl,--wrap=terminal_show
+# And this one every text that is drawn.
+$(OUT)/tests/test_tui_sizes: WATCHED := $(patsubst %,-Wl$(comma)--wrap=%,canvas_text canvas_fit canvas_right pen_text pen_field)
 
 build: $(LIBRARY) $(PROGRAM)
 
