@@ -220,11 +220,12 @@ $(OUT)/quantdial: $(if $(filter %.so,$(LIBRARY)),,$(MAIN)) $(LIBRARY)
 
 $(TEST_PROGRAMS): $(OUT)/tests/%: $(OUT)/obj/tests/%.c.o $(SUPPORT) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call quietly,LINK  $@)$(link) $(WATCHED) $(if $(WATCHED),$(filter-out %.so,$^) $(if $(filter %.so,$^),$(LIB_OBJECTS)),$^) \
+	$(call quietly,LINK  $@)$(link) $(WATCHED) $(if $(WATCHED),$(filter-out %.so,$^),$^) \
 	    $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
-# This one sees every frame that is meant to be shown. Inside a shared library the linker would not let it.
+# The first sees every frame that is meant to be shown, the other every text that is drawn. Inside a shared library the
+# linker would not let them.
+$(OUT)/tests/test_tui_keys $(OUT)/tests/test_tui_sizes: $(OUT)/libquantdial.a
 $(OUT)/tests/test_tui_keys: WATCHED := -Wl,--wrap=terminal_show
-# And this one every text that is drawn.
 $(OUT)/tests/test_tui_sizes: WATCHED := $(patsubst %,-Wl$(comma)--wrap=%,canvas_text canvas_fit canvas_right pen_text pen_field)
 
 build: $(LIBRARY) $(PROGRAM)
