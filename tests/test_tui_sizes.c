@@ -218,7 +218,7 @@ static void walk(Ui *ui, const char *state, int offset) {
     static const int edges[][2] = {
         {5, 20}, {LAYOUT_LEAST_ROWS, LAYOUT_LEAST_COLS}, {LAYOUT_LEAST_ROWS - 1, 300}, {100, 300}};
     for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) draw_at(ui, edges[i][0], edges[i][1], state);
-    const int step = slow_checks() ? 1 : 2;
+    const int step = many_cases() ? 1 : 3;
     for (int rows = 5 + offset % 19; rows <= 100; rows += 19 * step)
         for (int cols = 20 + (offset * 7 + rows) % 53; cols <= 300; cols += 53 * step) draw_at(ui, rows, cols, state);
 }
