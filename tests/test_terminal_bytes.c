@@ -99,7 +99,7 @@ static int by_size(const void *a, const void *b) {
 }
 
 static void check_change(Rig *r, const char *term, int i) {
-    size_t bytes[KEYS_MOST];
+    size_t bytes[KEYS_MOST] = {0};
     int count = 0;
     const size_t most = r->ui.canvas.cols == 200 ? changes[i].wide : SMALL_CHANGE;
     screen_go(&r->ui, changes[i].screen);
