@@ -225,8 +225,7 @@ static bool is_shown(const FrameWriter *w, const Cell *cell, const Cell *shown) 
     return cell->style == shown->style || looks_same(look_of(w, cell->style), look_of(w, shown->style), is_blank(cell));
 }
 
-// A row on its way: what is wanted, and what the terminal shows. from: the first cell that differs; end: behind the
-// last.
+// A row on its way: what is wanted, and what the terminal shows. end: the column behind what can be written.
 typedef struct Row {
     const Cell *cells;
     Cell *shown;
@@ -318,7 +317,8 @@ static void go_to(FrameWriter *w, Row *r, int col) {
 // A blank takes the look of the letters behind it, if that is the same to the eye.
 static Look look_at(const FrameWriter *w, const Row *r, int col) {
     const Look look = look_of(w, r->cells[col].style);
-    if (!is_blank(&r->cells[col]) || looks_same(look, w->look, true)) return is_blank(&r->cells[col]) ? w->look : look;
+    if (!is_blank(&r->cells[col])) return look;
+    if (looks_same(look, w->look, true)) return w->look;
     int next = col;
     while (next < r->end && is_blank(&r->cells[next])) next++;
     const Look behind = next < r->end ? look_of(w, r->cells[next].style) : look;

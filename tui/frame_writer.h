@@ -1,8 +1,8 @@
 // Frames as bytes: what differs from the frame before, in as few of them as the description of the terminal allows.
 // They go over lines that may be slow, for every key.
 //
-// It has the terminal for itself between frames: whoever writes to it beside, or moves its cursor, asks for a whole
-// frame afterwards. Everything it knows of a terminal is in its description, the one that is current (<term.h>).
+// Whoever shows something there by other means asks for a whole frame afterwards. All that is known of a terminal is in
+// its description, the one that is current (<term.h>).
 #pragma once
 
 #include "base/array.h"
