@@ -18,20 +18,18 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "tui/clipboard.h"
-#include "tui/frame_writer.h"
 #include "tui/signals.h"
 
 struct Terminal {
     SCREEN *screen;
-    WINDOW *input; // a pad, since curses shows other windows when it reads keys for them
-    FrameWriter *writer;
-    Text frame; // on its way
     FILE *keys; // where keys come from when it is not stdin
     int key_fd;
     struct termios before;
     ColorScheme scheme;
     Theme theme;
     bool mouse, ansi, redraw, titles;
+    Cell *shown; // [rows, cols]: the last frame
+    int rows, cols;
     struct { // bytes that come as keys do and are none
         enum { GATHER_NOTHING, GATHER_PASTE, GATHER_ANSWER } what;
         char text[4096];        // their beginning
@@ -49,7 +47,7 @@ bool terminal_is_utf8(void) { return strcasecmp(nl_langinfo(CODESET), "UTF-8") =
 void terminal_set_scheme(Terminal *t, ColorScheme scheme) {
     const Background known = theme_background(scheme);
     t->scheme = scheme;
-    t->theme = theme_make(scheme, known == BACKGROUND_UNKNOWN ? t->background : known, frame_writer_colors(t->writer));
+    t->theme = theme_start(scheme, known == BACKGROUND_UNKNOWN ? t->background : known);
     t->redraw = true;
 }
 
@@ -70,16 +68,11 @@ static bool may_be_asked(void) {
 #define ESCAPE_MILLISECONDS 25
 #define ESCAPE_OR_ANSWER_MILLISECONDS 200
 
-// Past curses, which keeps what it is given until it shows a window.
-static void say(const char *text) {
-    fputs(text, stdout);
-    fflush(stdout);
-}
-
 static void ask_background(Terminal *t) {
     if (t->theme.depth == DEPTH_MONO || theme_background(t->scheme) != BACKGROUND_UNKNOWN) return;
     if (!t->ansi || !may_be_asked()) return;
-    say("\033]11;?\033\\");
+    putp("\033]11;?\033\\");
+    fflush(stdout);
     t->asked = clock_seconds();
     set_escdelay(ESCAPE_OR_ANSWER_MILLISECONDS);
 }
@@ -224,28 +217,25 @@ static void add_sequences(void) {
 }
 
 static void enable_reports(const Terminal *t) {
-    if (t->mouse) say(mouse_on);
-    if (t->ansi) say(paste_on);
-    if (t->titles) say(title_keep);
+    if (t->mouse) putp(mouse_on);
+    if (t->ansi) putp(paste_on);
+    if (t->titles) putp(title_keep);
 }
 
 static void terminal_enter(Terminal *t) {
     cbreak();
     noecho();
     nonl();
-    refresh(); // enters the screen that is given back at the end; frames go past curses
-    keypad(t->input, TRUE);
+    keypad(stdscr, TRUE);
     add_sequences(); // after keypad, which reads the description
-    nodelay(t->input, TRUE);
-    intrflush(t->input, FALSE);
+    nodelay(stdscr, TRUE);
+    intrflush(stdscr, FALSE);
     // Ctrl-C, Ctrl-S and Ctrl-Q are keys here; Ctrl-Z stays the terminal's.
     struct termios modes;
     if (tcgetattr(STDOUT_FILENO, &modes) == 0) {
         modes.c_cc[VINTR] = _POSIX_VDISABLE;
         modes.c_iflag &= (tcflag_t)~IXON;
-        modes.c_oflag &= (tcflag_t)~ONLCR; // as curses has it
         tcsetattr(STDOUT_FILENO, TCSANOW, &modes);
-        frame_writer_feeds_straight(t->writer, true);
         def_prog_mode();
     }
     // Reports of the older form cannot be told from keys: only where the description promises the newer one.
@@ -279,9 +269,7 @@ static bool terminal_start(Terminal *t, ColorScheme scheme, Error *err) {
     set_escdelay(ESCAPE_MILLISECONDS);
     t->screen = newterm(direct_color_term(term, direct, sizeof direct), stdout, t->keys ? t->keys : stdin);
     if (!t->screen) return error_set(err, "the terminal cannot be set up as \"%s\"; try TERM=xterm-256color", term);
-    t->input = newpad(1, 1);
-    if ((!t->input && !error_memory(err, "the terminal")) || !frame_writer_open(&t->writer, err) ||
-        !signals_start(err)) {
+    if (!signals_start(err)) {
         endwin();
         return false;
     }
@@ -293,11 +281,9 @@ static bool terminal_start(Terminal *t, ColorScheme scheme, Error *err) {
 }
 
 static void terminal_free(Terminal *t) {
-    if (t->input) delwin(t->input);
     if (t->screen) delscreen(t->screen);
     if (t->keys) fclose(t->keys);
-    frame_writer_close(t->writer);
-    text_free(&t->frame);
+    free(t->shown);
     free(t);
 }
 
@@ -314,14 +300,15 @@ bool terminal_open(ColorScheme scheme, Terminal **out, Error *err) {
 
 static void terminal_leave(Terminal *t) {
     discard_answer(t);
-    if (t->mouse) say(mouse_off);
-    if (t->ansi) say(paste_off);
-    if (t->titles) say(title_restore);
+    if (t->mouse) putp(mouse_off);
+    if (t->ansi) putp(paste_off);
+    if (t->titles) putp(title_restore);
     curs_set(1);
     endwin();
     // Once more: leaving the alternate screen may bring back a hidden one, which curses takes for visible.
     const char *visible = tigetstr("cnorm");
-    if (visible && visible != (char *)-1) say(visible);
+    if (visible && visible != (char *)-1) putp(visible);
+    fflush(stdout);
 }
 
 void terminal_close(Terminal *t) {
@@ -334,7 +321,6 @@ void terminal_close(Terminal *t) {
 
 static void terminal_resume(Terminal *t) {
     reset_prog_mode();
-    refresh(); // as at the beginning
     enable_reports(t);
     t->gather.what = GATHER_NOTHING;
     t->redraw = true;
@@ -429,14 +415,81 @@ bool terminal_copy(Terminal *t, const char *text, size_t length, Error *err) {
     return ok;
 }
 
+static bool is_blank(const Cell *cell) { return cell->text[0] == ' ' && !cell->text[1]; }
+
+#define SHORT_GAP 8 // blanks; for more of them terminals have shorter ways
+
+// Columns from here on that can go out in this style: those that have it, and short gaps after them, in which no colour
+// of letters is seen. Where colours are few, attributes stand for them, which may be.
+static int same_style(const Terminal *t, const Cell *cells, int count, Style style) {
+    const Style seen = STYLE_UNDERLINE | STYLE_REVERSE | STYLE_SELECTED;
+    int end = 0;
+    while (end < count) {
+        int gap = end;
+        while (gap < count && cells[gap].style == style) gap++;
+        if (gap > end) {
+            end = gap;
+            continue;
+        }
+        while (gap < count && is_blank(&cells[gap]) && !((cells[gap].style ^ style) & seen)) gap++;
+        const bool hidden = t->theme.depth >= DEPTH_256 && !(style & (STYLE_UNDERLINE | STYLE_REVERSE));
+        if (gap == end || gap - end > SHORT_GAP || !hidden) break;
+        end = gap;
+    }
+    return end;
+}
+
+// Neighbours of one style go out as one string: changing attributes is what costs.
+static void show_row(const Terminal *t, const Canvas *canvas, int row) {
+    const Cell *cells = &canvas->cells[(size_t)row * (size_t)canvas->cols];
+    char run[2048];
+    move(row, 0);
+    for (int col = 0; col < canvas->cols;) {
+        const Style style = cells[col].style;
+        const int end = col + same_style(t, &cells[col], canvas->cols - col, style);
+        size_t length = 0;
+        while (col < end && length + sizeof cells->text < sizeof run) {
+            size_t more = strlen(cells[col].text);
+            memcpy(run + length, cells[col].text, more);
+            length += more;
+            col++;
+        }
+        theme_apply(t->theme, style);
+        addnstr(run, (int)length);
+    }
+}
+
+static bool terminal_prepare(Terminal *t, const Canvas *canvas) {
+    if (canvas->rows != t->rows || canvas->cols != t->cols) {
+        Cell *shown = array_new((size_t)canvas->rows * (size_t)canvas->cols, sizeof *shown);
+        if (!shown) return false;
+        free(t->shown);
+        t->shown = shown;
+        t->rows = canvas->rows;
+        t->cols = canvas->cols;
+        t->redraw = true;
+    }
+    if (t->redraw) {
+        clearok(curscr, TRUE);
+        erase();
+    }
+    return true;
+}
+
 void terminal_show(Terminal *t, const Canvas *canvas) {
-    if (t->frame.failed) text_free(&t->frame);
-    text_clear(&t->frame);
-    frame_writer_add(t->writer, t->theme, canvas, t->redraw, &t->frame);
-    t->redraw = t->frame.failed; // without memory, once more
-    if (!t->frame.failed && t->frame.length) fwrite(t->frame.data, 1, t->frame.length, stdout);
-    fflush(stdout);
+    if (!terminal_prepare(t, canvas)) return;
+    for (int row = 0; row < canvas->rows && row < LINES; row++) {
+        const size_t at = (size_t)row * (size_t)canvas->cols, bytes = (size_t)canvas->cols * sizeof(Cell);
+        if (!t->redraw && memcmp(&canvas->cells[at], &t->shown[at], bytes) == 0) continue;
+        show_row(t, canvas, row);
+        memcpy(&t->shown[at], &canvas->cells[at], bytes);
+    }
+    t->redraw = false;
+    if (canvas->cursor_row >= 0) move(canvas->cursor_row, canvas->cursor_col);
+    wnoutrefresh(stdscr);
+    doupdate();
     curs_set(canvas->cursor_row >= 0); // last: some terminals save its state when the alternate screen is entered
+    fflush(stdout);
 }
 
 // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -469,8 +522,8 @@ static int function_key(wint_t code) {
 static bool report_number(const Terminal *t, int *number, wint_t *end) {
     *number = 0;
     for (int digits = 0; digits < 6; digits++) {
-        if (wget_wch(t->input, end) == ERR &&
-            (poll(&(struct pollfd){.fd = t->key_fd, .events = POLLIN}, 1, 50) <= 0 || wget_wch(t->input, end) == ERR))
+        if (get_wch(end) == ERR &&
+            (poll(&(struct pollfd){.fd = t->key_fd, .events = POLLIN}, 1, 50) <= 0 || get_wch(end) == ERR))
             return false;
         if (*end < '0' || *end > '9') return true;
         *number = *number * 10 + (int)(*end - '0');
@@ -550,7 +603,7 @@ static void gather_end(Terminal *t, Key *out) {
 bool terminal_key(Terminal *t, Key *out) {
     wint_t code = 0;
     *out = (Key){.code = KEY_NONE};
-    const int kind = t->gather.what ? OK : wget_wch(t->input, &code);
+    const int kind = t->gather.what ? OK : get_wch(&code);
     if (kind == ERR) return false;
     if (kind == KEY_CODE_YES && (code == KEY_PASTE || code == KEY_ANSWER))
         gather_begin(t, code == KEY_PASTE ? GATHER_PASTE : GATHER_ANSWER);

@@ -14,7 +14,7 @@ bool terminal_draws(Error *err); // tui_possible
 bool terminal_is_utf8(void); // the locale's encoding
 void terminal_set_scheme(Terminal *t, ColorScheme scheme);
 
-// Shows a frame: only what differs from the last one is sent (frame_writer.h).
+// Shows a frame: only what differs from the last one is sent.
 void terminal_show(Terminal *t, const Canvas *canvas);
 void terminal_redraw(Terminal *t); // the next frame is sent whole
 void terminal_bell(void);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <curses.h>
+
 const char *const color_scheme_names[] = {[COLORS_AUTO] = "auto",
                                           [COLORS_DARK] = "dark",
                                           [COLORS_LIGHT] = "light",
@@ -26,48 +28,45 @@ int color_scheme_named(const char *name) {
 typedef struct MeaningLook {
     int dark_rgb, light_rgb;
     short dark, light, few;
-    unsigned always, mono;
+    attr_t always, mono;
 } MeaningLook;
-
-// The first colours of all terminals.
-enum { RED = 1, GREEN, YELLOW, BLUE, MAGENTA, CYAN };
 
 static const MeaningLook looks[] = {
     [MEANING_TEXT] = {NONE, NONE, NONE, NONE, NONE, 0, 0},
-    [MEANING_FAINT] = {0x8A919C, 0x6B7280, 245, 243, NONE, 0, LOOK_DIM},
-    [MEANING_RULE] = {0x454B57, 0xB4BAC4, 239, 249, NONE, 0, LOOK_DIM},
-    [MEANING_FOCUS] = {0x6FB3D9, 0x1F6FA8, 74, 25, CYAN, 0, 0},
-    [MEANING_TITLE] = {NONE, NONE, NONE, NONE, NONE, 0, LOOK_BOLD},
+    [MEANING_FAINT] = {0x8A919C, 0x6B7280, 245, 243, NONE, 0, A_DIM},
+    [MEANING_RULE] = {0x454B57, 0xB4BAC4, 239, 249, NONE, 0, A_DIM},
+    [MEANING_FOCUS] = {0x6FB3D9, 0x1F6FA8, 74, 25, COLOR_CYAN, 0, 0},
+    [MEANING_TITLE] = {NONE, NONE, NONE, NONE, NONE, 0, A_BOLD},
     [MEANING_VALUE] = {NONE, NONE, NONE, NONE, NONE, 0, 0},
-    [MEANING_ACCENT] = {0x6CC7F5, 0x0B6BB0, 81, 25, CYAN, LOOK_BOLD, LOOK_BOLD},
-    [MEANING_TRACK] = {0x565D6B, 0xA3AAB6, 240, 248, NONE, 0, LOOK_DIM},
-    [MEANING_WEIGHT] = {0x5F9FCB, 0x3B82B8, 74, 67, BLUE, 0, 0},
-    [MEANING_TAIL] = {0xF0A35E, 0xC2570C, 215, 166, YELLOW, 0, LOOK_BOLD},
-    [MEANING_STATIC] = {0x86BF8B, 0x4B8B55, 108, 65, GREEN, 0, LOOK_DIM},
-    [MEANING_LAE] = {0xE0B866, 0x9A6A00, 179, 136, YELLOW, 0, 0},
-    [MEANING_TOKEN] = {0xE57F7F, 0xC0504D, 174, 131, RED, 0, LOOK_BOLD},
-    [MEANING_BETTER] = {0x8FD694, 0x1F7A33, 114, 28, GREEN, 0, 0},
-    [MEANING_WORSE] = {0xF28B82, 0xC0262D, 210, 160, RED, 0, LOOK_BOLD},
-    [MEANING_OVERRIDE] = {0xCFA0E9, 0x7E3BA6, 176, 90, MAGENTA, 0, LOOK_BOLD},
-    [MEANING_CHANGED] = {0xF3D48B, 0x8A5A00, 222, 94, YELLOW, LOOK_BOLD, LOOK_BOLD},
-    [MEANING_DIFFERS] = {0xF0A35E, 0xC2570C, 215, 166, YELLOW, 0, 0},
-    [MEANING_ERROR] = {0xF28B82, 0xC0262D, 210, 160, RED, LOOK_BOLD, LOOK_BOLD},
+    [MEANING_ACCENT] = {0x6CC7F5, 0x0B6BB0, 81, 25, COLOR_CYAN, A_BOLD, A_BOLD},
+    [MEANING_TRACK] = {0x565D6B, 0xA3AAB6, 240, 248, NONE, 0, A_DIM},
+    [MEANING_WEIGHT] = {0x5F9FCB, 0x3B82B8, 74, 67, COLOR_BLUE, 0, 0},
+    [MEANING_TAIL] = {0xF0A35E, 0xC2570C, 215, 166, COLOR_YELLOW, 0, A_BOLD},
+    [MEANING_STATIC] = {0x86BF8B, 0x4B8B55, 108, 65, COLOR_GREEN, 0, A_DIM},
+    [MEANING_LAE] = {0xE0B866, 0x9A6A00, 179, 136, COLOR_YELLOW, 0, 0},
+    [MEANING_TOKEN] = {0xE57F7F, 0xC0504D, 174, 131, COLOR_RED, 0, A_BOLD},
+    [MEANING_BETTER] = {0x8FD694, 0x1F7A33, 114, 28, COLOR_GREEN, 0, 0},
+    [MEANING_WORSE] = {0xF28B82, 0xC0262D, 210, 160, COLOR_RED, 0, A_BOLD},
+    [MEANING_OVERRIDE] = {0xCFA0E9, 0x7E3BA6, 176, 90, COLOR_MAGENTA, 0, A_BOLD},
+    [MEANING_CHANGED] = {0xF3D48B, 0x8A5A00, 222, 94, COLOR_YELLOW, A_BOLD, A_BOLD},
+    [MEANING_DIFFERS] = {0xF0A35E, 0xC2570C, 215, 166, COLOR_YELLOW, 0, 0},
+    [MEANING_ERROR] = {0xF28B82, 0xC0262D, 210, 160, COLOR_RED, A_BOLD, A_BOLD},
 };
 static_assert(sizeof looks / sizeof *looks == MEANING_COUNT, "a meaning has no look");
 
 // Two colours that everybody tells apart, and for what lies between them grey.
-#define BLUISH \
-    { 0x5FAFFF, 0x005FAF, 75, 25, CYAN, 0, 0 }
+#define BLUE \
+    { 0x5FAFFF, 0x005FAF, 75, 25, COLOR_CYAN, 0, 0 }
 #define ORANGE \
-    { 0xFFAF5F, 0xAF5F00, 215, 130, YELLOW, 0, LOOK_BOLD }
+    { 0xFFAF5F, 0xAF5F00, 215, 130, COLOR_YELLOW, 0, A_BOLD }
 static const struct {
     Meaning meaning;
     MeaningLook look;
 } colorblind[] = {
-    {MEANING_STATIC, BLUISH},  {MEANING_LAE, {0xD0D0D0, 0x585858, 252, 240, NONE, 0, 0}},
-    {MEANING_TOKEN, ORANGE},   {MEANING_BETTER, BLUISH},
+    {MEANING_STATIC, BLUE},    {MEANING_LAE, {0xD0D0D0, 0x585858, 252, 240, NONE, 0, 0}},
+    {MEANING_TOKEN, ORANGE},   {MEANING_BETTER, BLUE},
     {MEANING_WORSE, ORANGE},   {MEANING_TAIL, ORANGE},
-    {MEANING_DIFFERS, ORANGE}, {MEANING_ERROR, {0xFFAF5F, 0xAF5F00, 215, 130, YELLOW, LOOK_BOLD, LOOK_BOLD}},
+    {MEANING_DIFFERS, ORANGE}, {MEANING_ERROR, {0xFFAF5F, 0xAF5F00, 215, 130, COLOR_YELLOW, A_BOLD, A_BOLD}},
 };
 
 static const MeaningLook *look_of(ColorScheme scheme, unsigned meaning) {
@@ -85,11 +84,12 @@ int theme_color(ColorScheme scheme, Meaning meaning, bool light) {
 static const int selected_rgb[2] = {0x2B3240, 0xE3EAF3};
 static const int selected_256[2] = {237, 254};
 
-static ColorDepth depth_for(ColorScheme scheme, int colors) {
+static ColorDepth depth_found(ColorScheme scheme) {
     const char *no_color = getenv("NO_COLOR");
-    if (scheme == COLORS_MONO || (no_color && *no_color)) return DEPTH_MONO;
-    if (colors > 256) return DEPTH_RGB;
-    return colors == 256 ? DEPTH_256 : colors >= 8 ? DEPTH_FEW : DEPTH_MONO;
+    if (scheme == COLORS_MONO || (no_color && *no_color) || !has_colors() || start_color() == ERR) return DEPTH_MONO;
+    if (use_default_colors() == ERR) return DEPTH_MONO; // an assumed background would be wrong half of the time
+    if (COLORS > 256) return DEPTH_RGB;
+    return COLORS >= 256 ? DEPTH_256 : COLORS >= 8 ? DEPTH_FEW : DEPTH_MONO;
 }
 
 // COLORFGBG is "foreground;background" or "foreground;other;background" in ANSI numbers, of which 7 and 15 are the
@@ -107,7 +107,7 @@ Background theme_background(ColorScheme scheme) {
 // The pure yellow and cyan of the first colours cannot be read on white.
 static int few_foreground(short color, Background background) {
     if (background != BACKGROUND_LIGHT) return color;
-    return color == YELLOW ? NONE : color == CYAN ? BLUE : color;
+    return color == COLOR_YELLOW ? NONE : color == COLOR_CYAN ? COLOR_BLUE : color;
 }
 
 static int look_foreground(const MeaningLook *look, ColorDepth depth, Background background) {
@@ -121,36 +121,34 @@ static int look_foreground(const MeaningLook *look, ColorDepth depth, Background
     return few_foreground(look->few, background);
 }
 
-Theme theme_make(ColorScheme scheme, Background background, int colors) {
-    const ColorDepth depth = depth_for(scheme, colors);
-    return (Theme){.scheme = scheme,
-                   .depth = depth,
-                   .background = background,
-                   .reverses = depth < DEPTH_256 || background == BACKGROUND_UNKNOWN};
-}
-
-static int look_background(Theme theme, Style style) {
-    if (!(style & STYLE_SELECTED) || theme.reverses) return NONE;
-    const bool light = theme.background == BACKGROUND_LIGHT;
-    return theme.depth == DEPTH_RGB ? selected_rgb[light] : selected_256[light];
-}
-
-static unsigned look_attributes(Theme theme, Style style, const MeaningLook *look) {
-    const bool dim = style & STYLE_DIM, rich = theme.depth >= DEPTH_256;
-    unsigned attributes = look->always | (theme.depth == DEPTH_MONO ? look->mono : 0);
-    if (theme.depth == DEPTH_FEW && look->few == NONE) attributes |= look->mono & LOOK_DIM;
-    if (style & STYLE_BOLD) attributes |= LOOK_BOLD;
-    if (dim) attributes = (attributes & ~LOOK_BOLD) | (rich ? 0 : LOOK_DIM);
-    if (style & STYLE_UNDERLINE) attributes |= LOOK_UNDERLINE;
-    if (style & STYLE_REVERSE) attributes |= LOOK_REVERSE;
-    if (style & STYLE_SELECTED && theme.reverses) attributes = (attributes & ~LOOK_DIM) | LOOK_REVERSE;
-    return attributes;
+Theme theme_start(ColorScheme scheme, Background background) {
+    const ColorDepth depth = depth_found(scheme);
+    const Theme theme = {
+        .scheme = scheme, .depth = depth, .reverses = depth < DEPTH_256 || background == BACKGROUND_UNKNOWN};
+    if (depth == DEPTH_MONO) return theme;
+    const bool light = background == BACKGROUND_LIGHT;
+    const int selected = theme.reverses ? NONE : depth == DEPTH_RGB ? selected_rgb[light] : selected_256[light];
+    for (int i = 0; i < MEANING_COUNT; i++) {
+        const int color = look_foreground(look_of(scheme, (unsigned)i), depth, background);
+        init_extended_pair(i + 1, color, NONE);
+        init_extended_pair(MEANING_COUNT + i + 1, color, selected);
+    }
+    return theme;
 }
 
 // Few terminals show the dim attribute well: with enough colours, dim is a colour.
-Look theme_look(Theme theme, Style style) {
-    const bool rich = theme.depth >= DEPTH_256;
-    const MeaningLook *look = look_of(theme.scheme, style & STYLE_DIM && rich ? MEANING_TRACK : style & STYLE_MEANING);
-    const int color = theme.depth == DEPTH_MONO ? NONE : look_foreground(look, theme.depth, theme.background);
-    return (Look){color, look_background(theme, style), look_attributes(theme, style, look)};
+void theme_apply(Theme theme, Style style) {
+    const ColorDepth depth = theme.depth;
+    const bool dim = style & STYLE_DIM, selected = style & STYLE_SELECTED, rich = depth >= DEPTH_256;
+    const unsigned meaning = dim && rich ? MEANING_TRACK : style & STYLE_MEANING;
+    const MeaningLook *look = look_of(theme.scheme, meaning);
+    attr_t attributes = look->always | (depth == DEPTH_MONO ? look->mono : 0);
+    if (depth == DEPTH_FEW && look->few == NONE) attributes |= look->mono & A_DIM;
+    if (style & STYLE_BOLD) attributes |= A_BOLD;
+    if (dim) attributes = (attributes & ~A_BOLD) | (rich ? 0 : A_DIM);
+    if (style & STYLE_UNDERLINE) attributes |= A_UNDERLINE;
+    if (style & STYLE_REVERSE) attributes |= A_REVERSE;
+    if (selected && theme.reverses) attributes = (attributes & ~A_DIM) | A_REVERSE;
+    int pair = depth == DEPTH_MONO ? 0 : (int)meaning + 1 + (selected ? MEANING_COUNT : 0);
+    attr_set(attributes, 0, &pair);
 }

@@ -55,7 +55,6 @@ typedef enum Background { BACKGROUND_UNKNOWN, BACKGROUND_DARK, BACKGROUND_LIGHT 
 typedef struct Theme {
     ColorScheme scheme;
     ColorDepth depth;
-    Background background;
     bool reverses; // what is selected is shown reversed, since a background colour could look like the terminal's
 } Theme;
 
@@ -63,17 +62,7 @@ typedef struct Theme {
 Background theme_background(ColorScheme scheme);
 // 0xRRGGBB; −1: the terminal's own colour of texts.
 int theme_color(ColorScheme scheme, Meaning meaning, bool light);
-// For a terminal of so many colours: millions, 256, 16, 8 or none. On an unknown background they can be read whether it
-// is dark or light.
-Theme theme_make(ColorScheme scheme, Background background, int colors);
-
-// What a style looks like.
-typedef struct Look {
-    int foreground, background; // as the terminal numbers its colours; −1: its own
-    unsigned attributes;        // LOOK_…
-} Look;
-#define LOOK_BOLD 1u
-#define LOOK_DIM 2u
-#define LOOK_UNDERLINE 4u
-#define LOOK_REVERSE 8u
-Look theme_look(Theme theme, Style style);
+// Sets up the colours of the running curses screen as far as the terminal can: millions, 256, 16, 8 or none. On an
+// unknown background they can be read whether it is dark or light.
+Theme theme_start(ColorScheme scheme, Background background);
+void theme_apply(Theme theme, Style style); // for what is drawn next on stdscr
