@@ -33,8 +33,7 @@ static void draw_model(Ui *ui, Pen *pen) {
     pen_text(pen, MEANING_FAINT, " · %s", s->config.family);
     pen_text(pen, MEANING_FAINT, " · %d layers", s->config.layers);
     if (ui->canvas.cols >= 100) pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);
-    const char *stored = structure_stored(s);
-    pen_text(pen, MEANING_FAINT, " · %s %s", stored ? stored : dtype_name(s->linears[0].weight->dtype),
+    pen_text(pen, MEANING_FAINT, " · %s %s", ui->stored ? ui->stored : dtype_name(s->linears[0].weight->dtype),
              format_bytes((double)workbench_plan(ui->workbench)->base_bytes).text);
     // Norms and biases alone are nothing that anybody would look for.
     if (ui->canvas.cols >= 110 && s->unlisted_bytes > s->checkpoint->bytes / 100)

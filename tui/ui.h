@@ -239,6 +239,7 @@ typedef struct Demo {
 
 struct Ui {
     Workbench *workbench;
+    const char *stored; // as structure_stored says, which looks at every linear
     Terminal *terminal; // NULL in tests of drawing
     Canvas canvas;
     Layout layout;
