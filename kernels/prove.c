@@ -379,7 +379,7 @@ static void f16_products(Run *r) {
         {3, 0, GRID_ASYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
         {2, 128, GRID_ASYMMETRIC, ACTIVATION_NONE, PRECISION_NATIVE},
     };
-    products_of_many(r, cases, 4, (const size_t[]){9, 17, 65, 33}, 4);
+    products_of_many(r, cases, 4, (const size_t[]){9, 17, 65, 129, 33}, 5);
 }
 
 // ---- The other families ----

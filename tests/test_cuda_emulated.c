@@ -205,7 +205,7 @@ static void test_quantized_tiles(void **state) {
 // at every number of bits, split and whole, over several rounds of the stages.
 static void test_f16_products(void **state) {
     (void)state;
-    static const size_t groups[] = {64, 128, 32, 256}, tokens[] = {16, 32, 64, 130};
+    static const size_t groups[] = {64, 128, 32, 256}, tokens[] = {16, 32, 64, 128};
     static const float outliers[] = {1, 1e4f, 1e25f};
     const size_t launches = emulated_kernels;
     double most = 0;
@@ -258,6 +258,40 @@ static void test_int8_products(void **state) {
             emulated_backwards = i % 2;
             check_quantized(&c, &q);
         }
+        end(&c);
+    }
+}
+
+// More tiles than pairs of blocks: two pairs share three tiles or more, so that one goes on where the other ends, also
+// within a group of several slabs. Up to 256 tokens for a block, and stages that go round.
+static void test_chained_products(void **state) {
+    (void)state;
+    static const size_t groups[] = {64, 128, 32, 256};
+    static const Grid grids[] = {GRID_SYMMETRIC, GRID_ASYMMETRIC, GRID_TWO_LEVEL};
+    EmulatedDevice device = emulated_hopper;
+    device.multiprocessors = 4;
+    for (int i = thorough ? 0 : 1; i < (thorough ? 8 : 2); i++) {
+        Checks c;
+        begin(&device, &c);
+        const bool int8 = i % 2;
+        const QuantizedCase q = {.grid = grids[i / 2 % (int8 ? 3 : 2)],
+                                 .bits = all_bits[int8 ? (i / 2 + 1) % 4 : i / 2],
+                                 .out = between(&c, 513, 530),
+                                 .in = between(&c, int8 ? 520 : 130, int8 ? 630 : 250),
+                                 .group = groups[int8 ? (i + i / 2) % 4 : i / 2 % 3],
+                                 .tokens = int8     ? between(&c, 65, 130)
+                                           : i == 6 ? between(&c, 65, 128)
+                                                    : between(&c, 129, 200),
+                                 .mode = int8 ? ACTIVATION_TOKEN : ACTIVATION_NONE,
+                                 .scale_dtype = DTYPE_F16,
+                                 .outlier = 1};
+        emulated_backwards = i % 3 == 1;
+        if (int8)
+            check_quantized(&c, &q);
+        else
+            (void)check_f16_product(&c, &q, 0);
+        const uint32_t *flags = cuda_of(c.b)->arrived.data;
+        for (int n = 0; n < device.multiprocessors; n++) assert_int_equal(flags[n], 0);
         end(&c);
     }
 }
@@ -802,11 +836,22 @@ static void test_tf32(void **state) {
 }
 
 enum { GROUP_TOKENS = 16, GROUP_COLUMNS = 16 };
-typedef enum Fault { NO_FAULT, NO_COPIES_FENCE, NO_FENCE, NO_WAIT, ODD_MATRIX, EARLY_WRITE, EARLY_READ } Fault;
+typedef enum Fault {
+    NO_FAULT,
+    NOT_EXPECTED,
+    NO_ARRIVAL,
+    LATER_BLOCK,
+    NO_FENCE,
+    NO_WAIT,
+    ODD_MATRIX,
+    EARLY_WRITE,
+    EARLY_READ
+} Fault;
 
 typedef struct GroupArguments {
     const uint8_t *x; // [tokens][128 bytes], swizzled
-    float *y;         // [64, tokens]
+    float *y;         // [blocks, 64, tokens]
+    uint32_t *flag;
     Fault fault;
 } GroupArguments;
 
@@ -817,17 +862,22 @@ static uint32_t group_pair(int row, int column) {
     return f16_bits(group_weight(row, column)) | (uint32_t)f16_bits(group_weight(row, column + 1)) << 16;
 }
 
-DYNAMIC_KERNEL(trial_group_kernel, 128, GroupArguments) {
+// Each block of the pair brings half of the tokens.
+PAIR_KERNEL(trial_group_kernel, 128, 1, GroupArguments) {
     SWIZZLED_SHARED(memory);
-    const int thread = (int)threadIdx.x, row = thread / 32 * 16 + thread % 32 / 4, column = thread % 4 * 2;
-    float c[GROUP_TOKENS / 8][4] = {{0}};
+    const int thread = (int)threadIdx.x, row = thread / 32 * 16 + thread % 32 / 4, column = thread % 4 * 2,
+              bytes = GROUP_TOKENS * X_ROW_BYTES, half = (int)blockIdx.x * bytes / 2;
+    float c[GROUP_TOKENS / 8][4] = {{0}}, *y = a.y + blockIdx.x * 64 * GROUP_TOKENS;
     uint32_t w[4];
     uint8_t *x = memory + (a.fault == ODD_MATRIX ? 128 : 0);
-    copy_begin(x + thread * 16, a.x + thread * 16);
-    COPY_COMMIT();
-    COPY_WAIT(0);
-    if (a.fault != NO_COPIES_FENCE) COPIES_FENCE();
-    __syncthreads();
+    uint64_t *arrival = (uint64_t *)(void *)(memory + 4096);
+    if (thread == 0) arrival_begin(arrival, 1);
+    pair_barrier();
+    if (thread == 0 && a.fault != NOT_EXPECTED) arrival_expect(arrival, bytes);
+    if (thread == 0) copy_to_pair(x + half, a.x + half, bytes / 2, arrival);
+    if (a.fault != NO_ARRIVAL) arrival_wait(arrival, 0);
+    if (a.fault == LATER_BLOCK && thread == 0) flag_wait(a.flag);
+    pair_barrier();
     for (int i = 0; i < 4; i++) w[i] = group_pair(row + i % 2 * 8, column + i / 2 * 8);
     if (a.fault != NO_FENCE) WARPGROUP_FENCE();
     warpgroup_multiply(GROUP_TOKENS / 8, c, w, matrix_descriptor(x));
@@ -835,11 +885,11 @@ DYNAMIC_KERNEL(trial_group_kernel, 128, GroupArguments) {
     if (a.fault == EARLY_WRITE) w[0] = 0;
     if (a.fault != NO_WAIT && a.fault != EARLY_READ) WARPGROUP_WAIT(0);
     for (int n = 0; n < GROUP_TOKENS / 8 * 4; n++)
-        a.y[(row + n % 4 / 2 * 8) * GROUP_TOKENS + n / 4 * 8 + column + n % 2] = c[n / 4][n % 4];
+        y[(row + n % 4 / 2 * 8) * GROUP_TOKENS + n / 4 * 8 + column + n % 2] = c[n / 4][n % 4];
     if (a.fault == EARLY_READ) WARPGROUP_WAIT(0);
 }
 
-// How many of the 64 × 16 results are not what the definition says.
+// How many of the 2 × 64 × 16 results are not what the definition says.
 static int wrong_results(Checks *c, Fault fault) {
     uint8_t host[GROUP_TOKENS * X_ROW_BYTES] = {0};
     int wrong = 0;
@@ -850,15 +900,16 @@ static int wrong_results(Checks *c, Fault fault) {
         }
     }
     uint8_t *x = c->b->ops->memory_new(c->b, sizeof host, NULL);
-    float *y = c->b->ops->memory_new(c->b, 64 * GROUP_TOKENS * sizeof *y, NULL);
+    float *y = c->b->ops->memory_new(c->b, 128 * GROUP_TOKENS * sizeof *y, NULL);
     memcpy(x, host, sizeof host);
-    const GroupArguments a = {x, y, fault};
-    const Extent one = {1, 1, 1};
-    assert_int_equal(LAUNCH(trial_group_kernel, one, 128, 4096, cuda_of(c->b)->runtime->stream, &a), 0);
-    for (int row = 0; row < 64; row++) {
+    uint32_t flag = 0;
+    const GroupArguments a = {x, y, &flag, fault};
+    const Extent pair = {2, 1, 1};
+    assert_int_equal(LAUNCH_PAIRS(trial_group_kernel, pair, 128, 8192, cuda_of(c->b)->runtime->stream, &a), 0);
+    for (int row = 0; row < 128; row++) {
         for (int t = 0; t < GROUP_TOKENS; t++) {
             float sum = 0;
-            for (int k = 0; k < GROUP_COLUMNS; k++) sum += group_weight(row, k) * group_value(t, k);
+            for (int k = 0; k < GROUP_COLUMNS; k++) sum += group_weight(row % 64, k) * group_value(t, k);
             wrong += y[row * GROUP_TOKENS + t] != sum;
         }
     }
@@ -892,7 +943,7 @@ static void test_warpgroups(void **state) {
         assert_true(wrong_results(&c, EARLY_WRITE) > 0);
         assert_true(wrong_results(&c, EARLY_READ) > 0);
     }
-    static const Fault fatal[] = {NO_COPIES_FENCE, NO_FENCE, NO_WAIT, ODD_MATRIX};
+    static const Fault fatal[] = {NOT_EXPECTED, NO_ARRIVAL, LATER_BLOCK, NO_FENCE, NO_WAIT, ODD_MATRIX};
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
         if (!ends(&c, fatal[i])) fail_msg("fault %d is not seen", (int)fatal[i]);
     end(&c);
@@ -1088,6 +1139,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_tiles),
         cmocka_unit_test(test_f16_products),
         cmocka_unit_test(test_int8_products),
+        cmocka_unit_test(test_chained_products),
         cmocka_unit_test(test_quantized_long_rows),
         cmocka_unit_test(what_is_wrong_is_avoided),
         cmocka_unit_test(what_fails_is_avoided_by_the_next),

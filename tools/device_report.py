@@ -77,8 +77,8 @@ PREFILL = [
     launch("512 tokens: add, norm", "rms_norm_1", 512, 1024, path=NORM.path),
     launch("512 tokens: activations in 16 bits", "f16_activations_kernel", 512, 1024),
     launch("512 tokens: activation", "elementwise_kernel", 512 * 43, 256),
-    launch("512 tokens: products", "warpgroups_4_16", 96 * 4, 256, dynamic=3 * (41 << 10), loop="LDGSTS HGMMA",
-           path=dict(LDGSTS=11, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36)),
+    launch("512 tokens: products", "warpgroups_4_32", MULTIPROCESSORS, 256, dynamic=3 * (73 << 10),
+           loop="LDGSTS HGMMA", path=dict(LDGSTS=3, UBLKCP=2, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36)),
     launch("512 tokens: attention", "attention_tiles_128_exact", 256, 128, dynamic=(64 + 64) * 132 * 4 + 384,
            loop="HMMA"),
 ]
@@ -117,9 +117,9 @@ QUANTIZING = [
 SHAPES = (28672, 8192), (8192, 28672)
 F16_RATE, INT8_RATE = 989e12, 1979e12  # operations a second of the tensor cores, by the data sheet
 CACHE_RATE = 5.5e12  # B/s from the second-level cache to all multiprocessors: an assumption
-ROOM = (SHARED // 2) - OWN_SHARED  # shared memory of a block, when two are on a multiprocessor
+PAIRS = MULTIPROCESSORS // 2  # of blocks with one on each multiprocessor
 
-Product = collections.namedtuple("Product", "out inside tokens side stages splits launch")
+Product = collections.namedtuple("Product", "out inside tokens side tiles splits chained launch")
 
 
 def ceil(n, each):
@@ -128,26 +128,28 @@ def ceil(n, each):
 
 def product(f16, out, inside, tokens, goal):
     """(Product, goal): weights of 4 bits with groups of 64 in 16-bit floats, or of 128 with int8 activations"""
-    side, rows = min(1 << (ceil(tokens, 8) - 1).bit_length(), 16), ceil(out, 128)
-    while not f16 and side > 2 and 4 * rows * ceil(tokens, 8 * side) < 3 * MULTIPROCESSORS:
+    side, rows = min(1 << (ceil(tokens, 8) - 1).bit_length(), 32 if f16 else 16), ceil(out, 256)
+    while not f16 and side > 2 and 8 * rows * ceil(tokens, 8 * side) < 3 * MULTIPROCESSORS:
         side //= 2
+    each = 1 if side >= 16 else 2  # blocks of a multiprocessor
+    tiles = rows * ceil(tokens, 8 * side)  # of pairs
+    chained = each == 1 and tiles > PAIRS
     stage = ceil(8 * 1024 + side * 8 * 128 * (2 if f16 else 1) + 8 * 32 * (2 if f16 else 1), 1024) * 1024
-    stages = max(min(ROOM // stage, 6 if f16 else 4), 3 if f16 else 2)
-    tiles = rows * ceil(tokens, 8 * side)
-    splits = max(1, min(2 * MULTIPROCESSORS // tiles, inside // 128 // 4, inside * 4 // 64 // tokens, 8)) if f16 else 1
-    words = side * 8 * 8 * (2 if f16 else 1)  # of activations
-    copies = 2 + 1 + ceil(words, 256)
-    path = (dict(LDGSTS=copies, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36) if f16 else
-            dict(LDGSTS=copies, IGMMA=4, WARPGROUP=2, I2F=0, I2FP=4 * side))
-    return Product(out, inside, tokens, side, stages, splits,
+    room = SHARED // each - OWN_SHARED
+    stages = max(min(room // stage, 5 if f16 else 4), 3 if f16 else 2)
+    splits = (max(1, min(each * MULTIPROCESSORS // (2 * tiles), inside // 128 // 4, inside * 4 // 64 // tokens, 8))
+              if f16 and not chained else 1)
+    path = (dict(LDGSTS=3, UBLKCP=2, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36) if f16 else
+            dict(LDGSTS=3, UBLKCP=1, IGMMA=4, WARPGROUP=2, I2F=0, I2FP=4 * side))
+    return Product(out, inside, tokens, side, tiles, splits, chained,
                    launch(f"{out} × {inside}, {tokens} tokens", ("warpgroups_4_" if f16 else "int8_4_") + str(side),
-                          tiles * splits, 256, dynamic=stages * stage, loop="LDGSTS " + ("HGMMA" if f16 else "IGMMA"),
-                          path=path)), goal
+                          2 * (PAIRS if chained else tiles * splits), 256, dynamic=stages * stage + 64,
+                          loop="LDGSTS " + ("HGMMA" if f16 else "IGMMA"), path=path)), goal
 
 
 FUSED = [product(True, *shape, tokens, goal) for shape in SHAPES
-         for tokens, goal in ((16, 2.5), (32, 2.0), (64, 1.2), (128, 0.9), (256, 0.9))]
-INT8 = [product(False, *shape, tokens, goal) for shape in SHAPES for tokens, goal in ((64, 1.5), (128, 1.3), (256, 1.1))]
+         for tokens, goal in ((16, 2.5), (32, 2.0), (64, 1.2), (128, 0.9), (256, 0.9), (512, 0.9))]
+INT8 = [product(False, *shape, tokens, goal) for shape in SHAPES for tokens, goal in ((64, 1.5), (128, 1.3), (256, 1.1), (512, 1.1))]
 
 # ---- Machine code ----
 
@@ -229,6 +231,14 @@ def loops(code):
             if operation(text) == "BRA" and target(text) < code[i][0]]
 
 
+def slab_instructions(code, l):
+    """of a block's warps on average: one of them copies for all"""
+    path = {what: n for what, n in l.path.items() if what != "UBLKCP"}
+    copies = {what: n for what, n in l.path.items() if what == "UBLKCP"}
+    without = counted_instructions(code, l._replace(path=path | dict.fromkeys(copies, 0)))
+    return (counted_instructions(code, l) + (l.threads // 32 - 1) * without) / (l.threads // 32)
+
+
 def counted_instructions(code, l):
     places, wanted, found = [(0, None)], tuple(l.path.values()), {}
     if l.loop:
@@ -306,21 +316,25 @@ def many_tokens(title, products, code, use, f16):
           "---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for p, goal in products:
         l, (registers, shared) = p.launch, use[p.launch.kernel]
-        count, rate = counted_instructions(code[l.kernel], l), F16_RATE if f16 else INT8_RATE
+        count, rate = slab_instructions(code[l.kernel], l), F16_RATE if f16 else INT8_RATE
         weights, wide = p.out * p.inside * (0.5 + 2 / (64 if f16 else 128)), 2 if f16 else 1
-        tiles, padded = ceil(p.tokens, 8 * p.side), ceil(p.tokens, 8 * p.side) * 8 * p.side
-        parts = 2 * p.splits * p.out * p.tokens * 4 if p.splits > 1 else 0
-        x = ceil(p.out, 128) * padded * p.inside * wide
+        along = ceil(p.tokens, 8 * p.side)
+        padded = along * 8 * p.side
+        if p.chained:  # what is left for the next pair, and taken
+            parts = 2 * (PAIRS - 1) * 256 * 8 * p.side * 4
+        else:
+            parts = 2 * p.splits * p.out * p.tokens * 4 if p.splits > 1 else 0
+        x = ceil(p.out, 256) * padded * p.inside * wide
         most = ceil(l.blocks, MULTIPROCESSORS)  # of one multiprocessor
         uneven = most * MULTIPROCESSORS / l.blocks
-        slab_count = p.inside / 128 / p.splits
-        limits = [(weights + p.tokens * p.inside * wide) / COPY_RATES[0], (weights * tiles + x + parts) / CACHE_RATE,
+        slab_count = p.inside / 128 * p.tiles / PAIRS if p.chained else p.inside / 128 / p.splits
+        limits = [(weights + p.tokens * p.inside * wide) / COPY_RATES[0], (weights * along + x + parts) / CACHE_RATE,
                   most * slab_count * 8 * count / ISSUE / CLOCK, uneven * 2 * p.out * padded * p.inside / rate]
-        own = max(limits) + (EARLY_GAP + TRIP if parts else 0)
+        own = max(limits) + (EARLY_GAP + TRIP if p.splits > 1 else 0)
         library = max((p.out + p.tokens) * p.inside * 2 / COPY_RATES[0], 2 * p.out * p.inside * p.tokens / F16_RATE)
         shown = " | ".join(f"{t * 1e6:.0f}" for t in limits)
         print(f"| {l.role} | `{l.kernel}` | {l.blocks // p.splits} × {p.splits} | {resident(l, registers, shared)}, {most} | "
-              f"{registers} | {l.dynamic / 1024:.0f} KB | {count} | {shown} | {own * 1e6:.0f} | {library * 1e6:.0f} | "
+              f"{registers} | {l.dynamic / 1024:.0f} KB | {count:.0f} | {shown} | {own * 1e6:.0f} | {library * 1e6:.0f} | "
               f"{library / own:.2f} | {goal} |")
 
 

@@ -213,6 +213,14 @@ typedef struct IntegerOutputs {
     int out, row_blocks;
 } IntegerOutputs;
 
+// Of products whose blocks run in pairs (kernels_slabs.h): what one pair leaves for the next one.
+typedef struct Chain {
+    int tiles, pairs; // tiles 0: each pair has a tile, or a part of it
+    int step;         // slabs between places where a tile may be cut
+    float *sums;      // [blocks][token blocks of a tile][threads][4]
+    uint32_t *flags;  // [blocks], 0 between launches
+} Chain;
+
 typedef struct IntegerArguments {
     IntegerLayout layout; // of all; `out` and `row_blocks` do not count
     IntegerOutputs each[TOGETHER];
@@ -223,6 +231,7 @@ typedef struct IntegerArguments {
     bool whole;        // parts are whole numbers, int32 in the places of floats
     IntegerTile tile;  // of the tiled kernel
     int columns;       // of x that the kernel for few tokens multiplies
+    Chain chain;       // of the kernels by warpgroups
     Stage stage;       // of a block in the tiled kernel, of a warp in the other
     int stages;        // 2 … 4 slabs are in shared memory at a time
     Portions portions; // of the kernel for few tokens only
@@ -452,7 +461,9 @@ typedef struct CudaLaunches {
 } CudaLaunches;
 
 // Blocks of the products of many tokens in rows: a warp for each row block, and at most so many token blocks.
-enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 16, INT8_MOST_TOKENS = 16 };
+enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 32, INT8_MOST_TOKENS = 16 };
+// A pair's row blocks, its stages at most, and the bytes behind those: two arrivals for each.
+enum { PAIR_ROW_BLOCKS = 2 * SLAB_WARPS, RING_STAGES = 5, RING_BYTES = 2 * RING_STAGES * 8 };
 
 // FEW_WARPS warps of a block of the product of few tokens take slabs of the same 16 rows.
 enum {
@@ -485,6 +496,7 @@ LAYOUT size_t integer_blocks(const IntegerArguments *a, int rows, int tokens) {
     for (int i = 0; i < a->weights; i++) blocks += (size_t)((a->each[i].row_blocks + rows - 1) / rows);
     return blocks * (size_t)((token_blocks(a->tokens) + tokens - 1) / tokens);
 }
+LAYOUT size_t pair_tiles(const IntegerArguments *a) { return integer_blocks(a, PAIR_ROW_BLOCKS, a->tile.tokens); }
 // Shared memory of the kernel for few tokens: what its warps leave for each other, pieces in order and totals
 // otherwise, and behind it the stages.
 LAYOUT size_t few_piece_bytes(const IntegerArguments *a) {

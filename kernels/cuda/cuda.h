@@ -71,7 +71,7 @@ typedef struct CudaBackend {
     Step *recording;
     Region codes, scales, sums; // prepared activations
     Region parts;               // of products and attention that are split
-    Region arrived;             // of attention that is split: zeros between launches
+    Region arrived;             // of attention that is split, and products that are chained: zeros between launches
     Region quantizing;          // what quantizing a weight needs beside it
     Region floats, halves;      // rounded activations, and those for the library
     Region staging;             // rows on their way up

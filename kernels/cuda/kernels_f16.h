@@ -8,7 +8,7 @@
 // whose scale is more than 2^5 (2 bits) … 2^11 (8 bits) times smaller than their row's largest: they are whole
 // multiples of 2^−14 (2 bits) … 2^−20 (8 bits) of its largest weight.
 //
-// A block computes 128 rows, 16 a warp, of up to 64 tokens, or 128 by warpgroups (kernels_slabs.h).
+// A block computes 128 rows, 16 a warp, of up to 64 tokens, or 256 by warpgroups (kernels_slabs.h).
 #pragma once
 
 #include "kernels/cuda/kernels_slabs.h"
@@ -155,18 +155,23 @@ DEVICE void store_tile(const int bits, const int nb, const IntegerArguments *a, 
     }
 }
 
-// A warpgroup's multiplications go on behind the barrier at which the next slab is there: then the stage that is free
-// is that of two slabs before, and of a warp alone that of the last one.
-DEVICE void f16_product(const int bits, const int nb, const bool warpgroups, const IntegerArguments *a,
-                        uint8_t *memory) {
-    const int split = (int)blockIdx.y, stages = a->stages, ahead = stages - (warpgroups ? 2 : 1);
+DEVICE void widen(const int bits, const IntegerArguments *a, const float *powers, const uint8_t *stage, int half,
+                  Widening *w, uint32_t (*fragments)[4]) {
+    if (a->levels == ZERO_POINTS)
+        widen_half(bits, true, a, powers, stage, half, w, fragments);
+    else
+        widen_half(bits, false, a, powers, stage, half, w, fragments);
+}
+
+DEVICE void f16_product(const int bits, const int nb, const IntegerArguments *a, uint8_t *memory) {
+    const int split = (int)blockIdx.y, stages = a->stages, ahead = stages - 1;
     const int from = (int)((long long)a->layout.slabs * split / a->splits),
               end = (int)((long long)a->layout.slabs * (split + 1) / a->splits);
-    SlabTile t = slab_tile(nb, 2, a, from);
+    SlabTile t = slab_tile(nb, 2, false, a, (int)blockIdx.x, from);
     float powers[2];
     Widening widening;
-    float sums[WARPGROUP_MOST_TOKENS][4];
-    uint32_t fragments[2][F16_STEPS][4];
+    float sums[F16_MOST_TOKENS][4];
+    uint32_t fragments[F16_STEPS][4];
     row_powers(bits, &t, powers);
     UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) sums[b][i] = 0;
     for (int i = 0; i < ahead; i++) {
@@ -176,61 +181,96 @@ DEVICE void f16_product(const int bits, const int nb, const bool warpgroups, con
     for (int slab = from, here = 0, free = ahead; slab < end; slab++) {
         const uint8_t *stage = memory + here * a->stage.bytes;
         wait_for_copies(ahead - 1);
-        if (warpgroups) COPIES_FENCE();
         __syncthreads();
         if (t.slab < end) slab_copy(bits, nb, 2, a, &t, memory + free * a->stage.bytes);
         COPY_COMMIT();
         UNROLL for (int half = 0; half < 2; half++) {
             const uint8_t *x = stage + a->stage.x + half * nb * TOKEN_BLOCK * X_ROW_BYTES;
-            if (warpgroups) WARPGROUP_WAIT(1); // these registers are free
-            if (a->levels == ZERO_POINTS)
-                widen_half(bits, true, a, powers, stage, half, &widening, fragments[half]);
-            else
-                widen_half(bits, false, a, powers, stage, half, &widening, fragments[half]);
-            if (warpgroups) {
-                const uint64_t b = matrix_descriptor(x);
-                WARPGROUP_FENCE();
-                UNROLL for (int k = 0; k < F16_STEPS; k++)
-                    warpgroup_multiply(nb, sums, fragments[half][k], b + (uint64_t)(2 * k));
-                WARPGROUP_COMMIT();
-            } else {
-                UNROLL for (int k = 0; k < F16_STEPS; k++) multiply_tokens(nb, fragments[half][k], x, 2 * k, sums);
-            }
+            widen(bits, a, powers, stage, half, &widening, fragments);
+            UNROLL for (int k = 0; k < F16_STEPS; k++) multiply_tokens(nb, fragments[k], x, 2 * k, sums);
         }
+        free = here;
         here = here + 1 < stages ? here + 1 : 0;
-        free = free + 1 < stages ? free + 1 : 0;
     }
-    if (warpgroups) WARPGROUP_WAIT(0);
     store_tile(bits, nb, a, &t, powers, split, sums);
+}
+
+// A warpgroup multiplies half a slab while it widens the next one. In the middle of a slab it is done with the one
+// before.
+DEVICE void f16_piece(const int bits, const int nb, const IntegerArguments *a, const Piece *piece, Ring *ring) {
+    const int ahead = a->stages - 1;
+    SlabTile t = slab_tile(nb, 2, true, a, piece->tile, piece->from);
+    float powers[2];
+    Widening widening;
+    float sums[WARPGROUP_MOST_TOKENS][4];
+    uint32_t fragments[2][F16_STEPS][4];
+    row_powers(bits, &t, powers);
+    UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) sums[b][i] = 0;
+    for (int i = 0; i < ahead; i++) {
+        if (t.slab < piece->end) ring_copy(bits, nb, 2, a, &t, ring);
+        COPY_COMMIT();
+    }
+    for (int slab = piece->from; slab < piece->end; slab++) {
+        const uint8_t *stage = ring_wait(a, ring);
+        const uint64_t x = matrix_descriptor(stage + a->stage.x);
+        UNROLL for (int half = 0; half < 2; half++) {
+            WARPGROUP_WAIT(1); // these registers are free
+            if (half == 1) {
+                if (slab > piece->from) ring_leave(ring, ring->at > 0 ? ring->at - 1 : ahead);
+                if (t.slab < piece->end) ring_copy(bits, nb, 2, a, &t, ring);
+                COPY_COMMIT();
+            }
+            widen(bits, a, powers, stage, half, &widening, fragments[half]);
+            WARPGROUP_FENCE();
+            UNROLL for (int k = 0; k < F16_STEPS; k++) warpgroup_multiply(
+                nb, sums, fragments[half][k], matrix_behind(x, half * nb * TOKEN_BLOCK * X_ROW_BYTES + 32 * k));
+            WARPGROUP_COMMIT();
+        }
+        ring_step(a, ring);
+    }
+    WARPGROUP_WAIT(0);
+    ring_leave(ring, ring->at > 0 ? ring->at - 1 : ahead);
+    if (piece->taken) take_sums(nb, true, a, sums); // were they there before, ptxas would wait for each multiplication
+    if (piece->left)
+        leave_sums(nb, a, sums);
+    else
+        store_tile(bits, nb, a, &t, powers, (int)blockIdx.y, sums);
+}
+
+DEVICE void f16_by_pairs(const int bits, const int nb, const IntegerArguments *a, uint8_t *memory) {
+    Ring ring = ring_of(a, memory);
+    Pieces all = pieces_of(a);
+    Piece piece;
+    while (next_piece(a, &all, &piece)) f16_piece(bits, nb, a, &piece, &ring);
+    pair_barrier(); // or one would bring something to a block that is over
 }
 
 // ---- The kernels, by bits and tokens ----
 
-#define F16_BODY(BITS, NB)                        \
-    {                                             \
-        SWIZZLED_SHARED(memory);                  \
-        f16_product(BITS, NB, false, &a, memory); \
+#define F16_BODY(BITS, NB)                 \
+    {                                      \
+        SWIZZLED_SHARED(memory);           \
+        f16_product(BITS, NB, &a, memory); \
     }
-#define WARPGROUPS_BODY(BITS, NB)                \
-    {                                            \
-        SWIZZLED_SHARED(memory);                 \
-        NEEDS_WARPGROUPS();                      \
-        f16_product(BITS, NB, true, &a, memory); \
+// Some with fewer registers than compilers would choose, for the blocks of a multiprocessor.
+#define FREE_F16(NAME, BITS, NB) DYNAMIC_KERNEL(NAME, SLAB_WARPS *WARP, IntegerArguments) F16_BODY(BITS, NB)
+#define CROWDED_F16(NAME, BITS, NB, BLOCKS) \
+    CROWDED_KERNEL(NAME, SLAB_WARPS *WARP, BLOCKS, IntegerArguments) F16_BODY(BITS, NB)
+#define WARPGROUPS_F16(NAME, BITS, NB, BLOCKS)                      \
+    PAIR_KERNEL(NAME, SLAB_WARPS *WARP, BLOCKS, IntegerArguments) { \
+        SWIZZLED_SHARED(memory);                                    \
+        NEEDS_WARPGROUPS();                                         \
+        f16_by_pairs(BITS, NB, &a, memory);                         \
     }
-// Those whose registers compilers would otherwise choose to be too many, or too few, for the blocks of a
-// multiprocessor.
-#define FREE_F16(KIND, NAME, BITS, NB) DYNAMIC_KERNEL(NAME, SLAB_WARPS *WARP, IntegerArguments) KIND##_BODY(BITS, NB)
-#define CROWDED_F16(KIND, NAME, BITS, NB, BLOCKS) \
-    CROWDED_KERNEL(NAME, SLAB_WARPS *WARP, BLOCKS, IntegerArguments) KIND##_BODY(BITS, NB)
 
 #define F16_KERNELS(BITS)                                                          \
-    CROWDED_F16(F16, f16_##BITS##_2, BITS, 2, 3)                                   \
-    FREE_F16(F16, f16_##BITS##_4, BITS, 4)                                         \
-    FREE_F16(F16, f16_##BITS##_8, BITS, 8)                                         \
-    FREE_F16(WARPGROUPS, warpgroups_##BITS##_2, BITS, 2)                           \
-    FREE_F16(WARPGROUPS, warpgroups_##BITS##_4, BITS, 4)                           \
-    CROWDED_F16(WARPGROUPS, warpgroups_##BITS##_8, BITS, 8, 2)                     \
-    FREE_F16(WARPGROUPS, warpgroups_##BITS##_16, BITS, 16)                         \
+    CROWDED_F16(f16_##BITS##_2, BITS, 2, 3)                                        \
+    FREE_F16(f16_##BITS##_4, BITS, 4)                                              \
+    FREE_F16(f16_##BITS##_8, BITS, 8)                                              \
+    WARPGROUPS_F16(warpgroups_##BITS##_2, BITS, 2, 2)                              \
+    WARPGROUPS_F16(warpgroups_##BITS##_4, BITS, 4, 2)                              \
+    WARPGROUPS_F16(warpgroups_##BITS##_8, BITS, 8, 2)                              \
+    WARPGROUPS_F16(warpgroups_##BITS##_16, BITS, 16, 1)                            \
     static int launch_f16_##BITS(void *stream, const IntegerArguments *a) {        \
         switch (a->tile.tokens) {                                                  \
         case 2: return LAUNCH_SLABS(f16_##BITS##_2);                               \
@@ -240,10 +280,10 @@ DEVICE void f16_product(const int bits, const int nb, const bool warpgroups, con
     }                                                                              \
     static int launch_warpgroups_##BITS(void *stream, const IntegerArguments *a) { \
         switch (a->tile.tokens) {                                                  \
-        case 2: return LAUNCH_SLABS(warpgroups_##BITS##_2);                        \
-        case 4: return LAUNCH_SLABS(warpgroups_##BITS##_4);                        \
-        case 8: return LAUNCH_SLABS(warpgroups_##BITS##_8);                        \
-        default: return LAUNCH_SLABS(warpgroups_##BITS##_16);                      \
+        case 2: return LAUNCH_RINGS(warpgroups_##BITS##_2);                        \
+        case 4: return LAUNCH_RINGS(warpgroups_##BITS##_4);                        \
+        case 8: return LAUNCH_RINGS(warpgroups_##BITS##_8);                        \
+        default: return LAUNCH_RINGS(warpgroups_##BITS##_16);                      \
         }                                                                          \
     }
 
@@ -251,6 +291,18 @@ F16_KERNELS(2)
 F16_KERNELS(3)
 F16_KERNELS(4)
 F16_KERNELS(8)
+
+// 256 tokens. With 8 bits there is no room for as many stages.
+WARPGROUPS_F16(warpgroups_2_32, 2, 32, 1)
+WARPGROUPS_F16(warpgroups_3_32, 3, 32, 1)
+WARPGROUPS_F16(warpgroups_4_32, 4, 32, 1)
+static int launch_wide_f16(void *stream, const IntegerArguments *a) {
+    switch (a->layout.bits) {
+    case 2: return LAUNCH_RINGS(warpgroups_2_32);
+    case 3: return LAUNCH_RINGS(warpgroups_3_32);
+    default: return LAUNCH_RINGS(warpgroups_4_32);
+    }
+}
 
 static int launch_f16_product(void *stream, const IntegerArguments *a) {
     switch (a->layout.bits) {
@@ -262,6 +314,7 @@ static int launch_f16_product(void *stream, const IntegerArguments *a) {
 }
 
 static int launch_f16_by_warpgroups(void *stream, const IntegerArguments *a) {
+    if (a->tile.tokens == WARPGROUP_MOST_TOKENS) return launch_wide_f16(stream, a);
     switch (a->layout.bits) {
     case 2: return launch_warpgroups_2(stream, a);
     case 3: return launch_warpgroups_3(stream, a);

@@ -11,22 +11,6 @@
 typedef int32_t WholeSums[INT8_MOST_TOKENS][4];
 typedef float OrderedTotals[INT8_MOST_TOKENS][4]; // with factors whole numbers
 
-// Σ q_x of the groups of the next slab: the sums of four tokens are a word, and a thread copies one.
-DEVICE void copy_x_sums(const int nb, const IntegerArguments *a, const SlabTile *t, int slab, int group,
-                        uint8_t *stage) {
-    const int words = nb * 2, slots = 1 << a->stage.slot_bits, slot = (int)threadIdx.x / words;
-    const int word = (int)threadIdx.x % words, padded = padded_tokens(a->tokens);
-    const int of = (a->stage.slot_bits ? slab << a->stage.slot_bits : group) + slot;
-    if (slot < slots && of < a->layout.groups && t->token + word * 4 < padded)
-        copy_begin_shared(stage + a->stage.x_sums + (int)threadIdx.x * 16,
-                          a->x_sums + (size_t)of * padded + t->token + word * 4);
-}
-
-DEVICE void next_slab(const int bits, const int nb, const IntegerArguments *a, SlabTile *t, uint8_t *stage) {
-    if (a->levels == ZERO_POINTS) copy_x_sums(nb, a, t, t->slab, t->group, stage);
-    slab_copy(bits, nb, 1, a, t, stage);
-}
-
 enum { ONE_GROUP = FACTORS + 1 }; // in place of levels: whole numbers are added, and nothing else
 
 // Adds what a group comes to.
@@ -72,8 +56,8 @@ DEVICE void int8_slab(const int bits, const int units, const int nb, const Integ
         if (units < SLAB_UNITS && slab * (SLAB_UNITS / units) + slot >= a->layout.groups) return; // padding
         UNROLL for (int u = 0; u < units; u++) unit_fragment(bits, weights, slot * units + u, fragments[u]);
         WARPGROUP_FENCE();
-        UNROLL for (int u = 0; u < units; u++)
-            warpgroup_multiply_int8(nb, sums, fragments[u], x + (uint64_t)(2 * (slot * units + u)), u > 0 || !begins);
+        UNROLL for (int u = 0; u < units; u++) warpgroup_multiply_int8(
+            nb, sums, fragments[u], matrix_behind(x, 32 * (slot * units + u)), u > 0 || !begins);
         WARPGROUP_COMMIT();
         WARPGROUP_WAIT(0);
         if (ends) add_group(bits, nb, a, stage, slot, sums, totals);
@@ -89,36 +73,44 @@ DEVICE void store_totals(const int nb, const IntegerArguments *a, const SlabTile
     }
 }
 
-DEVICE void int8_product(const int bits, const int nb, const IntegerArguments *a, uint8_t *memory) {
-    const int stages = a->stages, ahead = stages - 1, group_slabs = slabs_of_group(&a->layout);
-    const int split = (int)blockIdx.y, from = (int)((long long)a->layout.slabs * split / a->splits),
-              end = (int)((long long)a->layout.slabs * (split + 1) / a->splits);
-    SlabTile t = slab_tile(nb, 1, a, from);
+// A chain is cut between groups, so that only totals are handed on.
+DEVICE void int8_piece(const int bits, const int nb, const IntegerArguments *a, const Piece *piece, Ring *ring) {
+    const int ahead = a->stages - 1, group_slabs = slabs_of_group(&a->layout), end = piece->end;
+    SlabTile t = slab_tile(nb, 1, true, a, piece->tile, piece->from);
     WholeSums sums;
     OrderedTotals totals;
     UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) totals[b][i] = 0, sums[b][i] = 0;
+    if (piece->taken) take_sums(nb, false, a, totals);
     for (int i = 0; i < ahead; i++) {
-        if (t.slab < end) next_slab(bits, nb, a, &t, memory + i * a->stage.bytes);
+        if (t.slab < end) ring_copy(bits, nb, 1, a, &t, ring);
         COPY_COMMIT();
     }
-    for (int slab = from, here = 0, free = ahead, within = from % group_slabs; slab < end; slab++) {
-        const uint8_t *stage = memory + here * a->stage.bytes;
-        const bool begins = within == 0 || slab == from, ends = within + 1 == group_slabs || slab + 1 == end;
-        wait_for_copies(ahead - 1);
-        COPIES_FENCE();
-        __syncthreads();
-        if (t.slab < end) next_slab(bits, nb, a, &t, memory + free * a->stage.bytes);
-        COPY_COMMIT();
+    for (int slab = piece->from, within = piece->from % group_slabs; slab < end; slab++) {
+        const bool begins = within == 0 || slab == piece->from, ends = within + 1 == group_slabs || slab + 1 == end;
+        const uint8_t *stage = ring_wait(a, ring);
         switch (a->stage.slot_bits) {
         case 0: int8_slab(bits, 4, nb, a, stage, slab, begins, ends, sums, totals); break;
         case 1: int8_slab(bits, 2, nb, a, stage, slab, true, true, sums, totals); break;
         default: int8_slab(bits, 1, nb, a, stage, slab, true, true, sums, totals); break;
         }
         within = within + 1 < group_slabs ? within + 1 : 0;
-        free = here;
-        here = here + 1 < stages ? here + 1 : 0;
+        ring_leave(ring, ring->at);
+        ring_step(a, ring);
+        if (t.slab < end) ring_copy(bits, nb, 1, a, &t, ring);
+        COPY_COMMIT();
     }
-    store_totals(nb, a, &t, totals);
+    if (piece->left)
+        leave_sums(nb, a, totals);
+    else
+        store_totals(nb, a, &t, totals);
+}
+
+DEVICE void int8_by_pairs(const int bits, const int nb, const IntegerArguments *a, uint8_t *memory) {
+    Ring ring = ring_of(a, memory);
+    Pieces all = pieces_of(a);
+    Piece piece;
+    while (next_piece(a, &all, &piece)) int8_piece(bits, nb, a, &piece, &ring);
+    pair_barrier(); // or one would bring something to a block that is over
 }
 
 // ---- Sums of whole numbers ----
@@ -146,23 +138,23 @@ KERNEL(reduce_whole_kernel, FLAT_THREADS, ReduceWholeArguments) {
 
 // ---- The kernels, by bits and tokens ----
 
-#define INT8_KERNEL(NAME, BITS, NB)                            \
-    DYNAMIC_KERNEL(NAME, SLAB_WARPS *WARP, IntegerArguments) { \
-        SWIZZLED_SHARED(memory);                               \
-        NEEDS_WARPGROUPS();                                    \
-        int8_product(BITS, NB, &a, memory);                    \
+#define INT8_KERNEL(NAME, BITS, NB, BLOCKS)                         \
+    PAIR_KERNEL(NAME, SLAB_WARPS *WARP, BLOCKS, IntegerArguments) { \
+        SWIZZLED_SHARED(memory);                                    \
+        NEEDS_WARPGROUPS();                                         \
+        int8_by_pairs(BITS, NB, &a, memory);                        \
     }
 #define INT8_KERNELS(BITS)                                                   \
-    INT8_KERNEL(int8_##BITS##_2, BITS, 2)                                    \
-    INT8_KERNEL(int8_##BITS##_4, BITS, 4)                                    \
-    INT8_KERNEL(int8_##BITS##_8, BITS, 8)                                    \
-    INT8_KERNEL(int8_##BITS##_16, BITS, 16)                                  \
+    INT8_KERNEL(int8_##BITS##_2, BITS, 2, 2)                                 \
+    INT8_KERNEL(int8_##BITS##_4, BITS, 4, 2)                                 \
+    INT8_KERNEL(int8_##BITS##_8, BITS, 8, 2)                                 \
+    INT8_KERNEL(int8_##BITS##_16, BITS, 16, 1)                               \
     static int launch_int8_##BITS(void *stream, const IntegerArguments *a) { \
         switch (a->tile.tokens) {                                            \
-        case 2: return LAUNCH_SLABS(int8_##BITS##_2);                        \
-        case 4: return LAUNCH_SLABS(int8_##BITS##_4);                        \
-        case 8: return LAUNCH_SLABS(int8_##BITS##_8);                        \
-        default: return LAUNCH_SLABS(int8_##BITS##_16);                      \
+        case 2: return LAUNCH_RINGS(int8_##BITS##_2);                        \
+        case 4: return LAUNCH_RINGS(int8_##BITS##_4);                        \
+        case 8: return LAUNCH_RINGS(int8_##BITS##_8);                        \
+        default: return LAUNCH_RINGS(int8_##BITS##_16);                      \
         }                                                                    \
     }
 

@@ -2,7 +2,10 @@
 // bytes for each token (integer_layout.h): one block of columns for a slab of int8, two for one of 16-bit floats. Slabs
 // pass through shared memory in stages:
 //
-//     stage   weights [8 row blocks][slab] │ activations [blocks of columns][tokens][128 bytes] │ scales │ levels
+//     stage   weights [8 row blocks][slab] │ activations [blocks of columns][tokens][128 bytes] │ scales │ levels │
+//     sums
+//
+// By warpgroups blocks run in pairs, so that activations come from the second-level cache once for 256 rows.
 #pragma once
 
 #include "kernels/cuda/kernels_integer.h"
@@ -45,12 +48,15 @@ DEVICE void slab_side(const IntegerArguments *a, SlabTile *t) {
     }
 }
 
-DEVICE SlabTile slab_tile(const int nb, const int blocks, const IntegerArguments *a, int slab) {
+// pair: with the rows of `tile` for two blocks, of which this one takes its own. blocks: of columns, of a slab.
+DEVICE SlabTile slab_tile(const int nb, const int blocks, const bool pair, const IntegerArguments *a, int tile,
+                          int slab) {
     const IntegerLayout *l = &a->layout;
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, padded = padded_tokens(a->tokens),
               along = (token_blocks(a->tokens) + nb - 1) / nb;
     SlabTile t;
-    t.token = share_of(a, (int)blockIdx.x, SLAB_WARPS, along, &t.share) * nb * TOKEN_BLOCK;
+    t.token = share_of(a, tile, pair ? PAIR_ROW_BLOCKS : SLAB_WARPS, along, &t.share) * nb * TOKEN_BLOCK;
+    if (pair) t.share.row_block += (int)blockIdx.x % 2 * SLAB_WARPS;
     const int last = t.share.row_blocks - 1, own = t.share.row_block + warp;
     t.row_block = own < last ? own : last;
     t.codes = t.share.w.codes + slab_offset(l, t.row_block, slab) + lane * 16;
@@ -64,34 +70,209 @@ DEVICE SlabTile slab_tile(const int nb, const int blocks, const IntegerArguments
     return t;
 }
 
-// The next slab: each warp copies its row block, and all of them the activations. Behind the last group is padding,
-// whose codes are 0 and whose scale may be any.
-DEVICE void slab_copy(const int bits, const int nb, const int blocks, const IntegerArguments *a, SlabTile *t,
-                      uint8_t *stage) {
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, words = slab_words(bits),
-              slot_bits = a->stage.slot_bits;
-    const int x_words = nb * TOKEN_BLOCK * X_ROW_WORDS, thread = (int)threadIdx.x;
-    const int first = slot_bits ? (t->slab << slot_bits) + t->slot : t->group, last = a->layout.groups - 1;
-    uint8_t *to = stage + (warp * words + lane) * 16, *x_to = stage + a->stage.x + thread * 16;
+// The first group that has a part in the next slab.
+DEVICE int slab_group(const IntegerArguments *a, const SlabTile *t) {
+    return a->stage.slot_bits ? t->slab << a->stage.slot_bits : t->group;
+}
+
+// Each warp copies the next slab of its row block. Behind the last group is padding, whose codes are 0 and whose scale
+// may be any.
+DEVICE void copy_weights(const int bits, const IntegerArguments *a, const SlabTile *t, uint8_t *stage) {
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, words = slab_words(bits);
+    const int group = slab_group(a, t) + t->slot, last = a->layout.groups - 1;
+    uint8_t *to = stage + (warp * words + lane) * 16;
     UNROLL for (int n = 0; n < words; n += WARP) if (n + lane < words) copy_begin(to + n * 16, t->codes + n * 16);
     if (t->side_bytes)
-        copy_begin(stage + t->side_to, t->side + (uint32_t)((first < last ? first : last) * t->side_bytes));
-    UNROLL for (int n = 0; n < blocks * x_words; n += SLAB_WARPS * WARP) {
-        const int word = (n + thread) % x_words;
-        if (word < t->x_words && n + thread < blocks * x_words)
-            copy_begin_shared(x_to + n * 16, t->x + (n + thread < x_words ? 0 : t->x_bytes) + word * 16);
-    }
-    t->codes += words * 16;
+        copy_begin(stage + t->side_to, t->side + (uint32_t)((group < last ? group : last) * t->side_bytes));
+}
+
+DEVICE void next_slab(const int bits, const int blocks, const IntegerArguments *a, SlabTile *t) {
+    t->codes += slab_words(bits) * 16;
     t->x += blocks * t->x_bytes;
     t->slab++;
     if (--t->left == 0) t->group++, t->left = slabs_of_group(&a->layout);
 }
 
+// The next slab: all warps copy the activations.
+DEVICE void slab_copy(const int bits, const int nb, const int blocks, const IntegerArguments *a, SlabTile *t,
+                      uint8_t *stage) {
+    const int x_words = nb * TOKEN_BLOCK * X_ROW_WORDS, thread = (int)threadIdx.x;
+    uint8_t *to = stage + a->stage.x + thread * 16;
+    copy_weights(bits, a, t, stage);
+    UNROLL for (int n = 0; n < blocks * x_words; n += SLAB_WARPS * WARP) {
+        const int word = (n + thread) % x_words;
+        if (word < t->x_words && n + thread < blocks * x_words)
+            copy_begin_shared(to + n * 16, t->x + (n + thread < x_words ? 0 : t->x_bytes) + word * 16);
+    }
+    next_slab(bits, blocks, a, t);
+}
+
+// ---- A pair of blocks ----
+//
+// Two blocks with neighbouring rows and the same tokens bring each other half of the activations. Slabs go round in the
+// stages as in a ring. Behind those are two arrivals for each: what both blocks need *is there*, or all warps of both
+// have *left* it. Weights are each warp's own, so that no warp has to wait for another one.
+
+typedef struct Ring {
+    uint8_t *memory;
+    uint64_t *there, *left; // [stages]
+    int at, phase;          // of the slab that comes next
+    int to, to_phase;       // of the slab that is copied next
+} Ring;
+
+DEVICE Ring ring_of(const IntegerArguments *a, uint8_t *memory) {
+    Ring r;
+    r.memory = memory;
+    r.there = (uint64_t *)(void *)(memory + a->stages * a->stage.bytes);
+    r.left = r.there + RING_STAGES;
+    r.at = r.phase = r.to = r.to_phase = 0;
+    if ((int)threadIdx.x < a->stages) {
+        arrival_begin(r.there + threadIdx.x, 1);
+        arrival_begin(r.left + threadIdx.x, 2 * SLAB_WARPS);
+    }
+    pair_barrier();
+    return r;
+}
+
+// This block's half of `bytes`, which come to both.
+DEVICE void copy_half(uint8_t *to, const uint8_t *from, int bytes, uint64_t *arrival) {
+    const int half = (int)blockIdx.x % 2 * (bytes / 2);
+    copy_to_pair(to + half, from + half, bytes / 2, arrival);
+}
+
+// What both blocks need of the next slab, by one warp: activations and, where zero points take them, their sums in each
+// group.
+DEVICE void copy_for_pair(const int nb, const int blocks, const IntegerArguments *a, const SlabTile *t, const Ring *r,
+                          uint8_t *stage) {
+    const int most = nb * TOKEN_BLOCK, rest = t->x_words / X_ROW_WORDS, tokens = rest < most ? rest : most,
+              group = slab_group(a, t), groups = a->layout.groups - group, slots = 1 << a->stage.slot_bits,
+              sums = blocks > 1 || a->levels != ZERO_POINTS ? 0
+                     : groups < slots                       ? groups
+                                                            : slots;
+    const int32_t *from = a->x_sums + (size_t)group * padded_tokens(a->tokens) + t->token;
+    uint64_t *there = r->there + r->to;
+    arrival_wait(r->left + r->to, r->to_phase ^ 1);
+    if (threadIdx.x != 0) return;
+    arrival_expect(there, blocks * tokens * X_ROW_BYTES + sums * tokens * 4);
+    UNROLL for (int n = 0; n < blocks; n++)
+        copy_half(stage + a->stage.x + n * most * X_ROW_BYTES, t->x + n * t->x_bytes, tokens * X_ROW_BYTES, there);
+    UNROLL_BY(1)
+    for (int n = 0; n < sums; n++)
+        copy_half(stage + a->stage.x_sums + n * most * 4,
+                  (const uint8_t *)(from + (size_t)n * padded_tokens(a->tokens)), tokens * 4, there);
+}
+
+// The next slab. This warp has left the stage that comes next.
+DEVICE void ring_copy(const int bits, const int nb, const int blocks, const IntegerArguments *a, SlabTile *t, Ring *r) {
+    uint8_t *stage = r->memory + r->to * a->stage.bytes;
+    copy_weights(bits, a, t, stage);
+    if (threadIdx.x < WARP) copy_for_pair(nb, blocks, a, t, r, stage);
+    next_slab(bits, blocks, a, t);
+    r->to++;
+    if (r->to == a->stages) r->to = 0, r->to_phase ^= 1;
+}
+
+// The slab that comes next: what this warp copied of it is there, and what the pair did.
+DEVICE const uint8_t *ring_wait(const IntegerArguments *a, const Ring *r) {
+    wait_for_copies(a->stages - 2);
+    warp_barrier();
+    arrival_wait(r->there + r->at, r->phase);
+    return r->memory + r->at * a->stage.bytes;
+}
+
+// This warp has done with the stage; lanes 0 and 1 tell both blocks.
+DEVICE void ring_leave(const Ring *r, int stage) {
+    warp_barrier();
+    if (threadIdx.x % WARP < 2) arrival_tell(r->left + stage, (int)threadIdx.x % WARP);
+}
+
+DEVICE void ring_step(const IntegerArguments *a, Ring *r) {
+    r->at++;
+    if (r->at == a->stages) r->at = 0, r->phase ^= 1;
+}
+
+// What a pair computes: slabs from … end of one tile. *chained*: the slabs of all tiles, one behind the other, are
+// shared among the pairs of the launch evenly. Each has at least as many as a tile, so that a tile is cut once at most:
+// one pair begins it, and the next one goes on with its sums. Whoever begins a tile that another
+// one ends does so before anything else, and nobody has to wait.
+typedef struct Piece {
+    int tile, from, end;
+    bool taken, left; // its first sums come from the pair before; its last ones go to the next
+} Piece;
+typedef struct Pieces {
+    long long from, end; // slabs
+} Pieces;
+
+DEVICE Pieces pieces_of(const IntegerArguments *a) {
+    const long long slabs = a->layout.slabs, pair = blockIdx.x / 2, pairs = gridDim.x / 2, split = blockIdx.y;
+    Pieces p;
+    if (a->chain.tiles == 0) {
+        p.from = pair * slabs + slabs * split / a->splits;
+        p.end = pair * slabs + slabs * (split + 1) / a->splits;
+    } else {
+        const long long steps = a->chain.tiles * (slabs / a->chain.step);
+        p.from = steps * pair / pairs * a->chain.step;
+        p.end = steps * (pair + 1) / pairs * a->chain.step;
+    }
+    return p;
+}
+
+// The last one first.
+DEVICE bool next_piece(const IntegerArguments *a, Pieces *all, Piece *p) {
+    const int slabs = a->layout.slabs;
+    if (all->from >= all->end) return false;
+    p->tile = (int)((all->end - 1) / slabs);
+    const long long begin = (long long)p->tile * slabs, from = all->from > begin ? all->from : begin;
+    p->from = (int)(from - begin);
+    p->end = (int)(all->end - begin);
+    p->taken = a->chain.tiles > 0 && p->from > 0;
+    p->left = a->chain.tiles > 0 && p->end < slabs;
+    all->end = from;
+    return true;
+}
+
+// Where a block leaves sums for the block with the same rows of the next pair: of a block of tokens four of each
+// thread.
+DEVICE float4 *chain_place(const int nb, const IntegerArguments *a, int block) {
+    return (float4 *)a->chain.sums + (size_t)block * nb * SLAB_WARPS * WARP + threadIdx.x;
+}
+
+DEVICE void leave_sums(const int nb, const IntegerArguments *a, float (*sums)[4]) {
+    float4 *to = chain_place(nb, a, (int)blockIdx.x);
+    UNROLL for (int b = 0; b < nb; b++) {
+        float4 v;
+        v.x = sums[b][0], v.y = sums[b][1], v.z = sums[b][2], v.w = sums[b][3];
+        to[b * SLAB_WARPS * WARP] = v;
+    }
+    device_fence(); // they are there before it is said
+    __syncthreads();
+    if (threadIdx.x == 0) a->chain.flags[blockIdx.x] = 1;
+}
+
+// Those of the pair before, in place of what is there, or added to it.
+DEVICE void take_sums(const int nb, const bool adds, const IntegerArguments *a, float (*sums)[4]) {
+    const float4 *from = chain_place(nb, a, (int)blockIdx.x - 2);
+    if (threadIdx.x == 0) flag_wait(a->chain.flags + blockIdx.x - 2);
+    __syncthreads();
+    device_fence();
+    UNROLL for (int b = 0; b < nb; b++) {
+        const float4 v = from[b * SLAB_WARPS * WARP];
+        sums[b][0] = adds ? v.x + sums[b][0] : v.x;
+        sums[b][1] = adds ? v.y + sums[b][1] : v.y;
+        sums[b][2] = adds ? v.z + sums[b][2] : v.z;
+        sums[b][3] = adds ? v.w + sums[b][3] : v.w;
+    }
+}
+
 // ---- Launches ----
 
 #define LAUNCH_SLABS(NAME) LAUNCH(NAME, slab_grid(a), SLAB_WARPS *WARP, slab_shared(a), stream, a)
+#define LAUNCH_RINGS(NAME) LAUNCH_PAIRS(NAME, pair_grid(a), SLAB_WARPS *WARP, slab_shared(a) + RING_BYTES, stream, a)
 
 static Extent slab_grid(const IntegerArguments *a) {
     return extent(integer_blocks(a, SLAB_WARPS, a->tile.tokens), a->splits, 1);
+}
+static Extent pair_grid(const IntegerArguments *a) {
+    return extent(2 * (a->chain.tiles > 0 ? (size_t)a->chain.pairs : pair_tiles(a)), a->splits, 1);
 }
 static size_t slab_shared(const IntegerArguments *a) { return (size_t)a->stages * (size_t)a->stage.bytes; }

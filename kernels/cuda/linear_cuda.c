@@ -155,11 +155,11 @@ static int prepare_f16(CudaBackend *c, const Weight *w, const float *x, size_t t
 
 static size_t blocks_of(size_t n, size_t each) { return (n + each - 1) / each; }
 
-// Into how many parts the columns are cut, so that `blocks` blocks become two for each multiprocessor, with `least`
+// Into how many parts the columns are cut, so that `blocks` blocks become `each` for each multiprocessor, with `least`
 // slabs each. Parts are written and read again, eight bytes for an output: never more of them than there are bytes of
 // weights.
-static int splits_for(const CudaBackend *c, const IntegerArguments *a, size_t blocks, size_t least) {
-    const size_t wanted = 2 * (size_t)c->runtime->facts.multiprocessors / at_least(blocks, 1);
+static int splits_for(const CudaBackend *c, const IntegerArguments *a, size_t blocks, size_t each, size_t least) {
+    const size_t wanted = each * (size_t)c->runtime->facts.multiprocessors / at_least(blocks, 1);
     const size_t cheap = (size_t)a->layout.in * (size_t)a->layout.bits / 64 / (size_t)a->tokens;
     const size_t slabs = (size_t)a->layout.slabs / least;
     return (int)at_least(at_most(at_most(wanted, slabs), at_most(cheap, 8)), 1);
@@ -191,7 +191,7 @@ void cuda_cut_few(const CudaBackend *c, IntegerArguments *a) {
     a->columns = a->planes == 1 ? a->tokens : 2 * a->tokens;
     a->stage = stage_of(a, 1, SLAB_UNITS * a->columns * 32, FEW_TOKENS);
     a->stages = stages_for(c, FEW_WARPS * (size_t)a->stage.bytes, few_piece_bytes(a), 3, 2, 4);
-    if (a->planes > 1 && !a->portions.list) a->splits = splits_for(c, a, integer_blocks(a, 1, 1), 2 * FEW_WARPS);
+    if (a->planes > 1 && !a->portions.list) a->splits = splits_for(c, a, integer_blocks(a, 1, 1), 2, 2 * FEW_WARPS);
 }
 
 static size_t power_of_two_from(size_t n) {
@@ -234,7 +234,7 @@ static void cut_tiled(const CudaBackend *c, IntegerArguments *a) {
         choose_ordered_tile(c, a, side);
     } else {
         a->tile = free_tiles[a->planes == 3][side == 1 ? 0 : side == 2 ? 1 : side == 4 ? 2 : 3];
-        a->splits = splits_for(c, a, tiles_of(a), 4);
+        a->splits = splits_for(c, a, tiles_of(a), 2, 4);
     }
     set_tile_stage(a);
     a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, 2, 4);
@@ -263,17 +263,35 @@ static void set_slab_tile(IntegerArguments *a, size_t side, int blocks) {
     a->stage.bytes = (int)blocks_of((size_t)a->stage.bytes, SWIZZLE_BYTES) * SWIZZLE_BYTES;
 }
 
-static size_t slab_tiles(const IntegerArguments *a) { return integer_blocks(a, SLAB_WARPS, a->tile.tokens); }
+// Blocks of so many token blocks that a multiprocessor has room for, by warpgroups.
+static size_t at_a_time(size_t side) { return side >= 16 ? 1 : 2; }
+
+// Where there are more tiles than pairs of blocks at a time, the last ones would leave multiprocessors without any:
+// then pairs share the slabs evenly. step: slabs between places where a tile may be cut.
+static void chain_pairs(const CudaBackend *c, IntegerArguments *a, int step) {
+    const size_t pairs = (size_t)c->runtime->facts.multiprocessors / 2, tiles = pair_tiles(a);
+    if (at_a_time((size_t)a->tile.tokens) > 1 || pairs == 0 || tiles <= pairs) return;
+    a->chain = (Chain){(int)tiles, (int)pairs, step, c->parts.data, c->arrived.data};
+}
 
 // The fewest tokens for a block that take all of them, or the most for which there is room.
 static void cut_f16(const CudaBackend *c, IntegerArguments *a) {
-    const bool groups = by_warpgroups(c, KERNELS_WARPGROUPS);
-    const size_t least = groups ? 3 : 2, most = groups ? WARPGROUP_MOST_TOKENS : F16_MOST_TOKENS;
+    size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), F16_MOST_TOKENS);
+    set_slab_tile(a, side, 2);
+    while (2 * (size_t)a->stage.bytes > c->runtime->facts.shared_bytes && side > 2) set_slab_tile(a, side /= 2, 2);
+    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, 2, 5);
+    a->splits = splits_for(c, a, integer_blocks(a, SLAB_WARPS, a->tile.tokens), 2, 4);
+}
+
+static void cut_f16_pairs(const CudaBackend *c, IntegerArguments *a) {
+    const size_t most = a->layout.bits == 8 ? WARPGROUP_MOST_TOKENS / 2 : WARPGROUP_MOST_TOKENS; // as kernels_f16.h
     size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), most);
     set_slab_tile(a, side, 2);
-    while (least * (size_t)a->stage.bytes > c->runtime->facts.shared_bytes && side > 2) set_slab_tile(a, side /= 2, 2);
-    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, least, least + 3);
-    a->splits = splits_for(c, a, slab_tiles(a), 4);
+    while (3 * (size_t)a->stage.bytes + RING_BYTES > c->runtime->facts.shared_bytes && side > 2)
+        set_slab_tile(a, side /= 2, 2);
+    a->stages = stages_for(c, (size_t)a->stage.bytes, RING_BYTES, at_a_time(side), 3, RING_STAGES);
+    chain_pairs(c, a, 1);
+    a->splits = a->chain.tiles ? 1 : splits_for(c, a, 2 * pair_tiles(a), at_a_time(side), 4);
 }
 
 // Where sums are whole numbers to the end the columns are shared among blocks. Elsewhere that cannot be, and a block
@@ -282,10 +300,11 @@ static void cut_int8(const CudaBackend *c, IntegerArguments *a) {
     size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), INT8_MOST_TOKENS);
     const bool whole = a->levels == FACTORS || a->layout.groups == 1;
     set_slab_tile(a, side, 1);
-    while (!whole && side > 2 && 4 * slab_tiles(a) < 3 * (size_t)c->runtime->facts.multiprocessors)
+    while (!whole && side > 2 && 8 * pair_tiles(a) < 3 * (size_t)c->runtime->facts.multiprocessors)
         set_slab_tile(a, side /= 2, 1);
-    a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, 2, 4);
-    a->splits = whole ? splits_for(c, a, slab_tiles(a), 4) : 1;
+    a->stages = stages_for(c, (size_t)a->stage.bytes, RING_BYTES, at_a_time(side), 2, 4);
+    chain_pairs(c, a, (int)at_least((size_t)a->layout.group_columns / SLAB_COLUMNS, 1));
+    a->splits = whole && !a->chain.tiles ? splits_for(c, a, 2 * pair_tiles(a), at_a_time(side), 4) : 1;
     a->whole = a->splits > 1;
 }
 
@@ -315,8 +334,8 @@ static void cut(const CudaBackend *c, Way way, IntegerArguments *a) {
     case BY_CODE: break;
     case BY_FEW: cuda_cut_few(c, a); break;
     case BY_TILES: cut_tiled(c, a); break;
-    case BY_F16:
-    case BY_F16_WARPGROUPS: cut_f16(c, a); break;
+    case BY_F16: cut_f16(c, a); break;
+    case BY_F16_WARPGROUPS: cut_f16_pairs(c, a); break;
     case BY_INT8_WARPGROUPS: cut_int8(c, a); break;
     }
 }

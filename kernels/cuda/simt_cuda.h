@@ -31,6 +31,8 @@
 // So few registers that a multiprocessor has room for `BLOCKS` blocks.
 #define CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) \
     KERNEL_KNOWN(NAME, (THREADS, BLOCKS), ARGUMENTS, true, wait_for_previous())
+// One that is launched by LAUNCH_PAIRS.
+#define PAIR_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS)
 #define SHARED(TYPE, NAME, COUNT) __shared__ __align__(16) TYPE NAME[COUNT]
 #define DYNAMIC_SHARED(NAME) extern __shared__ __align__(16) unsigned char NAME[]
 // Where rows may be swizzled; of a kernel without SHARED, which would come first.
@@ -81,32 +83,40 @@ static inline int prepare_kernels(size_t shared_bytes) {
     return 0;
 }
 
-// Recorded steps of such launches need CUDA 12.3.
+// side: blocks that are neighbours along x and run at the same time, on multiprocessors that see each other's shared
+// memory. Recorded steps of kernels that begin early need CUDA 12.3.
 template <typename A>
-static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t shared, void *to, const A *a) {
+static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t shared, void *to, const A *a,
+                  unsigned side = 1) {
     Lane *lane = static_cast<Lane *>(to);
-    const dim3 blocks(grid.x, grid.y, grid.z);
-#if CUDART_VERSION >= 12030
-    cudaLaunchAttribute begins;
-    begins.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    begins.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchAttribute attributes[2];
     cudaLaunchConfig_t how = {};
-    how.gridDim = blocks;
+    how.gridDim = dim3(grid.x, grid.y, grid.z);
     how.blockDim = dim3(threads);
     how.dynamicSmemBytes = shared;
     how.stream = lane->stream;
-    how.attrs = &begins;
-    how.numAttrs = *lane->early && lane->after_kernel ? 1 : 0;
-    (void)cudaLaunchKernelEx(&how, kernel, *a);
-#else
-    kernel<<<blocks, threads, shared, lane->stream>>>(*a);
+    how.attrs = attributes;
+#if CUDART_VERSION >= 12030
+    if (*lane->early && lane->after_kernel) {
+        attributes[how.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attributes[how.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+    }
 #endif
+    if (side > 1) {
+        attributes[how.numAttrs].id = cudaLaunchAttributeClusterDimension;
+        attributes[how.numAttrs].val.clusterDim.x = side;
+        attributes[how.numAttrs].val.clusterDim.y = attributes[how.numAttrs].val.clusterDim.z = 1;
+        how.numAttrs++;
+    }
+    (void)cudaLaunchKernelEx(&how, kernel, *a);
     const cudaError_t error = cudaGetLastError();
     lane->after_kernel = error == cudaSuccess;
     return (int)error;
 }
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     launch(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS)
+#define LAUNCH_PAIRS(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
+    launch(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS, 2)
 
 // ---- Within a warp ----
 
@@ -179,10 +189,8 @@ DEVICE void load_matrices(uint32_t *words, const void *row) {
 // for, and whatever was done to them before needs a fence between. Only code for 9.0 itself (sm_90a) has these.
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-// A kernel that needs them says so first. What this thread's copies have brought to shared memory is seen by
-// multiplications behind the next barrier.
+// A kernel that needs them says so first.
 #define NEEDS_WARPGROUPS() ((void)0)
-#define COPIES_FENCE() asm volatile("fence.proxy.async.shared::cta;" ::: "memory")
 #define WARPGROUP_FENCE() asm volatile("wgmma.fence.sync.aligned;" ::: "memory")
 #define WARPGROUP_COMMIT() asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory")
 // Until at most N of this warpgroup's groups are under way.
@@ -193,17 +201,21 @@ DEVICE void load_matrices(uint32_t *words, const void *row) {
         __trap();          \
         return;            \
     } while (0) // never launched there
-#define COPIES_FENCE() ((void)0)
 #define WARPGROUP_FENCE() ((void)0)
 #define WARPGROUP_COMMIT() ((void)0)
 #define WARPGROUP_WAIT(N) ((void)0)
 #endif
 
 // Of b: rows of 128 bytes, one for each column, swizzled; eight of them are 1,024 bytes, at a multiple of which the
-// first begins. b: where the 32 bytes of a multiplication begin in the first row.
+// first begins. b: where the 32 bytes of a multiplication begin in the first row. The exchange says that all lanes have
+// the same, which saves moving it to uniform registers for each multiplication.
 DEVICE uint64_t matrix_descriptor(const void *b) {
-    const uint32_t at = (uint32_t)__cvta_generic_to_shared(b);
+    const uint32_t at = __shfl_sync(ALL_LANES, (uint32_t)__cvta_generic_to_shared(b), 0);
     return (uint64_t)((at & 0x3FFFFu) >> 4) | (uint64_t)1 << 16 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+}
+// So many bytes further on.
+DEVICE uint64_t matrix_behind(uint64_t descriptor, int bytes) {
+    return (descriptor & 0xFFFFFFFF00000000u) | ((uint32_t)descriptor + (uint32_t)bytes / 16);
 }
 
 #define EIGHT_TOTALS(C, B)                                                                            \
@@ -211,6 +223,7 @@ DEVICE uint64_t matrix_descriptor(const void *b) {
         "+f"(C[B + 1][2]), "+f"(C[B + 1][3])
 #define THIRTY_TWO_TOTALS(C, B) \
     EIGHT_TOTALS(C, B), EIGHT_TOTALS(C, B + 2), EIGHT_TOTALS(C, B + 4), EIGHT_TOTALS(C, B + 6)
+#define SIXTY_FOUR_TOTALS(C, B) THIRTY_TWO_TOTALS(C, B), THIRTY_TWO_TOTALS(C, B + 8)
 #define WARPGROUP_MULTIPLY(SHAPE, TOTALS, A0, A1, A2, A3, B, ...)                                                     \
     asm volatile("wgmma.mma_async.sync.aligned." SHAPE ".f32.f16.f16 {" TOTALS "}, {%" #A0 ",%" #A1 ",%" #A2 ",%" #A3 \
                  "}, %" #B ", 1, 1, 1, 0;"                                                                            \
@@ -224,15 +237,23 @@ DEVICE void warpgroup_multiply(const int nb, float (*c)[4], const uint32_t *a, u
 #define TOTALS_64                                                                                                 \
     TOTALS_32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55," \
               "%56,%57,%58,%59,%60,%61,%62,%63"
+#define TOTALS_128                                                                           \
+    TOTALS_64 ","                                                                            \
+              "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,"             \
+              "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"             \
+              "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111," \
+              "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
     if (nb == 2)
         WARPGROUP_MULTIPLY("m64n16k16", TOTALS_8, 8, 9, 10, 11, 12, EIGHT_TOTALS(c, 0));
     else if (nb == 4)
         WARPGROUP_MULTIPLY("m64n32k16", TOTALS_16, 16, 17, 18, 19, 20, EIGHT_TOTALS(c, 0), EIGHT_TOTALS(c, 2));
     else if (nb == 8)
         WARPGROUP_MULTIPLY("m64n64k16", TOTALS_32, 32, 33, 34, 35, 36, THIRTY_TWO_TOTALS(c, 0));
+    else if (nb == 16)
+        WARPGROUP_MULTIPLY("m64n128k16", TOTALS_64, 64, 65, 66, 67, 68, SIXTY_FOUR_TOTALS(c, 0));
     else
-        WARPGROUP_MULTIPLY("m64n128k16", TOTALS_64, 64, 65, 66, 67, 68, THIRTY_TWO_TOTALS(c, 0),
-                           THIRTY_TWO_TOTALS(c, 8));
+        WARPGROUP_MULTIPLY("m64n256k16", TOTALS_128, 128, 129, 130, 131, 132, SIXTY_FOUR_TOTALS(c, 0),
+                           SIXTY_FOUR_TOTALS(c, 16));
 #else
     (void)nb, (void)c, (void)a, (void)b;
 #endif
@@ -304,6 +325,68 @@ DEVICE void copy_begin_shared(void *shared, const void *global) {
 #define COPY_COMMIT() ((void)0)
 #define COPY_WAIT(N) ((void)0)
 #endif
+
+// ---- A pair of blocks ----
+//
+// Blocks 2 n and 2 n + 1 of LAUNCH_PAIRS. What one of them copies comes to the shared memory of both, at the same
+// place, and an *arrival* there knows of it. That has phases: one ends when as many as it was begun with have told it
+// something, and the bytes that they made it expect have come.
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+DEVICE uint32_t shared_place(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
+// Of all threads of both.
+DEVICE void pair_barrier(void) {
+    asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+// By one thread, before a barrier of the pair.
+DEVICE void arrival_begin(uint64_t *arrival, int count) {
+    asm volatile(
+        "mbarrier.init.shared::cta.b64 [%0], %1; fence.mbarrier_init.release.cluster;" ::"r"(shared_place(arrival)),
+        "r"(count)
+        : "memory");
+}
+// So many bytes, from both of them.
+DEVICE void arrival_expect(uint64_t *arrival, int bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_place(arrival)), "r"(bytes)
+                 : "memory");
+}
+// Tells the one at the same place of block 2 n + rank.
+DEVICE void arrival_tell(uint64_t *arrival, int rank) {
+    asm volatile("{.reg .b32 there; mapa.shared::cluster.u32 there, %0, %1; "
+                 "mbarrier.arrive.shared::cluster.b64 _, [there];}" ::"r"(shared_place(arrival)),
+                 "r"(rank)
+                 : "memory");
+}
+// Until a phase is over: 0, 1, 0, 1 …; 1 is at first.
+DEVICE void arrival_wait(uint64_t *arrival, int phase) {
+    asm volatile("{.reg .pred over; again: mbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1; "
+                 "@!over bra again;}" ::"r"(shared_place(arrival)),
+                 "r"(phase)
+                 : "memory");
+}
+// A multiple of 16 bytes, in the background.
+DEVICE void copy_to_pair(void *shared, const void *global, int bytes, uint64_t *arrival) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, "
+                 "[%3], %4;" ::"r"(shared_place(shared)),
+                 "l"(global), "r"(bytes), "r"(shared_place(arrival)), "h"((uint16_t)3)
+                 : "memory");
+}
+#else
+DEVICE void pair_barrier(void) {}
+DEVICE void arrival_begin(uint64_t *, int) {}
+DEVICE void arrival_expect(uint64_t *, int) {}
+DEVICE void arrival_tell(uint64_t *, int) {}
+DEVICE void arrival_wait(uint64_t *, int) {}
+DEVICE void copy_to_pair(void *, const void *, int, uint64_t *) {}
+#endif
+
+// Until a block before this one has set the flag, which is cleared for the next launch. By one thread; the others of
+// its block need a barrier behind it, and all of them a fence.
+DEVICE void flag_wait(uint32_t *flag) {
+    while (*(volatile uint32_t *)flag == 0) {
+    }
+    *flag = 0;
+}
 
 // ---- Numbers ----
 

@@ -120,13 +120,15 @@ static bool make_powers(CudaBackend *c, Weight *w, Error *err) {
 static bool reserve_activations(CudaBackend *c, const Weight *w, Error *err) {
     const int planes = cuda_planes(w);
     const size_t segments = (size_t)segment_count(&w->layout, planes), tokens = PASS_TOKENS;
-    // A block sums 128 × 128 outputs at most, and there are at most two blocks for each multiprocessor when it splits.
-    const size_t parts = (size_t)c->runtime->facts.multiprocessors * 2 * 128 * 128 * sizeof(float);
+    // There are at most two blocks for each multiprocessor when one splits, or leaves sums to the next, and they sum
+    // 128 × 128 outputs at most; or one, with 128 × 256 of them.
+    const size_t processors = (size_t)c->runtime->facts.multiprocessors,
+                 parts = processors * 2 * 128 * 128 * sizeof(float);
     return cuda_reserve(c, &c->codes, activation_bytes_of(&w->layout, planes, PASS_TOKENS), err) &&
            cuda_reserve(c, &c->scales, (planes == 1 ? 1 : segments) * tokens * sizeof(float), err) &&
            (!w->zeros ||
             cuda_reserve(c, &c->sums, segments * (size_t)sum_planes(planes) * tokens * sizeof(int32_t), err)) &&
-           cuda_reserve(c, &c->parts, parts, err) &&
+           cuda_reserve(c, &c->parts, parts, err) && cuda_reserve(c, &c->arrived, processors * sizeof(uint32_t), err) &&
            (w->mode != ACTIVATION_CHANNEL || cuda_reserve(c, &c->floats, (tokens + 1) * w->in * sizeof(float), err));
 }
 

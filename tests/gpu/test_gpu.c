@@ -55,6 +55,18 @@ static void test_quantized_large(void **state) {
     end(&c);
 }
 
+// More tiles than pairs of blocks, so that pairs hand sums to the next one: no small product has so many.
+static void test_chained_products(void **state) {
+    (void)state;
+    Checks c;
+    begin(&c, 6);
+    check_quantized(&c, &(QuantizedCase){GRID_SYMMETRIC, 4, 18000, 384, 64, 140, ACTIVATION_NONE, DTYPE_F16, 1,
+                                         PRECISION_NATIVE, 1});
+    check_quantized(&c, &(QuantizedCase){GRID_ASYMMETRIC, 4, 7000, 640, 256, 280, ACTIVATION_TOKEN, DTYPE_F16, 1,
+                                         PRECISION_NATIVE, 1});
+    end(&c);
+}
+
 // The shapes that models have, exactly divided.
 static void test_quantized_shapes(void **state) {
     (void)state;
@@ -164,8 +176,8 @@ int main(int argc, char **argv) {
     enum { ROOM = 24 };
     struct CMUnitTest tests[ROOM] = {
         cmocka_unit_test(test_quantized_large),  cmocka_unit_test(test_quantized_shapes),
-        cmocka_unit_test(test_quantized_tiles),  cmocka_unit_test(test_models),
-        cmocka_unit_test(test_quantized_models),
+        cmocka_unit_test(test_chained_products), cmocka_unit_test(test_quantized_tiles),
+        cmocka_unit_test(test_models),           cmocka_unit_test(test_quantized_models),
     };
     const size_t count = add_backend_tests(tests, ROOM, backend_test);
     if (argc > 1 && !choose_tests(argv[1], tests, count)) return 2;

@@ -94,7 +94,8 @@ static void prepare_kernels(EmulatedRuntime *r) {
 static int refused(const EmulatedRuntime *r, const SimtKernel *kernel, Extent grid, unsigned threads, size_t shared) {
     const size_t most = r->most_dynamic[kernel - __start_simt_kernels];
     const bool cut = grid.x == 0 || grid.y == 0 || grid.z == 0 || threads == 0 || grid.x > INT32_MAX ||
-                     grid.y > MOST_GRID_YZ || grid.z > MOST_GRID_YZ || threads > MOST_BLOCK_THREADS;
+                     grid.y > MOST_GRID_YZ || grid.z > MOST_GRID_YZ || threads > MOST_BLOCK_THREADS ||
+                     (kernel->pairs && grid.x % 2);
     if (!cut && threads <= kernel->most_threads && shared <= most) return 0;
     emulated_refusals++;
     snprintf(emulated_refusal, sizeof emulated_refusal,

@@ -4,6 +4,7 @@
 
 #ifdef EMULATES
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -17,13 +18,14 @@
 #endif
 
 enum { LANES = 32, MOST_THREADS = 1024, SITES = 8, MOST_COPIES = 512, GROUP_WARPS = 4, MOST_PENDING = 32 };
+enum { PAIR = 2, MOST_ARRIVING = 64, PATIENCE = 4 };
 // Of the distance only the stack is ever touched. Valgrind takes a jump of less than 2 MB for a large frame.
 enum { STACK_BYTES = 96 << 10, STACK_DISTANCE = 4 << 20 };
 // So far apart, stacks would all lie in the same lines of the caches: each begins a little further on.
 enum { STACK_COLOURS = 64, STACK_COLOUR = 17 * 64 };
 #define ARENA_BYTES ((size_t)256 << 10)
 
-typedef enum State { READY, AT_WARP, AT_BLOCK, DONE } State;
+typedef enum State { READY, AT_WARP, AT_BLOCK, AT_PAIR, AT_ARRIVAL, DONE, STATES } State;
 typedef enum Operation {
     SHUFFLE_32,
     SHUFFLE_64,
@@ -75,6 +77,21 @@ typedef struct Copy {
     int group;
 } Copy;
 
+// What one block of a pair copies to both, as it is on its way to one of them.
+typedef struct Arriving {
+    void *to;
+    const void *from;
+    size_t bytes;
+    struct Arrival *arrival;
+} Arriving;
+
+// What stands in the eight bytes of an arrival.
+typedef struct Arrival {
+    int32_t bytes; // that are expected, less those that came
+    uint8_t made, count, waiting, phase;
+} Arrival;
+enum { ARRIVAL_MADE = 0xA7 };
+
 typedef struct Fiber {
     ucontext_t context; // where it begins; from then on jumps, which need no system call
     void *place[5];     // of __builtin_setjmp
@@ -83,7 +100,6 @@ typedef struct Fiber {
     void *fake_stack; // of the address sanitizer: kept from launch to launch, for it is costly to make
     Copy copies[MOST_COPIES];
     int copy_count, committed;
-    bool unfenced; // copies have arrived that a warpgroup might not see
 } Fiber;
 
 Emulated emulated;
@@ -93,7 +109,8 @@ static struct {
     Fiber *fibers[MOST_THREADS];
     uint8_t states[MOST_THREADS]; // a State; these two are looked at all the time, so they lie close together
     Deposit deposits[MOST_THREADS];
-    unsigned threads;
+    unsigned threads, block_threads; // of all blocks that run side by side, and of one
+    Extent block;                    // the first one
     Fiber *current;
     unsigned current_thread;
     void *scheduler[5];
@@ -104,7 +121,10 @@ static struct {
     int capability;
     WarpQueue queues[MOST_THREADS / LANES];
     const void *arguments;
-    unsigned char *arena;
+    unsigned char *arena; // ARENA_BYTES for each block
+    Arriving arriving[MOST_ARRIVING];
+    int arriving_count;
+    size_t progress;                               // counts what warps do together, and phases
     size_t arena_used, arena_bytes, dynamic_bytes; // arena_bytes: all that a block of this launch declares
     const SimtShared *sites[SITES];
     size_t site_offsets[SITES];
@@ -167,8 +187,12 @@ static Fiber *next_fiber(void) {
 static void become_current(Fiber *fiber, unsigned thread) {
     run.current = fiber;
     run.current_thread = thread;
-    emulated.thread = (Extent){thread, 0, 0};
+    const unsigned rank = thread < run.block_threads ? 0 : 1;
+    emulated.thread = (Extent){thread - rank * run.block_threads, 0, 0};
+    emulated.block.x = run.block.x + rank;
 }
+
+static unsigned char *arena_of(unsigned thread) { return run.arena + thread / run.block_threads * ARENA_BYTES; }
 
 SWITCHES static void leave(State state) {
     Fiber *const fiber = run.current;
@@ -202,7 +226,6 @@ static void fiber_main(void) {
         if (!run.current->waited) give_up("a thread ends that has not waited for the kernel before");
         emulated_copy_wait(0);
         run.current->copy_count = run.current->committed = 0;
-        run.current->unfenced = false;
         leave(DONE);
     }
 }
@@ -358,7 +381,7 @@ static void load_warp_matrices(unsigned first) {
 static const unsigned char *swizzled(const unsigned char *b, int column, int byte) {
     size_t at = (size_t)(b - run.arena) + (size_t)column * 128 + (size_t)byte;
     at ^= (at >> 7 & 7) << 4;
-    if (at + 2 > run.arena_bytes) give_up("a matrix ends behind shared memory");
+    if (at % ARENA_BYTES + 2 > run.arena_bytes) give_up("a matrix ends behind shared memory");
     return run.arena + at;
 }
 
@@ -392,12 +415,12 @@ static void multiply_pending_bytes(const Pending *p) {
 }
 
 // Bits as matrix_descriptor of kernels/cuda/simt_cuda.h puts them.
-static const unsigned char *described(uint64_t descriptor) {
+static const unsigned char *described(uint64_t descriptor, unsigned thread) {
     const size_t at = (size_t)(descriptor & 0x3FFF) << 4;
     if (descriptor >> 62 != 1 || (descriptor >> 32 & 0x3FFF) != 1024 >> 4 || (descriptor >> 49 & 7) != 0)
         give_up("a matrix is described in a way that is not emulated");
     if (at % 1024 >= 128) give_up("a swizzled matrix does not begin at a multiple of 1,024 bytes");
-    return run.arena + at;
+    return arena_of(thread) + at;
 }
 
 static void queue_multiply(unsigned first) {
@@ -405,14 +428,12 @@ static void queue_multiply(unsigned first) {
     const Deposit *one = deposit_of(first, 0);
     Pending *p = &q->pending[q->count];
     if (run.capability != 90) give_up("the device has no warpgroups");
-    if (run.threads % (GROUP_WARPS * LANES)) give_up("a warpgroup is not whole");
+    if (run.block_threads % (GROUP_WARPS * LANES)) give_up("a warpgroup is not whole");
     if (!q->fenced) give_up("registers are multiplied without a fence");
-    for (unsigned i = 0; i < run.threads; i++)
-        if (run.fibers[i]->unfenced) give_up("copies are multiplied without a fence");
     if (q->count++ == MOST_PENDING) give_up("too many multiplications under way");
     p->nb = one->mask;
     p->group = q->committed;
-    p->b = described(one->value);
+    p->b = described(one->value, first);
     p->bytes = one->operation == GROUP_MULTIPLY_INT8;
     p->adds = one->adds;
     for (int lane = 0; lane < LANES; lane++) {
@@ -556,12 +577,10 @@ void emulated_warpgroup_commit(void) { group_operation(GROUP_COMMIT, 0); }
 void emulated_warpgroup_wait(int under_way) { group_operation(GROUP_WAIT, under_way); }
 
 uint64_t matrix_descriptor(const void *b) {
-    const size_t at = (size_t)((const unsigned char *)b - run.arena);
+    const size_t at = (size_t)((const unsigned char *)b - arena_of(run.current_thread));
     if (at % 16) give_up("a matrix is not aligned");
     return (uint64_t)((at & 0x3FFFF) >> 4) | (uint64_t)1 << 16 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
 }
-
-void emulated_copies_fence(void) { run.current->unfenced = false; }
 
 void __syncthreads(void) { leave(AT_BLOCK); }
 
@@ -573,7 +592,6 @@ void wait_for_previous(void) {
     if (!run.beginning) return;
     run.current->begun = false;
     run.current->copy_count = run.current->committed = 0;
-    run.current->unfenced = false;
     leave(DONE);
 }
 
@@ -619,12 +637,89 @@ void emulated_copy_wait(int under_way) {
         const Copy *copy = &fiber->copies[i];
         if (copy->group < fiber->committed - under_way) {
             memcpy(copy->to, copy->from, 16);
-            fiber->unfenced = true;
         } else {
             fiber->copies[kept++] = *copy;
         }
     }
     fiber->copy_count = kept;
+}
+
+// ---- A pair of blocks ----
+
+void pair_barrier(void) {
+    if (!run.kernel->pairs) give_up("a barrier of a pair in a kernel without pairs");
+    leave(AT_PAIR);
+}
+
+static Arrival *arrival_at(uint64_t *arrival) {
+    Arrival *a = (Arrival *)(void *)arrival;
+    static_assert(sizeof *a == sizeof *arrival, "an arrival has eight bytes");
+    if (a->made != ARRIVAL_MADE) give_up("an arrival has not begun");
+    return a;
+}
+
+static void end_phase(Arrival *a) {
+    if (a->waiting || a->bytes) return;
+    a->phase ^= 1;
+    a->waiting = a->count;
+    run.progress++;
+}
+
+void arrival_begin(uint64_t *arrival, int count) {
+    *(Arrival *)(void *)arrival = (Arrival){.made = ARRIVAL_MADE, .count = (uint8_t)count, .waiting = (uint8_t)count};
+}
+
+static void tell(Arrival *a, int bytes) {
+    if (a->waiting-- == 0) give_up("an arrival is told more than it waits for");
+    a->bytes += bytes;
+    end_phase(a);
+}
+
+void arrival_expect(uint64_t *arrival, int bytes) { tell(arrival_at(arrival), bytes); }
+
+static void *of_rank(void *shared, int rank) {
+    return run.arena + (size_t)rank * ARENA_BYTES + ((unsigned char *)shared - arena_of(run.current_thread));
+}
+
+void arrival_tell(uint64_t *arrival, int rank) { tell(arrival_at(of_rank(arrival, rank)), 0); }
+
+// Each block's copy comes when that block waits for it. Until then nothing may be where it goes to.
+void copy_to_pair(void *shared, const void *global, int bytes, uint64_t *arrival) {
+    if ((uintptr_t)shared % 16 || (uintptr_t)global % 16 || bytes <= 0 || bytes % 16)
+        give_up("a copy to a pair is not aligned");
+    for (int rank = 0; rank < PAIR; rank++) {
+        if (run.arriving_count == MOST_ARRIVING) give_up("too many copies under way");
+        Arriving *a = &run.arriving[run.arriving_count++];
+        *a = (Arriving){of_rank(shared, rank), global, (size_t)bytes, (Arrival *)of_rank(arrival, rank)};
+        memset(a->to, 0xFF, a->bytes);
+    }
+}
+
+static void let_arrive(Arrival *arrival) {
+    int kept = 0;
+    for (int i = 0; i < run.arriving_count; i++) {
+        const Arriving *a = &run.arriving[i];
+        if (a->arrival != arrival) {
+            run.arriving[kept++] = *a;
+            continue;
+        }
+        memcpy(a->to, a->from, a->bytes);
+        arrival->bytes -= (int32_t)a->bytes;
+    }
+    run.arriving_count = kept;
+    end_phase(arrival);
+}
+
+void arrival_wait(uint64_t *arrival, int phase) {
+    for (Arrival *a = arrival_at(arrival); a->phase == phase; leave(AT_ARRIVAL)) {
+        let_arrive(a);
+        if (a->phase != phase) return;
+    }
+}
+
+void flag_wait(uint32_t *flag) {
+    if (*flag == 0) give_up("a block waits for one that comes later");
+    *flag = 0;
 }
 
 // ---- Shared memory ----
@@ -652,34 +747,40 @@ void *emulated_shared(const SimtShared *site) {
 
 unsigned char *emulated_dynamic_shared(void) {
     if (!run.kernel->dynamic) give_up("a kernel with dynamic shared memory is none by its declaration");
-    return run.arena;
+    return arena_of(run.current_thread);
 }
 
 // ---- Scheduling ----
 
 static unsigned in_order(unsigned i, unsigned n) { return emulated_backwards ? n - 1 - i : i; }
 
-static bool warp_runs(unsigned first, unsigned lanes) {
-    bool ran = false;
+static void warp_runs(unsigned first, unsigned lanes) {
     for (;;) {
-        unsigned counts[4] = {0};
+        unsigned counts[STATES] = {0};
         for (unsigned i = 0; i < lanes; i++) {
             unsigned thread = first + in_order(i, lanes);
-            if (run.states[thread] == READY) resume(thread), ran = true;
+            if (run.states[thread] == READY) resume(thread);
             counts[run.states[thread]]++;
         }
-        if (counts[AT_WARP] == 0) return ran;
+        if (counts[AT_WARP] == 0) return;
+        if (counts[AT_ARRIVAL]) { // what others of the warp have waited for
+            for (unsigned i = 0; i < lanes; i++)
+                if (run.states[first + i] == AT_ARRIVAL) run.states[first + i] = READY;
+            continue;
+        }
         if (counts[AT_WARP] != LANES) give_up("only some lanes of a warp take part in what is for all");
         operate(first);
+        run.progress++;
         memset(run.states + first, READY, lanes);
     }
 }
 
-static void run_block(void) {
-    unsigned warps = (run.threads + LANES - 1) / LANES;
-    memset(run.arena, 0xFF, run.arena_bytes);
+static void begin_block(void) {
+    const unsigned warps = (run.threads + LANES - 1) / LANES;
+    for (unsigned block = 0; block < run.threads / run.block_threads; block++)
+        memset(run.arena + block * ARENA_BYTES, 0xFF, run.arena_bytes);
     run.arena_used = in_words(run.dynamic_bytes);
-    run.site_count = 0;
+    run.site_count = run.arriving_count = 0;
     memset(run.states, READY, run.threads);
     for (unsigned w = 0; w < warps; w++) {
         WarpQueue *q = &run.queues[w];
@@ -687,35 +788,60 @@ static void run_block(void) {
         q->fenced = false;
         q->said = 0;
     }
-    for (;;) {
-        unsigned done = 0, waiting = 0;
+}
+
+// Threads of `count` that all wait for each other; whether they did.
+static bool let_go(unsigned first, unsigned count, State state) {
+    for (unsigned i = first; i < first + count; i++)
+        if (run.states[i] != state) return false;
+    memset(run.states + first, READY, count);
+    run.progress++;
+    return true;
+}
+
+static void look_again(void) {
+    for (unsigned i = 0; i < run.threads; i++)
+        if (run.states[i] == AT_ARRIVAL) run.states[i] = READY;
+}
+
+static bool all_done(void) {
+    for (unsigned i = 0; i < run.threads; i++)
+        if (run.states[i] != DONE) return false;
+    return true;
+}
+
+// Both blocks of a pair, where there are pairs.
+static void run_block(void) {
+    const unsigned warps = (run.threads + LANES - 1) / LANES;
+    begin_block();
+    for (int patience = PATIENCE; !all_done();) {
+        const size_t before = run.progress;
         for (unsigned i = 0; i < warps; i++) {
             unsigned first = in_order(i, warps) * LANES;
             warp_runs(first, run.threads - first < LANES ? run.threads - first : LANES);
         }
-        for (unsigned i = 0; i < run.threads; i++) {
-            done += run.states[i] == DONE;
-            waiting += run.states[i] == AT_BLOCK;
-        }
-        if (done == run.threads) {
-            warpgroups_agree();
-            return;
-        }
-        if (waiting != run.threads) give_up("some threads wait at a barrier that others never reach");
-        memset(run.states, READY, run.threads);
+        for (unsigned block = 0; block < run.threads; block += run.block_threads)
+            (void)let_go(block, run.block_threads, AT_BLOCK);
+        (void)let_go(0, run.threads, AT_PAIR);
+        look_again();
+        patience = run.progress == before ? patience - 1 : PATIENCE;
+        if (patience == 0 && !all_done()) give_up("some threads wait for what others never do");
     }
+    if (run.arriving_count) give_up("a block ends before what is copied to it has come");
+    warpgroups_agree();
 }
 
 static void prepare_run(const SimtKernel *kernel, int capability, Extent grid, unsigned threads, size_t shared,
                         const void *arguments) {
     run.kernel = kernel;
     run.capability = capability;
-    if (!run.arena) run.arena = aligned_alloc(1024, ARENA_BYTES);
+    if (!run.arena) run.arena = aligned_alloc(1024, PAIR * ARENA_BYTES);
     run.arena_bytes = in_words(shared) + simt_static_shared(kernel);
-    if (!run.arena || threads > MOST_THREADS || run.arena_bytes > ARENA_BYTES) give_up("the launch is too large");
-    for (unsigned i = 0; i < threads; i++) make_fiber(i);
+    run.block_threads = threads;
+    run.threads = threads * (kernel->pairs ? PAIR : 1);
+    if (!run.arena || run.threads > MOST_THREADS || run.arena_bytes > ARENA_BYTES) give_up("the launch is too large");
+    for (unsigned i = 0; i < run.threads; i++) make_fiber(i);
     run.arguments = arguments;
-    run.threads = threads;
     run.dynamic_bytes = shared;
     emulated.grid_size = grid;
     emulated.block_size = (Extent){threads, 1, 1};
@@ -723,15 +849,20 @@ static void prepare_run(const SimtKernel *kernel, int capability, Extent grid, u
 
 static void run_block_of(size_t n) {
     const Extent grid = emulated.grid_size;
-    emulated.block = (Extent){(unsigned)(n % grid.x), (unsigned)(n / grid.x % grid.y), (unsigned)(n / grid.x / grid.y)};
+    run.block = (Extent){(unsigned)(n % grid.x), (unsigned)(n / grid.x % grid.y), (unsigned)(n / grid.x / grid.y)};
+    emulated.block = run.block;
     run_block();
 }
 
+// Pairs in their order, for they may wait for one that comes before.
 void emulate(const SimtKernel *kernel, int capability, Extent grid, unsigned threads, size_t shared,
              const void *arguments) {
     prepare_run(kernel, capability, grid, threads, shared, arguments);
     const size_t blocks = (size_t)grid.x * grid.y * grid.z;
-    for (size_t i = 0; i < blocks; i++) run_block_of(emulated_backwards ? blocks - 1 - i : i);
+    if (kernel->pairs)
+        for (size_t i = 0; i < blocks; i += PAIR) run_block_of(i);
+    else
+        for (size_t i = 0; i < blocks; i++) run_block_of(emulated_backwards ? blocks - 1 - i : i);
 }
 
 // The first block and the last are enough.

@@ -50,6 +50,7 @@ typedef struct SimtKernel {
     unsigned most_threads; // launch bounds
     bool dynamic;          // it has DYNAMIC_SHARED
     bool early;            // it does something before it waits for the kernel before it
+    bool pairs;            // its blocks run in pairs
     void (*entry)(const void *arguments);
 } SimtKernel;
 typedef struct SimtShared {
@@ -83,21 +84,23 @@ extern bool emulated_backwards;
 #define DEVICE static inline __attribute__((unused))
 // Its alignment is said, so that entries stand beside each other.
 #define SIMT_ENTRY(SECTION) static const __attribute__((used, section(SECTION), aligned(sizeof(void *))))
-#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC, EARLY)                                            \
-    static void NAME(ARGUMENTS a);                                                                        \
-    static void NAME##_entry(const void *arguments) {                                                     \
-        if (!EARLY) wait_for_previous();                                                                  \
-        NAME(*(const ARGUMENTS *)arguments);                                                              \
-    }                                                                                                     \
-    SIMT_ENTRY("simt_kernels") SimtKernel NAME##_kernel = {#NAME, THREADS, DYNAMIC, EARLY, NAME##_entry}; \
+#define KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, DYNAMIC, EARLY, PAIRS)                                            \
+    static void NAME(ARGUMENTS a);                                                                               \
+    static void NAME##_entry(const void *arguments) {                                                            \
+        if (!EARLY) wait_for_previous();                                                                         \
+        NAME(*(const ARGUMENTS *)arguments);                                                                     \
+    }                                                                                                            \
+    SIMT_ENTRY("simt_kernels") SimtKernel NAME##_kernel = {#NAME, THREADS, DYNAMIC, EARLY, PAIRS, NAME##_entry}; \
     static void NAME(const ARGUMENTS a)
-#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, false)
-#define EARLY_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, true)
-#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, false)
-#define EARLY_DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, true)
-#define CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, false)
+#define KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, false, false)
+#define EARLY_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, false, true, false)
+#define DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, false, false)
+#define EARLY_DYNAMIC_KERNEL(NAME, THREADS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, true, false)
+#define CROWDED_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, false, false)
+#define PAIR_KERNEL(NAME, THREADS, BLOCKS, ARGUMENTS) KERNEL_KNOWN(NAME, THREADS, ARGUMENTS, true, false, true)
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     emulated_launch(STREAM, &KERNEL_NAME##_kernel, GRID, THREADS, SHARED_BYTES, ARGUMENTS, sizeof *(ARGUMENTS))
+#define LAUNCH_PAIRS LAUNCH
 #define UNROLL
 #define UNROLL_BY(N)
 
@@ -128,18 +131,28 @@ void emulated_copy_wait(int under_way);
 #define COPY_WAIT(N) emulated_copy_wait(N)
 
 // A warpgroup's multiplications happen when they are waited for, and read what is in registers and shared memory then.
-void emulated_copies_fence(void);
 void emulated_warpgroup_fence(void);
 void emulated_warpgroup_commit(void);
 void emulated_warpgroup_wait(int under_way);
 uint64_t matrix_descriptor(const void *b);
+static inline __attribute__((unused)) uint64_t matrix_behind(uint64_t descriptor, int bytes) {
+    return descriptor + (uint64_t)bytes / 16;
+}
 void warpgroup_multiply(int nb, float (*c)[4], const uint32_t *a, uint64_t b);
 void warpgroup_multiply_int8(int nb, int32_t (*c)[4], const uint32_t *a, uint64_t b, bool adds);
 #define NEEDS_WARPGROUPS() ((void)0)
-#define COPIES_FENCE() emulated_copies_fence()
 #define WARPGROUP_FENCE() emulated_warpgroup_fence()
 #define WARPGROUP_COMMIT() emulated_warpgroup_commit()
 #define WARPGROUP_WAIT(N) emulated_warpgroup_wait(N)
+
+// What is copied to a pair arrives when it is waited for. Threads of both blocks take turns.
+void pair_barrier(void);
+void arrival_begin(uint64_t *arrival, int count);
+void arrival_expect(uint64_t *arrival, int bytes);
+void arrival_tell(uint64_t *arrival, int rank);
+void arrival_wait(uint64_t *arrival, int phase);
+void copy_to_pair(void *shared, const void *global, int bytes, uint64_t *arrival);
+void flag_wait(uint32_t *flag);
 
 uint4 load_once(const void *p);
 static inline __attribute__((unused)) void copy_begin_shared(void *shared, const void *global) {

@@ -24,7 +24,7 @@ static Error err;
 
 // ---- Sizes ----
 
-enum { MOST_BATCHES = 9, DECODES = 3, MOST_LAYERS = 32, MOST_COPIES = 64 };
+enum { MOST_BATCHES = 10, DECODES = 3, MOST_LAYERS = 32, MOST_COPIES = 64 };
 
 typedef struct GpuSizes {
     double warm;         // seconds of copies before anything is timed: an idle device runs at a sixth of its clock
@@ -50,8 +50,8 @@ static const GpuSizes real_sizes = {.warm = 0.2,
                                     .most = 0.15,
                                     .runs = 3,
                                     .times = 20,
-                                    .batches = {1, 2, 4, 8, 16, 32, 64, 128, 256},
-                                    .batch_count = 9,
+                                    .batches = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512},
+                                    .batch_count = 10,
                                     .layers = 32,
                                     .heads = 32,
                                     .head_dim = 128,
@@ -204,7 +204,7 @@ static const GpuScheme schemes[] = {
     {"int4 channel", 4, 0, ACTIVATION_NONE},  {"int3 g64", 3, 64, ACTIVATION_NONE},
     {"int2 g64", 2, 64, ACTIVATION_NONE},     {"W8A8 channel", 8, 0, ACTIVATION_TOKEN},
 };
-enum { SCHEMES = sizeof schemes / sizeof *schemes, MOST_TOKENS = 256 };
+enum { SCHEMES = sizeof schemes / sizeof *schemes, MOST_TOKENS = 512 };
 
 static const struct {
     const char *model;
