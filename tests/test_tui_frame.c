@@ -17,6 +17,7 @@
 #include "tests/support/tui_session.h"
 #include "tui/clipboard.h"
 #include "tui/jobs.h"
+#include "tui/keys.h"
 #include "tui/theme.h"
 
 static Screen *start_plainly(int rows, int cols) {
@@ -131,6 +132,78 @@ static void help_is_searched(void **state) {
     key(s, "/q\r"
            "q"); // after Enter, keys are keys again
     expect_gone_text(s, " Help ");
+    quit(s);
+}
+
+// What people look for, by the words that other programs have for it.
+static void help_is_found_by_what_people_look_for(void **state) {
+    (void)state;
+    static const char *const words[] = {
+        "vllm",       "undo",     "save",   "quit",      "exit",     "8 bits",    "compare",   "layer",
+        "gguf",       "export",   "faster", "smaller",   "accuracy", "quality",   "kl",        "outlier",
+        "group size", "prompt",   "chat",   "open",      "search",   "sort",      "select",    "default",
+        "pause",      "cancel",   "color",  "dark",      "copy",     "clipboard", "csv",       "zoom",
+        "scroll",     "auto",     "budget", "exclude",   "skip",     "history",   "redo",      "perplexity",
+        "int8",       "kv cache", "keys",   "tutorial",  "batch",    "override",  "one layer", "file",
+        "mouse",      "speed",    "noise",  "alpha 0.3", "sm90",     "llama.cpp",
+    };
+    Screen *s = start_plainly(24, 80);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char line[64];
+        snprintf(line, sizeof line, ":help %s\r", words[i]);
+        key(s, line);
+        snprintf(line, sizeof line, " /%s ", words[i]);
+        expect(s, line); // else it stays on the line, under an error
+        key(s, ESCAPE ESCAPE);
+        expect_gone_text(s, " Help ");
+    }
+    key(s, "?/undo\r");
+    expect(s, " /undo ");
+    key(s, "/vllm"); // anew
+    expect(s, " /vllm ");
+    expect(s, ":target [ENGINE]");
+    expect(s, "like  :target vllm-sm90");
+    key(s, ESCAPE "q");
+    quit(s);
+}
+
+// An example that is refused would teach what is wrong.
+static void every_example_is_understood_and_every_list_completes(void **state) {
+    (void)state;
+    Screen *s = start_plainly(36, 120);
+    settle(s);
+    for (int i = 0; i < binding_count; i++) {
+        const Binding *row = &bindings[i];
+        if (!row->text) continue;
+        assert_non_null(row->example);
+        char line[128];
+        const size_t word = strlen(row->word);
+        assert_true(strncmp(row->example, row->word, word) == 0 && row->example[word] == ' ');
+        snprintf(line, sizeof line, ":%s ", row->word);
+        key(s, line);
+        snprintf(line, sizeof line, "like  %s", row->example);
+        expect(s, line);
+        key(s, "\x15" ESCAPE);
+        if (strncmp(row->word, "wq", 2) == 0 || strcmp(row->word, "load") == 0)
+            continue; // it would end, or read a file
+        snprintf(line, sizeof line, ":%s\r", row->example);
+        key(s, line);
+        snprintf(line, sizeof line, ":%s ", row->example); // what is refused stays on the line
+        expect_gone_text(s, line);
+        key(s, ESCAPE ESCAPE "1");
+    }
+    key(s, ":budget k\t");
+    expect(s, ":budget kl");
+    key(s, "\x15"
+           "filter role = d\t");
+    expect(s, "role = down");
+    key(s, "\x15"
+           "filter role=d\t");
+    expect(s, "role=down");
+    key(s, "\x15"
+           "filter class = t\t");
+    expect(s, "class = token");
+    key(s, "\x15" ESCAPE);
     quit(s);
 }
 
@@ -952,6 +1025,8 @@ int main(int argc, char **argv) {
         IN_HOME(finding_works_on_every_screen),
         IN_HOME(help_shows_colours_as_they_are),
         IN_HOME(help_is_searched),
+        IN_HOME(help_is_found_by_what_people_look_for),
+        IN_HOME(every_example_is_understood_and_every_list_completes),
         IN_HOME(the_bottom_line_names_the_keys_of_the_pane),
         IN_HOME(commands_refuse_what_they_do_not_take),
         IN_HOME(every_pane_has_the_whole_frame_in_turn),
