@@ -238,6 +238,27 @@ static void commands_refuse_what_they_do_not_take(void **state) {
     quit(s);
 }
 
+// What an engine refuses, and that the recipe is not saved, is read at every width; the rest gives way to it.
+static void the_first_line_says_what_matters_most(void **state) {
+    (void)state;
+    static const int widths[] = {80, 100, 120};
+    static const char *const also[] = {"BF16 655 kB", "llama · 6 layers", "· 16.4k tokens"};
+    for (int i = 0; i < 3; i++) {
+        Screen *s = start_plainly(24, widths[i]);
+        settle(s);
+        key(s, ":target vllm-sm75\r:set policy static\r");
+        settle(s);
+        expect(s, "vllm-sm75 refuses policy · ");
+        expect(s, widths[i] == 120 ? " · recipe not saved" : " · not saved");
+        assert_int_equal(row_of(s, "not saved"), 0);
+        assert_int_equal(row_of(s, "quantdial  storyteller"), 0);
+        assert_int_equal(row_of(s, also[i]), 0);
+        click_on(s, "vllm-sm75 refuses");
+        expect(s, "by the recipe as it is now");
+        quit(s);
+    }
+}
+
 // ---- one pane on the whole frame ----------------------------------------------------------------------------------
 
 static void every_pane_has_the_whole_frame_in_turn(void **state) {
@@ -585,7 +606,7 @@ static void changed_keys_hold_and_are_shown(void **state) {
     expect(s, "changed, usually u");
     key(s, "q");
     click_on(s, "u pin"); // keys on the screen are what they say
-    expect(s, "pin removed");
+    expect(s, "this state is pinned already");
     quit(s);
 }
 
@@ -992,7 +1013,7 @@ static void the_guide_stays_until_it_is_dismissed(void **state) {
     expect(s, "▸ ↑ ↓ choose a linear");
     key(s, "p");
     expect(s, "✓ p pins this state");
-    key(s, "p"); // takes it away
+    key(s, "P"); // takes it away
     quit(s);
     s = start_again();
     expect(s, "▸ ↑ ↓ choose a linear");
@@ -1029,6 +1050,7 @@ int main(int argc, char **argv) {
         IN_HOME(every_example_is_understood_and_every_list_completes),
         IN_HOME(the_bottom_line_names_the_keys_of_the_pane),
         IN_HOME(commands_refuse_what_they_do_not_take),
+        IN_HOME(the_first_line_says_what_matters_most),
         IN_HOME(every_pane_has_the_whole_frame_in_turn),
         IN_HOME(zoom_follows_the_size),
         IN_HOME(texts_are_as_long_as_wanted_and_scroll),

@@ -12,8 +12,15 @@ void pin_free(Pin *pin) {
     *pin = (Pin){0};
 }
 
-void pin_clear(Pin *pin, Changes *changes, Rows *rows) {
+static void pin_clear(Pin *pin, Changes *changes, Rows *rows) {
     pin_free(pin);
+    changes_pin(changes, rows, NULL);
+}
+
+void pin_remove(Pin *pin, Pin *kept, Changes *changes, Rows *rows) {
+    pin_free(kept);
+    *kept = *pin;
+    *pin = (Pin){0};
     changes_pin(changes, rows, NULL);
 }
 
@@ -37,6 +44,15 @@ bool pin_set(Pin *pin, Changes *changes, Rows *rows, Recipe *recipe, uint64_t me
     pin_clear(pin, changes, rows);
     *pin = (Pin){.set = true, .recipe = *recipe, .measured = measured};
     *recipe = (Recipe){0};
+    if (plan_again(pin, changes, rows, err)) return true;
+    pin_clear(pin, changes, rows);
+    return false;
+}
+
+bool pin_bring_back(Pin *pin, Pin *kept, Changes *changes, Rows *rows, Error *err) {
+    pin_free(pin);
+    *pin = *kept;
+    *kept = (Pin){0};
     if (plan_again(pin, changes, rows, err)) return true;
     pin_clear(pin, changes, rows);
     return false;

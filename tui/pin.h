@@ -24,7 +24,9 @@ typedef struct Pin {
 // Takes over *recipe, also on failure; then nothing is pinned. measured: the model that figures put in afterwards are
 // of; 0: none.
 bool pin_set(Pin *pin, Changes *changes, Rows *rows, Recipe *recipe, uint64_t measured, Error *err);
-void pin_clear(Pin *pin, Changes *changes, Rows *rows);
+// Takes it away with its figures, and keeps them; the other way round, when it was kept.
+void pin_remove(Pin *pin, Pin *kept, Changes *changes, Rows *rows);
+bool pin_bring_back(Pin *pin, Pin *kept, Changes *changes, Rows *rows, Error *err);
 void pin_free(Pin *pin);
 // Plans it again when more was measured or turned, and takes what the trials know of it. After changes_follow.
 void pin_follow(Pin *pin, Changes *changes, Rows *rows);

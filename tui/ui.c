@@ -50,6 +50,7 @@ void ui_free(Ui *ui) {
     unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
     pin_free(&ui->pin);
+    pin_free(&ui->pin_removed);
     overrides_free(&ui->overrides);
     target_free(&ui->target);
     changes_free(&ui->changes);
@@ -170,11 +171,6 @@ static void tell_same(Ui *ui) {
     snprintf(said, sizeof said, "%s", ui->message.text);
     if (strstr(said, "the same model as ")) *said = '\0'; // of the turn before
     ui_say(ui, "%s%sthe same model as %s", said, *said ? " · " : "", trials_name(ui, trials->present).text);
-}
-
-void ui_unpin(Ui *ui) {
-    ui->outliers.filled = false;
-    pin_clear(&ui->pin, &ui->changes, &ui->rows);
 }
 
 void ui_update(Ui *ui) {
