@@ -820,46 +820,69 @@ static void a_pin_of_other_ranges_is_marked(void **state) {
     settle(s);
     quit(s);
     change_the_model_of_the_pin();
-    s = start_again();
+    static const char *const options[] = {"--remember", NULL}, *const environment[] = {"TERM=xterm-256color",
+                                                                                       "FAKE_PACE=8", "FAKE_PIN=0",
+                                                                                       NULL};
+    s = start_as(36, 120, options, environment);
     expect(s, "−4.00 ✓");
     expect(s, "~+0.0");
-    assert_false(screen_has(s, "pin not measured"));
+    assert_false(screen_has(s, "pin is scored"));
+    quit(s);
+    s = start_again(); // it is scored by the ranges of now
+    expect_gone_text(s, "~+0.0");
+    expect(s, " +0.0104 ✗");
     quit(s);
 }
 
 // Left before all of it was scored: what is known is compared with, on the same tokens.
 static void a_pin_keeps_the_part_that_was_scored(void **state) {
     (void)state;
-    Screen *s = start_with(36, 120, NULL, "FAKE_PACE=8");
+    static const char *const environment[] = {"TERM=xterm-256color", "FAKE_PACE=4", "FAKE_PIN=0", NULL}, *const none =
+                                                                                                             NULL;
+    Screen *s = start_as(36, 120, &none, environment);
     expect(s, "…");
     key(s, "p");
     expect(s, "pinned:");
     expect(s, "tokens are scored, figures are compared on these");
     key(s, ":set weight-bits 8\r");
     settle(s);
-    assert_false(screen_has(s, "pin not measured"));
+    assert_false(screen_has(s, "pin is scored"));
     assert_true(screen_has(s, " ✓") && screen_has(s, " of "));
     expect(s, "~−0.");
+    quit(s);
+}
+
+// Turned before anything was measured, and left alone: it is scored when there is nothing else to do.
+static void a_pin_that_was_never_measured_is_scored(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    key(s, "p:set weight-bits 8\r");
+    expect(s, "pin is scored");
+    expect(s, "+4.00 ✗");
+    expect(s, "−0.0104 ✓"); // its figures
+    key(s, "3");
+    expect(s, "#2 start"); // a row, which is A
+    expect(s, "A  #2: start");
     quit(s);
 }
 
 // Turned before anything was measured: the pin has no figures until its state comes back, and keeps them then.
 static void a_pin_gets_its_figures_when_they_are_measured(void **state) {
     (void)state;
-    Screen *s = start_with(36, 120, NULL, NULL);
+    Screen *s = start_with(36, 120, NULL, "FAKE_PIN=0");
     key(s, "p:set weight-bits 8\r");
     settle(s);
-    expect(s, "pin not measured");
+    expect(s, "pin is scored later");
     key(s, "3");
     expect(s, "1 bits 4 → 8");
     key(s, "1");
-    expect(s, "pin not measured");
+    expect(s, "pin is scored later");
     key(s, "u");
     expect(s, "=               =               =                = "); // perplexity and divergence, too
     key(s, "\x12");                                                   // redo
     expect(s, "+4.00 ✗");
     settle(s);
-    assert_false(screen_has(s, "pin not measured"));
+    assert_false(screen_has(s, "pin is scored"));
     expect(s, " ✓"); // the accuracy
     key(s, "3");
     expect(s, "2 start");
@@ -1077,6 +1100,7 @@ int main(int argc, char **argv) {
         IN_HOME(a_pin_taken_early_follows_the_ranges),
         IN_HOME(a_pin_of_other_ranges_is_marked),
         IN_HOME(a_pin_keeps_the_part_that_was_scored),
+        IN_HOME(a_pin_that_was_never_measured_is_scored),
         IN_HOME(a_pin_gets_its_figures_when_they_are_measured),
         IN_HOME(what_was_kept_and_is_damaged_does_no_harm),
         IN_HOME(each_job_is_stopped_and_goes_on),

@@ -211,6 +211,7 @@ const char *job_doing(JobKind kind) {
     case JOB_FORECAST: return "estimating";
     case JOB_SPEEDS: return "timing batches";
     case JOB_CHOICES: return "weighing bits";
+    case JOB_PIN: return "scoring the pin";
     case JOB_SWEEP: return "sweeping";
     case JOB_TUNE: return "tuning";
     case JOB_SENSITIVITY: return "measuring alone";

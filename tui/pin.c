@@ -62,6 +62,11 @@ bool pin_is_known(const Pin *pin) { return pin->accuracy_known; }
 bool pin_is_settled(const Pin *pin) { return pin->measured == pin->model; }
 bool pin_is_timed(const Pin *pin) { return pin->speed_known && pin->measured == pin->model; }
 
+const Recipe *pin_to_score(const Pin *pin) {
+    const bool asks = !pin_is_known(pin) || !pin_is_settled(pin) || pin->trial;
+    return pin->set && !pin->here && asks ? &pin->recipe : NULL;
+}
+
 static void forget_figures(Pin *pin) {
     free(pin->by_position);
     pin->by_position = NULL;

@@ -176,6 +176,7 @@ static void tell_same(Ui *ui) {
 void ui_update(Ui *ui) {
     changes_follow(&ui->changes, &ui->rows);
     pin_follow(&ui->pin, &ui->changes, &ui->rows);
+    workbench_pin(ui->workbench, pin_to_score(&ui->pin));
     rows_arrange(&ui->rows);
     ui->outliers.filled = false;
     target_refresh(&ui->target, &ui->rows);
