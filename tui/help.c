@@ -325,6 +325,10 @@ static const struct {
      MEANING_CHANGED | STYLE_BOLD, ON(SCREEN_OUTLIERS)},
     {"of the error", "of the output, by rounding weights alone and the input alone", MEANING_TEXT | STYLE_BOLD,
      ON(SCREEN_OUTLIERS)},
+    {"mends it",
+     "what would, on this linear: signal to noise with it, by how much the model grows, and ~ how far KL would fall, "
+     "estimated from what the linear costs alone (s) and the noise that is left",
+     MEANING_ACCENT, ON(SCREEN_OUTLIERS)},
     {"channel",
      "of the input, as it comes: how far it reaches, times the median channel; after LAE or smooth, what is left",
      MEANING_VALUE, ON(SCREEN_OUTLIERS)},

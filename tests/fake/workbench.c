@@ -415,7 +415,7 @@ static void score(Workbench *w, double share) {
     w->remedies = (Remedies){.known = true,
                              .db = 20.6,
                              .count = 2,
-                             .list = {{.kind = REMEDY_BITS, .text = "8 bits", .db = 24.8, .gain = 4.2},
+                             .list = {{.kind = REMEDY_BITS, .text = "8 bits", .db = 24.8, .gain = 4.2, .bytes = 6144},
                                       {.kind = REMEDY_INPUT, .text = "policy none", .db = 22.1, .gain = 1.5}}};
     w->effect.remedies = &w->remedies;
     w->effect.why_turn = w->turn;
