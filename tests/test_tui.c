@@ -511,7 +511,7 @@ static void speeds_of_a_busy_machine_are_not_judged(void **state) {
     key(s, "p");
     expect(s, "pinned");
     key(s, ":set weight-bits 8\r");
-    expect(s, "0.78× ?");
+    expect(s, "0.78× noise?");
     quit(s);
 }
 

@@ -253,9 +253,9 @@ static void add_dials(HelpText *text) {
 static const struct {
     const char *word, *meaning;
 } words[] = {
-    {"KL",
-     "KL divergence: how far the quantized model's probabilities are from the base's, the main figure of quality; "
-     "0 is the same, below 0.01 is hard to notice"},
+    {"KL", "KL divergence: how far the quantized model's probabilities are from the base's, 0 being the same; the main "
+           "figure "
+           "of quality"},
     {"perplexity, ppl", "how much a text surprises the model; the accuracy that is lost shows in how far it rises"},
     {"top-1", "share of tokens where both models say the same"},
     {"dB", "signal to noise of a linear's output: 20 dB errs by 10 %, 40 dB by 1 %; larger is better"},
@@ -303,7 +303,7 @@ static const struct {
     {"✓", "better than the pin", MEANING_BETTER, 0},
     {"✗", "worse than the pin", MEANING_WORSE, 0},
     {"≈", "the same as the pin within the error", MEANING_FAINT, 0},
-    {"0.78× ?", "times the pin's speed, but it may be noise: ranges overlap, or the base's changed as much",
+    {"0.78× ?  noise?", "times the pin's speed, but it may be noise: ranges overlap, or the base's changed as much",
      MEANING_FAINT, ON(SCREEN_LAYERS)},
     {"(2.41)", "of an earlier setting; the new figure is on its way", MEANING_FAINT | STYLE_DIM, 0},
     {"2.41…", "not all tokens scored or timed yet", MEANING_VALUE, 0},

@@ -240,6 +240,7 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
 // ---- since the pin ------------------------------------------------------------------------------------------------
 
 #define NEARLY_SAME 0.1 // of a speed
+#define NOISE_COLS 14   // that a word for it needs
 
 // noise: a change smaller than this says nothing; for accuracies their standard error.
 static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double noise, const char *text) {
@@ -250,7 +251,8 @@ static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double 
     char shown[64];
     const bool same = fabs(change) <= noise, better = (change > 0) == metrics[metric].more_is_better;
     // A speed may look like a change and yet say nothing; that is not the same as hardly any.
-    const char *unsure = metric == METRIC_SPEED && fabs(change) > NEARLY_SAME ? "?" : "≈";
+    const char *doubt = cell.cols >= NOISE_COLS ? "noise?" : "?";
+    const char *unsure = metric == METRIC_SPEED && fabs(change) > NEARLY_SAME ? doubt : "≈";
     if (change == 0)
         snprintf(shown, sizeof shown, "=");
     else
