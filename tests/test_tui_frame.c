@@ -188,6 +188,7 @@ static void every_example_is_understood_and_every_list_completes(void **state) {
             continue; // it would end, or read a file
         const bool file = row->completion == COMPLETE_FILE || row->completion == COMPLETE_RECIPE;
         const char *argument = row->example + word + 1;
+        if (row->completion == COMPLETE_SCOPE) key(s, ":mark role = down\r"); // of what was unmarked again
         snprintf(line, sizeof line, ":%s %s\r", row->word, file ? path_in_folder(argument) : argument);
         key(s, line);
         expect_gone_text(s, "╰ :"); // what is refused stays on the line
