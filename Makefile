@@ -220,10 +220,13 @@ $(OUT)/quantdial: $(if $(filter %.so,$(LIBRARY)),,$(MAIN)) $(LIBRARY)
 
 $(TEST_PROGRAMS): $(OUT)/tests/%: $(OUT)/obj/tests/%.c.o $(SUPPORT) $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call quietly,LINK  $@)$(link) $(WATCHED) $(if $(WATCHED),$(filter-out %.so,$^) $(if $(filter %.so,$^),$(LIB_OBJECTS)),$^) \
+	$(call quietly,LINK  $@)$(link) $(WATCHED) $(if $(WATCHED),$(filter-out %.so,$^),$^) \
 	    $(CMOCKA_LIBS) $(VTERM_LIBS) $(LINK_LIBS) -o $@
-# This one sees every frame that is meant to be shown. Inside a shared library the linker would not let it.
+# The first sees every frame that is meant to be shown, the other every text that is drawn. Inside a shared library the
+# linker would not let them.
+$(OUT)/tests/test_tui_keys $(OUT)/tests/test_tui_sizes: $(OUT)/libquantdial.a
 $(OUT)/tests/test_tui_keys: WATCHED := -Wl,--wrap=terminal_show
+$(OUT)/tests/test_tui_sizes: WATCHED := $(patsubst %,-Wl$(comma)--wrap=%,canvas_text canvas_fit canvas_right pen_text pen_field)
 
 build: $(LIBRARY) $(PROGRAM)
 
@@ -357,7 +360,7 @@ $(FUZZ_PROGRAMS): build/fuzz/%: build/fuzz/obj/tests/fuzz/%.c.o build/fuzz/libqu
 KEYS ?= 1000000
 SEED ?= 1
 .PHONY: keys
-keys: ## sends KEYS (1000000) random events from SEED (1) to the screen on three models, with sanitizers
+keys: ## sends KEYS (1000000) random events from SEED (1) to the screen on four models and five terminals, with sanitizers
 	@$(MAKE) MODE=sanitized TESTS=test_tui_keys --no-print-directory test-programs
 	@build/asan/tests/test_tui_keys --events $(KEYS) --seed $(SEED)
 

@@ -143,34 +143,23 @@ static bool tune_report(const Options *options, Engine *engine, const Tuned *tun
 // status.
 static bool tune_ends(const Tuned *tuned, Error *err) { return tuned->cut != TUNE_STOPPED || error_stopped(err); }
 
-// What the engines of the options take, and which linears they store as one: unit, the caller's to free.
-static bool goal_of(const Options *options, const Engine *engine, TuneGoal *goal, int **unit, Error *err) {
-    const int linears = engine_structure(engine)->linear_count;
-    *unit = array_new((size_t)linears, sizeof **unit);
-    if (!*unit) return error_memory(err, "tuning");
-    units_alone(*unit, linears);
-    goal->unit = *unit;
-    return verdict_restrict(options, engine, goal, *unit, err);
-}
-
 bool command_tune(const Options *options, Error *err) {
     Engine *engine;
     Tuned tuned = {0};
     Teller teller = {.best_kl = NAN};
     TuneGoal goal = options->goal;
-    int *unit = NULL;
     if (!goal.bits[0]) memcpy(goal.bits, all_bits, sizeof goal.bits);
     goal.seconds = 60 * (options->minutes > 0 ? options->minutes : DEFAULT_MINUTES);
-    bool ok = open_prepared(options, true, true, &engine, err) && goal_of(options, engine, &goal, &unit, err) &&
-              engine_tune(engine, engine_recipe(engine), &goal, options->quiet ? NULL : tell, &teller, &tuned,
-                          watch_start(options), err);
+    bool ok = open_prepared(options, true, true, &engine, err);
+    if (ok) verdict_restrict(options, engine, &goal.engines);
+    ok = ok && engine_tune(engine, engine_recipe(engine), &goal, options->quiet ? NULL : tell, &teller, &tuned,
+                           watch_start(options), err);
     watch_end();
     if (ok) {
         warn_unmatched(options, engine);
         ok = tune_report(options, engine, &tuned, err) && tune_ends(&tuned, err);
     }
     tuned_free(&tuned);
-    free(unit);
     engine_close(engine);
     return ok;
 }

@@ -765,7 +765,7 @@ static void convert_keeps_format_engine_and_folder(void **state) {
     Screen *s = start_again();
     key(s, "6" RIGHT RIGHT RIGHT);
     expect(s, "◂ gptq ▸");
-    key(s, DOWN);
+    key(s, DOWN " ");
     expect(s, title);
     snprintf(line, sizeof line, "o\x15%s\r", path_in_folder("kept-here"));
     key(s, line);
@@ -980,6 +980,31 @@ static void the_title_says_what_is_computed(void **state) {
     screen_free(s);
 }
 
+// It would flicker with every key.
+static void a_moment_is_not_worth_a_title(void **state) {
+    (void)state;
+    Workbench *w = NULL;
+    Ui ui;
+    Error err = {0};
+    JobView job;
+    char title[200];
+    setenv("FAKE_PACE", "1", 1);
+    if (!fake_workbench_open(&(WorkbenchOptions){0}, &w, &err) || !ui_init(&ui, w, NULL, &err)) {
+        fail_msg("%s", err.message);
+        return;
+    }
+    do {
+        workbench_update(w);
+        workbench_job(w, JOB_CALIBRATE, &job);
+        jobs_title(&ui, title, sizeof title);
+        assert_int_equal(!!strstr(title, "calibrating"), job.seconds >= 0.25);
+    } while (job.state == JOB_RUNNING && job.seconds < 0.3);
+    assert_true(job.seconds >= 0.3);
+    ui_free(&ui);
+    workbench_close(w);
+    unsetenv("FAKE_PACE");
+}
+
 // In this process, with a clock of the test.
 static void what_took_long_is_told(void **state) {
     (void)state;
@@ -1108,6 +1133,7 @@ int main(int argc, char **argv) {
         IN_HOME(each_job_is_stopped_and_goes_on),
         IN_HOME(batches_are_timed_while_that_is_looked_at),
         IN_HOME(the_title_says_what_is_computed),
+        IN_HOME(a_moment_is_not_worth_a_title),
         IN_HOME(what_took_long_is_told),
         IN_HOME(a_newcomer_is_led_to_a_recipe),
         IN_HOME(the_guide_stays_until_it_is_dismissed),

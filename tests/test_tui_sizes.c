@@ -1,5 +1,6 @@
 // Every screen at every size, from what is too small to more than a wall: with marks, folded and whole, with what lies
 // over it. Whatever is shown, the frame stays whole, and what can be clicked lies inside.
+#include <ctype.h>
 #include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 
 #include "tests/fake/workbench.c" // NOLINT(bugprone-suspicious-include)
 #include "tests/support/in_folder.h"
+#include "tests/support/slow_checks.h"
 #include "tui/screen.h"
 
 static void begin(Ui *ui) {
@@ -56,6 +58,96 @@ static void fail_with(const Ui *ui, const char *what, const char *state) {
              what ? what : state);
 }
 
+// ---- texts over texts ---------------------------------------------------------------------------------------------
+
+// A letter or digit that comes to where another one stands, with no blank drawn between them.
+static struct {
+    bool found;
+    int row, col;
+    char old, new;
+    char text[80];
+} overlap;
+
+static bool is_letter(const Cell *cell) { return isalnum((unsigned char)cell->text[0]) && !cell->text[1]; }
+
+static void look_below(const Canvas *canvas, int row, int col, int width, const char *text) {
+    const char *at = text;
+    int columns, end = col + width < canvas->cols ? col + width : canvas->cols;
+    for (size_t length; (length = canvas_character(canvas, at, &columns)) > 0; at += length, col += columns) {
+        if (overlap.found || row < 0 || row >= canvas->rows || col < 0 || col + columns > end) return;
+        const Cell *cell = &canvas->cells[(size_t)row * (size_t)canvas->cols + (size_t)col];
+        if (!isalnum((unsigned char)*at) || !is_letter(cell) || cell->text[0] == *at) continue;
+        overlap.found = true;
+        overlap.row = row;
+        overlap.col = col;
+        overlap.old = cell->text[0];
+        overlap.new = *at;
+        snprintf(overlap.text, sizeof overlap.text, "%s", text);
+    }
+}
+
+// The linker puts the first of each in the place of the second. NOLINTBEGIN(bugprone-reserved-identifier)
+int __wrap_canvas_text(Canvas *canvas, int row, int col, int width, Style style, const char *text);
+int __real_canvas_text(Canvas *canvas, int row, int col, int width, Style style, const char *text);
+int __wrap_canvas_fit(Canvas *canvas, int row, int col, int width, Style style, const char *text);
+int __real_canvas_fit(Canvas *canvas, int row, int col, int width, Style style, const char *text);
+void __wrap_canvas_right(Canvas *canvas, int row, int col, int width, Style style, const char *text);
+void __real_canvas_right(Canvas *canvas, int row, int col, int width, Style style, const char *text);
+void __wrap_pen_text(Pen *pen, Style style, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void __real_pen_text(Pen *pen, Style style, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void __wrap_pen_field(Pen *pen, const char *label, Style style, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void __real_pen_field(Pen *pen, const char *label, Style style, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+int __wrap_canvas_text(Canvas *canvas, int row, int col, int width, Style style, const char *text) {
+    look_below(canvas, row, col, width, text);
+    return __real_canvas_text(canvas, row, col, width, style, text);
+}
+
+int __wrap_canvas_fit(Canvas *canvas, int row, int col, int width, Style style, const char *text) {
+    look_below(canvas, row, col, canvas_width(canvas, text) > width ? width - 1 : width, text);
+    return __real_canvas_fit(canvas, row, col, width, style, text);
+}
+
+void __wrap_canvas_right(Canvas *canvas, int row, int col, int width, Style style, const char *text) {
+    const int needed = canvas_width(canvas, text);
+    if (needed > width)
+        look_below(canvas, row, col, width - 1, text);
+    else
+        look_below(canvas, row, col + width - needed, needed, text);
+    __real_canvas_right(canvas, row, col, width, style, text);
+}
+
+static void look_below_pen(const Pen *pen, const char *text) {
+    const int width = canvas_width(pen->canvas, text);
+    if (!pen->full && pen->col + width <= pen->end) look_below(pen->canvas, pen->row, pen->col, width, text);
+}
+
+void __wrap_pen_text(Pen *pen, Style style, const char *format, ...) {
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    look_below_pen(pen, text);
+    __real_pen_text(pen, style, "%s", text);
+}
+
+void __wrap_pen_field(Pen *pen, const char *label, Style style, const char *format, ...) {
+    char text[256], both[600];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    snprintf(both, sizeof both, "%s %s", label, text);
+    look_below_pen(pen, both);
+    __real_pen_field(pen, label, style, "%s", text);
+}
+// NOLINTEND(bugprone-reserved-identifier)
+
+// ---- frames -------------------------------------------------------------------------------------------------------
+
 // What tells how far a table is scrolled, and that it has more columns, stands on its right edge.
 static bool is_edge(const Cell *cell) {
     static const char *const signs[] = {"┃", "#", "›", ">"};
@@ -79,27 +171,45 @@ static void check(const Ui *ui, const char *state) {
 }
 
 // What lies over a screen, or changes how it is shown; and the keys that end it.
+#define EVERY (-1)
 static const struct {
     const char *name, *keys, *back;
-    bool of_layers;
+    int screen; // or EVERY
 } states[] = {
-    {"as it is", "", "", false},
-    {"help", "?", "\033", false},
-    {"jobs", "J", "\033", false},
-    {"speeds", "B", "\033", false},
-    {"a command", ":export ", "\033", false},
-    {"a name is asked for", "w", "\033", false},
-    {"one pane", "v", "\033\033", true},
-    {"another pane", "vvv", "\033\033", true},
-    {"a menu", "s", "\033", true},
-    {"overrides", "O", "\033", true},
+    {"as it is", "", "", EVERY},
+    {"help", "?", "\033", EVERY},
+    {"jobs", "J", "\033", EVERY},
+    {"speeds", "B", "\033", EVERY},
+    {"a command", ":export ", "\033", EVERY},
+    {"a name is asked for", "w", "\033", EVERY},
+    {"a search", "/down", "\033", EVERY},
+    {"an error", ":set bits 99\n", "\033", EVERY},
+    {"one pane", "v", "\033\033", SCREEN_LAYERS},
+    {"another pane", "vvv", "\033\033", SCREEN_LAYERS},
+    {"a menu", "s", "\033", SCREEN_LAYERS},
+    {"overrides", "O", "\033", SCREEN_LAYERS},
+    {"one pane", "v", "\033", SCREEN_OUTLIERS},
+    {"another pane", "vv", "\033", SCREEN_OUTLIERS},
+    {"one pane", "v", "\033", SCREEN_TRIALS},
+    {"another pane", "vv", "\033", SCREEN_TRIALS},
+    {"the difference", "d", "d", SCREEN_TRIALS},
+    {"a menu", "s", "\033", SCREEN_TRIALS},
+    {"one pane", "v", "\033", SCREEN_SWEEP},
+    {"another pane", "vv", "\033", SCREEN_SWEEP},
+    {"a list of dials", "d", "\033", SCREEN_SWEEP},
 };
 enum { STATES = sizeof states / sizeof *states };
 
 static void draw_at(Ui *ui, int rows, int cols, const char *state) {
     Error err = {0};
     if (!ui_resize(ui, rows, cols, &err)) fail_msg("%s", err.message);
+    overlap.found = false;
     screen_draw(ui);
+    if (overlap.found) {
+        fprintf(stderr, "%s: row %d, column %d: \"%c\" over \"%c\", of \"%s\"\n", state, overlap.row, overlap.col,
+                overlap.new, overlap.old, overlap.text);
+        fail_with(ui, "a text lies over another", state);
+    }
     check(ui, state);
 }
 
@@ -108,8 +218,9 @@ static void walk(Ui *ui, const char *state, int offset) {
     static const int edges[][2] = {
         {5, 20}, {LAYOUT_LEAST_ROWS, LAYOUT_LEAST_COLS}, {LAYOUT_LEAST_ROWS - 1, 300}, {100, 300}};
     for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) draw_at(ui, edges[i][0], edges[i][1], state);
-    for (int rows = 5 + offset % 19; rows <= 100; rows += 19)
-        for (int cols = 20 + (offset * 7 + rows) % 53; cols <= 300; cols += 53) draw_at(ui, rows, cols, state);
+    const int step = many_cases() ? 1 : 3;
+    for (int rows = 5 + offset % 19; rows <= 100; rows += 19 * step)
+        for (int cols = 20 + (offset * 7 + rows) % 53; cols <= 300; cols += 53 * step) draw_at(ui, rows, cols, state);
 }
 
 static void walk_all(Ui *ui) {
@@ -119,14 +230,14 @@ static void walk_all(Ui *ui) {
         screen_go(ui, (ScreenKind)screen);
         settle(ui);
         for (int i = 0; i < STATES; i++) {
-            if (states[i].of_layers && screen != SCREEN_LAYERS) continue;
+            if (states[i].screen != EVERY && states[i].screen != screen) continue;
             draw_at(ui, 36, 120, "resting");
             press(ui, states[i].keys);
             walk(ui, states[i].name, offset++);
             draw_at(ui, 36, 120, "resting");
             press(ui, states[i].back);
-            assert_true(ui->prompt == PROMPT_NONE && !ui->help.shown && !ui->jobs.shown && !ui->speeds_shown &&
-                        !ui->overrides.shown);
+            assert_true((int)ui->screen == screen && !ui->zoomed && ui->prompt == PROMPT_NONE && !ui->help.shown &&
+                        !ui->jobs.shown && !ui->speeds_shown && !ui->overrides.shown);
         }
     }
 }

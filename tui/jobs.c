@@ -192,12 +192,14 @@ void jobs_rest_text(const Ui *ui, JobKind stopped, char *out, size_t size) {
     }
 }
 
+#define TITLE_SECONDS 0.25 // jobs that come and go with a key would make it flicker, and be written each time
+
 void jobs_title(const Ui *ui, char *out, size_t size) {
     char doing[64] = "";
     for (int kind = JOB_COUNT - 1; kind >= 0; kind--) { // the first that runs
         JobView job;
         workbench_job(ui->workbench, (JobKind)kind, &job);
-        if (job.state != JOB_RUNNING) continue;
+        if (job.state != JOB_RUNNING || job.seconds < TITLE_SECONDS) continue;
         if (job.share >= 0)
             snprintf(doing, sizeof doing, "%.0f %% %s - ", floor(job.share * 20) * 5, job_doing(job.kind));
         else

@@ -116,13 +116,12 @@ static void header_fit(Header *h, int cols) {
 
 static void header_model(const Ui *ui, Header *h) {
     const ModelStructure *s = workbench_structure(ui->workbench);
-    const char *stored = structure_stored(s);
     HEADER_FORM(h, HEADER_PROGRAM, 0, " quantdial");
     HEADER_FORM(h, HEADER_NAME, 0, "  %s", panel_model_name(s));
     HEADER_FORM(h, HEADER_FAMILY, 0, " · %s", s->config.family);
     HEADER_FORM(h, HEADER_LAYERS, 0, " · %d layers", s->config.layers);
     HEADER_FORM(h, HEADER_LINEARS, 0, " · %d linears", s->linear_count);
-    HEADER_FORM(h, HEADER_SIZE, 0, " · %s %s", stored ? stored : dtype_name(s->linears[0].weight->dtype),
+    HEADER_FORM(h, HEADER_SIZE, 0, " · %s %s", ui->stored ? ui->stored : dtype_name(s->linears[0].weight->dtype),
                 format_bytes((double)workbench_plan(ui->workbench)->base_bytes).text);
     // Norms and biases alone are nothing that anybody would look for.
     if (s->unlisted_bytes > s->checkpoint->bytes / 100)
@@ -247,6 +246,7 @@ static bool bar_counts(const Ui *ui, const Binding *binding) {
     case BAR_ALWAYS: break;
     case BAR_IN_TABLE: return !ui->trials.pane;
     case BAR_IN_TEXTS: return ui->trials.pane;
+    case BAR_ON_EXPORT: return convert_runs(ui);
     case BAR_ON_STUDY: {
         const JobState state = studied(ui).state;
         return job_is_on(state) || state == JOB_STOPPED;

@@ -30,6 +30,7 @@ static void offer_unsaved(Ui *ui) {
 
 bool ui_init(Ui *ui, Workbench *workbench, const char *recipe_path, Error *err) {
     *ui = (Ui){.workbench = workbench,
+               .stored = structure_stored(workbench_structure(workbench)),
                .dial = DIAL_ALPHA,
                .dragged = NO_DIAL,
                .settings = settings_default(),
@@ -184,6 +185,7 @@ void ui_update(Ui *ui) {
     if (ui->screen == SCREEN_SWEEP) sweep_update(ui);
     trials_recompare(ui);
     tell_same(ui);
+    convert_tell(ui);
     tell_failures(ui);
     tell_unkept(ui);
 }

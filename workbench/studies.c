@@ -323,7 +323,7 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engin
         tuned_free(&s->tuned);
         s->tune_recipe = copy;
         s->goal = *goal;
-        s->tune_engine = engine ? *engine : (VerdictWish){0};
+        s->goal.engines = engine ? engines_of(engine) : (Engines){0};
         s->tuned.best_bits = s->tuned.best_kl = s->tuned.first_kl = (double)NAN;
         s->tune_asked = true;
         s->tune_done = s->tune_ends = false;
