@@ -423,6 +423,42 @@ static int in_cache(void **state) {
 }
 #define WITH_CACHE(function) cmocka_unit_test_setup_teardown(function, in_cache, drop_folder)
 
+// ---- the pin ------------------------------------------------------------------------------------------------------
+
+static Recipe pinned;
+
+static bool pin_has_all(Workbench *w) {
+    workbench_pin(w, &pinned); // as the screen does each time
+    const TrialRow *row = trials_of_recipe(workbench_trials(w), &pinned);
+    return row && row->figures->text.finished;
+}
+
+// A state that was left before it was measured: its figures are those that it has as the present one, and it becomes a
+// row with a text.
+static void a_pin_is_scored_when_there_is_nothing_else_to_do(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    Error err = {0};
+    wait_until(w, has_accuracy);
+    const double kl = workbench_effect(w)->accuracy.kl_mean;
+    assert_true(recipe_copy(workbench_recipe(w), &pinned, &err));
+    set(w, DIAL_BITS, 8);
+    workbench_forget_trial(w, 1);
+    assert_int_equal(workbench_trials(w)->count, 0);
+    wait_until(w, pin_has_all);
+    const TrialRow *row = trials_of_recipe(workbench_trials(w), &pinned);
+    assert_non_null(row);
+    assert_true(row->figures->accuracy.kl_mean == kl);
+    assert_true(row->figures->by_position && row->figures->text.known);
+    assert_int_equal(workbench_trials(w)->present, 2); // still the state of now
+    assert_int_equal(row->number, 3);
+    wait_until(w, is_idle);
+    assert_int_equal(state_of(w, JOB_PIN), JOB_DONE);
+    workbench_pin(w, NULL);
+    recipe_free(&pinned);
+    workbench_close(w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_CACHE(what_was_measured_of_linears_is_there_at_once),
@@ -435,6 +471,7 @@ int main(void) {
         WITH_CACHE(a_search_that_is_stopped_ends_with_the_best_so_far),
         WITH_CACHE(a_search_that_waits_ends_with_the_best_it_had),
         WITH_CACHE(speeds_are_timed_while_they_are_looked_at),
+        WITH_CACHE(a_pin_is_scored_when_there_is_nothing_else_to_do),
     };
     return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);
 }

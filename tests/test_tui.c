@@ -486,7 +486,19 @@ static void changes_since_the_pin_have_signs(void **state) {
     expect(s, "0.78× ✗"); // slower, and the ranges lie apart
     key(s, "u:set weight-bits 3\r");
     expect(s, "1.06× ≈"); // somewhat faster, within the ranges
-    key(s, "pp");         // pins anew, then takes the pin away
+    key(s, "p");          // anew
+    expect(s, "pinned in the place of #1");
+    key(s, "p");
+    expect(s, "this state is pinned already; P removes the pin");
+    expect(s, "since pin");
+    key(s, "P");
+    expect(s, "pin removed; P brings it back");
+    expect_gone_text(s, "since pin");
+    key(s, ":set weight-bits 8\rP");
+    expect(s, "the pin is back");
+    expect(s, "since pin");
+    expect(s, "kB ✗"); // with its figures
+    key(s, ":unpin\rpP");
     expect_gone_text(s, "since pin");
     quit(s);
 }
@@ -499,7 +511,7 @@ static void speeds_of_a_busy_machine_are_not_judged(void **state) {
     key(s, "p");
     expect(s, "pinned");
     key(s, ":set weight-bits 8\r");
-    expect(s, "0.78× ?");
+    expect(s, "0.78× noise?");
     quit(s);
 }
 

@@ -21,6 +21,7 @@ int sensitivity_index(const Ui *ui); // of the selected row, −1: there is none
 void sensitivity_wait_text(const Ui *ui, char *out, size_t size);
 JobState sensitivity_job(const Ui *ui, JobKind kind);
 
+#define SENSITIVITY_ROWS 1000000 // more than there are: to the end
 void sensitivity_move(Ui *ui, int rows);
 void sensitivity_move_page(Ui *ui, int pages);
 void sensitivity_choose(Ui *ui, int row);

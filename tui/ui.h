@@ -256,7 +256,7 @@ struct Ui {
     DialTarget target; // what dials set
     Changes changes;
     Overrides overrides;
-    Pin pin;
+    Pin pin, pin_removed; // removed: that can be brought back
     Convert convert;
     HeatScreen outliers;
     SensitivityScreen sensitivity;
@@ -312,8 +312,7 @@ void ui_free(Ui *ui);
 bool ui_resize(Ui *ui, int rows, int cols, Error *err);
 void ui_name_recipe(Ui *ui, char *path);     // that was read or written; takes it over
 uint64_t recipe_file_hash(const char *path); // 0: it cannot be read
-void ui_unpin(Ui *ui);
-void ui_update(Ui *ui); // after workbench_update or a change of the recipe
+void ui_update(Ui *ui);                      // after workbench_update or a change of the recipe
 
 // Unsaved changes are kept on disk shortly after the last of them, or at once; returns the seconds until that is due, <
 // 0 when nothing is.

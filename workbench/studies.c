@@ -64,6 +64,7 @@ bool study_wanted_locked(const Workbench *w, JobKind kind) {
     switch (kind) {
     case JOB_CHOICES: return s->looks_at_sensitivity && s->choices_turn != w->turn;
     case JOB_SPEEDS: return s->looks_at_speeds && !(s->speeds.turn == w->turn && s->speeds.finished);
+    case JOB_PIN: return w->pin_wish.wanted;
     case JOB_SENSITIVITY: return (s->wants_sensitivity && s->sensitivity_done != w->turn) || study_wants_kept_locked(w);
     case JOB_SWEEP: return s->wants_sweep && s->sweep_done != s->sweep_asked;
     case JOB_TUNE: return s->tune_asked && !s->tune_done;
@@ -92,6 +93,11 @@ void workbench_resume_study(Workbench *w, JobKind kind) {
     if (kind == JOB_SENSITIVITY) w->studies.sensitivity_was_asked = true;
     ask_locked(w, kind);
     pthread_mutex_unlock(&w->lock);
+}
+
+void study_pin_locked(Workbench *w) {
+    progress_request_stop(&w->jobs[JOB_PIN].progress);
+    ask_locked(w, JOB_PIN);
 }
 
 // What takes long goes on after what is looked at now.

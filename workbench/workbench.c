@@ -254,6 +254,9 @@ void workbench_close(Workbench *w) {
         decode_text_free(&w->findings.row_texts[i].text);
         plan_free(&w->row_texts[i].plan);
     }
+    plan_free(&w->pin_wish.plan);
+    recipe_free(&w->pin);
+    free(w->findings.pin.by_position);
     free(w->prompt);
     if (w->event >= 0) close(w->event);
     pthread_cond_destroy(&w->wake);

@@ -130,7 +130,10 @@ void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b); // 0: none
 // texts are now, is written as soon as the figures of the turn are there. Cheap when nothing changed.
 void workbench_look_at_texts(Workbench *w, uint32_t a, uint32_t b);
 bool workbench_writes_text(const Workbench *w, uint32_t number); // it is about to be, or being written
-const char *workbench_trials_unkept(const Workbench *w);         // why they are not kept on disk; NULL: they are
+// The state that others are compared with, which is not the present one; NULL: none. Where it was never measured, it is
+// scored when nothing else is asked for (JOB_PIN), becomes a row, and gets a text. Cheap when nothing changed.
+void workbench_pin(Workbench *w, const Recipe *recipe);
+const char *workbench_trials_unkept(const Workbench *w); // why they are not kept on disk; NULL: they are
 
 // ---- jobs ----
 
@@ -145,6 +148,7 @@ typedef enum JobKind {
     JOB_FORECAST, // of an export
     JOB_CHOICES,  // what other bits would be
     JOB_SPEEDS,   // over batch and context
+    JOB_PIN,      // scoring it
     JOB_SWEEP,    // studies, which come last of all: they wait for the figures of the present turn
     JOB_TUNE,
     JOB_SENSITIVITY,

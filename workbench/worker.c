@@ -624,6 +624,7 @@ static void study_job(Worker *k, JobKind kind) {
 
 static void choices_job(Worker *k) { study_job(k, JOB_CHOICES); }
 static void speeds_job(Worker *k) { study_job(k, JOB_SPEEDS); }
+static void pin_job(Worker *k) { study_job(k, JOB_PIN); }
 static void sweep_job(Worker *k) { study_job(k, JOB_SWEEP); }
 static void tune_job(Worker *k) { study_job(k, JOB_TUNE); }
 
@@ -649,17 +650,19 @@ static bool wants_study(const Worker *k, JobKind kind) {
     return !k->w->jobs[kind].held && study_wanted_locked(k->w, kind);
 }
 
-// What was asked for comes before what began by looking; among equals, what is looked at, and a search before what is
-// measured by itself.
+// What was asked for comes before the pin, and that before what began by looking; among equals, what is looked at, and
+// a search before what is measured by itself.
 static JobKind next_study(const Worker *k) {
     const Studies *s = &k->w->studies;
-    static const JobKind order[] = {JOB_TUNE, JOB_SENSITIVITY, JOB_SWEEP};
+    static const JobKind order[] = {JOB_TUNE, JOB_PIN, JOB_SENSITIVITY, JOB_SWEEP};
     JobKind best = JOB_COUNT;
     int best_rank = -1;
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         const JobKind kind = order[i];
-        const bool asked = kind == JOB_TUNE || (kind == JOB_SWEEP ? s->sweep_was_asked : s->sensitivity_was_asked);
-        const int rank = 2 * asked + (kind == JOB_SWEEP && s->looks_at_sweep);
+        const bool asked = kind == JOB_TUNE || (kind == JOB_SWEEP         ? s->sweep_was_asked
+                                                : kind == JOB_SENSITIVITY ? s->sensitivity_was_asked
+                                                                          : false);
+        const int rank = 2 * asked + (kind == JOB_PIN || (kind == JOB_SWEEP && s->looks_at_sweep));
         if (rank <= best_rank || !wants_study(k, kind)) continue;
         best = kind;
         best_rank = rank;
@@ -806,6 +809,7 @@ static const struct {
     [JOB_FORECAST] = {"estimate", forecast_job},
     [JOB_CHOICES] = {"choices", choices_job},
     [JOB_SPEEDS] = {"speeds", speeds_job},
+    [JOB_PIN] = {"pin", pin_job},
     [JOB_SWEEP] = {"sweep", sweep_job},
     [JOB_TUNE] = {"tune", tune_job},
     [JOB_SENSITIVITY] = {"sensitivity", sensitivity_job},
@@ -818,8 +822,8 @@ const char *job_name(JobKind kind) { return job_table[kind].name; }
 void *worker_run(void *argument) {
     Workbench *w = argument;
     Worker k = {.w = w};
-    static const JobKind share[] = {JOB_WEIGHTS, JOB_CALIBRATE, JOB_ACCURACY,   JOB_ERRORS,
-                                    JOB_SWEEP,   JOB_TUNE,      JOB_SENSITIVITY};
+    static const JobKind share[] = {JOB_WEIGHTS, JOB_CALIBRATE, JOB_ACCURACY, JOB_ERRORS,
+                                    JOB_PIN,     JOB_SWEEP,     JOB_TUNE,     JOB_SENSITIVITY};
     for (size_t i = 0; i < sizeof share / sizeof *share; i++) {
         w->jobs[share[i]].progress.pause = share_time;
         w->jobs[share[i]].progress.pause_context = &k;

@@ -75,6 +75,11 @@ struct Workbench {
     Remedies remedies;
     int looked_at;
     Trials trials;
+    struct {
+        bool asked;
+        Recipe recipe;
+        double since;
+    } pin;
     char *prompt;
     size_t most_tokens;
     struct {
@@ -335,6 +340,7 @@ void workbench_close(Workbench *w) {
     free(w->prompt);
     decode_text_free(&w->effect.base);
     decode_text_free(&w->effect.quantized);
+    recipe_free(&w->pin.recipe);
     trials_free(&w->trials);
     close(w->timer);
     free(w);
@@ -360,32 +366,37 @@ static double invented_divergence(const Plan *by) {
     return sum;
 }
 
+// by_position [POSITION_FIGURES, POSITIONS].
+static Accuracy invent_accuracy(const Plan *plan, double share, float *by_position) {
+    const double kl = invented_divergence(plan);
+    Accuracy a = {.planned = 2048,
+                  .tokens = (uint64_t)(2048 * share),
+                  .base_ppl = 2.412,
+                  .base_ppl_half = 2.401,
+                  .kl_mean = kl,
+                  .kl_se = kl / sqrt(2048 * share),
+                  .kl_reverse_mean = kl * 0.9,
+                  .kl_median = kl / 2,
+                  .kl_p99 = kl * 9,
+                  .kl_max = kl * 40,
+                  .top1 = 1 - 2 * kl,
+                  .top1_se = 0.003};
+    a.ppl = a.base_ppl * exp(kl);
+    a.ppl_ratio_log = kl;
+    a.ppl_ratio_se = 3 * a.kl_se;
+    for (int i = 0; i < POSITIONS; i++) {
+        by_position[POSITION_KL * POSITIONS + i] = (float)(kl * (0.5 + i % 97 / 96.0));
+        by_position[POSITION_NLL * POSITIONS + i] = (float)(log(a.base_ppl) + kl * (0.5 + i % 89 / 88.0));
+        by_position[POSITION_TOP1 * POSITIONS + i] = i % 1000 >= 2000 * kl;
+    }
+    return a;
+}
+
 static void score(Workbench *w, double share) {
-    Accuracy *a = &w->effect.accuracy;
-    const double kl = invented_divergence(&w->plan);
-    *a = (Accuracy){.planned = 2048,
-                    .tokens = (uint64_t)(2048 * share),
-                    .base_ppl = 2.412,
-                    .base_ppl_half = 2.401,
-                    .kl_mean = kl,
-                    .kl_se = kl / sqrt(2048 * share),
-                    .kl_reverse_mean = kl * 0.9,
-                    .kl_median = kl / 2,
-                    .kl_p99 = kl * 9,
-                    .kl_max = kl * 40,
-                    .top1 = 1 - 2 * kl,
-                    .top1_se = 0.003};
-    a->ppl = a->base_ppl * exp(kl);
-    a->ppl_ratio_log = kl;
-    a->ppl_ratio_se = 3 * a->kl_se;
+    w->effect.accuracy = invent_accuracy(&w->plan, share, w->by_position);
     w->effect.accuracy_known = true;
     w->effect.accuracy_turn = w->turn;
     w->effect.accuracy_finished = share >= 1;
-    for (int i = 0; i < POSITIONS; i++) {
-        w->by_position[POSITION_KL * POSITIONS + i] = (float)(kl * (0.5 + i % 97 / 96.0));
-        w->by_position[POSITION_NLL * POSITIONS + i] = (float)(log(a->base_ppl) + kl * (0.5 + i % 89 / 88.0));
-        w->by_position[POSITION_TOP1 * POSITIONS + i] = i % 1000 >= 2000 * kl;
-    }
     w->effect.by_position = w->by_position;
     w->effect.positions = POSITIONS;
     w->why = (Why){.signal = 1,
@@ -405,7 +416,7 @@ static void score(Workbench *w, double share) {
     w->remedies = (Remedies){.known = true,
                              .db = 20.6,
                              .count = 2,
-                             .list = {{.kind = REMEDY_BITS, .text = "8 bits", .db = 24.8, .gain = 4.2},
+                             .list = {{.kind = REMEDY_BITS, .text = "8 bits", .db = 24.8, .gain = 4.2, .bytes = 6144},
                                       {.kind = REMEDY_INPUT, .text = "policy none", .db = 22.1, .gain = 1.5}}};
     w->effect.remedies = &w->remedies;
     w->effect.why_turn = w->turn;
@@ -649,7 +660,47 @@ static void advance_speeds(Workbench *w) {
     w->speeds.view.finished = known == cells;
 }
 
+#define PIN_SECONDS 0.5
+
+static double pin_share(const Workbench *w) {
+    return has_figures(w) ? fmax(0, share_since(fmax(w->pin.since, accuracy_start(w) + ACCURACY_SECONDS), PIN_SECONDS))
+                          : 0;
+}
+
+static void advance_pin(Workbench *w) {
+    Plan by = {0};
+    uint64_t model;
+    float by_position[POSITION_FIGURES * POSITIONS];
+    if (!w->pin.asked || pin_share(w) < 1) return;
+    w->pin.asked = false;
+    if (!workbench_plan_of(w, &w->pin.recipe, &by, &model, NULL)) return;
+    const Accuracy accuracy = invent_accuracy(&by, 1, by_position);
+    const TrialState state = {&w->pin.recipe, &by, model, &accuracy, by_position, POSITIONS};
+    trials_record_other(&w->trials, &state, &w->structure);
+    plan_free(&by);
+}
+
+// FAKE_PIN=0: it is not scored.
+void workbench_pin(Workbench *w, const Recipe *recipe) {
+    Plan by = {0};
+    uint64_t model;
+    const char *scores = getenv("FAKE_PIN");
+    if (!recipe || (scores && *scores == '0') || !w->calibrated) {
+        w->pin.asked = false;
+        return;
+    }
+    if (w->pin.asked && recipe_equal(recipe, &w->pin.recipe)) return;
+    w->pin.asked = false;
+    recipe_free(&w->pin.recipe);
+    if (!recipe_copy(recipe, &w->pin.recipe, NULL) || !workbench_plan_of(w, recipe, &by, &model, NULL)) return;
+    w->pin.asked = !trials_of_model(&w->trials, model);
+    w->pin.since = now;
+    plan_free(&by);
+    if (w->pin.asked) watch_clock(w, true);
+}
+
 static void advance_studies(Workbench *w) {
+    advance_pin(w);
     advance_sensitivity(w);
     advance_sweep(w);
     advance_tune(w);
@@ -769,6 +820,7 @@ static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
     const bool asked = kind == JOB_SWEEP    ? w->sweep.view.dial_count > 0
                        : kind == JOB_TUNE   ? w->tune.asked && !w->tune.done
                        : kind == JOB_SPEEDS ? w->speeds.looks
+                       : kind == JOB_PIN    ? w->pin.asked
                                             : kind == JOB_SENSITIVITY && w->sensitivity.asked;
     const bool stopped = kind == JOB_SWEEP    ? w->sweep.stopped
                          : kind == JOB_TUNE   ? w->tune.stopped
@@ -778,6 +830,7 @@ static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
     out->share = kind == JOB_SWEEP    ? w->sweep.share
                  : kind == JOB_TUNE   ? w->tune.share
                  : kind == JOB_SPEEDS ? w->speeds.share
+                 : kind == JOB_PIN    ? pin_share(w)
                                       : w->sensitivity.share;
     if (kind == JOB_TUNE) out->what = "3 of 5, measuring linears";
     if (!asked || out->share >= 1 || w->fails) return true;
@@ -921,9 +974,9 @@ static void export_job(const Workbench *w, JobView *out) {
 }
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
-    static const char *const names[] = {"weights", "calibrate", "quantize",    "accuracy", "decode",
-                                        "errors",  "speed",     "estimate",    "choices",  "speeds",
-                                        "sweep",   "tune",      "sensitivity", "convert"};
+    static const char *const names[] = {"weights", "calibrate", "quantize", "accuracy",    "decode",
+                                        "errors",  "speed",     "estimate", "choices",     "speeds",
+                                        "pin",     "sweep",     "tune",     "sensitivity", "convert"};
     static_assert(sizeof names / sizeof *names == JOB_COUNT, "a job has no name");
     *out = (JobView){.kind = kind, .name = names[kind], .state = JOB_DONE, .share = 1, .seconds_left = -1};
     if (kind == JOB_EXPORT) {
