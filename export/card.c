@@ -57,18 +57,13 @@ static void add_accuracy(const ExportAccuracy *a, Text *out) {
     text_addf(out, ".\n\n");
 }
 
-static const char *last_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 void model_card(const Export *x, Text *out) {
     const ExportModel *m = x->model;
     const Checkpoint *checkpoint = m->structure->checkpoint;
     const char *format = export_format_names[x->options->format];
     char *recipe = recipe_print(m->recipe);
     front_matter(x, out);
-    text_addf(out, "\n# %s%s\n\nWritten by quantdial in the format %s.\n\n", last_name(checkpoint->path),
+    text_addf(out, "\n# %s%s\n\nWritten by quantdial in the format %s.\n\n", checkpoint->name,
               m->plan->quantized_count ? ", quantized" : "", format);
     text_addf(out, "## How to load it\n\n%s\n\n", export_loading(m->structure, x->options->format));
     add_accuracy(m->accuracy, out);

@@ -454,7 +454,7 @@ static void long_texts_are_read_to_their_end(void **state) {
     snprintf(command, sizeof command, ":load %s\r", path_in_folder(name));
     key(s, command);
     expect(s, "xxx");
-    expect(s, "at byte 0"); // where the fault is, at the end of the message
+    expect(s, "at line 1, column 1"); // where the fault is, at the end of the message
     key(s, ":set nonsense " ESCAPE ":set activations nonsense\r");
     expect(s, "channel"); // the last of what is allowed
     quit(s);

@@ -8,23 +8,16 @@
 #include "quant/difference.h"
 #include "tui/actions.h"
 #include "tui/format.h"
+#include "tui/panels.h"
 #include "tui/screen.h"
 
 // ---- what is chosen -----------------------------------------------------------------------------------------------
 
 // After the model and the format: "storyteller-gguf".
 static char *offered_folder(const Ui *ui) {
-    const Checkpoint *checkpoint = workbench_structure(ui->workbench)->checkpoint;
-    const char *path = checkpoint && checkpoint->path ? checkpoint->path : "", *name = strrchr(path, '/');
-    name = name && name[1] ? name + 1 : *path ? path : "model";
-    static const char *const endings[] = {".safetensors", ".gguf"};
-    size_t length = strcspn(name, "/");
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        const size_t ending = strlen(endings[i]);
-        if (length > ending && strcmp(name + length - ending, endings[i]) == 0) length -= ending;
-    }
     char *out = NULL;
-    return asprintf(&out, "%.*s-%s", (int)length, name, export_format_names[ui->convert.format]) < 0 ? NULL : out;
+    const char *name = panel_model_name(workbench_structure(ui->workbench));
+    return asprintf(&out, "%s-%s", *name ? name : "model", export_format_names[ui->convert.format]) < 0 ? NULL : out;
 }
 
 char *convert_folder(const Ui *ui) { return ui->convert.folder ? strdup(ui->convert.folder) : offered_folder(ui); }

@@ -18,9 +18,7 @@
 // ---- header -------------------------------------------------------------------------------------------------------
 
 const char *panel_model_name(const ModelStructure *structure) {
-    const char *path = structure->checkpoint && structure->checkpoint->path ? structure->checkpoint->path : "";
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
+    return structure->checkpoint && structure->checkpoint->name ? structure->checkpoint->name : "";
 }
 
 #define HEADER_REST 52 // columns

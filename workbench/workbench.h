@@ -109,9 +109,8 @@ typedef struct Effect {
     // Of base and quantized model, timed in turn. Not finished: a first glimpse, or more pairs are to come.
     uint64_t speed_turn;
     bool speed_finished;
-    bool speed_remembered;   // it was timed at another turn, and the base with it
-    DecodeSpeed speed;       // no pairs: unknown
-    size_t first_difference; // index of the first differing token, or the shorter count when none differs so far
+    bool speed_remembered; // it was timed at another turn, and the base with it
+    DecodeSpeed speed;     // no pairs: unknown
 } Effect;
 
 const Effect *workbench_effect(const Workbench *w);

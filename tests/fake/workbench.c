@@ -196,6 +196,7 @@ static bool build_structure(Workbench *w, Error *err) {
     }
     ok = add_linear(w, &random, ROLE_HEAD, -1, -1, "lm_head") && ok;
     w->checkpoint.path = path;
+    w->checkpoint.name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
     w->structure.config = (ModelConfig){.family = "llama",
                                         .layers = LAYERS,
                                         .hidden = HIDDEN,
@@ -641,8 +642,9 @@ static void advance_speeds(Workbench *w) {
     if (!w->speeds.stopped) w->speeds.share = share_since(w->speeds.started, CELL_SECONDS * cells);
     const int known = (int)(w->speeds.share * cells);
     for (int i = 0; i < known; i++) {
-        const double middle = 2.4 - 0.05 * (double)map->batches[i / map->context_count];
-        map->ratio[i / map->context_count][i % map->context_count] = (Spread){middle, middle * 0.95, middle * 1.05};
+        const int batch = i / map->context_count;
+        const double middle = 2.4 - 0.05 * (double)map->batches[batch];
+        map->ratio[batch][i % map->context_count] = (Spread){middle, middle * 0.95, middle * 1.05};
     }
     w->speeds.view.finished = known == cells;
 }
