@@ -104,6 +104,7 @@ objects = $(patsubst %,$(OUT)/obj/%.o,$(1))
 # nvcc takes longest, so it begins first.
 LIB_OBJECTS := $(call objects,$(CUDA_SOURCES) $(LIB_SOURCES))
 SUPPORT_OBJECTS := $(call objects,$(SUPPORT_SOURCES))
+MAIN := $(call objects,cli/main.c)
 # Sanitized code is large: there the programs share it. The optimized ones are of the objects that the program is made of.
 LIBRARY.optimized := build/libquantdial.a
 LIBRARY.sanitized := build/asan/libquantdial.so
@@ -212,7 +213,6 @@ $(SUPPORT): $(SUPPORT_OBJECTS) $(OUT)/objects
 	@rm -f $@
 	$(call quietly,AR    $@)ar rcsDT $@ $(SUPPORT_OBJECTS)
 # With main and its table of commands, which others refer to; a test has a main of its own, and that comes first.
-MAIN := $(call objects,cli/main.c)
 $(OUT)/libquantdial.so: $(LIB_OBJECTS) $(MAIN) $(OUT)/objects
 	$(call quietly,LINK  $@)$(link) -shared -Wl$(comma)-soname$(comma)$(@F) $(LIB_OBJECTS) $(MAIN) $(LINK_LIBS) -o $@
 
