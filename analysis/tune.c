@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,9 +27,13 @@ static void keep(Tuning *t, const int *schemes, double kl) {
 }
 
 static bool cannot_reach(const Tuning *t, const char *what, double least) {
-    return error_set(t->err, "no choice of bits and groups reaches %s %g; the least is %g%s",
+    char kept[64] = "";
+    if (t->out->kept)
+        snprintf(kept, sizeof kept, ", with %d linear%s kept as the recipe has them", t->out->kept,
+                 t->out->kept == 1 ? "" : "s");
+    return error_set(t->err, "no choice of bits and groups reaches %s %g; the least is %g%s%s",
                      for_bound(t) ? "a KL divergence of" : "a budget in bits per weight of",
-                     for_bound(t) ? t->goal->max_kl : t->goal->max_bits, least, what);
+                     for_bound(t) ? t->goal->max_kl : t->goal->max_bits, least, kept, what);
 }
 
 // ---- Verifying ----
@@ -42,28 +47,12 @@ static bool verify(Tuning *t, const Plan *plan, Point *out, float *by_position) 
     return out->known;
 }
 
-static bool make_recipe(const Tuning *t, const int *schemes, Recipe *out) {
-    if (!recipe_copy(t->recipe, out, t->err)) return false;
-    for (int i = 0; i < t->structure->linear_count; i++) {
-        if (t->unit_of[i] < 0) continue;
-        const char *name = t->structure->linears[i].name;
-        const Scheme *scheme = &t->schemes[schemes[t->unit_of[i]]];
-        double bits = scheme->bits, group = (double)scheme->group;
-        double granularity = scheme->group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL;
-        bool ok = recipe_override(out, name, DIAL_BITS, &bits, t->err) &&
-                  recipe_override(out, name, DIAL_GRANULARITY, &granularity, t->err) &&
-                  (!scheme->group || recipe_override(out, name, DIAL_GROUP_SIZE, &group, t->err));
-        if (!ok) return false;
-    }
-    return true;
-}
-
 // Through the recipe that will be written, not through the decisions that it was made from.
 static bool verify_choice(Tuning *t, const int *schemes, Point *out, float *by_position) {
     Recipe recipe;
     Plan plan = {0};
     tuning_begin(t, trial_work(t->verify));
-    bool ok = make_recipe(t, schemes, &recipe) &&
+    bool ok = tuning_recipe(t, schemes, &recipe) &&
               plan_make(&recipe, t->structure, &t->stats->measured, &plan, t->err) &&
               verify(t, &plan, out, by_position);
     plan_free(&plan);
@@ -187,7 +176,7 @@ static bool best_uniform(Tuning *t) {
 // ---- Within a budget ----
 
 static double least_bits(const Tuning *t) {
-    double bytes = 0;
+    double bytes = t->kept_bytes;
     for (int u = 0; u < t->unit_count; u++) {
         double least = INFINITY;
         for (int s = 0; s < t->scheme_count; s++) {
@@ -392,7 +381,7 @@ static bool report(Tuning *t) {
     t->out->expected_kl = expected(t);
     if (ok && t->out->uniform.known) t->out->difference = paired_differences(by_position, t->uniform_by_position, n);
     free(by_position);
-    return ok && make_recipe(t, t->best, &t->out->recipe);
+    return ok && tuning_recipe(t, t->best, &t->out->recipe);
 }
 
 static void tuning_free(Tuning *t) {
@@ -400,6 +389,9 @@ static void tuning_free(Tuning *t) {
     trial_end(&t->few);
     trial_end(&t->some);
     plan_free(&t->varied);
+    plan_free(&t->kept_plan);
+    recipe_free(&t->start);
+    free(t->kept);
     free(t->unit_of);
     free(t->units);
     free(t->uniform_by_position);

@@ -20,6 +20,9 @@ typedef struct TuneGoal {
     // Of each of these: group sizes that may not be used with them, powers of two, added up; 1: whole channels.
     uint32_t refused[4];
     const int *unit; // [linear_count] (quant/units.h): linears that must have one scheme; NULL: the recipe's alone
+    // [linear_count]: linears that stay as the recipe has them. What must have one scheme with them gets theirs. NULL:
+    // none. They count within a budget.
+    const bool *kept;
     double seconds;  // after which the search ends with the best so far, and on how many tokens units are measured; 0:
                      // no limit, and all
 } TuneGoal;
@@ -27,7 +30,8 @@ typedef struct TuneGoal {
 typedef enum TuneCut { TUNE_WHOLE, TUNE_OUT_OF_TIME, TUNE_STOPPED } TuneCut;
 
 typedef struct Tuned {
-    Recipe recipe; // the given one with an override for each linear
+    // The given one with an override for each linear that is not kept. Overrides that these would overrule are gone.
+    Recipe recipe;
     Point point;   // what it costs, on the tokens of `verify`
     // Of the recipes with the same bits and group size everywhere that reach the goal, the best (smallest, or least
     // divergence); not known when none does.
@@ -38,6 +42,7 @@ typedef struct Tuned {
     // What the sum over units says, each alone on tokens of `search`; NAN where the search ended before.
     double expected_kl;
     int units, trials; // how many, and how many evaluations were asked for
+    int kept;          // linears
     uint64_t tokens;   // positions in these evaluations
     double seconds;    // since the beginning
     TuneCut cut;       // whether the search ended early
