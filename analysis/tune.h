@@ -23,8 +23,8 @@ typedef struct TuneGoal {
     // [linear_count]: linears that stay as the recipe has them. What must have one scheme with them gets theirs. NULL:
     // none. They count within a budget.
     const bool *kept;
-    double seconds;  // after which the search ends with the best so far, and on how many tokens units are measured; 0:
-                     // no limit, and all
+    double seconds; // after which the search ends with the best so far, and on how many tokens units are measured; 0:
+                    // no limit, and all
 } TuneGoal;
 
 typedef enum TuneCut { TUNE_WHOLE, TUNE_OUT_OF_TIME, TUNE_STOPPED } TuneCut;
@@ -32,7 +32,7 @@ typedef enum TuneCut { TUNE_WHOLE, TUNE_OUT_OF_TIME, TUNE_STOPPED } TuneCut;
 typedef struct Tuned {
     // The given one with an override for each linear that is not kept. Overrides that these would overrule are gone.
     Recipe recipe;
-    Point point;   // what it costs, on the tokens of `verify`
+    Point point; // what it costs, on the tokens of `verify`
     // Of the recipes with the same bits and group size everywhere that reach the goal, the best (smallest, or least
     // divergence); not known when none does.
     Point uniform;

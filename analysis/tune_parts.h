@@ -63,9 +63,9 @@ typedef struct Tuning {
     bool *kept;                     // [linear_count]: as the recipe has them
     Plan kept_plan;                 // which has their decisions
     double kept_bytes;
-    Plan varied;                    // room for one assembled from those
-    int *unit_of;                   // [linear_count], −1: not quantized, or kept
-    Unit *units;                    // [unit_count]
+    Plan varied;  // room for one assembled from those
+    int *unit_of; // [linear_count], −1: not quantized, or kept
+    Unit *units;  // [unit_count]
     int unit_count;
     double elements;            // weights in all units, and in what is kept
     int anchor;                 // the scheme by which all units are measured first
@@ -87,9 +87,9 @@ bool tuning_keep(Tuning *t, const int *unit);
 
 // ---- tune_units.c ----
 
-bool tuning_units(Tuning *t);                     // schemes and units, and which may have which; what is kept
-bool tuning_noise(Tuning *t);                     // of each unit by each scheme
-bool scheme_for_all(const Tuning *t, int scheme); // all units may have it
+bool tuning_units(Tuning *t);                             // schemes and units, and which may have which; what is kept
+bool tuning_noise(Tuning *t);                             // of each unit by each scheme
+bool scheme_for_all(const Tuning *t, int scheme);         // all units may have it
 double tuning_bytes(const Tuning *t, const int *schemes); // with those of what is kept
 // The recipe that gives units these schemes.
 bool tuning_recipe(const Tuning *t, const int *schemes, Recipe *out);

@@ -263,7 +263,8 @@ static void a_budget_keeps_to_what_engines_take(void **state) {
         if (i && m.linears[i].role == ROLE_K) units_join(unit, i - 1, i);
     }
     refused[2] = 1 + 2 + 4 + 8; // as it is, whatever its engine says
-    assert_true(budget_make(&m.structure, false, &(BudgetBounds){unit, refused}, choices, costs, &budget, NULL));
+    assert_true(budget_make(&m.structure, false, &(BudgetBounds){.unit = unit, .refused = refused}, choices, costs,
+                            &budget, NULL));
     assert_int_equal(budget.unit_count, LAYERS * 4); // q with k; gate, up and down of all experts
     assert_true(budget_within_bits(&budget, 3, chosen, &choice, NULL) && choice.met);
     for (int i = 0; i < m.structure.linear_count; i++) {
@@ -272,6 +273,16 @@ static void a_budget_keeps_to_what_engines_take(void **state) {
             assert_true(budget_bits[chosen[i]] >= 4 && chosen[i] == chosen[m.linears[i].role == ROLE_K ? i - 1 : i]);
         assert_in_range(chosen[i], 0, 3);
     }
+    budget_free(&budget);
+
+    // What is kept has its bits, whatever an engine says, and so has what must agree with it.
+    bool kept[LAYERS * (2 + EXPERTS * 3)] = {false};
+    kept[0] = true;
+    refused[0] = 1 + 2 + 4;
+    assert_true(budget_make(&m.structure, false, &(BudgetBounds){.unit = unit, .refused = refused, .kept = kept},
+                            choices, costs, &budget, NULL));
+    assert_true(budget_within_bits(&budget, 8, chosen, &choice, NULL) && choice.met);
+    for (int i = 0; i < m.structure.linear_count; i++) assert_int_equal(chosen[i], i < 2 ? 2 : 3);
     budget_free(&budget);
 }
 

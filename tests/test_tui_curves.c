@@ -58,8 +58,8 @@ static void guesses_are_said_to_be_provisional(void **state) {
     (void)state;
     Screen *s = start_with(36, 120, NULL, NULL);
     key(s, "5");
-    expect(s, "provisional: ~ for 42 of 42");
-    expect(s, "provisional: 42 of 42 by their noise alone");
+    expect(s, "provisional: KL alone is a guess");
+    expect(s, "~ is a linear's share of it, by the noise of outputs");
     key(s, ":budget 4\r");
     expect(s, "KL – (now ");
     expect(s, "estimates ");
@@ -197,7 +197,7 @@ static void tune_shows_its_best_and_enter_takes_it(void **state) {
     expect(s, "Enter takes it");
     key(s, "\r");
     expect(s, "what was tuned is in the recipe");
-    expect(s, "T searches within this budget");
+    expect(s, "T searches bits and groups within this budget");
     key(s, "u");
     expect_gone_text(s, "recipe not saved");
     key(s, "u");
@@ -250,17 +250,76 @@ static void a_search_that_is_stopped_early_goes_on(void **state) {
     quit(s);
 }
 
-static void figures_of_an_older_turn_are_in_brackets(void **state) {
+// While nothing is measured of a new recipe, all that is shown is shares of its KL.
+static void figures_of_an_older_turn_are_shares_of_the_new(void **state) {
     (void)state;
     Screen *s = start_with(36, 120, NULL, NULL);
     expect(s, "p99.9");
     key(s, "5");
     expect(s, "all 42 are measured");
     key(s, ":set activations none\r");
-    expect(s, "(0.0");
-    expect(s, "what each costs alone is told from the recipe before");
+    expect(s, "the KL of this recipe is being measured");
+    assert_false(screen_has(s, "about 0"));
+    expect(s, "~ is a linear's share of it, as the recipe before tells");
+    expect(s, "~0.0");
     expect(s, "all 42 are measured");
-    expect_gone_text(s, "(0.0");
+    expect_gone_text(s, "~0.0");
+    quit(s);
+}
+
+// What was set by hand is kept by a budget and by tune, which say so, until K takes it back.
+static void what_was_set_by_hand_is_kept(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 120);
+    key(s, "1*role = q\ro:set weight-bits 8\r");
+    expect(s, "6 of 43 linears changed by the last turn");
+    key(s, "5s:budget 4\r");
+    expect(s, "6 that overrides set by hand stay as they are; K takes these back");
+    expect(s, "8 kept");
+    expect(s, ", 6 kept as set by hand");
+    expect(s, "all 42 are measured");
+    key(s, "\r");
+    expect(s, "the chosen bits are in the recipe");
+    expect(s, "8 kept");
+    key(s, "1O");
+    expect(s, "(tuned)");
+    key(s, ESCAPE "5T");
+    expect(s, "6 linears set by hand stay; K, and T anew, searches there, too");
+    key(s, "K");
+    expect(s, "6 linears set by hand may get other bits and groups");
+    expect_gone_text(s, "8 kept");
+    quit(s);
+}
+
+static void a_rule_without_effect_says_so(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "Oa*.q_proj weight-bits=8\ra* weight-bits=2\r");
+    expect(s, "(overruled: no effect)");
+    key(s, "d");
+    expect_gone_text(s, "no effect");
+    key(s, ESCAPE "u");
+    quit(s);
+}
+
+// What takes long waits for a key, here and on Sweep.
+static void a_long_study_waits_to_be_asked_for(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_LONG=1");
+    expect(s, "p99.9");
+    key(s, "5");
+    expect(s, "m measures the rest, which takes about 6:20");
+    expect(s, "m measure");
+    key(s, "J");
+    expect(s, "not asked for: about 6:20");
+    key(s, ESCAPE "m");
+    expect(s, "all 42 are measured");
+    key(s, "m");
+    expect(s, "everything is measured");
+    key(s, "4");
+    expect(s, "m measures, which takes about 6:20");
+    key(s, "m");
+    expect(s, "11 of 11 points");
     quit(s);
 }
 
@@ -468,7 +527,10 @@ int main(int argc, char **argv) {
         IN_HOME(tune_shows_its_best_and_enter_takes_it),
         IN_HOME(a_search_and_a_study_are_stopped),
         IN_HOME(a_search_that_is_stopped_early_goes_on),
-        IN_HOME(figures_of_an_older_turn_are_in_brackets),
+        IN_HOME(figures_of_an_older_turn_are_shares_of_the_new),
+        IN_HOME(what_was_set_by_hand_is_kept),
+        IN_HOME(a_rule_without_effect_says_so),
+        IN_HOME(a_long_study_waits_to_be_asked_for),
         IN_HOME(a_curve_of_the_chosen_dial),
         IN_HOME(points_come_and_can_be_stopped),
         IN_HOME(a_field_of_two_dials),

@@ -48,6 +48,7 @@ typedef enum BarWhen {
     BAR_IN_TABLE, // of Trials, and
     BAR_IN_TEXTS,
     BAR_ON_STUDY, // there is one to stop, or to go on with
+    BAR_PUT_OFF,  // one waits to be asked for
 } BarWhen;
 
 typedef struct Binding {

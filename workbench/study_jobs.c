@@ -348,6 +348,7 @@ static bool tune_run(Workbench *w, Error *err) {
     const VerdictWish engine = w->studies.tune_engine;
     w->studies.tune_reached = false;
     bool ok = recipe_copy(&w->studies.tune_recipe, &recipe, err);
+    goal.kept = w->studies.tune_kept; // which stays as it is while the search is on
     pthread_mutex_unlock(&w->lock);
     if (!ok) return false;
     int *unit = array_new((size_t)engine_structure(w->engine)->linear_count, sizeof *unit);
