@@ -59,7 +59,7 @@ static void guesses_are_said_to_be_provisional(void **state) {
     Screen *s = start_with(36, 120, NULL, NULL);
     key(s, "5");
     expect(s, "provisional: KL alone is a guess");
-    expect(s, "~ is a linear's share of it, by the noise of outputs");
+    expect(s, "~ its share by output noise");
     key(s, ":budget 4\r");
     expect(s, "KL – (now ");
     expect(s, "estimates ");
@@ -260,7 +260,7 @@ static void figures_of_an_older_turn_are_shares_of_the_new(void **state) {
     key(s, ":set activations none\r");
     expect(s, "the KL of this recipe is being measured");
     assert_false(screen_has(s, "about 0"));
-    expect(s, "~ is a linear's share of it, as the recipe before tells");
+    expect(s, "~ its share by the recipe before");
     expect(s, "~0.0");
     expect(s, "all 42 are measured");
     expect_gone_text(s, "~0.0");

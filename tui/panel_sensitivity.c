@@ -297,11 +297,11 @@ static void draw_choice(Ui *ui, Rect line) {
 // What guesses rest on.
 static void draw_guessed(Ui *ui, Pen *pen) {
     const SensitivityScreen *s = &ui->sensitivity;
-    const char *by = s->carried ? "as the recipe before tells" : "by the noise of outputs";
+    const char *by = s->carried ? "by the recipe before" : "by output noise";
     if (s->guessed == s->priced)
-        pen_text(pen, MEANING_FAINT, "   ~ is a linear's share of it, %s", by);
+        pen_text(pen, MEANING_FAINT, "   ~ its share %s", by);
     else
-        pen_text(pen, MEANING_FAINT, "   ~ for %d of %d: a share of it, %s", s->guessed, s->priced, by);
+        pen_text(pen, MEANING_FAINT, "   ~ for %d of %d: its share %s", s->guessed, s->priced, by);
 }
 
 // Whether costs add up, in words.
@@ -358,7 +358,10 @@ static void draw_study(Ui *ui, Rect line) {
         else
             pen_text(&pen, MEANING_CHANGED, "stopped, x goes on: ");
         break;
-    case JOB_WAITING: pen_text(&pen, MEANING_FAINT, "waits for the figures of the recipe"); return;
+    case JOB_WAITING:
+        pen_text(&pen, MEANING_FAINT, "waits for %s",
+                 sensitivity_job(ui, JOB_TUNE) == JOB_RUNNING ? "the search" : "the figures of the recipe");
+        return;
     case JOB_FAILED: pen_text(&pen, MEANING_ERROR, "failed: "); break;
     case JOB_DONE: break;
     }
@@ -457,7 +460,7 @@ static void draw_tune(Ui *ui, Rect lines) {
     if (job.state == JOB_WAITING)
         pen_text(&pen, MEANING_FAINT, "waits for the figures of the recipe");
     else if (job.what && job.share >= 0)
-        pen_text(&pen, MEANING_TEXT, "%s; %.0f %% of the search%s", job.what, job.share * 100, left);
+        pen_text(&pen, MEANING_TEXT, "%s; search %.0f %%%s", job.what, job.share * 100, left);
     draw_so_far(ui, below, &tuned);
 }
 
