@@ -39,14 +39,14 @@ static void costs_are_estimated_and_then_measured(void **state) {
     expect(s, "all 42 are measured");
     expect_gone_text(s, "░░");
     expect(s, "the sum of all alone");
-    expect(s, "▸ 5 down_proj"); // it costs most
-    expect(s, "5 down_proj  a step more: −");
+    expect(s, "▸ 5.down_proj"); // it costs most
+    expect(s, "5.down_proj  a step more: −");
     key(s, "s");
-    expect(s, "▸ 0 q_proj");
+    expect(s, "▸ 0.q_proj");
     key(s, "s");
-    expect(s, "▸ 5 down_proj");
+    expect(s, "▸ 5.down_proj");
     key(s, DOWN DOWN);
-    expect(s, "▸ 3 down_proj");
+    expect(s, "▸ 3.down_proj");
     key(s, ESCAPE);
     expect(s, "1 Layers");
     expect(s, "Dials");
@@ -81,17 +81,17 @@ static void guesses_are_said_to_be_provisional(void **state) {
 static void a_row_is_found_as_on_the_layers(void **state) {
     (void)state;
     Screen *s = on_sensitivity(36, 120);
-    expect(s, "▸ 5 down_proj");
+    expect(s, "▸ 5.down_proj");
     key(s, "/[12] up");
     expect(s, "1/2");
-    expect(s, "▸ 1 up_proj");
+    expect(s, "▸ 1.up_proj");
     key(s, "\rn");
-    expect(s, "▸ 2 up_proj");
+    expect(s, "▸ 2.up_proj");
     expect(s, "2/2 with “[12] up”");
     key(s, "/nobody");
     expect(s, "no linear");
     key(s, ESCAPE);
-    expect(s, "▸ 2 up_proj");
+    expect(s, "▸ 2.up_proj");
     key(s, "ffN"); // rows of layers have those of what was sought
     expect(s, "▸ layer 1");
     key(s, "1n");
@@ -168,8 +168,8 @@ static void rows_are_marked_and_folded(void **state) {
     (void)state;
     Screen *s = on_sensitivity(36, 120);
     key(s, " ");
-    expect(s, "+5 down_proj");
-    expect(s, "▸ 4 down_proj");
+    expect(s, "+5.down_proj");
+    expect(s, "▸ 4.down_proj");
     key(s, "f");
     expect(s, "down × 6");
     expect(s, "one row for each role");
@@ -178,9 +178,9 @@ static void rows_are_marked_and_folded(void **state) {
     key(s, "f");
     expect(s, "layer 5, 7 linears");
     key(s, "f");
-    expect(s, "+3 down_proj");
+    expect(s, "+3.down_proj");
     key(s, "k ");
-    expect(s, "│  5 down_proj"); // in the list, where it is no longer marked
+    expect(s, "│  5.down_proj"); // in the list, where it is no longer marked
     quit(s);
 }
 

@@ -145,7 +145,7 @@ static void draw_list(Ui *ui, Rect pane) {
 
 // ---- what the row says --------------------------------------------------------------------------------------------
 
-// "5 down_proj: more bits save 0.01100 for +31.2 kB; fewer cost 0.04300 and save 15.6 kB".
+// "5.down_proj: more bits save 0.01100 for +31.2 kB; fewer cost 0.04300 and save 15.6 kB".
 static void draw_steps(Ui *ui, Rect line) {
     const SensitivityScreen *s = &ui->sensitivity;
     const int index = sensitivity_index(ui);

@@ -246,7 +246,7 @@ void sensitivity_row_name(const Ui *ui, const CostRow *row, char *out, size_t si
     else if (ui->sensitivity.fold == COSTS_OF_ROLES)
         snprintf(out, size, "%s × %d", role_name(l->role), row->count);
     else
-        snprintf(out, size, "%d %s × %d", l->layer, dot ? dot + 1 : l->name, row->count);
+        snprintf(out, size, "%d.%s × %d", l->layer, dot ? dot + 1 : l->name, row->count);
 }
 
 int sensitivity_index(const Ui *ui) {
