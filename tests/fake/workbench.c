@@ -768,7 +768,9 @@ JobKind workbench_next_study(const Workbench *w, JobKind but) {
 }
 
 void workbench_resume_study(Workbench *w, JobKind kind) {
-    study_let_go[kind] = true;
+    JobView job;
+    workbench_job(w, kind, &job);
+    study_let_go[kind] = study_let_go[kind] || job.state == JOB_STOPPED;
     w->sensitivity.stopped = w->sensitivity.stopped && kind != JOB_SENSITIVITY;
     w->sweep.stopped = w->sweep.stopped && kind != JOB_SWEEP;
     w->tune.stopped = w->tune.stopped && kind != JOB_TUNE;
