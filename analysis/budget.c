@@ -60,20 +60,45 @@ double bit_cost_expected(const BitCost *cost, const BitChoices *choices, int bit
     return cost->kl * (1 - cost->from_weights + cost->from_weights * grows);
 }
 
-bool budget_bounds(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
-                   const VerdictWish *engines, int *unit, uint8_t *refused, Error *err) {
+// Which linears the engines refuse with so many bits, of a recipe that is mended as it is.
+static bool refused_with(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                         const Engines *engines, int bits, bool *refused, Error *err) {
+    Recipe tried;
+    Plan plan;
+    if (!recipe_copy(recipe, &tried, err)) return false;
+    recipe_set_everywhere(&tried, DIAL_BITS, bits);
+    const bool ok = verdict_keep(structure, measured, engines, &tried, &plan, refused, err);
+    plan_free(&plan);
+    recipe_free(&tried);
+    return ok;
+}
+
+static bool find_refused(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                         const Engines *engines, uint8_t *refused, Error *err) {
     const size_t linears = (size_t)structure->linear_count;
+    Recipe mended;
+    Plan plan = {0};
     bool *of_bits = array_new(linears, sizeof *of_bits);
-    if (!of_bits) return error_memory(err, "a budget");
-    units_alone(unit, structure->linear_count);
-    memset(refused, 0, linears * sizeof *refused);
-    bool ok = verdict_join(structure, engines, unit, err);
-    for (int b = 0; ok && b < BUDGET_BITS; b++) {
-        ok = verdict_refused_bits(recipe, structure, measured, engines, budget_bits[b], of_bits, err);
-        for (size_t i = 0; i < linears; i++) refused[i] |= (uint8_t)(of_bits[i] << b);
+    bool ok = (of_bits || error_memory(err, "a budget")) && recipe_copy(recipe, &mended, err);
+    if (ok) {
+        ok = verdict_keep(structure, measured, engines, &mended, &plan, of_bits, err);
+        for (int b = 0; ok && b < BUDGET_BITS; b++) {
+            ok = refused_with(&mended, structure, measured, engines, budget_bits[b], of_bits, err);
+            for (size_t i = 0; i < linears; i++) refused[i] |= (uint8_t)(of_bits[i] << b);
+        }
+        recipe_free(&mended);
     }
+    plan_free(&plan);
     free(of_bits);
     return ok;
+}
+
+bool budget_bounds(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                   const Engines *engines, int *unit, uint8_t *refused, Error *err) {
+    units_alone(unit, structure->linear_count);
+    memset(refused, 0, (size_t)structure->linear_count * sizeof *refused);
+    return engines_join(structure, engines, unit, err) &&
+           find_refused(recipe, structure, measured, engines, refused, err);
 }
 
 // ---- units --------------------------------------------------------------------------------------------------------

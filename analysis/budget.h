@@ -40,7 +40,7 @@ typedef struct BudgetBounds {
 
 // Of these engines, for a recipe: unit and refused [linear_count].
 bool budget_bounds(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
-                   const VerdictWish *engines, int *unit, uint8_t *refused, Error *err);
+                   const Engines *engines, int *unit, uint8_t *refused, Error *err);
 
 // Linears that get the same bits: fused sets, when fused_together is on, the experts of a layer, which engines store as
 // one matrix for each role, and those that the bounds tell.

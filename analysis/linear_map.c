@@ -89,7 +89,9 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-ShadeScale shade_scale(double *values, size_t count, bool falling, bool logarithmic) {
+// The better half of the values is one shade; from the median to the worst a factor from one shade to the next, or a
+// step. values [count]: sorted here, and what is not finite, or not positive on a logarithmic scale, has no say.
+static ShadeScale shade_scale(double *values, size_t count, bool falling, bool logarithmic) {
     ShadeScale scale = {.falling = falling};
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {

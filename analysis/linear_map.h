@@ -13,9 +13,6 @@ typedef struct ShadeScale {
     double edges[SHADES - 1]; // between the shades
 } ShadeScale;
 
-// The better half of the values is one shade; from the median to the worst a factor from one shade to the next, or a
-// step. values [count]: sorted here, and what is not finite, or not positive on a logarithmic scale, has no say.
-ShadeScale shade_scale(double *values, size_t count, bool falling, bool logarithmic);
 int shade_of(const ShadeScale *scale, double value); // 0 … SHADES − 1; −1 of NAN
 
 typedef struct MapCell {

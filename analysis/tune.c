@@ -47,14 +47,19 @@ static bool verify(Tuning *t, const Plan *plan, Point *out, float *by_position) 
     return out->known;
 }
 
+// And what it comes to. Both are to be freed in any case.
+static bool make_recipe(const Tuning *t, const int *schemes, Recipe *out, Plan *plan) {
+    *plan = (Plan){0};
+    return tuning_recipe(t, schemes, out) &&
+           verdict_keep(t->structure, &t->stats->measured, &t->goal->engines, out, plan, NULL, t->err);
+}
+
 // Through the recipe that will be written, not through the decisions that it was made from.
 static bool verify_choice(Tuning *t, const int *schemes, Point *out, float *by_position) {
     Recipe recipe;
-    Plan plan = {0};
+    Plan plan;
     tuning_begin(t, trial_work(t->verify));
-    bool ok = tuning_recipe(t, schemes, &recipe) &&
-              plan_make(&recipe, t->structure, &t->stats->measured, &plan, t->err) &&
-              verify(t, &plan, out, by_position);
+    bool ok = make_recipe(t, schemes, &recipe, &plan) && verify(t, &plan, out, by_position);
     plan_free(&plan);
     recipe_free(&recipe);
     return ok;
@@ -381,7 +386,10 @@ static bool report(Tuning *t) {
     t->out->expected_kl = expected(t);
     if (ok && t->out->uniform.known) t->out->difference = paired_differences(by_position, t->uniform_by_position, n);
     free(by_position);
-    return ok && tuning_recipe(t, t->best, &t->out->recipe);
+    Plan plan = {0};
+    ok = ok && make_recipe(t, t->best, &t->out->recipe, &plan);
+    plan_free(&plan);
+    return ok;
 }
 
 static void tuning_free(Tuning *t) {

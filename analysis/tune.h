@@ -1,25 +1,25 @@
 // The dials turned by the program: bits and group size of every linear, for the smallest model within a bound on KL
 // divergence, or the least divergence within a budget of bits per weight.
 //
-// How: linears that must agree (fused sets, when fused_together is on, and what the goal binds) form a unit. One scheme
-// for all is looked for first: candidates on few tokens, the best of them in full. By that each unit is measured alone,
-// and other schemes are expected from the noise in its outputs. The sum over units is minimized exactly within a size
-// (a knapsack with one choice per unit); what it chooses is measured alone, too, and chosen again. Then the sum is
+// How: linears that must agree (fused sets, when fused_together is on, and what engines store as one) form a unit. One
+// scheme for all is looked for first: candidates on few tokens, the best of them in full. By that each unit is measured
+// alone, and other schemes are expected from the noise in its outputs. The sum over units is minimized exactly within a
+// size (a knapsack with one choice per unit); what it chooses is measured alone, too, and chosen again. Then the sum is
 // weighed in several ways, and the choice of each is measured as a whole. For a bound on divergence, what is measured
 // of wholes corrects the sum.
 #pragma once
 
 #include "analysis/points.h"
 #include "analysis/statistics.h"
-#include "quant/units.h"
+#include "export/verdict.h"
 
 typedef struct TuneGoal {
     double max_kl;   // > 0: the smallest size whose mean divergence is at most this
     double max_bits; // > 0: the least divergence with at most so many bits per weight; one of both is set
     int bits[4];     // which bits may be used, of 2, 3, 4, 8; 0 where fewer
-    // Of each of these: group sizes that may not be used with them, powers of two, added up; 1: whole channels.
-    uint32_t refused[4];
-    const int *unit; // [linear_count] (quant/units.h): linears that must have one scheme; NULL: the recipe's alone
+    // What the result is for: each unit gets schemes that these take, what they store as one is a unit, and what they
+    // refuse of other dials is mended (verdict_keep), in all that is measured and in the result.
+    Engines engines;
     // [linear_count]: linears that stay as the recipe has them. What must have one scheme with them gets theirs. NULL:
     // none. They count within a budget.
     const bool *kept;

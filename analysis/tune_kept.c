@@ -58,17 +58,23 @@ static bool give_scheme(Tuning *t, int from, int to) {
     return true;
 }
 
+static bool may_be_quantized(const Tuning *t, int linear) {
+    for (int s = 0; s < t->scheme_count; s++)
+        if (t->uniform[s].decisions[linear].quantized) return true;
+    return false;
+}
+
 // Linears that are not quantized are not kept. first [linear_count]: of the first of a unit, its first kept one + 1.
 static bool keep_units(Tuning *t, const int *unit, int *first) {
     const int linears = t->structure->linear_count;
     for (int i = 0; i < linears; i++) {
-        t->kept[i] = t->kept[i] && t->uniform[0].decisions[i].quantized;
+        t->kept[i] = t->kept[i] && may_be_quantized(t, i);
         int *known = &first[units_first(unit, i)];
         if (t->kept[i] && !*known) *known = i + 1;
     }
     for (int i = 0; i < linears; i++) {
         const int kept = first[units_first(unit, i)] - 1;
-        if (kept < 0 || !t->uniform[0].decisions[i].quantized) continue;
+        if (kept < 0 || !may_be_quantized(t, i)) continue;
         if (!t->kept[i] && !give_scheme(t, kept, i)) return false;
         t->kept[i] = true;
         t->out->kept++;
@@ -96,7 +102,11 @@ bool tuning_keep(Tuning *t, const int *unit) {
     bool ok = (first || error_memory(t->err, "tuning")) && keep_units(t, unit, first);
     free(first);
     if (!ok || !t->out->kept) return ok;
-    if (!plan_make(&t->start, t->structure, &t->stats->measured, &t->kept_plan, t->err)) return false;
+    Recipe recipe;
+    ok = recipe_copy(&t->start, &recipe, t->err) &&
+         verdict_keep(t->structure, &t->stats->measured, &t->goal->engines, &recipe, &t->kept_plan, NULL, t->err);
+    recipe_free(&recipe);
+    if (!ok) return false;
     for (int i = 0; i < t->structure->linear_count; i++)
         if (t->kept[i]) t->kept_bytes += (double)t->kept_plan.decisions[i].bytes;
     for (int s = 0; s < t->scheme_count; s++) put_into(t, &t->uniform[s]);

@@ -31,7 +31,6 @@ static void list_schemes(Tuning *t) {
     for (int b = 0; b < 4 && t->goal->bits[b]; b++) {
         for (int g = 0; g < GROUP_SIZES; g++) {
             if (group_sizes[g] && ((double)group_sizes[g] < floor || (double)group_sizes[g] > most)) continue;
-            if (t->goal->refused[b] & group_sizes[g] || (!group_sizes[g] && t->goal->refused[b] & 1)) continue;
             t->schemes[t->scheme_count++] = (Scheme){t->goal->bits[b], group_sizes[g]};
         }
     }
@@ -43,15 +42,35 @@ static bool recipe_for(const Recipe *recipe, Scheme scheme, Recipe *out, Error *
     return true;
 }
 
-static bool make_uniform_plans(Tuning *t) {
+// refused [scheme_count, linear_count]: what the engines do not take.
+static bool make_uniform_plans(Tuning *t, bool *refused) {
+    const size_t linears = (size_t)t->structure->linear_count;
     for (int s = 0; s < t->scheme_count; s++) {
         Recipe recipe;
         if (!recipe_for(&t->start, t->schemes[s], &recipe, t->err)) return false;
-        bool ok = plan_make(&recipe, t->structure, &t->stats->measured, &t->uniform[s], t->err);
+        bool ok = verdict_keep(t->structure, &t->stats->measured, &t->goal->engines, &recipe, &t->uniform[s],
+                               refused + (size_t)s * linears, t->err);
         recipe_free(&recipe);
         if (!ok) return false;
     }
     return true;
+}
+
+// Engines may want it left alone with some of them.
+static bool is_quantized(const Tuning *t, int linear) {
+    for (int s = 0; s < t->scheme_count; s++)
+        if (t->uniform[s].decisions[linear].quantized) return true;
+    return false;
+}
+
+static bool begin_units(const Tuning *t, int *unit) {
+    const bool fused = t->recipe->value[DIAL_FUSED] != 0;
+    return units_begin(t->structure, NULL, fused, unit, t->err) &&
+           engines_join(t->structure, &t->goal->engines, unit, t->err);
+}
+
+static bool refuse_all(const Tuning *t, const char *linear) {
+    return error_set(t->err, "%s: what the recipe is for takes none of the bits and groups that may be used", linear);
 }
 
 static bool make_units(Tuning *t) {
@@ -61,13 +80,12 @@ static bool make_units(Tuning *t) {
     t->units = array_new(linears, sizeof *t->units);
     t->varied = (Plan){.linear_count = t->structure->linear_count,
                        .decisions = array_new(linears, sizeof *t->varied.decisions)};
-    bool ok = unit && number && t->unit_of && t->units && t->varied.decisions &&
-              units_begin(t->structure, t->goal->unit, t->recipe->value[DIAL_FUSED] != 0, unit, t->err);
-    ok = ok && tuning_keep(t, unit);
+    bool ok =
+        unit && number && t->unit_of && t->units && t->varied.decisions && begin_units(t, unit) && tuning_keep(t, unit);
     for (int i = 0; ok && i < t->structure->linear_count; i++) {
         const Linear *linear = &t->structure->linears[i];
         t->unit_of[i] = -1;
-        if (!t->uniform[0].decisions[i].quantized) continue;
+        if (!is_quantized(t, i) && !t->kept[i]) continue;
         t->elements += (double)linear->out * (double)linear->in;
         if (t->kept[i]) continue;
         int *known = &number[units_first(unit, i)];
@@ -77,36 +95,56 @@ static bool make_units(Tuning *t) {
     free(unit);
     free(number);
     if (!ok) return error_memory(t->err, "tuning");
-    return t->unit_count > 0 ||
-           error_set(t->err, t->out->kept ? "the recipe's overrides give bits or groups to all linears, and these are "
-                                            "kept: there is nothing to tune"
-                                          : "the recipe quantizes no linear; there is nothing to tune");
+    if (t->unit_count > 0) return true;
+    if (t->out->kept)
+        return error_set(t->err, "the recipe's overrides give bits or groups to all linears, and these are kept: there "
+                                 "is nothing to tune");
+    if (t->goal->engines.count) return refuse_all(t, "each linear");
+    return error_set(t->err, "the recipe quantizes no linear; there is nothing to tune");
 }
 
-// A scheme is offered to a unit when all of its linears have whole groups of that size.
-static void offer_schemes(Tuning *t) {
+// A scheme is offered to a unit when all of its linears have whole groups of that size, and the engines take it.
+static void offer_schemes(Tuning *t, const bool *refused) {
+    const int linears = t->structure->linear_count;
     for (int u = 0; u < t->unit_count; u++) memset(t->units[u].offered, 1, sizeof t->units[u].offered);
-    for (int i = 0; i < t->structure->linear_count; i++) {
+    for (int i = 0; i < linears; i++) {
         if (t->unit_of[i] < 0) continue;
         Unit *unit = &t->units[t->unit_of[i]];
         size_t in = t->structure->linears[i].in;
         for (int s = 0; s < t->scheme_count; s++) {
             size_t group = t->schemes[s].group;
-            unit->offered[s] &= !group || (group < in && in % group == 0);
+            unit->offered[s] &= (!group || (group < in && in % group == 0)) && !refused[s * linears + i];
             unit->bytes[s] += (double)t->uniform[s].decisions[i].bytes;
         }
     }
 }
 
+static bool is_offered_some(const Tuning *t, int unit) {
+    for (int s = 0; s < t->scheme_count; s++)
+        if (t->units[unit].offered[s]) return true;
+    return false;
+}
+
+static bool all_have_schemes(const Tuning *t) {
+    for (int i = 0; i < t->structure->linear_count; i++) {
+        if (t->unit_of[i] < 0 || is_offered_some(t, t->unit_of[i])) continue;
+        return refuse_all(t, t->structure->linears[i].name);
+    }
+    return true;
+}
+
 bool tuning_units(Tuning *t) {
     list_schemes(t);
     if (!t->scheme_count) return error_set(t->err, "no bits and group sizes are left to choose from");
-    if (!tuning_start(t) || !make_uniform_plans(t) || !make_units(t)) return false;
-    offer_schemes(t);
-    for (int u = 0; u < t->unit_count; u++) {
+    bool *refused = array_new((size_t)t->scheme_count * (size_t)t->structure->linear_count, sizeof *refused);
+    bool ok = (refused || error_memory(t->err, "tuning")) && tuning_start(t) && make_uniform_plans(t, refused) &&
+              make_units(t);
+    if (ok) offer_schemes(t, refused);
+    free(refused);
+    for (int u = 0; ok && u < t->unit_count; u++) {
         for (int s = 0; s < t->scheme_count; s++) t->units[u].measured[s] = -1;
     }
-    return true;
+    return ok && all_have_schemes(t);
 }
 
 bool scheme_for_all(const Tuning *t, int scheme) {
@@ -172,7 +210,10 @@ bool tuning_noise(Tuning *t) {
         for (int i = 0; i < t->structure->linear_count; i++) {
             double noise;
             if (t->unit_of[i] < 0) continue;
-            if (!linear_noise(t, i, &noise)) return false;
+            if (!t->uniform[s].decisions[i].quantized)
+                noise = LEAST_NOISE;
+            else if (!linear_noise(t, i, &noise))
+                return false;
             t->units[t->unit_of[i]].noise[s] += noise;
         }
     }

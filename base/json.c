@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,13 +104,50 @@ void json_quote(Text *text, const char *string) {
 
 // ---- Parsing ----
 
-// Where byte `at` of a text with kept forms was before.
-static size_t place_before(const char *text, size_t at) {
-    size_t before = at;
-    for (size_t i = 0; i + KEPT <= at; i++) {
-        if (memcmp(text + i, kept_nul, KEPT) == 0) before += ESCAPED - KEPT;
+typedef struct Place {
+    char text[48];
+} Place;
+
+// Of byte `at`, as an editor counts lines and columns of the text as it was before forms were kept.
+static Place place_of(const char *text, size_t at) {
+    Place place;
+    size_t line = 1, column = 1;
+    for (size_t i = 0; i < at; i++) {
+        if (text[i] == '\n') {
+            line++;
+            column = 1;
+        } else if (i + KEPT <= at && memcmp(text + i, kept_nul, KEPT) == 0) {
+            column += ESCAPED;
+            i += KEPT - 1;
+        } else {
+            column += ((unsigned char)text[i] & 0xC0) != 0x80; // of a character the first byte
+        }
     }
-    return before;
+    snprintf(place.text, sizeof place.text, "line %zu, column %zu", line, column);
+    return place;
+}
+
+static bool is_space(char c) { return c && strchr(" \t\r\n", c); }
+
+// cJSON names the byte behind what it took for the beginning of a text, and the last byte where there are too few.
+static size_t place_of_mistake(const char *text, size_t at) {
+    return at && strchr("}]/#'", text[at - 1]) && text[at - 1] ? at - 1 : at;
+}
+
+static bool ends_early(const char *text, size_t length, size_t at) {
+    if (at && text[at - 1] == '"' && !memchr(text + at, '"', length - at)) return true;
+    return at + 1 >= length && text[length - 1] != '}' && text[length - 1] != ']';
+}
+
+// What people write who edit such a file, and what a broken download leaves; "" for anything else.
+static const char *usual_mistake(const char *text, size_t length, size_t at) {
+    size_t before = at;
+    if (ends_early(text, length, at)) return ": the text ends too early";
+    while (before && is_space(text[before - 1])) before--;
+    if ((text[at] == '}' || text[at] == ']') && before && text[before - 1] == ',')
+        return ": nothing stands behind the last comma";
+    if (text[at] == '/' || text[at] == '#') return ": JSON has no comments";
+    return text[at] == '\'' ? ": names and texts stand in double quotes" : "";
 }
 
 static bool is_surrogate(const char *text, size_t left) {
@@ -118,11 +156,11 @@ static bool is_surrogate(const char *text, size_t left) {
 }
 
 static cJSON *refuse_text(const char *text, size_t length, const char *end, Error *err) {
-    size_t at = end ? (size_t)(end - text) : 0;
+    size_t at = end ? place_of_mistake(text, (size_t)(end - text)) : 0;
     if (at < length && is_surrogate(text + at, length - at))
-        error_set(err, "unpaired surrogate at byte %zu", place_before(text, at));
+        error_set(err, "unpaired surrogate at %s", place_of(text, at).text);
     else
-        error_set(err, "JSON cannot be read at byte %zu", place_before(text, at));
+        error_set(err, "JSON cannot be read at %s%s", place_of(text, at).text, usual_mistake(text, length, at));
     return NULL;
 }
 
@@ -131,9 +169,9 @@ static cJSON *parse_document(const char *text, size_t length, Error *err) {
     cJSON *value = cJSON_ParseWithLengthOpts(text, length, &end, false);
     if (!value) return refuse_text(text, length, end, err);
     size_t at = (size_t)(end - text);
-    while (at < length && strchr(" \t\r\n", text[at]) && text[at]) at++;
+    while (at < length && is_space(text[at])) at++;
     if (at == length) return value;
-    error_set(err, "unexpected text after the JSON value at byte %zu", place_before(text, at));
+    error_set(err, "unexpected text after the JSON value at %s", place_of(text, at).text);
     cJSON_Delete(value);
     return NULL;
 }

@@ -95,15 +95,17 @@ static void print_text(const Options *options, const Engine *engine, const Nonfi
     char size[32], dtype[80];
     dtype_text(structure, dtype, sizeof dtype);
     const int encoder = structure->config.pair.encoder_layers;
-    char layers[32] = "";
+    char layers[32] = "", hidden[32] = ""; // 0 where the configuration tells nothing
+    if (structure->config.hidden) snprintf(hidden, sizeof hidden, ", hidden %d", structure->config.hidden);
     if (encoder) snprintf(layers, sizeof layers, "%d + ", encoder);
-    printf("%s, %.1f M parameters, %s in %s, %s%d layers, hidden %d\n", structure->config.family,
+    printf("%s, %.1f M parameters, %s in %s, %s%d layers%s\n", structure->config.family,
            (double)structure->parameters / 1e6, in_megabytes((double)structure->checkpoint->bytes, size, sizeof size),
-           dtype, layers, structure->config.layers - encoder, structure->config.hidden);
+           dtype, layers, structure->config.layers - encoder, hidden);
     print_unlisted(structure);
     if (rest->first)
-        printf("not finite, beside the list: %llu numbers in %zu tensors (first: %s)\n",
-               (unsigned long long)rest->values, rest->tensors, rest->first->name);
+        printf("not finite, beside the list: %llu number%s in %zu tensor%s (first: %s)\n",
+               (unsigned long long)rest->values, rest->values == 1 ? "" : "s", rest->tensors,
+               rest->tensors == 1 ? "" : "s", rest->first->name);
     if (!engine_can_run(engine, NULL)) print_not_run(engine);
     putchar('\n');
     printf("%-38s %13s  %8s %8s %8s %9s  %s\n", "linear", "shape", "|w| max", "std", "kurtosis", ">6 std, %",

@@ -168,42 +168,28 @@ static bool find_kept(const Options *options, const Engine *engine, bool *kept, 
     return ok;
 }
 
-// What belongs to a goal.
-typedef struct GoalRoom {
-    int *unit;  // [linear_count]: which linears engines store as one
-    bool *kept; // [linear_count]
-} GoalRoom;
-
-static bool goal_of(const Options *options, const Engine *engine, TuneGoal *goal, GoalRoom *room, Error *err) {
-    const int linears = engine_structure(engine)->linear_count;
-    room->unit = array_new((size_t)linears, sizeof *room->unit);
-    room->kept = array_new((size_t)linears, sizeof *room->kept);
-    if (!room->unit || !room->kept) return error_memory(err, "tuning");
-    units_alone(room->unit, linears);
-    goal->unit = room->unit;
-    goal->kept = room->kept;
-    return find_kept(options, engine, room->kept, err) && verdict_restrict(options, engine, goal, room->unit, err);
-}
-
 bool command_tune(const Options *options, Error *err) {
     Engine *engine;
     Tuned tuned = {0};
     Teller teller = {.best_kl = NAN};
     TuneGoal goal = options->goal;
-    GoalRoom room = {0};
     if (!goal.bits[0]) memcpy(goal.bits, all_bits, sizeof goal.bits);
     goal.seconds = 60 * (options->minutes > 0 ? options->minutes : DEFAULT_MINUTES);
-    bool ok = open_prepared(options, true, true, &engine, err) && goal_of(options, engine, &goal, &room, err) &&
-              engine_tune(engine, engine_recipe(engine), &goal, options->quiet ? NULL : tell, &teller, &tuned,
-                          watch_start(options), err);
+    bool *kept = NULL;
+    bool ok = open_prepared(options, true, true, &engine, err);
+    if (ok) kept = array_new((size_t)engine_structure(engine)->linear_count, sizeof *kept);
+    ok = ok && (kept || error_memory(err, "tuning")) && find_kept(options, engine, kept, err);
+    goal.kept = kept;
+    if (ok) verdict_restrict(options, engine, &goal.engines);
+    ok = ok && engine_tune(engine, engine_recipe(engine), &goal, options->quiet ? NULL : tell, &teller, &tuned,
+                           watch_start(options), err);
     watch_end();
     if (ok) {
         warn_unmatched(options, engine);
         ok = tune_report(options, engine, &tuned, err) && tune_ends(&tuned, err);
     }
     tuned_free(&tuned);
-    free(room.unit);
-    free(room.kept);
+    free(kept);
     engine_close(engine);
     return ok;
 }

@@ -316,7 +316,7 @@ const OptionRow option_table[] = {
      "leave linears that match as the recipe has them, beside those that its overrides give bits or "
      "groups to; none: not these either",
      TAKES_TUNE, take_text, FIELD(keep)},
-    {0, "target", "LIST", "use only bits and group sizes that these engines take, named as for quantize", TAKES_TUNE,
+    {0, "target", "LIST", "end with what these engines take, named as for quantize: bits, groups, inputs", TAKES_TUNE,
      take_targets, FIELD(targets)},
     {0, "minutes", "N", "search for at most so long; verifying what was found comes on top", TAKES_TUNE, take_above,
      FIELD(minutes), .default_value = "5"},

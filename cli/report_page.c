@@ -59,10 +59,7 @@ static void add(Text *page, const char *markup) { text_add(page, markup, strlen(
 
 static const Linear *linear_at(const Report *r, int linear) { return &engine_structure(r->engine)->linears[linear]; }
 
-static const char *model_name(const Report *r) {
-    const char *path = engine_structure(r->engine)->checkpoint->path, *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
+static const char *model_name(const Report *r) { return engine_structure(r->engine)->checkpoint->name; }
 
 // ---- what it costs ------------------------------------------------------------------------------------------------
 

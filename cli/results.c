@@ -221,7 +221,7 @@ void sides_print(const Sides *sides) {
     if (sides->same)
         printf("the same text");
     else
-        printf("the texts part after %zu tokens", sides->difference);
+        printf("the texts part after %zu token%s", sides->difference, sides->difference == 1 ? "" : "s");
     printf("; %s the speed\n", spread_text(&sides->speed.ratio, range, sizeof range));
 }
 

@@ -86,53 +86,41 @@ void verdict_print(const Engine *engine, const Verdict *verdict) {
     putchar('\n');
 }
 
-static void warn_of(const Finding *finding) {
-    fprintf(stderr, "warning: %s by", severity_names[finding->severity]);
+static void warn_of(const Finding *finding, bool mended) {
+    fprintf(stderr, "%s: %s by", mended ? "note: mended in the result" : "warning", severity_names[finding->severity]);
     for (int t = 0; t < TARGET_COUNT; t++)
         if (finding->targets >> t & 1) fprintf(stderr, " %s", target_table[t].name);
     fprintf(stderr, ": %s %s\n", finding->what, finding->remedy);
 }
 
-// of_scheme: also of what other bits and groups would mend.
-static void warn_by(const Engine *engine, const VerdictWish *wish, bool of_scheme) {
+// searched: bits and groups will be others, and what a recipe can mend is mended.
+static void warn_by(const Engine *engine, const VerdictWish *wish, bool searched) {
     Verdict verdict;
     if (!judge(engine, wish, &verdict, NULL)) return;
-    for (int i = 0; i < verdict.finding_count && verdict.findings[i].severity >= SEVERITY_MISREAD; i++)
-        if (of_scheme || !finding_is_of_scheme(&verdict.findings[i])) warn_of(&verdict.findings[i]);
+    for (int i = 0; i < verdict.finding_count && verdict.findings[i].severity >= SEVERITY_MISREAD; i++) {
+        const Finding *finding = &verdict.findings[i];
+        if (!searched || !finding_is_of_scheme(finding)) warn_of(finding, searched && finding->change_count);
+    }
     verdict_free(&verdict);
 }
 
 void verdict_warn(const Options *options, const Engine *engine) {
     const VerdictWish wish = wish_of(options);
-    if (!options->quiet) warn_by(engine, &wish, true);
+    if (!options->quiet) warn_by(engine, &wish, false);
 }
 
 // ---- What a search keeps to ----
 
-static bool restrict_to(const Engine *engine, const VerdictWish *wish, TuneGoal *goal, int *unit, Error *err) {
-    if (!verdict_join(engine_structure(engine), wish, unit, err)) return false;
-    for (int b = 0; b < 4 && goal->bits[b]; b++) {
-        uint32_t refused;
-        if (!verdict_refused_groups(engine_recipe(engine), engine_structure(engine), &engine_stats(engine)->measured,
-                                    wish, goal->bits[b], &refused, err))
-            return false;
-        goal->refused[b] |= refused;
-    }
-    return true;
-}
-
-bool verdict_restrict(const Options *options, const Engine *engine, TuneGoal *goal, int *unit, Error *err) {
+void verdict_restrict(const Options *options, const Engine *engine, Engines *out) {
     Targets left = options->targets;
+    *out = (Engines){0};
     for (ExportFormat format = 0; left && format < EXPORT_FORMAT_COUNT; format++) {
         const VerdictWish wish = {.format = format, .targets = left & targets_of_format(format)};
         if (!wish.targets) continue;
         left &= ~wish.targets;
-        if (!options->quiet) warn_by(engine, &wish, false);
-        if (!restrict_to(engine, &wish, goal, unit, err)) return false;
+        out->wishes[out->count++] = wish;
+        if (!options->quiet) warn_by(engine, &wish, true);
     }
-    for (int b = 0; b < 4 && goal->bits[b]; b++)
-        if (goal->refused[b] != VERDICT_ALL_GROUPS) return true;
-    return error_set(err, "--target: these engines take none of the bits that may be used; see --bits");
 }
 
 // ---- JSON ----

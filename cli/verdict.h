@@ -20,9 +20,9 @@ void verdict_print(const Engine *engine, const Verdict *verdict);
 void verdict_add_json(cJSON *object, const Engine *engine, const Verdict *verdict);
 // One line to stderr where something is refused or misread.
 void verdict_warn(const Options *options, const Engine *engine);
-// Of bits and groups those that engines take, each in the format that it reads; a line to stderr for what else they
-// refuse or misread. unit [linear_count] (quant/units.h): what they store as one is joined in it.
-bool verdict_restrict(const Options *options, const Engine *engine, TuneGoal *goal, int *unit, Error *err);
+// The engines that a search keeps to, each in the format that it reads; a line to stderr for what they refuse or
+// misread now, beside bits and groups.
+void verdict_restrict(const Options *options, const Engine *engine, Engines *out);
 
 // One line to stderr where engines were named that do not read the format.
 void targets_warn(const Options *options);

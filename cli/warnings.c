@@ -27,9 +27,10 @@ void warn_nonfinite(const Options *options, const Engine *engine) {
     }
     if (first < 0 || options->quiet) return;
     fprintf(stderr,
-            "quantdial: %llu weights in %d of the linears (first: %s) are infinite or NaN; these linears are not "
-            "quantized, and the model's output cannot be trusted\n",
-            (unsigned long long)values, linears, structure->linears[first].name);
+            "quantdial: %llu weight%s in %d of the linears (first: %s) %s infinite or NaN; %s not quantized, and the "
+            "model's output cannot be trusted\n",
+            (unsigned long long)values, values == 1 ? "" : "s", linears, structure->linears[first].name,
+            values == 1 ? "is" : "are", linears == 1 ? "that linear is" : "these linears are");
 }
 
 void warn_unmatched(const Options *options, const Engine *engine) {

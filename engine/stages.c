@@ -38,10 +38,11 @@ bool engine_blame(const Engine *engine, Error *err) {
     Nonfinite rest;
     if (!err || err->stopped) return false;
     for (int i = 0; i < engine->structure.linear_count; i++) {
-        if (engine->stats.weights[i].known && engine->stats.weights[i].nonfinite)
-            return error_prefix(err, "%s holds %llu weights that are infinite or NaN",
-                                engine->structure.linears[i].name,
-                                (unsigned long long)engine->stats.weights[i].nonfinite);
+        const WeightStats *stats = &engine->stats.weights[i];
+        if (stats->known && stats->nonfinite)
+            return error_prefix(err, "%s holds %llu weight%s infinite or NaN", engine->structure.linears[i].name,
+                                (unsigned long long)stats->nonfinite,
+                                stats->nonfinite == 1 ? " that is" : "s that are");
     }
     return nonfinite_rest(&engine->structure, &rest, NULL) && rest.first &&
            error_prefix(err, "%s holds numbers that are infinite or NaN", rest.first->name);
@@ -63,8 +64,11 @@ static bool calibrate_for_plan(Engine *engine, Progress *progress, Error *err) {
     if (!err || err->stopped || engine->tokenizer || engine->options.random_tokens || engine->options.statistics)
         return false;
     const Error reason = *err;
-    return error_set(err, "%s: --activations none quantizes weights alone, and --random-tokens calibrates without text",
-                     reason.message);
+    return error_set(
+        err,
+        "%s. Without a tokenizer --activations none quantizes weights alone, and --random-tokens calibrates "
+        "without text",
+        reason.message);
 }
 
 static bool prepare(Engine *engine, bool weights, bool inputs, Progress *progress, Error *err) {

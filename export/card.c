@@ -57,9 +57,26 @@ static void add_accuracy(const ExportAccuracy *a, Text *out) {
     text_addf(out, ".\n\n");
 }
 
-static const char *last_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
+// Of the engines that are known to read the format.
+static void add_loading(const Export *x, Text *out) {
+    const ExportModel *m = x->model;
+    const ExportFormat format = x->options->format;
+    const VerdictWish wish = {format, targets_of_format(format), true}; // whatever bits there are, they are written
+    Verdict verdict;
+    Text ways = {0}, misgivings = {0};
+    if (!verdict_make(m->structure, m->measured, m->plan, &wish, &verdict, NULL)) {
+        out->failed = true;
+        return;
+    }
+    export_loading(m->structure, format, &verdict, &ways);
+    export_misgivings(&verdict, &misgivings);
+    text_addf(out, "## How to load it\n\n%s\n\n",
+              ways.length ? ways.data : "None of the engines that read this format is known to load this model.");
+    if (misgivings.length) text_addf(out, "Not every engine takes it as it is meant:\n\n%s\n", misgivings.data);
+    out->failed |= ways.failed || misgivings.failed;
+    text_free(&ways);
+    text_free(&misgivings);
+    verdict_free(&verdict);
 }
 
 void model_card(const Export *x, Text *out) {
@@ -68,9 +85,9 @@ void model_card(const Export *x, Text *out) {
     const char *format = export_format_names[x->options->format];
     char *recipe = recipe_print(m->recipe);
     front_matter(x, out);
-    text_addf(out, "\n# %s%s\n\nWritten by quantdial in the format %s.\n\n", last_name(checkpoint->path),
+    text_addf(out, "\n# %s%s\n\nWritten by quantdial in the format %s.\n\n", checkpoint->name,
               m->plan->quantized_count ? ", quantized" : "", format);
-    text_addf(out, "## How to load it\n\n%s\n\n", export_loading(m->structure, x->options->format));
+    add_loading(x, out);
     add_accuracy(m->accuracy, out);
     text_addf(out, "## Recipe\n\n```json\n%s```\n\n", recipe ? recipe : "");
     out->failed |= !recipe;

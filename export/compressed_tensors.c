@@ -196,12 +196,12 @@ static bool ct_finish(Export *x, Error *err) {
 const FormatRow format_compressed_tensors = {
     .ending = ".safetensors",
     .read_back = true,
-    .loading = "```python\nfrom transformers import AutoModelForCausalLM  # with the package compressed-tensors\n"
-               "model = AutoModelForCausalLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor\n\n"
-               "`vllm serve FOLDER`",
-    .loading_pairs =
-        "```python\nfrom transformers import AutoModelForSeq2SeqLM  # with the package compressed-tensors\n"
-        "model = AutoModelForSeq2SeqLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```",
+    .loading = {{1U << TARGET_TRANSFORMERS,
+                 "```python\nfrom transformers import AutoModelForCausalLM  # with the package compressed-tensors\n"
+                 "model = AutoModelForCausalLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```",
+                 "```python\nfrom transformers import AutoModelForSeq2SeqLM  # with the package compressed-tensors\n"
+                 "model = AutoModelForSeq2SeqLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```"},
+                {TARGETS_VLLM, "`vllm serve FOLDER`", NULL}},
     .loading_t5 =
         "```python\nfrom transformers import AutoModelForSeq2SeqLM, CompressedTensorsConfig\n"
         "model = AutoModelForSeq2SeqLM.from_pretrained(\"this folder\", dtype=\"auto\",\n"

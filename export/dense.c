@@ -112,12 +112,13 @@ static bool dense_finish(Export *x, Error *err) { return folder_finish(x, NULL, 
 
 const FormatRow format_dense = {
     .ending = ".safetensors",
-    .loading = "```python\nfrom transformers import AutoModelForCausalLM\n"
-               "model = AutoModelForCausalLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor anything "
-               "else that reads such a model.",
-    .loading_pairs = "```python\nfrom transformers import AutoModelForSeq2SeqLM\n"
-                     "model = AutoModelForSeq2SeqLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor "
-                     "anything else that reads such a model.",
+    .loading = {{0,
+                 "```python\nfrom transformers import AutoModelForCausalLM\n"
+                 "model = AutoModelForCausalLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor anything "
+                 "else that reads such a model.",
+                 "```python\nfrom transformers import AutoModelForSeq2SeqLM\n"
+                 "model = AutoModelForSeq2SeqLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```\n\nor "
+                 "anything else that reads such a model."}},
     .read_back = true,
     .stacks = true,
     .check = dense_check,

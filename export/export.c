@@ -33,12 +33,7 @@ static bool begin(const ExportModel *model, const ExportOptions *options, Export
     return true;
 }
 
-const char *export_loading(const ModelStructure *structure, ExportFormat format) {
-    const FormatRow *row = formats[format];
-    const char *family = structure->config.family;
-    if (row->loading_t5 && (strcmp(family, "t5") == 0 || strcmp(family, "mt5") == 0)) return row->loading_t5;
-    return structure->config.pair.encoder_layers && row->loading_pairs ? row->loading_pairs : row->loading;
-}
+const FormatRow *export_format_row(ExportFormat format) { return formats[format]; }
 
 static uint64_t missing_bytes(const Export *x, const Journal *journal) {
     return journal_room(journal, x) + (x->options->parts ? 0 : folder_bytes(x));

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "base/progress.h"
-#include "export/formats.h"
+#include "export/verdict.h"
 #include "quant/plan.h"
 
 // How the model fared, for the model card. Nothing in here is computed by the export.
@@ -62,8 +62,11 @@ typedef struct ExportResult {
     char warning[512]; // what a user should know; "" nothing
 } ExportResult;
 
-// How to load such a folder, in Markdown.
-const char *export_loading(const ModelStructure *structure, ExportFormat format);
+// How engines load such a folder, in Markdown, by the verdict on what is written: of those that load it; nothing where
+// none does.
+void export_loading(const ModelStructure *structure, ExportFormat format, const Verdict *verdict, Text *out);
+// What engines refuse or misread of it, a line each: "- refused by vllm: …\n".
+void export_misgivings(const Verdict *verdict, Text *out);
 
 // What export_run would do, without doing it.
 typedef struct ExportForecast {

@@ -100,11 +100,18 @@ typedef struct Export {
     char warning[512];
 } Export;
 
+// For the model card: a way to load it, in Markdown.
+typedef struct Loading {
+    Targets engines;          // 0: whatever reads such a model
+    const char *text, *pairs; // of encoder–decoders; NULL: as the others
+} Loading;
+enum { LOADINGS = 2 };
+
 struct FormatRow {
     const char *ending; // of files of weights
-    // For the model card: how to load it, in Markdown. NULL: encoder–decoders, and of them T5, as the others.
-    const char *loading, *loading_pairs, *loading_t5;
-    const char *library; // for the model card: library_name; NULL: that of the model, or transformers; "": none
+    Loading loading[LOADINGS];
+    const char *loading_t5; // NULL: as the others
+    const char *library;    // for the model card: library_name; NULL: that of the model, or transformers; "": none
     bool one_file;
     bool joins;  // the experts of a layer become one tensor for each of their projections
     bool stacks; // experts that share a tensor are units of their own, one behind the other, whether quantized or not
@@ -322,6 +329,7 @@ void single_file_free(SingleFile *file);                              // in any 
 
 // ---- card.c ----
 
+const FormatRow *export_format_row(ExportFormat format);
 void model_card(const Export *x, Text *out);   // Markdown
 void front_matter(const Export *x, Text *out); // what it begins with, YAML between lines of dashes
 

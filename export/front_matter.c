@@ -6,7 +6,6 @@
 
 #include "base/file.h"
 #include "export/export_parts.h"
-#include "loaders/hub.h"
 
 #define PROGRAM "quantdial"
 #define CARD_LIMIT ((size_t)4 << 20)
@@ -77,35 +76,10 @@ static void add_tags(const char *matter, Text *out) {
     }
 }
 
-// ---- The model's name ----
-
-// The name on the Hub: as the user named it, or that of the folder of huggingface_hub in which it lies. NULL: unknown;
-// free.
-static char *hub_name(const Checkpoint *checkpoint) {
-    char *name = NULL, *at;
-    if (hub_is_name(checkpoint->path) && strchr(checkpoint->path, '/') && !folder_exists(checkpoint->path)) {
-        name = strdup(checkpoint->path);
-        if (name) name[strcspn(name, "@")] = '\0';
-        return name;
-    }
-    char *folder = realpath(checkpoint->folder, NULL), *found = folder ? strstr(folder, "/models--") : NULL;
-    if (found) {
-        found += strlen("/models--");
-        found[strcspn(found, "/")] = '\0';
-        if ((at = strstr(found, "--"))) {
-            *at = '/';
-            memmove(at + 1, at + 2, strlen(at + 2) + 1);
-        }
-        name = at && hub_is_name(found) ? strdup(found) : NULL;
-    }
-    free(folder);
-    return name;
-}
-
 // ---- All of it ----
 
 static void add_origin(const Export *x, const char *matter, Text *out) {
-    char *name = hub_name(x->model->structure->checkpoint);
+    char *name = checkpoint_hub_name(x->model->structure->checkpoint);
     if (name)
         text_addf(out, "base_model: %s\n%s", name,
                   x->model->plan->quantized_count ? "base_model_relation: quantized\n" : "");

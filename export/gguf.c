@@ -242,7 +242,7 @@ static bool finish(Export *x, Error *err) {
 const FormatRow format_gguf = {
     .library = "",
     .ending = ".gguf",
-    .loading = "```sh\nllama-cli -m FILE.gguf\n```",
+    .loading = {{1U << TARGET_LLAMA_CPP, "```sh\nllama-cli -m FILE.gguf\n```", NULL}},
     .one_file = true,
     .joins = true,
     .name = name_file,

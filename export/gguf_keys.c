@@ -9,32 +9,21 @@
 
 enum { QUANTIZATION_VERSION = 2 };
 
-static void last_part(const char *path, char *out, size_t size) {
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/') end--;
-    size_t begin = end;
-    while (begin && path[begin - 1] != '/') begin--;
-    snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
-}
-
-// What a file's name should not have.
+// What a file's name should not have, and signs that stand for what could not be shown.
 static void make_plain(char *name) {
+    static const char unshown[] = "\uFFFD";
     text_mend(name);
+    for (char *odd; (odd = strstr(name, unshown));) {
+        *odd = '_';
+        memmove(odd + 1, odd + sizeof unshown - 1, strlen(odd + sizeof unshown - 1) + 1);
+    }
     for (; *name; name++) {
-        if ((unsigned char)*name < ' ' || strchr("\"\\?*", *name)) *name = '_';
+        if (strchr("\"\\?*", *name)) *name = '_';
     }
 }
 
 void gguf_model_name(const ModelStructure *structure, char *out, size_t size) {
-    const Checkpoint *checkpoint = structure->checkpoint;
-    last_part(checkpoint->path, out, size);
-    char *dot = strrchr(out, '.');
-    if (dot && strcmp(dot, ".gguf") == 0) *dot = '\0';
-    const bool is_file = dot && (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".json") == 0);
-    char *whole =
-        strcmp(out, ".") == 0 || strcmp(out, "..") == 0 || is_file ? realpath(checkpoint->folder, NULL) : NULL;
-    if (whole) last_part(whole, out, size);
-    free(whole);
+    snprintf(out, size, "%s", structure->checkpoint->name);
     make_plain(out);
 }
 

@@ -291,11 +291,12 @@ static bool gptq_finish(Export *x, Error *err) {
 const FormatRow format_gptq = {
     .ending = ".safetensors",
     .read_back = true,
-    .loading = "`vllm serve FOLDER`\n\nor\n\n```python\nfrom gptqmodel import GPTQModel\n"
-               "model = GPTQModel.load(\"this folder\")\n```",
-    .loading_pairs =
-        "```python\nfrom transformers import AutoModelForSeq2SeqLM  # with the packages optimum and gptqmodel\n"
-        "model = AutoModelForSeq2SeqLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```",
+    .loading =
+        {{TARGETS_VLLM, "`vllm serve FOLDER`", NULL},
+         {1U << TARGET_TRANSFORMERS,
+          "```python\nfrom gptqmodel import GPTQModel\nmodel = GPTQModel.load(\"this folder\")\n```",
+          "```python\nfrom transformers import AutoModelForSeq2SeqLM  # with the packages optimum and gptqmodel\n"
+          "model = AutoModelForSeq2SeqLM.from_pretrained(\"this folder\", dtype=\"auto\")\n```"}},
     .check = gptq_check,
     .describe = gptq_describe,
     .head = safetensors_head_of,

@@ -18,6 +18,7 @@ typedef struct Making {
     size_t capacity;
     int *found;            // [linear_count]: linears that a rule means
     bool told[RULE_COUNT]; // by the facts of a target
+    bool idle[RULE_COUNT]; // its condition holds for no linear
     bool refused;          // by the target at hand, whatever the plan: nothing else counts then
 } Making;
 
@@ -80,6 +81,23 @@ static bool add_finding(Making *m, const Rule *rule, Target target, int count) {
     return copy_linears(finding, m->found, count) && collect_changes(&m->c, rule, finding);
 }
 
+// The conditions of these are other ones in each target.
+static bool follows_facts(RuleId id) { return id == RULE_INPUTS_DROPPED || id == RULE_EXPERT_INPUTS_DROPPED; }
+
+// The linears that a rule means, into found.
+static int find_linears(Making *m, RuleId id, bool (*holds)(const Case *c, int linear)) {
+    int count = 0;
+    bool held = false;
+    for (int i = 0; i < m->c.plan->linear_count; i++) {
+        if (!m->c.facts[i]) continue;
+        const bool meant = holds && holds(&m->c, i);
+        held |= meant;
+        if (meant || m->c.facts[i]->rule == id) m->found[count++] = i;
+    }
+    m->idle[id] |= holds && !held && !follows_facts(id);
+    return count;
+}
+
 static bool apply_rule(Making *m, const Rule *rule, Target target) {
     const bool meant = rule->targets >> target & 1 && rule->formats >> m->c.format & 1;
     if (meant && rule->model && rule->model(&m->c)) {
@@ -87,18 +105,15 @@ static bool apply_rule(Making *m, const Rule *rule, Target target) {
         return add_finding(m, rule, target, 0);
     }
     const RuleId id = (RuleId)(rule - verdict_rules);
-    int count = 0;
-    if (!m->told[id] && !(meant && rule->linear)) return true;
-    for (int i = 0; i < m->c.plan->linear_count; i++) {
-        if (!m->c.facts[i]) continue;
-        if (m->c.facts[i]->rule == id || (meant && rule->linear && rule->linear(&m->c, i))) m->found[count++] = i;
-    }
+    const bool asks = meant && rule->linear && !m->idle[id];
+    if (!m->told[id] && !asks) return true;
+    const int count = find_linears(m, id, asks ? rule->linear : NULL);
     return count == 0 || add_finding(m, rule, target, count);
 }
 
 // ---- What runs ----
 
-static bool same_text(const char *a, const char *b) { return strcmp(a, b) == 0; }
+static bool same_text(const char *a, const char *b) { return a == b || strcmp(a, b) == 0; }
 
 static const char *inputs_asked(const Case *c, int linear) {
     static const char *const names[] = {[POLICY_NONE] = "16 bit",
@@ -247,6 +262,10 @@ void verdict_free(Verdict *verdict) {
     free(verdict->findings);
     for (int r = 0; r < verdict->row_count; r++) free(verdict->rows[r].use_of);
     *verdict = (Verdict){0};
+}
+
+bool verdict_wish_equal(const VerdictWish *a, const VerdictWish *b) {
+    return a->format == b->format && a->targets == b->targets && a->odd_bits == b->odd_bits;
 }
 
 bool verdict_has(const Verdict *verdict, Severity severity) {

@@ -35,6 +35,7 @@ typedef struct TargetInfo {
 } TargetInfo;
 
 extern const TargetInfo target_table[TARGET_COUNT];
+#define TARGETS_VLLM ((1U << (TARGET_VLLM_CPU + 1)) - 1)
 
 // "vllm,transformers": names and groups with commas between them; "all"; of vLLM also the device by its compute
 // capability: "8.0", "sm89", "sm_90".
@@ -139,14 +140,21 @@ void verdict_fix_free(VerdictFix *fix);
 // (quant/units.h), which may have others joined already.
 bool verdict_join(const ModelStructure *structure, const VerdictWish *wish, int *unit, Error *err);
 
-// Which linears the engines do not take with so many bits, by the recipe's other dials: true in refused [linear_count].
-bool verdict_refused_bits(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
-                          const VerdictWish *wish, int bits, bool *refused, Error *err);
-
-#define VERDICT_ALL_GROUPS (1U + 16 + 32 + 64 + 128 + 256)
+bool verdict_wish_equal(const VerdictWish *a, const VerdictWish *b);
 bool finding_is_of_scheme(const Finding *finding); // what mends it are bits and groups
 
-// Group sizes of 16 to 256, and whole channels, that the engines do not take with so many bits: added up, 1 for whole
-// channels. Everything else is as in the recipe, and what that alone brings about does not count.
-bool verdict_refused_groups(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
-                            const VerdictWish *wish, int bits, uint32_t *out, Error *err);
+// What a recipe is for: engines, each in the format that it is written in for them.
+typedef struct Engines {
+    VerdictWish wishes[EXPORT_FORMAT_COUNT];
+    int count; // 0: for none
+} Engines;
+
+Engines engines_of(const VerdictWish *wish);
+bool engines_join(const ModelStructure *structure, const Engines *engines, int *unit, Error *err); // as verdict_join
+
+// Keeps a recipe to engines, in place: whatever they refuse or misread is mended as verdict_fix does it. plan: what it
+// comes to then, to be freed in any case. refused [linear_count]: linears that they do not take with the bits and
+// groups that were asked for, or not at all; the plan has others for these, or leaves them as they are. NULL: that is
+// not asked, and it fails where nothing would be left quantized.
+bool verdict_keep(const ModelStructure *structure, const Measured *measured, const Engines *engines, Recipe *recipe,
+                  Plan *plan, bool *refused, Error *err);

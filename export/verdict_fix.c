@@ -79,6 +79,7 @@ typedef struct Fixing {
     const Measured *measured;
     const VerdictWish *wish;
     VerdictFix *fix;
+    Plan *asked;            // NULL, or where the plan goes that was before the first remedy
     int *unit;              // [linear_count] (quant/units.h): what the engines store as one
     int rounds[RULE_COUNT]; // in which a rule was mended
     bool again;             // the rule at hand was mended before
@@ -255,38 +256,49 @@ static const Finding *next_finding(Fixing *f) {
 
 static bool plan_again(const Fixing *f) {
     VerdictFix *fix = f->fix;
-    plan_free(&fix->plan);
+    if (f->asked && !f->asked->decisions)
+        *f->asked = fix->plan;
+    else
+        plan_free(&fix->plan);
     verdict_free(&fix->verdict);
     return plan_make(&fix->recipe, f->structure, f->measured, &fix->plan, f->err) &&
            verdict_make(f->structure, f->measured, &fix->plan, f->wish, &fix->verdict, f->err);
 }
 
 // A model as it was is no remedy.
-static bool leaves_something(const Fixing *f, int before, Error *err) {
-    if (f->fix->plan.quantized_count || !before) return true;
+bool verdict_leaves_something(const VerdictWish *wish, const Plan *plan, const Plan *asked, Error *err) {
+    if (plan->quantized_count || !asked->decisions || !asked->quantized_count) return true;
     Text names = {0};
-    targets_list(f->wish->targets & targets_of_format(f->wish->format), &names);
+    targets_list(wish->targets & targets_of_format(wish->format), &names);
     error_set(err, "the remedies for %s leave nothing quantized in %s; write dense or another format",
-              names.data ? names.data : "", export_format_names[f->wish->format]);
+              names.data ? names.data : "", export_format_names[wish->format]);
     text_free(&names);
     return false;
 }
 
-bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
-                 const VerdictWish *wish, VerdictFix *out, Error *err) {
+bool verdict_mend(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                  const VerdictWish *wish, VerdictFix *out, Plan *asked, Error *err) {
     *out = (VerdictFix){0};
-    Fixing f = {.structure = structure, .measured = measured, .wish = wish, .fix = out, .err = err};
+    Fixing f = {.structure = structure, .measured = measured, .wish = wish, .fix = out, .asked = asked, .err = err};
     f.unit = array_new((size_t)structure->linear_count, sizeof *f.unit);
-    text_add(&out->changes, "", 0);
     bool ok = f.unit || error_memory(err, "the changes");
     if (ok) units_alone(f.unit, structure->linear_count);
     ok = ok && verdict_join(structure, wish, f.unit, err) && recipe_copy(recipe, &out->recipe, err) && plan_again(&f);
-    const int before = ok ? out->plan.quantized_count : 0;
     const Finding *finding;
     while (ok && (finding = next_finding(&f))) ok = mend(&f, finding) && plan_again(&f);
     free(f.unit);
+    return ok;
+}
+
+bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                 const VerdictWish *wish, VerdictFix *out, Error *err) {
+    Plan asked = {0};
+    const bool ok = verdict_mend(recipe, structure, measured, wish, out, &asked, err);
+    text_add(&out->changes, "", 0);
     if (ok) out->change_count = recipe_new_settings(recipe, &out->recipe, structure, &out->changes);
-    return ok && leaves_something(&f, before, err) && (!out->changes.failed || error_memory(err, "the changes"));
+    const bool left = ok && verdict_leaves_something(wish, &out->plan, &asked, err);
+    plan_free(&asked);
+    return left && (!out->changes.failed || error_memory(err, "the changes"));
 }
 
 void verdict_fix_free(VerdictFix *fix) {

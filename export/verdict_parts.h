@@ -3,7 +3,7 @@
 //     rules     what can be found: a condition, or facts that name the rule; the words; what mends it
 //     facts     which kernel takes a scheme in an engine, the first row that fits; a row may name a rule
 //
-// verdict.c applies both to every linear, verdict_fix.c applies what mends.
+// verdict.c applies both to every linear, verdict_fix.c applies what mends, verdict_keep.c is what a search keeps to.
 #pragma once
 
 #include "export/verdict.h"
@@ -173,3 +173,10 @@ int changes_of(const Case *c, const Rule *rule, int linear, VerdictChange *out);
 
 // Fills differ, wish and fused_out.
 bool sets_find(Case *c, Error *err);
+
+// verdict_fix without the words, and where nothing is left, too. asked: NULL; or, where it has no decisions yet, takes
+// the plan of the recipe as it is if anything is mended, which is the caller's then.
+bool verdict_mend(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,
+                  const VerdictWish *wish, VerdictFix *out, Plan *asked, Error *err);
+// False where remedies took everything that was quantized: a model as it was is no remedy.
+bool verdict_leaves_something(const VerdictWish *wish, const Plan *plan, const Plan *asked, Error *err);

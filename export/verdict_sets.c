@@ -20,6 +20,12 @@ typedef struct Member {
     int kind, linear;
 } Member;
 
+// All that linears are in, set by set.
+typedef struct Members {
+    Member *list;
+    size_t count;
+} Members;
+
 static int compare_members(const void *a, const void *b) {
     const Member *x = a, *y = b;
     if (x->key != y->key) return x->key < y->key ? -1 : 1;
@@ -36,15 +42,6 @@ static int fused_kind(const char *last) {
         for (int i = 0; fused[kind][i]; i++)
             if (strcmp(fused[kind][i], last) == 0) return kind;
     return -1;
-}
-
-static Member member_of(const Linear *linear, int kind, int index) {
-    const char *last = last_part(linear->name);
-    uint64_t key = hash_bytes(HASH_START, &kind, sizeof kind);
-    key = kind < FUSED ? hash_bytes(key, linear->name, (size_t)(last - linear->name))
-                       : hash_bytes(key, &linear->layer, sizeof linear->layer);
-    if (kind == OF_ROLE) key = hash_bytes(key, &linear->role, sizeof linear->role);
-    return (Member){.key = key, .kind = kind, .linear = index};
 }
 
 // Products of integers have a byte for each code.
@@ -131,34 +128,74 @@ static void judge_set(Case *c, const Member *members, size_t count) {
     }
 }
 
-// All that a linear is in, set by set; room for two of each.
-static size_t list_members(const ModelStructure *s, Member *members) {
+static size_t list_fused(const ModelStructure *s, Member *list) {
     size_t count = 0;
     for (int i = 0; i < s->linear_count; i++) {
-        const Linear *linear = &s->linears[i];
-        const int kind = fused_kind(last_part(linear->name));
-        if (linear->expert >= 0) { // engines have all experts of a layer in one
-            members[count++] = member_of(linear, OF_EXPERTS, i);
-            members[count++] = member_of(linear, OF_ROLE, i);
-        } else if (kind >= 0) {
-            members[count++] = member_of(linear, kind, i);
-        }
+        const char *name = s->linears[i].name, *last = last_part(name);
+        const int kind = s->linears[i].expert < 0 ? fused_kind(last) : -1;
+        if (kind < 0) continue;
+        const uint64_t key = hash_bytes(hash_bytes(HASH_START, &kind, sizeof kind), name, (size_t)(last - name));
+        list[count++] = (Member){key, kind, i};
     }
-    qsort(members, count, sizeof *members, compare_members);
+    qsort(list, count, sizeof *list, compare_members);
     return count;
 }
 
-bool sets_find(Case *c, Error *err) {
-    Member *members = array_new(2 * (size_t)c->structure->linear_count, sizeof *members);
-    if (!members) return error_memory(err, "the verdict");
-    const size_t count = list_members(c->structure, members);
-    for (int i = 0; i < c->structure->linear_count; i++) c->fused_out[i] = c->structure->linears[i].out;
-    for (size_t first = 0, end; first < count; first = end) {
-        for (end = first + 1; end < count && members[end].key == members[first].key;) end++;
-        judge_set(c, members + first, end - first);
+static int expert_layers(const ModelStructure *s) {
+    int layers = 0;
+    for (int i = 0; i < s->linear_count; i++)
+        if (s->linears[i].expert >= 0 && s->linears[i].layer >= layers) layers = s->linears[i].layer + 1;
+    return layers;
+}
+
+// Engines have all experts of a layer in one. There are thousands: they are put into their places without a search.
+// first [layers, 1 + ROLE_COUNT]: where the set of a layer, and of each role in it, begins.
+static void list_experts(const ModelStructure *s, int *first, Members *out) {
+    const int sets = 1 + ROLE_COUNT, all = expert_layers(s) * sets;
+    int place = (int)out->count;
+    for (int i = 0; i < s->linear_count; i++) {
+        const Linear *l = &s->linears[i];
+        if (l->expert < 0) continue;
+        first[l->layer * sets]++;
+        first[l->layer * sets + 1 + (int)l->role]++;
+        out->count += 2;
     }
-    free(members);
-    return true;
+    for (int set = 0; set < all; set++) {
+        const int size = first[set];
+        first[set] = place;
+        place += size;
+    }
+    for (int i = 0; i < s->linear_count; i++) {
+        const Linear *l = &s->linears[i];
+        if (l->expert < 0) continue;
+        const int layer = l->layer * sets, role = layer + 1 + (int)l->role;
+        out->list[first[layer]++] = (Member){(uint64_t)layer, OF_EXPERTS, i};
+        out->list[first[role]++] = (Member){(uint64_t)role, OF_ROLE, i};
+    }
+}
+
+static bool list_members(const ModelStructure *s, Members *out, Error *err) {
+    int *first = array_new((size_t)((expert_layers(s) + 1) * (1 + ROLE_COUNT)), sizeof *first);
+    *out = (Members){.list = array_new(2 * (size_t)s->linear_count + 1, sizeof *out->list)};
+    const bool ok = (first && out->list) || error_memory(err, "the verdict");
+    if (ok) out->count = list_fused(s, out->list);
+    if (ok) list_experts(s, first, out);
+    free(first);
+    return ok;
+}
+
+static bool is_same_set(const Member *a, const Member *b) { return a->key == b->key && a->kind == b->kind; }
+
+bool sets_find(Case *c, Error *err) {
+    Members m;
+    const bool ok = list_members(c->structure, &m, err);
+    for (int i = 0; i < c->structure->linear_count; i++) c->fused_out[i] = c->structure->linears[i].out;
+    for (size_t first = 0, end; ok && first < m.count; first = end) {
+        for (end = first + 1; end < m.count && is_same_set(&m.list[end], &m.list[first]);) end++;
+        judge_set(c, m.list + first, end - first);
+    }
+    free(m.list);
+    return ok;
 }
 
 // Whether a rule of one of the targets asks sets of this kind to agree.
@@ -169,12 +206,11 @@ static bool is_bound(const VerdictWish *wish, int kind) {
 }
 
 bool verdict_join(const ModelStructure *structure, const VerdictWish *wish, int *unit, Error *err) {
-    Member *members = array_new(2 * (size_t)structure->linear_count, sizeof *members);
-    if (!members) return error_memory(err, "the verdict");
-    const size_t count = list_members(structure, members);
-    for (size_t i = 1; i < count; i++)
-        if (members[i].key == members[i - 1].key && is_bound(wish, members[i].kind))
-            units_join(unit, members[i - 1].linear, members[i].linear);
-    free(members);
-    return true;
+    Members m;
+    const bool ok = list_members(structure, &m, err);
+    for (size_t i = 1; ok && i < m.count; i++)
+        if (is_same_set(&m.list[i], &m.list[i - 1]) && is_bound(wish, m.list[i].kind))
+            units_join(unit, m.list[i - 1].linear, m.list[i].linear);
+    free(m.list);
+    return ok;
 }

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/program.h"
 #include "loaders/checkpoint_index.h"
+#include "loaders/checkpoint_name.h"
 #include "loaders/gguf_set.h"
 #include "loaders/hub.h"
 #include "loaders/mlx_names.h"
@@ -36,8 +37,6 @@ static bool ends_with(const char *text, const char *ending) {
 // "model.safetensors.index.json", "model.safetensors.index.fp16.json"
 static bool is_index_name(const char *name) { return strstr(name, ".safetensors.index.") && ends_with(name, ".json"); }
 
-static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
 static bool list_folder(const char *folder, Names *names, Error *err) {
     DIR *listing = opendir(folder);
     if (!listing) return error_set(err, "%s: cannot be listed: %s", folder, strerror(errno));
@@ -45,7 +44,7 @@ static bool list_folder(const char *folder, Names *names, Error *err) {
     for (struct dirent *item; ok && (item = readdir(listing));) ok = names_add(names, item->d_name);
     closedir(listing);
     if (!ok) return error_memory(err, folder);
-    if (names->count) qsort(names->items, names->count, sizeof *names->items, compare_texts);
+    names_sort(names);
     return true;
 }
 
@@ -61,8 +60,7 @@ static bool find_single(const char *folder, const Names *names, Names *shards, E
         }
         found = names->items[i];
     }
-    return found ? recognize_lone_shard(folder, found, err) && (names_add(shards, found) || error_memory(err, folder))
-                 : recognize_folder(folder, err);
+    return found ? names_add(shards, found) || error_memory(err, folder) : recognize_folder(folder, err);
 }
 
 // The only index of another name: of a variant ("model.safetensors.index.fp16.json") or of a part of a pipeline.
@@ -87,23 +85,31 @@ static bool is_shard_name(const char *name, int *stem, int *number, int *of) {
     return sscanf(dash, "%d-of-%d.safetensors%n", number, of, &end) == 2 && end && !dash[end] && *of < 100000;
 }
 
-// All files of one numbered set, where nothing but their names says that they belong together. False without a message
-// when there is no such set, or more than one.
-static bool find_set(const Names *names, Names *shards) {
+// The files of one numbered set, where nothing but their names says that they belong together; *of: how many it has.
+// False without a message when there is no such set, or more than one.
+static bool find_set(const Names *names, Names *shards, int *of) {
     const char *first = NULL;
-    int first_stem = 0, first_of = 0, stem, number, of;
+    int first_stem = 0, stem, number, its;
     for (size_t i = 0; i < names->count; i++) {
         const char *name = names->items[i];
-        if (name[0] == '.' || !is_shard_name(name, &stem, &number, &of)) continue;
+        if (name[0] == '.' || !is_shard_name(name, &stem, &number, &its)) continue;
         if (!first) {
             first = name;
             first_stem = stem;
-            first_of = of;
+            *of = its;
         }
-        if (stem != first_stem || of != first_of || strncmp(name, first, (size_t)stem) != 0) return false;
+        if (stem != first_stem || its != *of || strncmp(name, first, (size_t)stem) != 0) return false;
         if (!names_add(shards, name)) return false;
     }
-    return first && shards->count == (size_t)first_of;
+    return first != NULL;
+}
+
+static bool find_files(const char *folder, const Names *names, Names *shards, Error *err) {
+    int of = 0;
+    if (find_set(names, shards, &of))
+        return of < 2 || shards->count == (size_t)of || recognize_part_of_set(folder, shards->items[0], of, err);
+    names_free(shards);
+    return find_single(folder, names, shards, err);
 }
 
 // ---- Open ----
@@ -346,11 +352,7 @@ static bool open_unnamed(Checkpoint *out, Error *err) {
     } else if (ok && gguf) {
         ok = open_gguf_in(gguf, out, err);
     } else if (ok) {
-        if (!find_set(&names, &shards)) {
-            names_free(&shards);
-            ok = find_single(out->folder, &names, &shards, err);
-        }
-        ok = ok && open_files(out, &shards, NULL, err);
+        ok = find_files(out->folder, &names, &shards, err) && open_files(out, &shards, NULL, err);
     }
     names_free(&names);
     names_free(&shards);
@@ -391,34 +393,43 @@ static bool open_file(const char *path, Checkpoint *out, Error *err) {
     return is_index_name(name) ? open_index(name, out, err) : open_one(name, out, err);
 }
 
-static bool open_path(const char *path, Checkpoint *out, Error *err) {
-    struct stat info;
-    if (stat(path, &info) == 0) {
-        if (!S_ISDIR(info.st_mode)) return open_file(path, out, err);
-        out->folder = strdup(path);
-        for (size_t n = out->folder ? strlen(out->folder) : 0; n > 1 && out->folder[n - 1] == '/'; n--)
-            out->folder[n - 1] = '\0'; // messages put names behind it
-        return out->folder ? open_folder(out, err) : error_memory(err, path);
-    }
-    if (errno != ENOENT && errno != ENOTDIR) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+static bool open_named_folder(const char *path, Checkpoint *out, Error *err) {
+    if (!hub_find_in(path, &out->folder, err)) return false;
+    if (!out->folder) out->folder = strdup(path);
+    for (size_t n = out->folder ? strlen(out->folder) : 0; n > 1 && out->folder[n - 1] == '/'; n--)
+        out->folder[n - 1] = '\0'; // messages put names behind it
+    return out->folder ? open_folder(out, err) : error_memory(err, path);
+}
+
+static bool refuse_path(const char *path, Error *err) {
     if (strstr(path, "://"))
         return error_set(
             err, "%s: is an address; download the model first, and give its folder or its name (org/model)", path);
-    if (!hub_is_name(path)) {
-        return error_set(
-            err,
-            "%s: there is no such file or folder; give a checkpoint folder, a .safetensors or .gguf file, or "
-            "the name (org/model) of "
-            "a model in the local Hugging Face cache",
-            path);
-    }
-    return hub_find(path, &out->folder, err) && open_folder(out, err);
+    return error_set(
+        err,
+        "%s: there is no such file or folder; give a checkpoint folder, a .safetensors or .gguf file, or the name "
+        "(org/model) of a model in the local Hugging Face cache",
+        path);
+}
+
+static bool open_path(const char *path, Checkpoint *out, Error *err) {
+    struct stat info;
+    if (stat(path, &info) == 0)
+        return S_ISDIR(info.st_mode) ? open_named_folder(path, out, err) : open_file(path, out, err);
+    if (errno != ENOENT && errno != ENOTDIR) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+    char *name = hub_name_in(path);
+    const bool is_file = name && (gguf_is_name(name) || ends_with(name, ".safetensors"));
+    const bool ok =
+        name && !is_file ? hub_find(name, &out->folder, err) && open_folder(out, err) : refuse_path(path, err);
+    free(name);
+    return ok;
 }
 
 bool checkpoint_is_there(const char *path) {
     struct stat info;
-    char *folder = NULL;
-    bool there = stat(path, &info) == 0 || (hub_is_name(path) && hub_find(path, &folder, NULL));
+    char *name = hub_name_in(path), *folder = NULL;
+    bool there = stat(path, &info) == 0 || (name && hub_find(name, &folder, NULL));
+    free(name);
     free(folder);
     return there;
 }
@@ -428,6 +439,7 @@ bool checkpoint_open(const char *path, Checkpoint *out, Error *err) {
     if (!out->path) return error_memory(err, path);
     bool ok = open_path(path, out, err);
     if (ok && !out->documents && !(out->documents = strdup(out->folder))) ok = error_memory(err, path);
+    if (ok && !(out->name = checkpoint_name_of(path, out->folder))) ok = error_memory(err, path);
     if (ok && checkpoint_intact(out, err)) {
         log_line("checkpoint %s: %zu tensors, %zu bytes, %zu files", out->path, out->tensor_count, out->bytes,
                  out->file_count);
@@ -444,6 +456,7 @@ void checkpoint_close(Checkpoint *checkpoint) {
     free(checkpoint->missing);
     free(checkpoint->documents);
     free(checkpoint->folder);
+    free(checkpoint->name);
     free(checkpoint->path);
     *checkpoint = (Checkpoint){0};
 }

@@ -7,6 +7,7 @@
 
 typedef struct Checkpoint {
     char *path;      // what the user named
+    char *name;      // what people call it, in one line: the last part of "org/model", of a folder, of a GGUF file
     char *folder;    // the folder that holds the files
     char *documents; // where config.json, tokenizer.json … are: that folder, or the GGUF file
     TensorFile *files;
@@ -25,11 +26,15 @@ typedef struct Checkpoint {
 bool checkpoint_open(const char *path, Checkpoint *out, Error *err);
 void checkpoint_close(Checkpoint *checkpoint);
 
+// "org/model", where the user named it so or it lies in the Hugging Face cache; else NULL. The caller's.
+char *checkpoint_hub_name(const Checkpoint *checkpoint);
+
 // Whether checkpoint_open would find something at this path, whatever it is.
 bool checkpoint_is_there(const char *path);
 
-// False when a file became shorter, or a part of it could not be read, while it was open: what was read since then may
-// be zeros. Ask after every piece of long work. `checkpoint` may be NULL.
+// False when a file became shorter or was written to, or a part of it could not be read, while it was open: what was
+// read since then may be zeros, or numbers of another model. Ask after every piece of long work. `checkpoint` may be
+// NULL.
 bool checkpoint_intact(const Checkpoint *checkpoint, Error *err);
 
 // A hash of what the tensors hold, part of the identity: of all bytes of a small checkpoint, of a page of each tensor

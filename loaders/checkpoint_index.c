@@ -23,6 +23,12 @@ bool names_add(Names *names, const char *name) {
     return true;
 }
 
+static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+void names_sort(Names *names) {
+    if (names->count) qsort(names->items, names->count, sizeof *names->items, compare_names);
+}
+
 static size_t names_find(const Names *names, const char *name) {
     size_t i = 0;
     while (i < names->count && strcmp(names->items[i], name) != 0) i++;

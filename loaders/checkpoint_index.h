@@ -11,6 +11,7 @@ typedef struct Names {
 
 void names_free(Names *names);
 bool names_add(Names *names, const char *name); // false: memory is short
+void names_sort(Names *names);
 
 // Reads the index at `path`. Appends the names of the files, each once; *document (cJSON_Delete) holds the weight_map.
 // File names may lead into folders below, but never out of the folder of the index.

@@ -6,13 +6,6 @@
 
 #include "base/array.h"
 
-int attending_layers(const ModelConfig *config) {
-    int count = 0;
-    for (int layer = config->pair.encoder_layers; layer < config->layers; layer++)
-        count += !layer_is_in(&config->unattended, layer);
-    return count;
-}
-
 size_t remembered_floats(const ModelConfig *config) {
     size_t floats = 0;
     for (int layer = 0; config->recurrent.kind && layer < config->layers; layer++)

@@ -343,8 +343,6 @@ static inline size_t most_positions(const ModelConfig *config) {
     return (size_t)config->max_positions * (config->pair.encoder_layers ? 2 : 1);
 }
 
-// Layers that keep keys and values: those of an encoder keep nothing.
-int attending_layers(const ModelConfig *config);
 // What a sequence remembers in all layers, in floats.
 size_t remembered_floats(const ModelConfig *config);
 

@@ -1,4 +1,4 @@
-#include "loaders/config_layers.h"
+#include "loaders/config_parts.h"
 
 #include <math.h>
 #include <stdlib.h>

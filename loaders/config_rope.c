@@ -1,4 +1,4 @@
-#include "loaders/config_rope.h"
+#include "loaders/config_parts.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "loaders/gguf_documents.h"
+#include "loaders/recognize.h"
 
 #define FILE_LIMIT ((size_t)512 << 20)
 
@@ -45,6 +46,8 @@ static bool read_file(const char *folder, const char *name, cJSON **out, Error *
     if (ok && file_exists(path)) {
         ok = file_read(path, FILE_LIMIT, &text, &length, err) &&
              ((*out = json_parse(text, length, err)) || error_prefix(err, "%s", path));
+    } else if (ok) {
+        ok = !recognize_broken_link(folder, name, err);
     }
     free(text);
     free(path);
@@ -59,7 +62,7 @@ bool document_read(const char *source, const char *name, cJSON **out, Error *err
 bool document_is_there(const char *source, const char *name) {
     if (source_is_gguf(source)) return find_made(name) < MADE;
     char *path = path_join(source, name);
-    const bool there = path && file_exists(path);
+    const bool there = path && (file_exists(path) || recognize_broken_link(source, name, NULL)); // reading it tells
     free(path);
     return there;
 }

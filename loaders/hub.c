@@ -61,16 +61,57 @@ static const char *skip_parts(const char *text, int most) {
     return text;
 }
 
-bool hub_is_name(const char *text) {
+static bool is_name(const char *text) {
     const char *end = skip_parts(text, 2);
     if (end && *end == '@') end = skip_parts(end + 1, 8); // branches may have slashes: refs/pr/1
     return end && !*end;
 }
 
+static const char *skip_address(const char *text) {
+    static const char *const places[] = {"https://huggingface.co/", "https://hf.co/", "hf://"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const size_t length = strlen(places[i]);
+        if (strncmp(text, places[i], length) == 0) return text + length;
+    }
+    return text;
+}
+
+char *hub_name_in(const char *text) {
+    char *name = strdup(skip_address(text));
+    size_t end = name ? strlen(name) : 0;
+    while (end && name[end - 1] == '/') name[--end] = '\0';
+    char *tree = name ? strstr(name, "/tree/") : NULL;
+    if (tree) {
+        *tree = '@';
+        memmove(tree + 1, tree + strlen("/tree/"), strlen(tree + strlen("/tree/")) + 1);
+    }
+    if (name && is_name(name)) return name;
+    free(name);
+    return NULL;
+}
+
+#define MODEL_FOLDER "models--"
+
+char *hub_name_of(const char *folder) {
+    char *path = realpath(folder, NULL), *found = path ? strstr(path, "/" MODEL_FOLDER) : NULL, *name = NULL;
+    if (found) {
+        found += strlen("/" MODEL_FOLDER);
+        found[strcspn(found, "/")] = '\0';
+        char *dashes = strstr(found, "--");
+        if (dashes) {
+            *dashes = '/';
+            memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
+        }
+        name = is_name(found) ? strdup(found) : NULL;
+    }
+    free(path);
+    return name;
+}
+
 static bool take_apart(const char *name, Wanted *out) {
     const size_t length = strcspn(name, "@");
     Text text = {0};
-    text_addf(&text, "models--");
+    text_addf(&text, MODEL_FOLDER);
     for (size_t i = 0; i < length; i++) text_add(&text, name[i] == '/' ? "--" : name + i, name[i] == '/' ? 2 : 1);
     *out = (Wanted){.folder = text.data, .revision = name[length] ? strdup(name + length + 1) : NULL};
     return !text.failed && (!name[length] || out->revision);
@@ -162,8 +203,8 @@ bool hub_find(const char *name, char **folder, Error *err) {
     if (ok && !model) {
         ok = error_set(err,
                        "%s: there is no such file or folder, and no such model in the local Hugging Face cache (%s); "
-                       "download it first",
-                       name, hub ? hub : "no home folder is known");
+                       "download it first: hf download %.*s",
+                       name, hub ? hub : "no home folder is known", (int)strcspn(name, "@"), name);
     }
     ok = ok && find_snapshot(model, name, wanted.revision, folder, err);
     free(wanted.folder);
@@ -171,4 +212,15 @@ bool hub_find(const char *name, char **folder, Error *err) {
     free(hub);
     free(model);
     return ok;
+}
+
+bool hub_find_in(const char *path, char **folder, Error *err) {
+    char *snapshots = path_join(path, "snapshots"), *whole = realpath(path, NULL);
+    const char *slash = whole ? strrchr(whole, '/') : NULL;
+    *folder = NULL;
+    const bool is_model =
+        slash && strncmp(slash + 1, MODEL_FOLDER, strlen(MODEL_FOLDER)) == 0 && snapshots && folder_exists(snapshots);
+    free(snapshots);
+    free(whole);
+    return !is_model || find_snapshot(path, path, NULL, folder, err);
 }

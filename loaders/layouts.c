@@ -5,6 +5,7 @@
 #include "loaders/structure_parts.h"
 
 #define AT(member) offsetof(LayerMap, member)
+#define INTO(member) .offset = offsetof(LayerMap, member) // and what a row does not say is 0
 #define QKV_APART(q_name, k_name, v_name)                                                               \
     {q_name, ROLE_Q, WIDTH_QUERIES, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_ATTENTION, FUSED_QKV, AT(q)},    \
         {k_name, ROLE_K, WIDTH_KEYS, WIDTH_HIDDEN, BIAS_ATTENTION, SLOT_ATTENTION, FUSED_QKV, AT(k)}, { \
@@ -31,9 +32,9 @@
     {fc1_name, ROLE_FC1, WIDTH_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(up)}, {    \
         fc2_name, ROLE_FC2, WIDTH_HIDDEN, WIDTH_FFN, BIAS_MLP, SLOT_INNER, FUSED_ALONE, AT(down) \
     }
-#define TWO_NORMS(attention, mlp)                                                 \
-    {attention, SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)}, { \
-        mlp, SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_norm)                    \
+#define TWO_NORMS(attention, mlp)                                                   \
+    {attention, SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(attention_norm)}, { \
+        mlp, SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(mlp_norm)                    \
     }
 #define END \
     { .name = NULL }
@@ -44,21 +45,21 @@ static const LinearRow llama_attention[] = {QKV_APART("self_attn.q_proj", "self_
                                             OUTPUT("self_attn.o_proj"), END};
 static const LinearRow llama_mlp[] = {GATED_MLP("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"), END};
 static const NormRow llama_norms[] = {
-    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_NORM_BEFORE, AT(attention_norm)},
-    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(q_norm)},
-    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(k_norm)},
-    {"self_attn.q_norm", SLOT_NONE, WIDTH_QUERIES, WHEN_QK_NORM_WHOLE, AT(q_norm)},
-    {"self_attn.k_norm", SLOT_NONE, WIDTH_KEYS, WHEN_QK_NORM_WHOLE, AT(k_norm)},
-    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_EACH, AT(q_norm)},
-    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_EACH, AT(k_norm)},
-    {"self_attn.q_layernorm.norms", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_APART, AT(q_norm)},
-    {"self_attn.k_layernorm.norms", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_APART, AT(k_norm)},
-    {"self_attn.query_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_ROTATED, AT(q_norm)},
-    {"self_attn.key_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_ROTATED, AT(k_norm)},
-    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_MLP_NORM, AT(mlp_norm)},
-    {"post_attention_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(attention_out_norm)},
-    {"pre_feedforward_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_NORMS_AROUND, AT(mlp_norm)},
-    {"post_feedforward_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(mlp_out_norm)},
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_NORM_BEFORE, INTO(attention_norm)},
+    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, INTO(q_norm), .of = NORMED_QUERIES},
+    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, INTO(k_norm), .of = NORMED_KEYS},
+    {"self_attn.q_norm", SLOT_NONE, WIDTH_QUERIES, WHEN_QK_NORM_WHOLE, INTO(q_norm), .of = NORMED_QUERIES},
+    {"self_attn.k_norm", SLOT_NONE, WIDTH_KEYS, WHEN_QK_NORM_WHOLE, INTO(k_norm), .of = NORMED_KEYS},
+    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_EACH, INTO(q_norm), .of = NORMED_QUERIES},
+    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_EACH, INTO(k_norm), .of = NORMED_KEYS},
+    {"self_attn.q_layernorm.norms", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_APART, INTO(q_norm), .of = NORMED_QUERIES},
+    {"self_attn.k_layernorm.norms", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_APART, INTO(k_norm), .of = NORMED_KEYS},
+    {"self_attn.query_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_ROTATED, INTO(q_norm), .of = NORMED_QUERIES},
+    {"self_attn.key_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_ROTATED, INTO(k_norm), .of = NORMED_KEYS},
+    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_MLP_NORM, INTO(mlp_norm)},
+    {"post_attention_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, INTO(attention_out_norm)},
+    {"pre_feedforward_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_NORMS_AROUND, INTO(mlp_norm)},
+    {"post_feedforward_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, INTO(mlp_out_norm)},
     END};
 
 static const LinearRow phi3_attention[] = {QKV("self_attn.qkv_proj"), OUTPUT("self_attn.o_proj"), END};
@@ -72,10 +73,11 @@ static const LinearRow ungated_llama_mlp[] = {
     DOWN("mlp.down_proj"),
     END};
 
-static const NormRow apertus_norms[] = {TWO_NORMS("attention_layernorm", "feedforward_layernorm"),
-                                        {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, AT(q_norm)},
-                                        {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, AT(k_norm)},
-                                        END};
+static const NormRow apertus_norms[] = {
+    TWO_NORMS("attention_layernorm", "feedforward_layernorm"),
+    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, INTO(q_norm), .of = NORMED_QUERIES},
+    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, INTO(k_norm), .of = NORMED_KEYS},
+    END};
 
 static const LinearRow starcoder2_mlp[] = {UNGATED_MLP("mlp.c_fc", "mlp.c_proj"), END};
 
@@ -83,16 +85,16 @@ static const LinearRow phi_attention[] = {QKV_APART("self_attn.q_proj", "self_at
                                           OUTPUT("self_attn.dense"), END};
 static const LinearRow phi_mlp[] = {UNGATED_MLP("mlp.fc1", "mlp.fc2"), END};
 static const NormRow phi_norms[] = {
-    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
-    {"self_attn.q_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(q_norm)},
-    {"self_attn.k_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(k_norm)},
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(attention_norm)},
+    {"self_attn.q_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, INTO(q_norm), .of = NORMED_QUERIES},
+    {"self_attn.k_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, INTO(k_norm), .of = NORMED_KEYS},
     END};
 
 static const NormRow glm_norms[] = {
-    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
-    {"post_self_attn_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(attention_out_norm)},
-    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_norm)},
-    {"post_mlp_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, AT(mlp_out_norm)},
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(attention_norm)},
+    {"post_self_attn_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, INTO(attention_out_norm)},
+    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(mlp_norm)},
+    {"post_mlp_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_BRANCH_NORMS, INTO(mlp_out_norm)},
     END};
 
 static const ExpertNames mixtral_experts = {
@@ -186,34 +188,35 @@ static const LinearRow deepseek_q_attention[] = {
     LATENT_ATTENTION,
     END};
 static const NormRow deepseek_norms[] = {
-    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},
-    {"self_attn.q_a_layernorm", SLOT_Q_LATENT, WIDTH_Q_LATENT, WHEN_Q_LATENT, AT(q_latent_norm)},
-    {"self_attn.kv_a_layernorm", SLOT_KV_LATENT, WIDTH_KV_LATENT, WHEN_ALWAYS, AT(kv_latent_norm)},
-    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_norm)},
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(attention_norm)},
+    {"self_attn.q_a_layernorm", SLOT_Q_LATENT, WIDTH_Q_LATENT, WHEN_Q_LATENT, INTO(q_latent_norm)},
+    {"self_attn.kv_a_layernorm", SLOT_KV_LATENT, WIDTH_KV_LATENT, WHEN_ALWAYS, INTO(kv_latent_norm)},
+    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(mlp_norm)},
     END};
 
 // ---- Later Gemmas ----
 
-#define GEMMA_NORMS                                                                                   \
-    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)},               \
-        {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, AT(q_norm)},                     \
-        {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, AT(k_norm)},                     \
-        {"post_attention_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_out_norm)},   \
-        {"pre_feedforward_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_norm)},             \
-        {"post_feedforward_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, AT(mlp_out_norm)}, {     \
-        "post_per_layer_input_norm", SLOT_NONE, WIDTH_HIDDEN, WHEN_LAYER_INPUTS, AT(layer_input_norm) \
+#define GEMMA_NORMS                                                                                       \
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(attention_norm)},                 \
+        {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, INTO(q_norm), .of = NORMED_QUERIES}, \
+        {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_ALWAYS, INTO(k_norm), .of = NORMED_KEYS},    \
+        {"post_attention_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(attention_out_norm)},     \
+        {"pre_feedforward_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(mlp_norm)},               \
+        {"post_feedforward_layernorm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(mlp_out_norm)}, {       \
+        "post_per_layer_input_norm", SLOT_NONE, WIDTH_HIDDEN, WHEN_LAYER_INPUTS, INTO(layer_input_norm)   \
     }
 static const NormRow gemma4_norms[] = {
     GEMMA_NORMS,
-    {"router.scale", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, AT(router_norm)},
-    {"pre_feedforward_layernorm_2", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, AT(experts_norm)},
-    {"post_feedforward_layernorm_1", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, AT(dense_out_norm)},
-    {"post_feedforward_layernorm_2", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, AT(experts_out_norm)},
+    {"router.scale", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, INTO(router_norm), .divided = DIVIDED_BY_ROOT,
+     .bare = true},
+    {"pre_feedforward_layernorm_2", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, INTO(experts_norm)},
+    {"post_feedforward_layernorm_1", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, INTO(dense_out_norm)},
+    {"post_feedforward_layernorm_2", SLOT_NONE, WIDTH_HIDDEN, WHEN_BESIDE_EXPERTS, INTO(experts_out_norm)},
     END};
 static const NormRow gemma3n_norms[] = {
     GEMMA_NORMS,
-    {"laurel.post_laurel_norm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, AT(laurel_norm)},
-    {"altup.router_norm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, AT(modality_norm)},
+    {"laurel.post_laurel_norm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(laurel_norm)},
+    {"altup.router_norm", SLOT_NONE, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(modality_norm), .divided = DIVIDED_BY_WIDTH},
     END};
 
 #define LAYER_INPUTS                                                                                           \
@@ -254,8 +257,8 @@ static const LinearRow lfm2_attention[] = {QKV_APART("self_attn.q_proj", "self_a
 static const LinearRow lfm2_mlp[] = {GATED_MLP("feed_forward.w1", "feed_forward.w3", "feed_forward.w2"), END};
 static const NormRow lfm2_norms[] = {
     TWO_NORMS("operator_norm", "ffn_norm"),
-    {"self_attn.q_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(q_norm)},
-    {"self_attn.k_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(k_norm)},
+    {"self_attn.q_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, INTO(q_norm), .of = NORMED_QUERIES},
+    {"self_attn.k_layernorm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, INTO(k_norm), .of = NORMED_KEYS},
     END};
 static const LinearRow lfm2_linears[] = {RECURRENT_IN("conv.in_proj", WIDTH_THREE_HIDDEN), REMEMBERED("conv.out_proj"),
                                          END};
@@ -275,9 +278,9 @@ static const LinearRow qwen_next_attention[] = {
     END};
 static const NormRow qwen_next_norms[] = {
     TWO_NORMS("input_layernorm", "post_attention_layernorm"),
-    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(q_norm)},
-    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, AT(k_norm)},
-    {"linear_attn.norm", SLOT_NONE, WIDTH_RECURRENT_VALUE, WHEN_RECURRENT_NORM, AT(recurrent_norm)},
+    {"self_attn.q_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, INTO(q_norm), .of = NORMED_QUERIES},
+    {"self_attn.k_norm", SLOT_NONE, WIDTH_HEAD_DIM, WHEN_QK_NORM_HEADS, INTO(k_norm), .of = NORMED_KEYS},
+    {"linear_attn.norm", SLOT_NONE, WIDTH_RECURRENT_VALUE, WHEN_RECURRENT_NORM, INTO(recurrent_norm)},
     END};
 #define RATES(name, width, member) \
     { name, ROLE_RATES, width, WIDTH_HIDDEN, BIAS_NONE, SLOT_ATTENTION, FUSED_RATES, AT(member) }
@@ -316,9 +319,9 @@ static const ExpertNames nemotron_h_experts = {.router = "mixer.gate",
                                                .bias = "mixer.gate.e_score_correction_bias",
                                                .shared = nemotron_h_shared};
 static const NormRow nemotron_h_norms[] = {
-    {"norm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_MIXING, AT(attention_norm)},
-    {"norm", SLOT_MLP, WIDTH_HIDDEN, WHEN_MLP, AT(mlp_norm)},
-    {"mixer.norm", SLOT_REMEMBERED, WIDTH_RECURRENT_VALUES, WHEN_RECURRENT_NORM, AT(recurrent_norm)},
+    {"norm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_MIXING, INTO(attention_norm)},
+    {"norm", SLOT_MLP, WIDTH_HIDDEN, WHEN_MLP, INTO(mlp_norm)},
+    {"mixer.norm", SLOT_REMEMBERED, WIDTH_RECURRENT_VALUES, WHEN_RECURRENT_NORM, INTO(recurrent_norm)},
     END};
 static const LinearRow nemotron_h_linears[] = {RECURRENT_IN("mixer.in_proj", WIDTH_CONVOLVED_Z_AND_STEPS),
                                                REMEMBERED("mixer.out_proj"), END};
@@ -326,7 +329,7 @@ static const RecurrentNames nemotron_h_recurrent = {.linears = nemotron_h_linear
 
 static const NormRow falcon_h1_norms[] = {
     TWO_NORMS("input_layernorm", "pre_ff_layernorm"),
-    {"mamba.norm", SLOT_REMEMBERED, WIDTH_RECURRENT_VALUES, WHEN_RECURRENT_NORM, AT(recurrent_norm)},
+    {"mamba.norm", SLOT_REMEMBERED, WIDTH_RECURRENT_VALUES, WHEN_RECURRENT_NORM, INTO(recurrent_norm)},
     END};
 static const LinearRow falcon_h1_linears[] = {RECURRENT_IN("mamba.in_proj", WIDTH_CONVOLVED_Z_AND_STEPS),
                                               REMEMBERED("mamba.out_proj"), END};
@@ -344,7 +347,7 @@ static const NormRow gpt2_norms[] = {TWO_NORMS("ln_1", "ln_2"), END};
 static const LinearRow gpt_j_attention[] = {QKV_APART("attn.q_proj", "attn.k_proj", "attn.v_proj"),
                                             OUTPUT("attn.out_proj"), END};
 static const LinearRow gpt_j_mlp[] = {UNGATED_MLP("mlp.fc_in", "mlp.fc_out"), END};
-static const NormRow gpt_j_norms[] = {{"ln_1", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, AT(attention_norm)}, END};
+static const NormRow gpt_j_norms[] = {{"ln_1", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(attention_norm)}, END};
 
 static const LinearRow codegen_attention[] = {QKV("attn.qkv_proj"), OUTPUT("attn.out_proj"), END};
 
@@ -358,10 +361,10 @@ static const LinearRow dense_mlp[] = {UNGATED_MLP("mlp.dense_h_to_4h", "mlp.dens
 static const NormRow dense_norms[] = {TWO_NORMS("input_layernorm", "post_attention_layernorm"), END};
 
 static const NormRow falcon_norms[] = {
-    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_NOT_PARALLEL_TWO, AT(attention_norm)},
-    {"ln_attn", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_PARALLEL_TWO, AT(attention_norm)},
-    {"ln_mlp", SLOT_MLP, WIDTH_HIDDEN, WHEN_PARALLEL_TWO, AT(mlp_norm)},
-    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_SEQUENTIAL, AT(mlp_norm)},
+    {"input_layernorm", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_NOT_PARALLEL_TWO, INTO(attention_norm)},
+    {"ln_attn", SLOT_ATTENTION, WIDTH_HIDDEN, WHEN_PARALLEL_TWO, INTO(attention_norm)},
+    {"ln_mlp", SLOT_MLP, WIDTH_HIDDEN, WHEN_PARALLEL_TWO, INTO(mlp_norm)},
+    {"post_attention_layernorm", SLOT_MLP, WIDTH_HIDDEN, WHEN_SEQUENTIAL, INTO(mlp_norm)},
     END};
 
 static const LinearRow opt_attention[] = {QKV_APART("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -392,7 +395,7 @@ static const LinearRow t5_gated_encoder_mlp[] = {T5_GATED_MLP("layer.1"), END};
 static const LinearRow t5_gated_mlp[] = {T5_GATED_MLP("layer.2"), END};
 static const NormRow t5_encoder_norms[] = {TWO_NORMS("layer.0.layer_norm", "layer.1.layer_norm"), END};
 static const NormRow t5_norms[] = {TWO_NORMS("layer.0.layer_norm", "layer.2.layer_norm"),
-                                   {"layer.1.layer_norm", SLOT_CROSS, WIDTH_HIDDEN, WHEN_ALWAYS, AT(cross_norm)},
+                                   {"layer.1.layer_norm", SLOT_CROSS, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(cross_norm)},
                                    END};
 
 static const LinearRow bart_cross[] = {
@@ -401,9 +404,10 @@ static const LinearRow bart_encoder_mlp[] = {
     {"fc1", ROLE_FC1, WIDTH_ENCODER_FFN, WIDTH_HIDDEN, BIAS_MLP, SLOT_MLP, FUSED_ALONE, AT(up)},
     {"fc2", ROLE_FC2, WIDTH_HIDDEN, WIDTH_ENCODER_FFN, BIAS_MLP, SLOT_INNER, FUSED_ALONE, AT(down)},
     END};
-static const NormRow bart_norms[] = {TWO_NORMS("self_attn_layer_norm", "final_layer_norm"),
-                                     {"encoder_attn_layer_norm", SLOT_CROSS, WIDTH_HIDDEN, WHEN_ALWAYS, AT(cross_norm)},
-                                     END};
+static const NormRow bart_norms[] = {
+    TWO_NORMS("self_attn_layer_norm", "final_layer_norm"),
+    {"encoder_attn_layer_norm", SLOT_CROSS, WIDTH_HIDDEN, WHEN_ALWAYS, INTO(cross_norm)},
+    END};
 
 #define T5_STACK(stack)                                                                           \
     .layer = stack ".block.", .final_norm = stack ".final_layer_norm", .attention = t5_attention, \

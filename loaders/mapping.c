@@ -17,8 +17,9 @@ struct Mapping {
     _Atomic uintptr_t start;
     _Atomic size_t bytes;
     atomic_bool damaged, used;
-    dev_t device; // which file it was: a model may have more shards than a program may have open files, so none stays
-    ino_t number; // open
+    dev_t device;   // which file it was: a model may have more shards than a program may have open files, so none stays
+    ino_t number;   // open
+    time_t written; // in seconds, since some shares round what is finer after a while
     Mapping *next;
 };
 
@@ -96,6 +97,7 @@ static Mapping *mapping_enter(void *data, const struct stat *info) {
     if (m) {
         m->device = info->st_dev;
         m->number = info->st_ino;
+        m->written = info->st_mtime;
         atomic_store(&m->used, true);
         atomic_store(&m->damaged, false);
         atomic_store(&m->bytes, (size_t)info->st_size);
@@ -140,15 +142,18 @@ const uint8_t *mapping_data(const Mapping *mapping) { return (const uint8_t *)ma
 
 size_t mapping_bytes(const Mapping *mapping) { return mapping->bytes; }
 
-// The size tells of what the handler cannot see: bytes that are gone within the last page read as zeros. A file that
-// was put in the place of ours does not matter: what is mapped stays.
+// Size and time tell of what the handler cannot see: bytes that are gone within the last page read as zeros, and
+// others may be new numbers. A file that was put in the place of ours does not matter: what is mapped stays.
 bool mapping_intact(const Mapping *mapping, const char *path, Error *err) {
     struct stat info;
-    bool shorter = stat(path, &info) == 0 && info.st_dev == mapping->device && info.st_ino == mapping->number &&
-                   (uint64_t)info.st_size < mapping->bytes;
-    if (!shorter && !atomic_load(&mapping->damaged)) return true;
+    const bool ours = stat(path, &info) == 0 && info.st_dev == mapping->device && info.st_ino == mapping->number,
+               shorter = ours && (uint64_t)info.st_size < mapping->bytes,
+               written = ours && info.st_mtime != mapping->written;
+    if (!shorter && !written && !atomic_load(&mapping->damaged)) return true;
     return error_set(err, "%s: %s while it was open; open it again when the file is complete", path,
-                     shorter ? "the file became shorter" : "a part of the file could not be read");
+                     shorter                          ? "the file became shorter"
+                     : atomic_load(&mapping->damaged) ? "a part of the file could not be read"
+                                                      : "the file was written to");
 }
 
 void mapping_drop(const void *data, size_t bytes) {

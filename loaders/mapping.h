@@ -17,8 +17,8 @@ void mapping_close(Mapping *mapping); // NULL is allowed
 const uint8_t *mapping_data(const Mapping *mapping);
 size_t mapping_bytes(const Mapping *mapping);
 
-// `path` is that of mapping_open. False when a part of the file is gone and reads as zeros. Ask after reading and
-// before using what was read.
+// `path` is that of mapping_open. False when a part of the file is gone and reads as zeros, or it was written to since.
+// Ask after reading and before using what was read.
 bool mapping_intact(const Mapping *mapping, const char *path, Error *err);
 
 // Takes the pages that lie within these bytes of a mapping out of the program's memory; reading them maps them again.

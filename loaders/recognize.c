@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/recognize.h"
+#include "loaders/hub.h"
 
 #define DOWNLOAD_AGAIN "download the model again (hf download resumes where it stopped)"
 
@@ -176,24 +177,17 @@ static bool tells_formats(const Folder *f) {
 }
 
 static bool tells_hub(const Folder *f) {
-    for (size_t i = 0; i < f->names.count; i++) {
-        if (strncmp(f->names.items[i], "models--", 8) != 0) continue;
-        error_set(f->err,
-                  "%s: is the Hugging Face cache; give the name of a model in it, org/model, or a folder in %s/%s",
-                  f->path, f->names.items[i], "snapshots");
-        return true;
+    char *name = NULL;
+    for (size_t i = 0; i < f->names.count && !name; i++) {
+        const bool is_model = strncmp(f->names.items[i], "models--", 8) == 0;
+        char *path = is_model ? path_join(f->path, f->names.items[i]) : NULL;
+        name = path ? hub_name_of(path) : NULL;
+        free(path);
     }
-    return false;
-}
-
-static bool tells_snapshots(const Folder *f) {
-    char *snapshots = path_join(f->path, "snapshots");
-    bool told = snapshots && folder_exists(snapshots);
-    if (told)
-        error_set(f->err, "%s: is a model's folder in the Hugging Face cache; give the model's name, or a folder in %s",
-                  f->path, snapshots);
-    free(snapshots);
-    return told;
+    if (name)
+        error_set(f->err, "%s: is the Hugging Face cache; give the name of a model in it, such as %s", f->path, name);
+    free(name);
+    return name != NULL;
 }
 
 // Pipelines of diffusers, sentence-transformers, and checkpoints of a training.
@@ -227,15 +221,12 @@ static bool tells_no_weights(const Folder *f) {
     return true;
 }
 
-static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
 bool recognize_folder(const char *path, Error *err) {
-    static bool (*const reasons[])(const Folder *) = {tells_links,     tells_adapter,    tells_unfinished,
-                                                      tells_contents,  tells_formats,    tells_hub,
-                                                      tells_snapshots, tells_subfolders, tells_no_weights};
+    static bool (*const reasons[])(const Folder *) = {tells_links,   tells_adapter, tells_unfinished, tells_contents,
+                                                      tells_formats, tells_hub,     tells_subfolders, tells_no_weights};
     Folder folder = {.path = path, .err = err};
     read_names(path, &folder.names);
-    if (folder.names.count) qsort(folder.names.items, folder.names.count, sizeof *folder.names.items, compare_texts);
+    names_sort(&folder.names);
     size_t i = 0;
     while (!reasons[i](&folder)) i++; // the last one always tells
     names_free(&folder.names);
@@ -335,31 +326,32 @@ bool recognize_missing(const char *folder, const Names *files, size_t failed, Er
     else if (gone)
         error_set(
             err,
-            "%s: cannot be opened: it is missing; of %zu files of the checkpoint %zu are not there; " DOWNLOAD_AGAIN,
-            path, files->count, missing);
+            "%s: cannot be opened: it is missing; of %zu files of the checkpoint %zu %s not there; " DOWNLOAD_AGAIN,
+            path, files->count, missing, missing == 1 ? "is" : "are");
     free(path);
     return gone;
+}
+
+bool recognize_broken_link(const char *folder, const char *name, Error *err) {
+    char *item = (char *)name, *path = path_join(folder, name);
+    struct stat info;
+    const bool is_link = path && lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+    free(path);
+    return is_link && recognize_missing(folder, &(const Names){.items = &item, .count = 1}, 0, err);
 }
 
 bool recognize_links(const char *folder, Error *err) {
     static const char *const needed[] = {"config.json", "model.safetensors", "model.safetensors.index.json"};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
-        char *name = (char *)needed[i], *path = path_join(folder, name);
-        struct stat info;
-        bool is_there = path && lstat(path, &info) == 0;
-        free(path);
-        if (is_there && recognize_missing(folder, &(const Names){.items = &name, .count = 1}, 0, err)) return false;
+        if (recognize_broken_link(folder, needed[i], err)) return false;
     }
     return true;
 }
 
-bool recognize_lone_shard(const char *folder, const char *name, Error *err) {
-    unsigned number, of;
-    const char *mark = strstr(name, "-of-");
-    if (!mark || mark - name < 6 || sscanf(mark - 6, "-%5u-of-%5u", &number, &of) != 2 || of < 2) return true;
+bool recognize_part_of_set(const char *folder, const char *name, int of, Error *err) {
     return error_set(
         err,
-        "%s: %s is one of %u files of a checkpoint, but the others and their index are not there; " DOWNLOAD_AGAIN
-        ", or name this file alone",
+        "%s: %s is one of %d files of a checkpoint, but not all of these are there, and no index; " DOWNLOAD_AGAIN
+        ", or name one file alone",
         folder, name, of);
 }

@@ -19,8 +19,11 @@ bool recognize_links(const char *folder, Error *err);
 // Refuses a folder in which `quantdial quantize` is not finished, by its journal.
 bool recognize_export(const char *folder, Error *err);
 
-// Refuses a single file that is one of several by its name, model-00002-of-00003.safetensors.
-bool recognize_lone_shard(const char *folder, const char *name, Error *err);
+// Refuses a set of numbered files, of which `name` is one, that has not all `of` of them.
+bool recognize_part_of_set(const char *folder, const char *name, int of, Error *err);
+
+// True when this name is a link to what is not there; the message then says so.
+bool recognize_broken_link(const char *folder, const char *name, Error *err);
 
 // Refuses the adapter found at `path`, and names the model it belongs to if folder/adapter_config.json says so.
 bool recognize_adapter(const char *folder, const char *path, Error *err);

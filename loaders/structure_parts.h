@@ -110,12 +110,19 @@ typedef enum When {
     WHEN_RECURRENT_NORM,
 } When;
 
+typedef enum Normed { NORMED_TOKENS, NORMED_QUERIES, NORMED_KEYS } Normed;
+// By the width of the model, or by its root.
+typedef enum Divided { DIVIDED_BY_NOTHING, DIVIDED_BY_WIDTH, DIVIDED_BY_ROOT } Divided;
+
 typedef struct NormRow {
     const char *name; // NULL ends a table
     Slot slot;        // what it feeds
     Width width;
     When when;
-    size_t offset; // of its index in LayerMap
+    size_t offset;   // of its index in LayerMap
+    Normed of;       // what it norms: each head may have a gain, and keys may be another layer's
+    Divided divided; // what it gives
+    bool bare;       // its name is that of the gain itself
 } NormRow;
 
 typedef struct ExpertNames {
@@ -158,7 +165,72 @@ typedef struct LayoutTable {
 
 const LayoutTable *layout_table(TensorLayout layout);
 
+// ---- Building by such a table ----
+
+typedef struct Builder {
+    ModelStructure *out;
+    const LayoutTable *table;
+    const char *prefix; // "model." or ""
+    size_t linear_capacity, norm_capacity;
+    int remembered;        // layers so far that keep a state
+    int first_layer;       // of the stack that is being built
+    char stack;            // as Linear.stack
+    int slots[SLOT_COUNT]; // input numbers of the current layer; −1: not read yet
+    int source;            // input number of SLOT_SOURCE
+    int fused[FUSED_COUNT], fused_count;
+    Error *err;
+} Builder;
+
+// Of a row, in elements; outside of layers `layer` is −1.
+size_t builder_width(const ModelConfig *config, int layer, Width width);
+
+// The tensor "<name><ending>" of the given shape, counted as parameters. `rank` 1: only shape[0].
+bool builder_take(const Builder *builder, const char *name, const char *ending, const uint64_t *shape, int rank,
+                  const Tensor **out);
+// The same of a tensor in a layer, and of a vector there; *out stays where `name` is NULL.
+bool builder_take_in_layer(const Builder *builder, int layer, const char *name, const char *ending,
+                           const uint64_t *shape, int rank, const Tensor **out);
+bool builder_take_vector(const Builder *builder, int layer, const char *name, size_t width, const Tensor **out);
+void builder_name(const Builder *builder, int layer, const char *name, char *out, size_t size); // in the whole file
+
+int *layer_member(LayerMap *map, size_t offset);
+// The number of the input that a slot's linears read; a new one when it has not been read yet.
+int builder_input(Builder *builder, Slot slot);
+
+// A linear with everything but its tensors and its input; NULL when memory is short.
+Linear *builder_add_linear(Builder *builder, int layer, const char *name, LinearRole role, Width out_width,
+                           Width in_width);
+bool builder_take_weights(Builder *builder, Linear *linear, bool bias);
+bool builder_add_row(Builder *builder, int layer, const LinearRow *row);
+bool builder_add_rows(Builder *builder, int layer, const LinearRow *rows); // those that this layer has
+
+// The router of a layer, its experts, and the expert that sees every token (structure_experts.c).
+bool builder_add_experts(Builder *builder, int layer);
+
+// Norms (structure_norms.c). An index of ModelStructure.norms, or −1 with a message.
+int builder_add_norm(Builder *builder, int layer, const char *name, Width width, int input);
+bool builder_add_layer_norms(Builder *builder, int layer);
 bool norm_applies(const ModelConfig *config, int layer, When when);
+// Whether what norms give is read by linears alone, so that factors can move into them; of all, and of one slot.
+bool norms_feed_linears(const ModelConfig *config);
+bool norm_feeds_linears(const ModelConfig *config, Slot slot);
+
+// Where a factor of the inputs of a layer's linears goes (structure_folds.c).
+void structure_set_folds(ModelStructure *out, const LayerMap *map);
+
+// What stands before and behind the layers of a stack (structure_ends.c). First the prefix of all names is found.
+bool builder_find_prefix(Builder *builder);
+bool builder_add_embedding(Builder *builder);
+bool builder_add_layer_inputs(Builder *builder);
+bool builder_add_positions(Builder *builder, StackEnds *ends);
+// One linear for each stream but the first, of input `input`, or each of an input of its own; `layer` is where they
+// run.
+bool builder_add_streams(Builder *builder, const char *what, int input, int layer, int *first);
+// The norm behind the layers, whose result is `input`.
+bool builder_add_final_norm(Builder *builder, int layer, int input, StackEnds *ends);
+bool builder_add_head(Builder *builder);
+
+// ---- Without one ----
 
 // Lists what looks like a linear in a checkpoint of which nothing is known (structure_other.c).
 bool structure_list(ModelStructure *out, Error *err);

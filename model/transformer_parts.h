@@ -215,8 +215,6 @@ bool pass_cross_attention(const Pass *pass, int layer, const float *x);
 bool pass_mlp(const Pass *pass, const Mlp *mlp, const float *x, bool show, float *y);
 // SCRATCH_BRANCH = the mixture of experts of a layer (experts.c).
 bool pass_experts(const Pass *pass, int layer, const float *x);
-// One of the layer's linears is about to change (weights.c).
-void transformer_forget_mixture(Transformer *t, int layer);
 
 // What tokens carry beside their hidden state (stream.c), from looking ids up to the first layer.
 bool stream_embed(Transformer *t, const int32_t *ids, size_t tokens, float *stream, Error *err);

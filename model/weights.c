@@ -140,7 +140,8 @@ static bool load_weights(Transformer *t, Error *err) {
     return make_ones(t, err);
 }
 
-void transformer_forget_mixture(Transformer *t, int layer) {
+// One of the layer's linears is about to change.
+static void forget_mixture(Transformer *t, int layer) {
     if (t->mixtures[layer].mixture) t->backend->ops->mixture_free(t->backend, t->mixtures[layer].mixture);
     t->mixtures[layer] = (LayerMixture){0};
 }
@@ -207,7 +208,7 @@ static void free_gains(Backend *backend, float **gains, int count) {
 void transformer_free(Transformer *t) {
     if (!t) return;
     t->backend->ops->synchronize(t->backend);
-    for (int i = 0; t->mixtures && i < t->structure->config.layers; i++) transformer_forget_mixture(t, i);
+    for (int i = 0; t->mixtures && i < t->structure->config.layers; i++) forget_mixture(t, i);
     free(t->mixtures);
     free_weights(t->backend, t->replaced, t->structure->linear_count);
     free_gains(t->backend, t->divided, t->structure->norm_count);
@@ -229,7 +230,7 @@ Precision transformer_precision(const Transformer *t) { return t->precision; }
 
 void transformer_set_linear(Transformer *t, int linear, Weight *weight) {
     t->version++;
-    if (t->structure->linears[linear].expert >= 0) transformer_forget_mixture(t, t->structure->linears[linear].layer);
+    if (t->structure->linears[linear].expert >= 0) forget_mixture(t, t->structure->linears[linear].layer);
     if (t->replaced[linear]) {
         t->backend->ops->synchronize(t->backend);
         t->backend->ops->weight_free(t->backend, t->replaced[linear]);

@@ -42,6 +42,7 @@ typedef struct Changes {
     int considered; // linears that both quantize
     const Recipe *from;
     bool overridden; // only what its overrides had set
+    bool beside;     // not bits, granularity and group size
     bool merged;     // whatever was before
     bool failed;
 } Changes;
@@ -74,7 +75,9 @@ static void compare_linear(const Resolved *from, const Resolved *to, const Model
     if (before || after) return;
     changes->considered++;
     for (int dial = 0; dial < DIAL_COUNT; dial++) {
-        const bool asked = !changes->overridden || old[dial] != changes->from->value[dial];
+        const bool scheme = dial == DIAL_BITS || dial == DIAL_GRANULARITY || dial == DIAL_GROUP_SIZE;
+        const bool asked =
+            (!changes->overridden || old[dial] != changes->from->value[dial]) && !(changes->beside && scheme);
         if (asked && dial_table[dial].per_linear && old[dial] != new[dial])
             change_add(changes, dial, changes->merged ? 0 : old[dial], new[dial], structure, linear);
     }
@@ -267,15 +270,14 @@ static bool find_changes(const Recipe *from, const Recipe *to, const ModelStruct
     return ok && !changes->failed;
 }
 
-static int difference(const Recipe *from, const Recipe *to, bool overridden, const ModelStructure *structure,
-                      const char *between, Text *out) {
-    Changes changes = {.from = from, .overridden = overridden};
+static int difference(const Recipe *to, Changes changes, const ModelStructure *structure, const char *between,
+                      Text *out) {
     int count = 0;
-    const bool ok = find_changes(from, to, structure, &changes);
-    changes_sort(&changes, from, to);
+    const bool ok = find_changes(changes.from, to, structure, &changes);
+    changes_sort(&changes, changes.from, to);
     text_add(out, "", 0);
     if (ok)
-        count = add_all(from, to, &changes, structure, between, out);
+        count = add_all(changes.from, to, &changes, structure, between, out);
     else
         out->failed = true;
     changes_free(&changes);
@@ -320,10 +322,15 @@ int recipe_new_settings(const Recipe *from, const Recipe *to, const ModelStructu
 
 int recipe_difference(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
                       Text *out) {
-    return difference(from, to, false, structure, between, out);
+    return difference(to, (Changes){.from = from}, structure, between, out);
 }
 
 int recipe_taken_back(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
                       Text *out) {
-    return difference(from, to, true, structure, between, out);
+    return difference(to, (Changes){.from = from, .overridden = true}, structure, between, out);
+}
+
+int recipe_difference_beside(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
+                             Text *out) {
+    return difference(to, (Changes){.from = from, .beside = true}, structure, between, out);
 }

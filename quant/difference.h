@@ -14,6 +14,9 @@ int recipe_difference(const Recipe *from, const Recipe *to, const ModelStructure
 // Of these, what an override of `from` had set.
 int recipe_taken_back(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
                       Text *out);
+// Of these, all but what their bits, granularity and group size are: what came with a choice of bits.
+int recipe_difference_beside(const Recipe *from, const Recipe *to, const ModelStructure *structure, const char *between,
+                             Text *out);
 // What linears have by `to` that they had not, a line for each setting, dials by their options: "weight-bits 4:
 // down_proj of layers 3–5 (3 linears)\n", "cache-bits 16: the whole model\n". Returns the number of lines.
 int recipe_new_settings(const Recipe *from, const Recipe *to, const ModelStructure *structure, Text *out);

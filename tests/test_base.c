@@ -197,7 +197,7 @@ static void json_values(void **state) {
     cJSON_Delete(parsed(" {\"a\": [1, 2]} \r\n\t"));
     json_refused("", 0, "cannot be read");
     json_refused("{\"a\":1", 6, "cannot be read");
-    json_refused("{} x", 4, "unexpected text after the JSON value at byte 3");
+    json_refused("{} x", 4, "unexpected text after the JSON value at line 1, column 4");
     json_refused("{}\0", 3, "unexpected text after");
     json_refused("\"\xff\"", 3, "not UTF-8");
     for (int depth = 100; depth <= 101; depth++) {
@@ -241,7 +241,7 @@ static void json_keeps_nul(void **state) {
     free(printed);
     cJSON_Delete(json);
     text_free(&bytes);
-    json_refused("[\"\\u0000\",", 10, "cannot be read at byte 9"); // of the text as it was
+    json_refused("[\"\\u0000\",", 10, "cannot be read at line 1, column 10"); // of the text as it was
     json_refused("\"\xC0\x80\"", 4, "not UTF-8");
 }
 
@@ -272,12 +272,18 @@ static void json_of_python(void **state) {
     assert_string_equal(text, "\uFFFDA\xC0\x80");
     cJSON_Delete(json);
     assert_null(json_parse_strict("[\"\\u0000\\ud800\"]", 17, &err));
-    assert_non_null(strstr(err.message, "unpaired surrogate at byte 8"));
+    assert_non_null(strstr(err.message, "unpaired surrogate at line 1, column 9"));
     assert_null(json_parse_strict("\"\\uDC00\"", 8, &err));
-    json_refused("[\"\\u12\"]", 8, "cannot be read at byte 2");
-    json_refused("[NaNs]", 6, "at byte 4");
-    json_refused("[infinity]", 10, "at byte 1");
-    json_refused("{\"n\":nan}", 9, "at byte 5");
+    json_refused("[\"\\u12\"]", 8, "cannot be read at line 1, column 3");
+    json_refused("[NaNs]", 6, "at line 1, column 5");
+    json_refused("[infinity]", 10, "at line 1, column 2");
+    json_refused("{\"n\":nan}", 9, "at line 1, column 6");
+    json_refused("{\n \"é\": 1,\n}", 13, "at line 3, column 1: nothing stands behind the last comma");
+    json_refused("[1, ]", 5, "at line 1, column 5: nothing stands behind the last comma");
+    json_refused("{\n // no\n}", 10, "at line 2, column 2: JSON has no comments");
+    json_refused("{'a': 1}", 8, "at line 1, column 2: names and texts stand in double quotes");
+    json_refused("{\"a\": [1, 2", 11, "the text ends too early");
+    json_refused("{\"a\": \"b", 8, "the text ends too early");
     json = json_parse_strict("{\"k\":1,\"k\":2}", 13, &err);
     assert_int_equal(cJSON_GetArraySize(json), 2);
     cJSON_Delete(json);

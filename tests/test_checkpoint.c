@@ -265,7 +265,7 @@ static void other_names(void **state) {
     (void)state;
     put("consolidated.safetensors", "{" ENTRY("wrong") "}");
     put("diffusion-00001-of-00002.safetensors", "{" ENTRY("a") "}");
-    expect_refused(folder, "holds several safetensors files");
+    expect_refused(folder, "is one of 2 files of a checkpoint, but not all of these are there");
     put("diffusion-00002-of-00002.safetensors", "{" ENTRY("b") "}");
     Checkpoint checkpoint = opened(folder);
     assert_int_equal(checkpoint.tensor_count, 2);
@@ -343,6 +343,7 @@ static void missing(void **state) {
     expect_refused(nowhere(), "no such file or folder");
     expect_refused("", "no such file or folder");
     expect_refused("no-org/no-model", "download it first");
+    expect_refused("folder/model.gguf", "no such file or folder; give a checkpoint folder"); // no name of a model
     expect_refused(folder, "holds no safetensors files");
     folder_put_text(folder, "pytorch_model.bin", "x");
     expect_refused(folder, "PyTorch .bin");
@@ -454,6 +455,77 @@ static void hub_revisions(void **state) {
     unsetenv("HF_HUB_CACHE");
 }
 
+// As people write the name of a model, or point to it.
+static void hub_spellings(void **state) {
+    (void)state;
+    setenv("HF_HUB_CACHE", folder, 1);
+    make("models--Org--Name/refs");
+    make("models--Org--Name/snapshots/aaa");
+    make("models--Org--Name/snapshots/bbb");
+    put("models--Org--Name/snapshots/aaa/model.safetensors", "{" ENTRY("x") "}");
+    put("models--Org--Name/snapshots/bbb/model.safetensors", "{" ENTRY("x") "}");
+    folder_put_text(folder, "models--Org--Name/refs/main", "aaa");
+    expect_snapshot("Org/Name/", "/aaa");
+    expect_snapshot("https://huggingface.co/Org/Name", "/aaa");
+    expect_snapshot("https://huggingface.co/Org/Name/tree/bbb/", "/bbb");
+    expect_snapshot("hf://Org/Name", "/aaa");
+    expect_refused("https://huggingface.co/Org/Other", "hf download Org/Other");
+    expect_refused("https://example.org/Org/Name", "is an address");
+    char *model = path_join(folder, "models--Org--Name/");
+    expect_snapshot(model, "/aaa");
+    free(model);
+    folder_put_text(folder, "models--Org--Name/refs/main", "ccc");
+    model = path_join(folder, "models--Org--Name");
+    expect_refused(model, "holds no complete snapshot");
+    free(model);
+    unsetenv("HF_HUB_CACHE");
+}
+
+static void expect_name(const char *path, const char *name, const char *hub) {
+    Checkpoint checkpoint = opened(path);
+    char *known = checkpoint_hub_name(&checkpoint);
+    if (strcmp(checkpoint.name, name) != 0) fail_msg("%s is called %s", path, checkpoint.name);
+    if (hub ? !known || strcmp(known, hub) != 0 : known != NULL) fail_msg("%s: on the Hub %s", path, known);
+    free(known);
+    checkpoint_close(&checkpoint);
+}
+
+// What is shown of a model, and written into what is made of it.
+static void names(void **state) {
+    (void)state;
+    setenv("HF_HUB_CACHE", folder, 1);
+    make("models--Org--Name/snapshots/0123abc");
+    make("new\nline");
+    make("plain");
+    make("models--plain/snapshots/1");
+    put("models--plain/snapshots/1/model.safetensors", "{" ENTRY("x") "}");
+    put("models--Org--Name/snapshots/0123abc/model.safetensors", "{" ENTRY("x") "}");
+    put("new\nline/other.safetensors", "{" ENTRY("x") "}");
+    put("plain/model.safetensors", "{" ENTRY("x") "}");
+    char *before = getcwd(NULL, 0), *plain = path_join(folder, "plain");
+    assert_int_equal(chdir(folder), 0);
+    assert_int_equal(symlink("plain", "link"), 0);
+    expect_name("Org/Name", "Name", "Org/Name");
+    expect_name("Org/Name@0123abc", "Name", "Org/Name");
+    expect_name("models--Org--Name", "Name", "Org/Name");
+    expect_name("models--Org--Name/snapshots/0123abc/", "Name", "Org/Name");
+    expect_name("models--Org--Name/snapshots/0123abc/model.safetensors", "Name", "Org/Name");
+    expect_name("models--plain/snapshots/1", "plain", NULL);
+    expect_name("new\nline", "new\uFFFDline", NULL);
+    expect_name("new\nline/other.safetensors", "other", NULL);
+    expect_name("plain/model.safetensors", "plain", NULL);
+    expect_name("link//", "link", NULL);
+    assert_int_equal(chdir("plain"), 0);
+    expect_name(".", "plain", NULL);
+    expect_name("model.safetensors", "plain", NULL);
+    expect_name("../link/.", "plain", NULL);
+    expect_name(plain, "plain", NULL);
+    assert_int_equal(chdir(before), 0);
+    free(before);
+    free(plain);
+    unsetenv("HF_HUB_CACHE");
+}
+
 static void sample(void **state) {
     (void)state;
     Error err = {0};
@@ -485,6 +557,8 @@ int main(void) {
         IN_FOLDER(many_files),
         IN_FOLDER(hub_folders),
         IN_FOLDER(hub_revisions),
+        IN_FOLDER(hub_spellings),
+        IN_FOLDER(names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -366,7 +366,6 @@ static void layers_that_remember(void **state) {
     (void)state;
     ModelConfig config = loaded_text("{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"M-M*EM\"}");
     expect_layers(&config, "rmraer");
-    assert_int_equal(attending_layers(&config), 1);
     assert_true(layer_is_in(&config.without_mlp, 0) && layer_is_in(&config.without_mlp, 3));
     assert_int_equal(config.experts.count, 8);
     config = loaded_text("{\"model_type\":\"nemotron_h\",\"hybrid_override_pattern\":\"\"}");

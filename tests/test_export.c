@@ -587,6 +587,31 @@ static void expect_front_matter(Engine *engine, const char *out, ExportFormat fo
     free(card);
 }
 
+static void expect_in_card(const char *recipe, const char *model, const char *out, const char *named,
+                           const char *unnamed) {
+    Engine *engine = export_engine(model, recipe);
+    ExportOptions options = options_for(out);
+    size_t size;
+    options.overwrite = true;
+    export_written(engine, &options);
+    char *card = export_file(out, "README.md", &size);
+    assert_non_null(strstr(card, "AutoModelForCausalLM"));
+    assert_non_null(strstr(card, named));
+    assert_null(strstr(card, unnamed));
+    free(card);
+    engine_close(engine);
+}
+
+// Who does not load it is not told how.
+static void the_card_names_the_engines_that_load_it(void **state) {
+    (void)state;
+    char *model = random_model(), *out = path_join(folder, "out");
+    expect_in_card(GROUPED, model, out, "`vllm serve FOLDER`", "refused by vllm");
+    expect_in_card("{\"quantdial_recipe\": 2, \"weights\": {\"bits\": 4, \"granularity\": \"tensor\"}, " PLAIN "}",
+                   model, out, "- refused by vllm, ", "vllm serve");
+    free(model), free(out);
+}
+
 // License, language and tags are those of the model; what it is and who made it are ours.
 static void the_card_says_whose_model_it_is(void **state) {
     (void)state;
@@ -711,6 +736,7 @@ int main(void) {
         IN_FOLDER(damage_is_noticed),
         IN_FOLDER(what_was_lost_beside_the_weights_comes_back),
         IN_FOLDER(the_card_says_whose_model_it_is),
+        IN_FOLDER(the_card_names_the_engines_that_load_it),
         IN_FOLDER(files_behind_links_stay),
         IN_FOLDER(a_model_without_configuration_is_refused_at_once),
         IN_FOLDER(where_nothing_can_be_written),

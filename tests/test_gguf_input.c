@@ -455,6 +455,7 @@ static void a_split_model_is_one(void **state) {
     assert_true(checkpoint_open(path, &checkpoint, NULL) && config_load(checkpoint.documents, &config, NULL));
     assert_int_equal(config.vocab, HIDDEN); // of the embedding, in the other file than the keys
     assert_string_equal(config.family, "llama");
+    assert_string_equal(checkpoint.name, "x"); // of all its files
     checkpoint_close(&checkpoint);
     free(path);
 }

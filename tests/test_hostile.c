@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -87,6 +88,28 @@ static void a_few_missing_bytes_are_noticed(void **state) {
     assert_int_equal(truncate(path, (off_t)checkpoint.files[0].map_bytes - 3), 0);
     expect_damage(&checkpoint, path, "became shorter");
     checkpoint_close(&checkpoint);
+    free(path);
+}
+
+// A download that goes on, or rsync --inplace: what was read before and after is of two models.
+static void a_file_that_is_written_to_is_named(void **state) {
+    (void)state;
+    char *path = put_large("model.safetensors");
+    const struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+    Checkpoint checkpoint = opened(path);
+    Error err = {0};
+    assert_true(checkpoint_intact(&checkpoint, &err));
+    int file = open(path, O_WRONLY);
+    assert_true(file >= 0 && pwrite(file, "x", 1, 2 * PAGE) == 1 && close(file) == 0);
+    expect_damage(&checkpoint, path, "was written to while it was open");
+    checkpoint_close(&checkpoint);
+    char *other = put_large("other.safetensors"); // in its place: what is mapped stays
+    checkpoint = opened(path);
+    assert_int_equal(rename(other, path), 0);
+    assert_true(checkpoint_intact(&checkpoint, &err));
+    checkpoint_close(&checkpoint);
+    free(other);
     free(path);
 }
 
@@ -371,6 +394,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(a_file_that_shrinks_reads_as_zeros_and_is_named),
         IN_FOLDER(a_few_missing_bytes_are_noticed),
+        IN_FOLDER(a_file_that_is_written_to_is_named),
         IN_FOLDER(a_file_cut_off_and_grown_again_stays_damaged),
         IN_FOLDER(measuring_a_file_that_shrank_fails_by_name),
         IN_FOLDER(the_crash_guard_lets_damaged_files_pass),

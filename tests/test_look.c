@@ -66,7 +66,7 @@ static void what_is_not_finite_shows(void **state) {
     model_poke(folder, "model.norm.weight", NAN, 1);
     const char *said = "2242 weights in 2 of the linears (first: model.layers.0.self_attn.q_proj) are infinite or NaN";
     expect(RUN("inspect", folder), 0, "  not finite: 2\n", said);
-    expect(RUN("inspect", folder), 0, "not finite, beside the list: 1 numbers in 1 tensors (first: model.norm.weight)",
+    expect(RUN("inspect", folder), 0, "not finite, beside the list: 1 number in 1 tensor (first: model.norm.weight)",
            "");
     cJSON *object = json_of(RUN("inspect", folder, "--json"));
     assert_int_equal(get(get(object, "model"), "nonfinite")->valueint, 2242);
@@ -87,7 +87,7 @@ static void what_is_not_finite_is_not_quantized(void **state) {
     model_poke(folder, "model.layers.0.self_attn.q_proj.weight", NAN, 1);
     Ran ran = RUN("plan", folder, "--activations", "none");
     assert_null(strstr(ran.out, " nan ")); // what stays as it is has no error of quantization
-    expect(ran, 0, "holds weights that are infinite or NaN: stays as it is", "1 weights in 1 of the linears");
+    expect(ran, 0, "holds weights that are infinite or NaN: stays as it is", "1 weight in 1 of the linears");
     cJSON *object = json_of(RUN("plan", folder, "--activations", "none", "--json"));
     assert_int_equal(get(linear_named(object, "model.layers.0.self_attn.q_proj"), "bits")->valueint, 0);
     assert_int_equal(get(linear_named(object, "model.layers.0.self_attn.k_proj"), "bits")->valueint, 4);
@@ -102,7 +102,7 @@ static void what_is_not_finite_is_blamed(void **state) {
            "model.layers.1.input_layernorm.weight holds numbers that are infinite or NaN: ");
     model_poke(folder, "model.layers.0.self_attn.v_proj.weight", INFINITY, 1);
     expect(RUN("plan", folder, "--random-tokens"), 1, "",
-           "model.layers.0.self_attn.v_proj holds 1 weights that are infinite or NaN: ");
+           "model.layers.0.self_attn.v_proj holds 1 weight that is infinite or NaN: ");
 }
 
 // Logits are written whatever they are, but not without a word.
@@ -119,7 +119,7 @@ static void logits_that_are_none_are_told(void **state) {
            " logits are infinite or NaN; quantdial inspect names damaged weights");
     model_poke(folder, "model.layers.0.self_attn.q_proj.weight", NAN, 1);
     expect(RUN("logits", folder, "--activations", "none", "--ids", "1,2", "-o", out), 0, "",
-           "1 weights in 1 of the linears (first: model.layers.0.self_attn.q_proj) are infinite or NaN");
+           "1 weight in 1 of the linears (first: model.layers.0.self_attn.q_proj) is infinite or NaN");
 }
 
 // ---- What is left out ----

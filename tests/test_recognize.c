@@ -121,6 +121,11 @@ static void downloads_of_which_a_part_is_there(void **state) {
     free(path);
     free(folder_put_safetensors(folder, "model-00001-of-00003.safetensors", PLAIN, 16));
     expect_refused(folder, "model-00001-of-00003.safetensors", "one of 3 files", "download");
+    free(folder_put_safetensors(folder, "model-00002-of-00003.safetensors", PLAIN, 16));
+    expect_refused(folder, "model-00001-of-00003.safetensors", "not all of these are there, and no index", "download");
+    path = inside("model-00002-of-00003.safetensors");
+    unlink(path);
+    free(path);
     folder_put_text(folder, "model.safetensors.index.json",
                     "{\"weight_map\":{\"w\":\"model-00001-of-00003.safetensors\","
                     "\"v\":\"model-00002-of-00003.safetensors\",\"u\":\"model-00003-of-00003.safetensors\"}}");
@@ -130,11 +135,16 @@ static void downloads_of_which_a_part_is_there(void **state) {
 
 static void places_of_models(void **state) {
     (void)state;
-    char *model = inside("models--org--name"), *snapshots = path_join(model, "snapshots/0123");
+    char *model = inside("models--org--name"), *config, *snapshots = path_join(model, "snapshots/0123");
     assert_true(folder_make(snapshots, NULL));
-    expect_refused(folder, folder, "is the Hugging Face cache", "models--org--name/snapshots");
-    expect_refused(model, model, "in the Hugging Face cache", "give the model's name");
-    expect_refused("https://huggingface.co/org/name", "https://", "is an address", "download the model first");
+    expect_refused(folder, folder, "is the Hugging Face cache", "such as org/name");
+    expect_refused(model, snapshots, "the folder is empty", "holds no safetensors files");
+    config = path_join(snapshots, "config.json");
+    assert_int_equal(symlink("../../../config.json", config), 0); // as files of a snapshot are
+    folder_put_text(folder, "config.json", "{}");
+    expect_refused(model, snapshots, "there is a config.json, but no weights", "download the model again");
+    free(config);
+    expect_refused("https://example.org/name", "https://", "is an address", "download the model first");
     free(snapshots);
     free(model);
 }
@@ -244,6 +254,17 @@ static void configurations_that_are_something_else(void **state) {
     free(path);
 }
 
+static void tokenizers_that_are_links_to_nothing(void **state) {
+    (void)state;
+    Tokenizer *tokenizer;
+    Error err = {0};
+    char *path = inside("tokenizer.json");
+    assert_int_equal(symlink("../../blobs/0123", path), 0);
+    assert_false(tokenizer_load(folder, &tokenizer, &err));
+    assert_non_null(strstr(err.message, "/tokenizer.json: cannot be opened: it is a link to ../../blobs/0123"));
+    free(path);
+}
+
 static void texts_that_are_something_else(void **state) {
     (void)state;
     char *sample = sample_path(NULL);
@@ -276,6 +297,7 @@ int main(void) {
         IN_FOLDER(weights_in_formats_that_are_not_read),
         IN_FOLDER(others_are_left_in_peace),
         IN_FOLDER(configurations_that_are_something_else),
+        IN_FOLDER(tokenizers_that_are_links_to_nothing),
         IN_FOLDER(texts_that_are_something_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

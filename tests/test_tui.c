@@ -454,7 +454,7 @@ static void long_texts_are_read_to_their_end(void **state) {
     snprintf(command, sizeof command, ":load %s\r", path_in_folder(name));
     key(s, command);
     expect(s, "xxx");
-    expect(s, "at byte 0"); // where the fault is, at the end of the message
+    expect(s, "at line 1, column 1"); // where the fault is, at the end of the message
     key(s, ":set nonsense " ESCAPE ":set activations nonsense\r");
     expect(s, "channel"); // the last of what is allowed
     quit(s);
@@ -804,12 +804,13 @@ static void the_convert_screen_says_what_engines_do(void **state) {
         expect(s, "disk has 12.3 GB   computing 3 s");
         expect(s, wide ? "▸ vLLM, Turing (SM75)               no" : "▸ vllm-sm75    no");
         expect(s, "refused fused-bits");
-        expect(s, "Enter writes it, reads it back and compares");
-        expect(s, wide ? "f fix  Enter write it  x stop" : "Enter write it");
+        expect(s, "Enter writes it, though vllm-sm75 refuses it; f mends the recipe");
+        expect(s, wide ? "f fix  Enter write it" : "Enter write it");
         assert_false(screen_has(s, "Dials"));
         key(s, "jjjjjj");
         expect(s, wide ? "▸ transformers                      yes" : "▸ transformers yes");
         expect(s, "transformers: nothing found");
+        assert_false(screen_has(s, "for transformers ")); // it is only looked at
         key(s, RIGHT);
         expect(s, "◂ gguf ▸   for llama.cpp");
         expect(s, "storyteller-gguf");
@@ -894,7 +895,7 @@ static void what_an_engine_takes_is_said_while_dials_are_turned(void **state) {
     key(s, ":set weight-bits 3\r");
     expect(s, "vllm-sm80 refuses bits");
     key(s, "6");
-    expect(s, "▸ vLLM, Ampere and Ada");
+    expect(s, "▸●vLLM, Ampere and Ada");
     expect(s, "refused odd-bits, layers 0–5 (42 linears): Weights of 2 and 3 bits");
     expect(s, "or press b.");
     key(s, "b");
@@ -919,13 +920,79 @@ static void what_an_engine_takes_is_said_while_dials_are_turned(void **state) {
     quit(s);
 }
 
+// Looking at an engine changes nothing; Space does, says so, and takes it back.
+static void the_engine_that_the_recipe_is_for_is_chosen(void **state) {
+    (void)state;
+    Screen *s = start_converting(36, 120, "FAKE_PACE=8");
+    key(s, "j");
+    expect(s, "▸ vLLM, Ampere");
+    expect(s, "Enter writes it, though vllm-sm80 refuses it");
+    assert_false(screen_has(s, "vllm-sm80 refuses group"));
+    key(s, " ");
+    expect(s, "the recipe is for vllm-sm80 now; Space again: for no engine");
+    expect(s, "▸●vLLM, Ampere");
+    expect(s, "vllm-sm80 refuses group");
+    key(s, "j" RIGHT); // nor does another engine or format that is looked at
+    expect(s, "◂ gguf ▸");
+    expect(s, "vllm-sm80 refuses group");
+    key(s, LEFT "j ");
+    expect(s, "the recipe is for vllm-sm90 now, no more for vllm-sm80; Space again");
+    key(s, " ");
+    expect(s, "the recipe is for no engine now; Space again: for vllm-sm90");
+    expect_gone_text(s, "●");
+    key(s, " ");
+    expect(s, "for vllm-sm90 now;");
+    key(s, "f");
+    expect(s, " for vllm-sm90   ");
+    key(s, "q:set granularity tensor\r"); // a turn that it does not take is told with it
+    expect(s, "vllm-sm90 refuses group now; f on Convert (6) mends it");
+    quit(s);
+}
+
+// What an engine does not take is written after a question, which names the way out.
+static void what_is_refused_is_asked_about_before_it_is_written(void **state) {
+    (void)state;
+    Screen *s = start_converting(36, 120, "FAKE_PACE=8");
+    char command[4300];
+    snprintf(command, sizeof command, "\x15%s\r", path_in_folder("asked"));
+    key(s, "\r");
+    expect(s, "Refused by vllm");
+    expect(s, "Loaded by transformers.");
+    expect(s, "Write it all the same?  f fix the recipe  y write it  n leave");
+    key(s, "n");
+    expect_gone_text(s, "all the same");
+    key(s, "j \r");
+    expect(s, "vllm-sm80 refuses this: q, k, v or gate, up are one matrix there");
+    key(s, "y");
+    expect(s, "write the model to");
+    key(s, command);
+    expect(s, "no difference: /");
+    expect(s, "vllm-sm80 refuses it: fused-bits   loaded by transformers");
+    expect(s, "load it  from transformers import");
+    assert_false(screen_has(s, "vllm serve"));
+    key(s, "\r"); // it was accepted for this recipe
+    expect(s, "writing ━");
+    expect(s, "no difference: /");
+    key(s, ":set alpha 0.4\rO");
+    expect(s, "The folder holds something else.");
+    key(s, "y");
+    expect(s, "vllm-sm80 refuses this: "); // and not for another
+    key(s, "f");
+    expect(s, "for vllm-sm80: ");
+    expect(s, "policy fptq → none");
+    key(s, "Oy");
+    expect(s, "vllm-sm80 loads it   also loaded by vllm-sm75, ");
+    expect(s, "vllm serve /");
+    quit(s);
+}
+
 // What is turned meanwhile is not in it, and that is said.
 static void a_model_is_written_stopped_and_goes_on(void **state) {
     (void)state;
     Screen *s = start_converting(24, 80, "FAKE_PACE=4");
     char command[4300];
     snprintf(command, sizeof command, "\x15%s\r", path_in_folder("slow"));
-    key(s, "\r");
+    key(s, "jjjjjj\r");
     expect(s, "write the model to storyteller-compressed-tensors");
     key(s, command);
     expect(s, "the recipe as it is now, 4.31 bits/weight, to /");
@@ -940,6 +1007,7 @@ static void a_model_is_written_stopped_and_goes_on(void **state) {
     expect(s, "An earlier recipe began it.  g go on  y replace  o another  n leave");
     key(s, "g");
     expect(s, "348 kB written, read back and compared, no difference: /");
+    expect(s, "transformers loads it");
     expect(s, "load it  from transformers import");
     expect(s, "/slow");
     expect(s, "all of it is there");
@@ -952,7 +1020,7 @@ static void what_cannot_be_written_says_what_to_do(void **state) {
     char command[4300];
     snprintf(command, sizeof command, ":folder %s\r", path_in_folder("full"));
     key(s, command);
-    key(s, "\r");
+    key(s, "jjjjjj\r"); // which transformers loads
     expect(s, "No space left on device");
     expect(s, "press Enter, it goes on where it was");
     key(s, "\r");
@@ -979,7 +1047,7 @@ static void an_error_stays_with_what_it_is_of(void **state) {
     char command[4300];
     snprintf(command, sizeof command, ":folder %s\r", path_in_folder("full"));
     key(s, command);
-    key(s, "\r");
+    key(s, "jjjjjj\r"); // which transformers loads
     expect(s, "No space left on device");
     key(s, RIGHT);
     expect_gone_text(s, "No space left on device");
@@ -1078,6 +1146,7 @@ static void the_convert_screen_takes_the_mouse_and_completes(void **state) {
     expect(s, "apart.txt");
     key(s, ESCAPE);
     expect(s, "Enter write it");
+    click_on(s, "floats");
     click_on(s, "Enter write it");
     expect(s, "write the model to");
     key(s, ESCAPE);
@@ -1644,6 +1713,8 @@ int main(int argc, char **argv) {
         IN_HOME(help_lists_keys_and_commands),
         IN_HOME(the_mouse_chooses_turns_and_drags),
         IN_HOME(the_convert_screen_says_what_engines_do),
+        IN_HOME(the_engine_that_the_recipe_is_for_is_chosen),
+        IN_HOME(what_is_refused_is_asked_about_before_it_is_written),
         IN_HOME(a_remedy_is_one_turn),
         IN_HOME(a_remedy_asks_before_it_takes_an_override_back),
         IN_HOME(a_model_is_written_stopped_and_goes_on),

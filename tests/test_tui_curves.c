@@ -160,7 +160,8 @@ static void a_budget_for_an_engine_is_taken_by_it(void **state) {
     expect(s, "sglang refuses group");
     expect(s, "all 42 are measured");
     key(s, "\r");
-    expect(s, "taken; u undoes it; sglang refuses group");
+    expect(s, "the remedies for sglang leave nothing quantized in compressed-tensors");
+    expect(s, "(now 5.36)"); // and nothing was taken
     quit(s);
 }
 
@@ -202,6 +203,18 @@ static void tune_shows_its_best_and_enter_takes_it(void **state) {
     expect_gone_text(s, "recipe not saved");
     key(s, "u");
     expect(s, "nothing to undo");
+    quit(s);
+}
+
+// Chosen after the search, the engine is kept to all the same.
+static void what_was_tuned_is_kept_to_the_engine_of_now(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 120);
+    key(s, "T");
+    expect(s, "Enter takes it");
+    key(s, ":target vllm-sm80\r\r"); // static inputs with 4 bits
+    expect(s, "what was tuned is in the recipe, and for vllm-sm80 policy fptq → none");
+    expect(s, " for vllm-sm80 ");
     quit(s);
 }
 
@@ -525,6 +538,7 @@ int main(int argc, char **argv) {
         IN_HOME(a_budget_for_an_engine_is_taken_by_it),
         IN_HOME(rows_are_marked_and_folded),
         IN_HOME(tune_shows_its_best_and_enter_takes_it),
+        IN_HOME(what_was_tuned_is_kept_to_the_engine_of_now),
         IN_HOME(a_search_and_a_study_are_stopped),
         IN_HOME(a_search_that_is_stopped_early_goes_on),
         IN_HOME(figures_of_an_older_turn_are_shares_of_the_new),

@@ -669,7 +669,7 @@ static void convert_keeps_format_engine_and_folder(void **state) {
     Screen *s = start_again();
     key(s, "6" RIGHT RIGHT RIGHT);
     expect(s, "◂ gptq ▸");
-    key(s, DOWN);
+    key(s, DOWN " ");
     expect(s, title);
     snprintf(line, sizeof line, "o\x15%s\r", path_in_folder("kept-here"));
     key(s, line);

@@ -209,42 +209,63 @@ static void fused_sets_stay_together(void **state) {
     study_close(&s);
 }
 
-static void expect_no_refusal_of_scheme(const StudyFixture *s, const Tuned *tuned, const VerdictWish *wish) {
+static void expect_result_is_verified(StudyFixture *s, const Tuned *tuned) {
+    Error err = {0};
+    Plan plan;
+    assert_true(plan_make(&tuned->recipe, &s->model.structure, &s->stats.measured, &plan, &err));
+    assert_true(study_kl(s, &plan) == tuned->point.accuracy.kl_mean);
+    plan_free(&plan);
+}
+
+static void expect_that_it_loads(const StudyFixture *s, const Tuned *tuned, const VerdictWish *wish) {
     Plan plan;
     Verdict verdict;
     assert_true(plan_make(&tuned->recipe, &s->model.structure, &s->stats.measured, &plan, NULL));
     assert_true(verdict_make(&s->model.structure, &s->stats.measured, &plan, wish, &verdict, NULL));
-    for (int i = 0; i < verdict.finding_count && verdict.findings[i].severity >= SEVERITY_MISREAD; i++) {
-        if (finding_is_of_scheme(&verdict.findings[i])) fail_msg("%s", verdict.findings[i].name);
-    }
+    if (verdict_has(&verdict, SEVERITY_MISREAD)) fail_msg("%s", verdict.findings[0].name);
     verdict_free(&verdict);
     plan_free(&plan);
 }
 
-static void what_an_engine_stores_as_one_agrees(void **state) {
+// Inputs with constant scales go with 8 bits in whole channels: what else gets of bits and groups has them taken back.
+static void what_an_engine_takes_is_what_it_ends_with(void **state) {
+    (void)state;
+    static const char *const dials[] = {"none", "static", "token"};
+    for (size_t d = 0; d < sizeof dials / sizeof *dials; d++) {
+        StudyFixture s;
+        Tuned tuned;
+        Error err = {0};
+        double policy;
+        study_open(NULL, &s);
+        Recipe recipe = recipe_with_fused(0);
+        const VerdictWish wish = {EXPORT_COMPRESSED_TENSORS, 1U << TARGET_VLLM_SM80, false};
+        assert_true(dial_parse(DIAL_ACTIVATIONS, dials[d], &policy, &err));
+        assert_true(recipe_override(&recipe, "*", DIAL_ACTIVATIONS, &policy, &err));
+        const TuneGoal goal = {.max_bits = 5, .bits = {4, 8}, .engines = engines_of(&wish)};
+        if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
+            fail_msg("%s", err.message);
+        assert_int_equal(tuned.units, 4 * s.model.config.layers);
+        assert_true(tuned.point.bits_per_weight <= 5);
+        expect_that_it_loads(&s, &tuned, &wish);
+        expect_result_is_verified(&s, &tuned);
+        tuned_free(&tuned);
+        recipe_free(&recipe);
+        study_close(&s);
+    }
+}
+
+static void an_engine_may_take_nothing(void **state) {
     (void)state;
     StudyFixture s;
     Tuned tuned;
     Error err = {0};
     study_open(NULL, &s);
     Recipe recipe = recipe_with_fused(0);
-    const ModelStructure *structure = &s.model.structure;
-    const VerdictWish wish = {EXPORT_COMPRESSED_TENSORS, 1U << TARGET_VLLM_SM80, false};
-    int *unit = calloc((size_t)structure->linear_count, sizeof *unit);
-    assert_non_null(unit);
-    units_alone(unit, structure->linear_count);
-    assert_true(verdict_join(structure, &wish, unit, &err));
-    TuneGoal goal = {.max_bits = 5, .bits = {4, 8}, .unit = unit};
-    for (int b = 0; b < 2; b++)
-        assert_true(
-            verdict_refused_groups(&recipe, structure, &s.stats.measured, &wish, goal.bits[b], &goal.refused[b], &err));
-    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
-        fail_msg("%s", err.message);
-    assert_int_equal(tuned.units, 4 * s.model.config.layers);
-    assert_true(tuned.point.bits_per_weight <= 5);
-    expect_no_refusal_of_scheme(&s, &tuned, &wish);
+    const VerdictWish wish = {EXPORT_COMPRESSED_TENSORS, 1U << TARGET_VLLM_CPU, false};
+    const TuneGoal goal = {.max_bits = 9, .bits = {8}, .engines = engines_of(&wish)};
+    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err));
+    assert_non_null(strstr(err.message, "takes none of the bits and groups"));
     tuned_free(&tuned);
-    free(unit);
     recipe_free(&recipe);
     study_close(&s);
 }
@@ -363,14 +384,6 @@ static void stop_after(void *context, const Tuned *so_far) {
     if (so_far->trials == stopper->after) progress_request_stop(&stopper->progress);
 }
 
-static void expect_result_is_verified(StudyFixture *s, const Tuned *tuned) {
-    Error err = {0};
-    Plan plan;
-    assert_true(plan_make(&tuned->recipe, &s->model.structure, &s->stats.measured, &plan, &err));
-    assert_true(study_kl(s, &plan) == tuned->point.accuracy.kl_mean);
-    plan_free(&plan);
-}
-
 static void what_is_stopped_gives_the_best_so_far(void **state) {
     (void)state;
     StudyFixture s;
@@ -431,7 +444,8 @@ int main(void) {
         cmocka_unit_test(a_budget_is_kept_and_used_well),
         cmocka_unit_test(a_bound_is_kept_with_less_than_all_bits),
         cmocka_unit_test(fused_sets_stay_together),
-        cmocka_unit_test(what_an_engine_stores_as_one_agrees),
+        cmocka_unit_test(what_an_engine_takes_is_what_it_ends_with),
+        cmocka_unit_test(an_engine_may_take_nothing),
         cmocka_unit_test(what_is_kept_stays),
         cmocka_unit_test(the_uniform_recipe_is_the_best_there_is),
         cmocka_unit_test(what_is_stopped_gives_the_best_so_far),

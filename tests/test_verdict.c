@@ -483,78 +483,143 @@ static void whatever_was_tuned_is_mended_whole(void **state) {
 
 // ---- For a search ----
 
-static uint32_t refused_groups(Fixture *f, ExportFormat format, Targets targets, int bits) {
-    uint32_t refused;
+// So many linears are not taken with this scheme by all, whatever else has to be mended for it.
+static int refused_with(Fixture *f, ExportFormat format, Targets targets, Scheme scheme, bool *refused) {
     const VerdictWish wish = {format, targets, f->odd_bits};
+    const Engines engines = engines_of(&wish);
+    const int linears = f->model.structure.linear_count;
+    bool none[64];
+    Recipe tried;
+    Plan plan;
     Error err = {0};
-    if (!verdict_refused_groups(&f->recipe, &f->model.structure, &f->model.measured, &wish, bits, &refused, &err))
+    int count = 0;
+    assert_in_range(linears, 1, 64);
+    assert_true(recipe_copy(&f->recipe, &tried, &err));
+    recipe_set_scheme(&tried, scheme.bits, scheme.group);
+    if (!refused) refused = none;
+    if (!verdict_keep(&f->model.structure, &f->model.measured, &engines, &tried, &plan, refused, &err))
         fail_msg("%s", err.message);
-    return refused;
+    for (int i = 0; i < linears; i++) count += refused[i];
+    plan_free(&plan);
+    recipe_free(&tried);
+    return count;
 }
 
 static void a_search_knows_what_engines_take(void **state) {
+    static const size_t sizes[] = {0, 16, 32, 64, 128, 256};
+    static const struct {
+        ExportFormat format;
+        Targets targets;
+        int bits;
+        size_t refused; // added up, 1 for whole channels
+    } rows[] = {{EXPORT_COMPRESSED_TENSORS, SM80, 4, 0},
+                {EXPORT_COMPRESSED_TENSORS, TRANSFORMERS, 3, 1 + 16 + 32 + 64 + 128 + 256},
+                {EXPORT_COMPRESSED_TENSORS, SGLANG, 4, 16 + 256},
+                {EXPORT_GPTQ, SM80, 4, 16 + 256},
+                {EXPORT_COMPRESSED_TENSORS, CPU, 8, 1 + 16 + 32 + 64 + 128 + 256},
+                {EXPORT_GGUF, LLAMA_CPP, 4, 16},
+                {EXPORT_MLX, MLX, 2, 16}};
     Fixture *f = *state;
     set(f, "*.down_proj", DIAL_BITS, 3); // what the recipe has of its own is no matter
-    assert_int_equal(refused_groups(f, CT, SM80, 4), 0);
-    assert_int_equal(refused_groups(f, CT, TRANSFORMERS, 3), VERDICT_ALL_GROUPS);
-    assert_int_equal(refused_groups(f, CT, SGLANG, 4), 16 + 256);
-    assert_int_equal(refused_groups(f, EXPORT_GPTQ, SM80, 4), 16 + 256);
-    assert_int_equal(refused_groups(f, CT, CPU, 8), VERDICT_ALL_GROUPS);
-    assert_int_equal(refused_groups(f, EXPORT_GGUF, LLAMA_CPP, 4), 16);
-    assert_int_equal(refused_groups(f, EXPORT_MLX, MLX, 2), 16);
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+        for (size_t g = 0; g < sizeof sizes / sizeof *sizes; g++) {
+            const bool meant = rows[r].refused & (sizes[g] ? sizes[g] : 1);
+            const int count = refused_with(f, rows[r].format, rows[r].targets, (Scheme){rows[r].bits, sizes[g]}, NULL);
+            // Groups of 256 are whole channels but of down_proj.
+            if (count != (!meant            ? 0
+                          : sizes[g] == 256 ? LINEARS / 7
+                                            : LINEARS) &&
+                !(sizes[g] == 256 && count == LINEARS))
+                fail_msg("row %zu, group %zu: %d linears", r, sizes[g], count);
+        }
     f->odd_bits = false;
-    assert_int_equal(refused_groups(f, CT, SM80, 3), VERDICT_ALL_GROUPS);
+    assert_int_equal(refused_with(f, CT, SM80, (Scheme){3, 64}, NULL), LINEARS);
     set(f, NULL, DIAL_ACTIVATIONS, POLICY_STATIC); // neither are inputs: another dial mends these
-    assert_int_equal(refused_groups(f, CT, SM80, 4), 0);
+    assert_int_equal(refused_with(f, CT, SM80, (Scheme){4, 64}, NULL), 0);
+    f->model.structure.linears[DOWN].in = 740; // of one linear, which may have no scheme there
+    assert_int_equal(refused_with(f, EXPORT_GGUF, LLAMA_CPP, (Scheme){4, 0}, NULL), 1);
 }
 
-// Units get schemes in turn, of those that the engine takes.
-static void give_schemes(Fixture *f, const int *unit, const uint32_t *refused) {
-    static const int bits[] = {4, 8};
-    static const size_t groups[] = {0, 32, 64, 128};
-    Scheme taken[8];
-    int count = 0;
-    for (int s = 0; s < 8; s++)
-        if (!(refused[s / 4] & (groups[s % 4] ? groups[s % 4] : 1)))
-            taken[count++] = (Scheme){bits[s / 4], groups[s % 4]};
-    for (int i = 0; count && i < f->model.structure.linear_count; i++) {
-        const Linear *linear = &f->model.structure.linears[i];
-        const Scheme *scheme = &taken[units_first(unit, i) % count];
-        if (linear->role == ROLE_ROUTER || !linear->quantizable) continue;
-        set(f, linear->name, DIAL_BITS, scheme->bits);
-        set(f, linear->name, DIAL_GRANULARITY, scheme->group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL);
-        if (scheme->group) set(f, linear->name, DIAL_GROUP_SIZE, (double)scheme->group);
-    }
-}
-
-static void check_units(ExportFormat format, Target target, int (*begin)(void **state)) {
-    void *state;
-    assert_int_equal(begin(&state), 0);
-    Fixture *f = state;
-    const VerdictWish wish = {format, 1U << target, true};
-    uint32_t refused[2] = {refused_groups(f, format, 1U << target, 4), refused_groups(f, format, 1U << target, 8)};
-    int *unit = calloc((size_t)f->model.structure.linear_count, sizeof *unit);
-    assert_non_null(unit);
-    units_alone(unit, f->model.structure.linear_count);
-    assert_true(verdict_join(&f->model.structure, &wish, unit, NULL));
-    give_schemes(f, unit, refused);
-    const Verdict *verdict = judge(f, format, 1U << target);
-    for (int i = 0; i < verdict->finding_count && verdict->findings[i].severity >= SEVERITY_MISREAD; i++)
-        if (finding_is_of_scheme(&verdict->findings[i]) && refused[0] != VERDICT_ALL_GROUPS)
-            fail_msg("%s by %s of units with one scheme each", verdict->findings[i].name, target_table[target].name);
-    free(unit);
-    teardown(&state);
-}
-
-static void units_with_one_scheme_each_are_taken(void **state) {
-    (void)state;
-    for (ExportFormat format = 0; format < EXPORT_FORMAT_COUNT; format++) {
-        for (int t = 0; t < TARGET_COUNT; t++) {
-            if (!(targets_of_format(format) >> t & 1)) continue;
-            check_units(format, (Target)t, setup);
-            check_units(format, (Target)t, setup_experts);
+// Units get schemes by chance, of those that the engine takes for all of their linears.
+static void give_schemes(Fixture *f, const VerdictWish *wish, Random *random, int *bits) {
+    static const Scheme schemes[] = {{4, 0}, {8, 0}, {4, 32}, {8, 64}, {4, 64}, {8, 128}, {4, 16}, {3, 32}, {2, 64}};
+    enum { SCHEMES = sizeof schemes / sizeof *schemes };
+    const ModelStructure *structure = &f->model.structure;
+    bool refused[SCHEMES][64], of_unit[64][SCHEMES] = {{false}};
+    int unit[64], scheme_of[64];
+    units_alone(unit, structure->linear_count);
+    assert_true(verdict_join(structure, wish, unit, NULL));
+    for (int s = 0; s < SCHEMES; s++) {
+        refused_with(f, wish->format, wish->targets, schemes[s], refused[s]);
+        for (int i = 0; i < structure->linear_count; i++) {
+            const size_t group = schemes[s].group, in = structure->linears[i].in;
+            of_unit[units_first(unit, i)][s] |= refused[s][i] || (group && (group >= in || in % group));
         }
     }
+    for (int i = 0; i < structure->linear_count; i++) {
+        const int first = units_first(unit, i), from = (int)random_below(random, SCHEMES);
+        if (first == i) scheme_of[i] = -1;
+        for (int n = 0; first == i && n < SCHEMES && scheme_of[i] < 0; n++)
+            if (!of_unit[i][(from + n) % SCHEMES]) scheme_of[i] = (from + n) % SCHEMES;
+        const int chosen = scheme_of[first];
+        bits[i] = chosen < 0 || !structure->linears[i].quantizable ? 0 : schemes[chosen].bits;
+        if (!bits[i]) continue;
+        set(f, structure->linears[i].name, DIAL_BITS, bits[i]);
+        set(f, structure->linears[i].name, DIAL_GRANULARITY,
+            schemes[chosen].group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL);
+        if (schemes[chosen].group) set(f, structure->linears[i].name, DIAL_GROUP_SIZE, (double)schemes[chosen].group);
+    }
+}
+
+static void check_kept(const Fixture *f, const VerdictWish *wish, const Plan *plan, const int *bits) {
+    Verdict verdict;
+    assert_true(verdict_make(&f->model.structure, &f->model.measured, plan, wish, &verdict, NULL));
+    for (int i = 0; i < verdict.finding_count; i++) {
+        const Finding *left = &verdict.findings[i];
+        // Without a scheme that is taken a search does not begin.
+        if (left->severity >= SEVERITY_MISREAD && (left->change_count || (left->linear_count && bits[*left->linears])))
+            fail_msg("%s in %s: %s of %d linears, as of %s", target_table[verdict.rows[0].target].name,
+                     export_format_names[wish->format], left->name, left->linear_count,
+                     f->model.structure.linears[left->linears[0]].name);
+    }
+    for (int i = 0; i < f->model.structure.linear_count; i++)
+        if (bits[i] && plan->decisions[i].quantized) assert_int_equal(plan->decisions[i].bits, bits[i]);
+    verdict_free(&verdict);
+}
+
+// A recipe of any kind is mended as f does it, and then a search or a budget chooses bits and groups.
+static void whatever_bits_a_search_gives_what_was_mended_loads(void **state) {
+    (void)state;
+    Random random = random_seeded(11);
+    int kept = 0;
+    for (int round = 0; round < 30; round++) {
+        void *fresh;
+        assert_int_equal(round % 3 ? setup(&fresh) : setup_experts(&fresh), 0);
+        Fixture *f = fresh;
+        tune_at_random(f, &random);
+        f->odd_bits = random_below(&random, 2);
+        for (ExportFormat format = 0; format < EXPORT_FORMAT_COUNT; format++)
+            for (Target t = 0; t < TARGET_COUNT; t++) {
+                const VerdictWish wish = {format, 1U << t, f->odd_bits};
+                const Engines engines = engines_of(&wish);
+                Fixture again = {.model = f->model, .odd_bits = f->odd_bits};
+                Plan plan = {0};
+                int bits[64];
+                if (!(targets_of_format(format) >> t & 1)) continue;
+                verdict_fix_free(&f->fix);
+                if (!verdict_fix(&f->recipe, &f->model.structure, &f->model.measured, &wish, &f->fix, NULL)) continue;
+                assert_true(recipe_copy(&f->fix.recipe, &again.recipe, NULL));
+                give_schemes(&again, &wish, &random, bits);
+                assert_true(
+                    verdict_keep(&f->model.structure, &f->model.measured, &engines, &again.recipe, &plan, NULL, NULL));
+                check_kept(f, &wish, &plan, bits);
+                kept++;
+                plan_free(&plan);
+                recipe_free(&again.recipe);
+            }
+        teardown(&fresh);
+    }
+    assert_true(kept > 200);
 }
 
 static void engines_store_sets_as_one(void **state) {
@@ -572,27 +637,6 @@ static void engines_store_sets_as_one(void **state) {
         const bool same = a->fused_set >= 0 && a->fused_set == b->fused_set;
         assert_int_equal(units_first(unit, i - 1) == units_first(unit, i), same);
     }
-}
-
-static void expect_refused_bits(Fixture *f, ExportFormat format, Targets targets, int bits, bool down, bool rest) {
-    bool refused[64];
-    const VerdictWish wish = {format, targets, f->odd_bits};
-    assert_in_range(f->model.structure.linear_count, 1, 64);
-    assert_true(verdict_refused_bits(&f->recipe, &f->model.structure, &f->model.measured, &wish, bits, refused, NULL));
-    for (int i = 0; i < f->model.structure.linear_count; i++)
-        if (f->model.structure.linears[i].quantizable)
-            assert_int_equal(refused[i], f->model.structure.linears[i].role == ROLE_DOWN ? down : rest);
-}
-
-static void a_budget_knows_which_bits_engines_take(void **state) {
-    Fixture *f = *state;
-    set(f, "*.down_proj", DIAL_BITS, 3); // whatever the recipe has
-    expect_refused_bits(f, CT, SM80, 4, false, false);
-    expect_refused_bits(f, CT, SGLANG, 3, true, true);
-    set(f, "*.down_proj", DIAL_GROUP_SIZE, 16); // its other dials count
-    expect_refused_bits(f, CT, SGLANG, 4, true, false);
-    f->odd_bits = false;
-    expect_refused_bits(f, CT, SM80, 2, true, true);
 }
 
 // Dials stand there by their options, which the screen puts into its own words.
@@ -834,6 +878,16 @@ static void name_family(Fixture *f, const char *family) {
     snprintf(f->model.structure.config.family, sizeof f->model.structure.config.family, "%s", family);
 }
 
+// Ways to load it that are named, and those that are not.
+static void expect_loading(Fixture *f, ExportFormat format, const char *named, const char *unnamed) {
+    Text text = {0};
+    export_loading(&f->model.structure, format, judge(f, format, ALL), &text);
+    text_add(&text, "", 0);
+    if (named && !strstr(text.data, named)) fail_msg("no %s in \"%s\"", named, text.data);
+    if (strstr(text.data, unnamed)) fail_msg("%s in \"%s\"", unnamed, text.data);
+    text_free(&text);
+}
+
 static void other_notes(void **state) {
     Fixture *f = *state;
     name_family(f, "opt");
@@ -872,11 +926,28 @@ static void encoder_decoders(void **state) {
     finds(f, EXPORT_GPTQ, ALL, "encoder-decoder", SEVERITY_REFUSED, 0, others);
     finds(f, EXPORT_MLX, ALL, "family", SEVERITY_REFUSED, 0, MLX);
     finds(f, EXPORT_GGUF, ALL, "gguf-model", SEVERITY_REFUSED, 0, LLAMA_CPP);
-    assert_non_null(strstr(export_loading(&f->model.structure, CT), "AutoModelForSeq2SeqLM"));
-    assert_non_null(strstr(export_loading(&f->model.structure, EXPORT_GPTQ), "AutoModelForSeq2SeqLM"));
-    assert_null(strstr(export_loading(&f->model.structure, CT), "vllm"));
+    expect_loading(f, CT, "AutoModelForSeq2SeqLM", "vllm");
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_NONE);
+    expect_loading(f, EXPORT_GPTQ, "AutoModelForSeq2SeqLM", "vllm");
     f->model.structure.config.pair.encoder_layers = 0;
-    assert_non_null(strstr(export_loading(&f->model.structure, CT), "AutoModelForCausalLM"));
+    expect_loading(f, CT, "AutoModelForCausalLM", "Seq2Seq");
+}
+
+// Who loads a model is told how, and who does not is not.
+static void ways_to_load_are_those_that_work(void **state) {
+    Fixture *f = *state;
+    expect_loading(f, CT, "vllm serve", "Seq2Seq");
+    expect_loading(f, EXPORT_GGUF, "llama-cli", "vllm");
+    set(f, NULL, DIAL_ACTIVATIONS, POLICY_STATIC); // with 4 bits no kernel of vLLM takes it
+    expect_loading(f, CT, "AutoModelForCausalLM", "vllm");
+    set(f, NULL, DIAL_GRID, GRID_ASYMMETRIC); // and now none at all
+    expect_loading(f, CT, NULL, "AutoModel");
+    Text text = {0};
+    export_misgivings(&f->verdict, &text);
+    assert_non_null(strstr(text.data, "- refused by vllm, "));
+    assert_non_null(strstr(text.data, "vLLM drops these, transformers fails"));
+    text_free(&text);
+    expect_loading(f, EXPORT_DENSE, "anything else", "vllm");
 }
 
 static void t5_wants_plain_weights(void **state) {
@@ -884,7 +955,7 @@ static void t5_wants_plain_weights(void **state) {
     name_family(f, "t5");
     finds(f, CT, ALL, "t5", SEVERITY_REFUSED, 0, TRANSFORMERS);
     assert_null(find(judge(f, EXPORT_GPTQ, ALL), "t5"));
-    assert_non_null(strstr(export_loading(&f->model.structure, CT), "dequantize=True"));
+    expect_loading(f, CT, "dequantize=True", "AutoModelForCausalLM");
 }
 
 // Whatever its writer refuses, GGUF is not said to load.
@@ -1024,13 +1095,13 @@ int main(void) {
         ON(scales_and_cache),
         ON(other_notes),
         ON(encoder_decoders),
+        ON(ways_to_load_are_those_that_work),
         ON(t5_wants_plain_weights),
         ON(gguf_of_other_families),
         cmocka_unit_test_setup_teardown(experts_are_one_tensor, setup_experts, teardown),
         cmocka_unit_test_setup_teardown(experts_have_few_kernels, setup_experts, teardown),
-        cmocka_unit_test(units_with_one_scheme_each_are_taken),
+        cmocka_unit_test(whatever_bits_a_search_gives_what_was_mended_loads),
         cmocka_unit_test_setup_teardown(engines_store_sets_as_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_budget_knows_which_bits_engines_take, setup, teardown),
         cmocka_unit_test(targets_have_names),
         ON(rows_and_order),
     };

@@ -17,6 +17,7 @@
 #include "tests/support/slow_checks.h"
 #include "tests/support/small_sample.h"
 #include "workbench/history.h"
+#include "workbench/unsaved.h"
 #include "workbench/workbench.h"
 
 static Workbench *opened(void) {
@@ -677,6 +678,28 @@ static void figures_and_an_export_do_not_starve_each_other(void **state) {
     folder_remove(made);
 }
 
+// The files of a session are called by it.
+static void a_model_is_the_same_from_every_folder(void **state) {
+    (void)state;
+    char *made = folder_temporary(), *before = getcwd(NULL, 0);
+    const char *const spellings[] = {".", "..//model/"};
+    char *path = path_join(made, "model");
+    Unsaved by_path = {0}, other = {0};
+    assert_true(folder_make(path, NULL) && unsaved_open(path, &by_path, NULL));
+    assert_int_equal(strncmp(by_path.name, "model-", 6), 0);
+    assert_int_equal(chdir(path), 0);
+    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
+        assert_true(unsaved_open(spellings[i], &other, NULL));
+        assert_string_equal(other.name, by_path.name);
+        unsaved_close(&other);
+    }
+    assert_int_equal(chdir(before), 0);
+    unsaved_close(&by_path);
+    free(before);
+    free(path);
+    folder_remove(made);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_arrives),
@@ -702,6 +725,7 @@ int main(void) {
         cmocka_unit_test(a_remedy_is_one_step_back),
         cmocka_unit_test(figures_and_an_export_do_not_starve_each_other),
         cmocka_unit_test(history_forgets_what_could_have_been_redone),
+        cmocka_unit_test(a_model_is_the_same_from_every_folder),
     };
     return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);
 }

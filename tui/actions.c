@@ -474,7 +474,12 @@ void action_folder_named(Ui *ui, const char *path) { convert_name_folder(ui, pat
 
 void action_fix(Ui *ui, int unused) {
     (void)unused;
-    convert_fix(ui, false);
+    convert_fix(ui);
+}
+
+void action_keep(Ui *ui, int unused) {
+    (void)unused;
+    convert_toggle_target(ui);
 }
 
 void action_odd_bits(Ui *ui, int unused) {

@@ -60,6 +60,7 @@ void action_format(Ui *ui, int steps);
 void action_folder(Ui *ui, int unused);
 void action_folder_named(Ui *ui, const char *path); // "": a prompt asks
 void action_fix(Ui *ui, int unused);
+void action_keep(Ui *ui, int unused);
 void action_odd_bits(Ui *ui, int unused);
 void action_target(Ui *ui, const char *name); // "": none
 void action_export(Ui *ui, int over);         // 1: even over what the folder holds

@@ -8,23 +8,17 @@
 #include "quant/difference.h"
 #include "tui/actions.h"
 #include "tui/format.h"
+#include "tui/key_names.h"
+#include "tui/panels.h"
 #include "tui/screen.h"
 
 // ---- what is chosen -----------------------------------------------------------------------------------------------
 
 // After the model and the format: "storyteller-gguf".
 static char *offered_folder(const Ui *ui) {
-    const Checkpoint *checkpoint = workbench_structure(ui->workbench)->checkpoint;
-    const char *path = checkpoint && checkpoint->path ? checkpoint->path : "", *name = strrchr(path, '/');
-    name = name && name[1] ? name + 1 : *path ? path : "model";
-    static const char *const endings[] = {".safetensors", ".gguf"};
-    size_t length = strcspn(name, "/");
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        const size_t ending = strlen(endings[i]);
-        if (length > ending && strcmp(name + length - ending, endings[i]) == 0) length -= ending;
-    }
     char *out = NULL;
-    return asprintf(&out, "%.*s-%s", (int)length, name, export_format_names[ui->convert.format]) < 0 ? NULL : out;
+    const char *name = panel_model_name(workbench_structure(ui->workbench));
+    return asprintf(&out, "%s-%s", *name ? name : "model", export_format_names[ui->convert.format]) < 0 ? NULL : out;
 }
 
 char *convert_folder(const Ui *ui) { return ui->convert.folder ? strdup(ui->convert.folder) : offered_folder(ui); }
@@ -119,12 +113,9 @@ static void choose_row(Ui *ui, int row) {
     ui->convert.finding = 0;
 }
 
-void convert_choose(Ui *ui, int row) {
-    choose_row(ui, row);
-    ui->convert.aimed = true;
-}
+void convert_choose(Ui *ui, int row) { choose_row(ui, row); }
 
-void convert_move(Ui *ui, int rows) { convert_choose(ui, ui->convert.engine + rows); }
+void convert_move(Ui *ui, int rows) { choose_row(ui, ui->convert.engine + rows); }
 
 void convert_scroll(Ui *ui, int findings) {
     const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
@@ -134,18 +125,24 @@ void convert_scroll(Ui *ui, int findings) {
     if (ui->convert.finding < 0) ui->convert.finding = 0;
 }
 
-bool convert_choose_target(Ui *ui, Target target) {
-    ui->convert.aimed = targets_of_format(ui->convert.format) >> target & 1;
-    choose_row(ui, ui->convert.aimed ? row_of(ui->convert.format, (int)target) : 0);
-    return ui->convert.aimed;
+Target convert_target(const Ui *ui) { return ui->convert.aimed ? ui->convert.target : TARGET_COUNT; }
+
+void convert_set_target(Ui *ui, Target target, ExportFormat format) {
+    ui->convert.aimed = target < TARGET_COUNT;
+    ui->convert.target = target;
+    ui->convert.target_format = format;
 }
 
-Target convert_target(const Ui *ui) {
-    const Targets readers = targets_of_format(ui->convert.format);
-    int row = 0;
-    for (int t = 0; ui->convert.aimed && t < TARGET_COUNT; t++)
-        if (readers >> t & 1 && row++ == ui->convert.engine) return (Target)t;
-    return TARGET_COUNT;
+bool convert_is_target(const Ui *ui, Target engine) {
+    return convert_target(ui) == engine && ui->convert.target_format == ui->convert.format;
+}
+
+static void look_at_engine(Ui *ui, Target target) {
+    if (targets_of_format(ui->convert.format) >> target & 1) choose_row(ui, row_of(ui->convert.format, (int)target));
+}
+
+void convert_look_at_target(Ui *ui) {
+    if (ui->convert.aimed) look_at_engine(ui, ui->convert.target);
 }
 
 // A folder that was taken as it was offered follows the format, a name of one's own stays.
@@ -159,14 +156,14 @@ static void set_format(Ui *ui, ExportFormat format) {
     ui->convert.format = format;
 }
 
-// The engine stays the chosen one where it reads this format, too.
+// The engine that is looked at stays so where it reads this format, too; else the one that the recipe is for.
 void convert_turn_format(Ui *ui, int steps) {
-    const Target target = convert_target(ui);
+    const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
+    const Target seen = row ? row->target : TARGET_COUNT;
     set_format(ui, (ExportFormat)(((int)ui->convert.format + EXPORT_FORMAT_COUNT + steps) % EXPORT_FORMAT_COUNT));
-    if (target < TARGET_COUNT)
-        convert_choose_target(ui, target);
-    else
-        choose_row(ui, 0);
+    choose_row(ui, 0);
+    convert_look_at_target(ui);
+    if (seen < TARGET_COUNT) look_at_engine(ui, seen);
     look(ui);
 }
 
@@ -196,15 +193,19 @@ void convert_name_folder(Ui *ui, const char *path) {
     if (start) convert_start(ui, false);
 }
 
-// ---- the chosen engine, on other screens --------------------------------------------------------------------------
+// ---- the engine that the recipe is for, on other screens ----------------------------------------------------------
 
 static const VerdictRow *aimed_row(const Ui *ui, const Verdict **verdict) {
     const Target target = convert_target(ui);
-    *verdict = target < TARGET_COUNT ? workbench_verdict_of(ui->workbench, ui->convert.format, target) : NULL;
+    *verdict = target < TARGET_COUNT ? workbench_verdict_of(ui->workbench, ui->convert.target_format, target) : NULL;
     return *verdict && (*verdict)->row_count ? (*verdict)->rows : NULL;
 }
 
 static bool is_bad(const Finding *finding) { return finding->severity >= SEVERITY_MISREAD; }
+
+bool convert_is_bad(const Verdict *verdict, const VerdictRow *row) {
+    return row->worst >= 0 && is_bad(&verdict->findings[row->worst]);
+}
 
 static const char *refuses_or_misreads(const Finding *finding) {
     return finding->severity == SEVERITY_REFUSED ? "refuses" : "misreads";
@@ -251,9 +252,22 @@ void convert_aim_text(const Ui *ui, bool brief, char *out, size_t size, bool *ba
         snprintf(out, size, "%s %s %s", name, refuses_or_misreads(worst), what_is_refused(ui, worst));
 }
 
+// Once, when a turn or measured inputs bring it about; what a screen begins with is seen on it.
+void convert_tell(Ui *ui) {
+    char text[80], said[sizeof ui->message.text];
+    bool bad;
+    convert_aim_text(ui, false, text, sizeof text, &bad);
+    const bool begins = bad && ui->convert.taken && !ui->message.failure;
+    ui->convert.taken = *text && !bad;
+    if (!begins) return;
+    snprintf(said, sizeof said, "%s", ui->message.text);
+    ui_say(ui, "%s%s%s now; %s mends it", said, *said ? " · " : "", text,
+           ui->screen == SCREEN_CONVERT ? "f" : "f on Convert (6)");
+}
+
 bool convert_wish(const Ui *ui, VerdictWish *out) {
     const Target target = convert_target(ui);
-    if (target < TARGET_COUNT) *out = (VerdictWish){ui->convert.format, 1U << target, ui->convert.odd_bits};
+    if (target < TARGET_COUNT) *out = (VerdictWish){ui->convert.target_format, 1U << target, ui->convert.odd_bits};
     return target < TARGET_COUNT;
 }
 
@@ -294,9 +308,33 @@ static void tell_aim(Ui *ui) {
     const Target target = convert_target(ui);
     if (target < TARGET_COUNT)
         ui_say(ui, "for %s in %s; :target none is for no engine", target_table[target].name,
-               export_format_names[ui->convert.format]);
+               export_format_names[ui->convert.target_format]);
     else
         ui_say(ui, "the recipe is for no engine; :target NAME chooses one, Tab lists them");
+}
+
+// Of a choice that was just made.
+static void take_target(Ui *ui, Target target, ExportFormat format) {
+    convert_set_target(ui, target, format);
+    ui->convert.taken = false; // of another engine
+    ui_update(ui);             // a budget keeps to it
+}
+
+void convert_toggle_target(Ui *ui) {
+    const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
+    const Target before = convert_target(ui);
+    const char *keys = action_keys(&ui->settings, "keep-to-engine");
+    if (!row) {
+        ui_say(ui, "no engine has to be kept to: nothing is quantized in this format");
+    } else if (convert_is_target(ui, row->target)) {
+        take_target(ui, TARGET_COUNT, ui->convert.format);
+        ui_say(ui, "the recipe is for no engine now; %s again: for %s", keys, target_table[before].name);
+    } else {
+        take_target(ui, row->target, ui->convert.format);
+        ui_say(ui, "the recipe is for %s now%s%s; %s again: for no engine", target_table[row->target].name,
+               before < TARGET_COUNT && before != row->target ? ", no more for " : "",
+               before < TARGET_COUNT && before != row->target ? target_table[before].name : "", keys);
+    }
 }
 
 // A recipe is looked at for one engine at a time.
@@ -312,10 +350,7 @@ void convert_aim(Ui *ui, const char *name) {
     Targets named;
     Error err = {0};
     const bool none = strcmp(name, "none") == 0;
-    if (none) {
-        ui->convert.aimed = false;
-        ui_update(ui);
-    }
+    if (none) take_target(ui, TARGET_COUNT, ui->convert.format);
     if (none || !*name) {
         tell_aim(ui);
         return;
@@ -326,10 +361,11 @@ void convert_aim(Ui *ui, const char *name) {
         tell_several(ui, name, named);
         return;
     }
-    for (int i = 0; i < EXPORT_FORMAT_COUNT && !convert_choose_target(ui, target); i++)
+    while (!(targets_of_format(ui->convert.format) >> target & 1))
         set_format(ui, (ExportFormat)(((int)ui->convert.format + 1) % EXPORT_FORMAT_COUNT));
+    look_at_engine(ui, target);
     if (ui->screen == SCREEN_CONVERT) look(ui);
-    ui_update(ui); // a budget keeps to it
+    take_target(ui, target, ui->convert.format);
     ui_say(ui, "for %s in %s: the first line says what it refuses, the line of a dial what it takes",
            target_table[target].name, export_format_names[ui->convert.format]);
 }
@@ -424,22 +460,34 @@ static void offer_fix(Ui *ui, const char *engine, const VerdictFix *fix, bool as
     text_free(&taken);
 }
 
-void convert_fix(Ui *ui, bool asked) {
-    const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
+static void fix_for(Ui *ui, Target target, bool asked) {
     VerdictFix fix = {0};
     Error err = {0};
-    if (!row) {
-        ui_say(ui, "there is nothing to mend");
-        return;
-    }
-    const Target target = row->target;
-    ui->convert.aimed = true;
+    ui->convert.asked = target;
     if (ui_report(ui, workbench_fix(ui->workbench, ui->convert.format, 1U << target, &fix, &err), &err))
         offer_fix(ui, target_table[target].name, &fix, asked);
     verdict_fix_free(&fix);
 }
 
+void convert_fix(Ui *ui) {
+    const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
+    if (row)
+        fix_for(ui, row->target, false);
+    else
+        ui_say(ui, "there is nothing to mend");
+}
+
+void convert_fix_asked(Ui *ui, bool taking_back) { fix_for(ui, ui->convert.asked, taking_back); }
+
 // ---- the export ---------------------------------------------------------------------------------------------------
+
+// The engine that is written for: the one that the recipe is for where that reads the format, else the one that is
+// looked at.
+const VerdictRow *convert_row_written_for(const Ui *ui, const Verdict *verdict) {
+    for (int r = 0; verdict && r < verdict->row_count; r++)
+        if (verdict->rows[r].target == convert_target(ui)) return &verdict->rows[r];
+    return convert_row(ui, verdict);
+}
 
 bool convert_is_here(const Ui *ui, const ExportView *view) {
     return view->asked && view->format == ui->convert.format && ui->convert.folder &&
@@ -458,14 +506,85 @@ bool convert_is_unwritable(const Ui *ui, ForecastView *out) {
     return out->known && out->refused && out->forecast.unwritable;
 }
 
-static void say_unwritable(Ui *ui, const ForecastView *view) {
+bool convert_is_mendable(const Ui *ui) {
+    const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
+    const VerdictRow *row = convert_row_written_for(ui, verdict);
+    for (int i = 0; row && i < verdict->finding_count && is_bad(&verdict->findings[i]); i++)
+        if (verdict->findings[i].targets >> row->target & 1 && verdict->findings[i].change_count) return true;
+    return false;
+}
+
+// "Loaded by transformers.": who does, and as it is meant.
+static void add_who_loads(const Verdict *verdict, Text *out) {
+    Targets loads = 0;
+    Text names = {0};
+    for (int r = 0; r < verdict->row_count; r++)
+        if (!convert_is_bad(verdict, &verdict->rows[r])) loads |= 1U << verdict->rows[r].target;
+    targets_list(loads, &names);
+    if (loads) text_addf(out, " Loaded by %s.", names.data ? names.data : "");
+    text_free(&names);
+}
+
+// Where the recipe is for none of them: "Refused by vllm, sglang: …".
+static void add_who_refuses(const Finding *finding, const char *what, Text *out) {
+    Text names = {0};
+    targets_list(finding->targets, &names);
+    text_addf(out, "%s by %s: %s", finding->severity == SEVERITY_REFUSED ? "Refused" : "Misread",
+              names.data ? names.data : "", what);
+    text_free(&names);
+}
+
+static void ask(Ui *ui, const VerdictRow *row, const Text *question, bool over, bool can_write) {
+    ui->convert.asked = row->target;
+    ui->convert.over = over;
+    ui->convert.can_fix = convert_is_mendable(ui);
+    ui->convert.can_write = can_write;
+    ui_ask(ui, PROMPT_REFUSED, question->data ? question->data : "");
+}
+
+static bool is_accepted(const Ui *ui, const VerdictRow *row) {
+    return ui->convert.accepted.change == workbench_changes(ui->workbench) + 1 &&
+           ui->convert.accepted.format == ui->convert.format && ui->convert.accepted.target == row->target;
+}
+
+// Asks before what the engine does not take is written, once of each recipe. False: nothing is to be asked.
+static bool ask_refused(Ui *ui, bool over) {
+    const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
+    const VerdictRow *row = convert_row_written_for(ui, verdict);
+    const Finding *worst = row && row->worst >= 0 ? &verdict->findings[row->worst] : NULL;
+    if (!worst || !is_bad(worst) || is_accepted(ui, row)) return false;
+    char what[400];
+    Text question = {0};
+    convert_words(worst->what, what, sizeof what);
+    if (convert_target(ui) == row->target)
+        text_addf(&question, "%s %s this: %s", target_table[row->target].name, refuses_or_misreads(worst), what);
+    else
+        add_who_refuses(worst, what, &question);
+    convert_words(worst->remedy, what, sizeof what);
+    if (!worst->change_count) text_addf(&question, " No dial mends it: %s", what);
+    add_who_loads(verdict, &question);
+    ask(ui, row, &question, over, true);
+    text_free(&question);
+    return true;
+}
+
+// What cannot be written is only asked about where the recipe can be mended.
+static void tell_unwritable(Ui *ui, const ForecastView *view) {
+    const VerdictRow *row = convert_row_written_for(ui, workbench_verdict(ui->workbench, ui->convert.format));
     char message[sizeof view->message];
+    Text question = {0};
     convert_words(view->message, message, sizeof message);
-    ui_fail(ui, "%s", message);
+    text_addf(&question, "%s cannot hold this: %s", export_format_names[ui->convert.format], message);
+    if (row && convert_is_mendable(ui))
+        ask(ui, row, &question, false, false);
+    else
+        ui_fail(ui, "%s", message);
+    text_free(&question);
 }
 
 static void start(Ui *ui, bool over) {
     Error err = {0};
+    if (ask_refused(ui, over)) return;
     ui_report(ui, workbench_export(ui->workbench, ui->convert.format, ui->convert.folder, over, &err), &err);
 }
 
@@ -477,27 +596,37 @@ void convert_start(Ui *ui, bool over) {
         return;
     }
     if (convert_is_unwritable(ui, &forecast)) {
-        say_unwritable(ui, &forecast);
-        return;
-    }
-    if (!ui->convert.folder) {
-        ui->convert.start_when_named = true;
-        convert_name_folder(ui, "");
+        tell_unwritable(ui, &forecast);
         return;
     }
     workbench_export_view(ui->workbench, &view);
     const bool rest = can_go_on(ui, &view);
-    if (rest && view.changes == 0 && !over)
+    if (!ui->convert.folder) {
+        if (ask_refused(ui, false)) return;
+        ui->convert.start_when_named = true;
+        convert_name_folder(ui, "");
+    } else if (rest && view.changes == 0 && !over) {
         convert_go_on(ui);
-    else if (over || rest || (forecast.known && forecast.forecast.occupied) ||
-             (convert_is_here(ui, &view) && view.result.occupied)) {
+    } else if (over || rest || (forecast.known && forecast.forecast.occupied) ||
+               (convert_is_here(ui, &view) && view.result.occupied)) {
         ui->convert.can_go_on = rest;
         ui_ask(ui, PROMPT_REPLACE, "");
-    } else
+    } else {
         start(ui, false);
+    }
 }
 
 void convert_replace(Ui *ui) { start(ui, true); }
+
+void convert_accept(Ui *ui) {
+    ui->convert.accepted.change = workbench_changes(ui->workbench) + 1;
+    ui->convert.accepted.format = ui->convert.format;
+    ui->convert.accepted.target = ui->convert.asked;
+    if (ui->convert.over)
+        start(ui, true);
+    else
+        convert_start(ui, false);
+}
 
 void convert_go_on(Ui *ui) {
     Error err = {0};

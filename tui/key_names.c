@@ -112,6 +112,7 @@ static const struct {
     {IN_TEXTS, view_length, -1, "shorter"},
     {ON_CONVERT, action_format, -1, "format-before"},
     {ON_CONVERT, action_format, 1, "format-next"},
+    {ON_CONVERT, action_keep, 0, "keep-to-engine"},
     {ON_CONVERT, action_odd_bits, 0, "odd-bits"},
     {ON_CONVERT, action_export, 0, "write-model"},
     {ON_CONVERT, action_export, 1, "write-model-over"},

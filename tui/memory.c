@@ -88,6 +88,8 @@ static void add_convert(const Ui *ui, cJSON *json) {
     cJSON *out = cJSON_AddObjectToObject(json, "convert");
     cJSON_AddStringToObject(out, "format", export_format_names[convert->format]);
     if (target < TARGET_COUNT) cJSON_AddStringToObject(out, "engine", target_table[target].name);
+    if (target < TARGET_COUNT)
+        cJSON_AddStringToObject(out, "engine_format", export_format_names[convert->target_format]);
     if (convert->odd_bits) cJSON_AddBoolToObject(out, "odd_bits", true);
     if (convert->folder) add_path(out, "folder", convert->folder);
 }
@@ -224,12 +226,24 @@ static bool restore_recipe(Ui *ui, const cJSON *json) {
     return true;
 }
 
+static bool format_of(const cJSON *json, const char *key, ExportFormat *out) {
+    for (int i = 0; i < EXPORT_FORMAT_COUNT; i++) {
+        if (strcmp(export_format_names[i], word_of(json, key)) != 0) continue;
+        *out = (ExportFormat)i;
+        return true;
+    }
+    return false;
+}
+
 static void restore_convert(Ui *ui, const cJSON *json) {
     Convert *convert = &ui->convert;
-    for (int i = 0; i < EXPORT_FORMAT_COUNT; i++)
-        if (strcmp(export_format_names[i], word_of(json, "format")) == 0) convert->format = (ExportFormat)i;
+    ExportFormat format = convert->format;
+    format_of(json, "format", &convert->format);
+    if (!format_of(json, "engine_format", &format)) format = convert->format; // of an earlier version
     for (int i = 0; i < TARGET_COUNT; i++)
-        if (strcmp(target_table[i].name, word_of(json, "engine")) == 0) convert_choose_target(ui, (Target)i);
+        if (strcmp(target_table[i].name, word_of(json, "engine")) == 0 && targets_of_format(format) >> i & 1)
+            convert_set_target(ui, (Target)i, format);
+    convert_look_at_target(ui);
     convert->odd_bits = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "odd_bits"));
     workbench_allow_odd_bits(ui->workbench, convert->odd_bits);
     if (*word_of(json, "folder")) convert->folder = strdup(word_of(json, "folder"));

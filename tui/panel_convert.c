@@ -76,13 +76,21 @@ static void draw_folder(Ui *ui, Rect line) {
 
 #define NEEDS_LINES_MOST 3
 
+// Why there cannot be an estimate, and what the user can do.
+static void refusal_text(const Ui *ui, const ForecastView *view, char *out, size_t size) {
+    char message[sizeof view->message];
+    const bool mends = view->refused && view->forecast.unwritable && convert_is_mendable(ui);
+    convert_words(view->message, message, sizeof message);
+    snprintf(out, size, "%s%s", mends ? "f mends this: " : "", message);
+}
+
 // Lines of the estimate, or of why there cannot be one.
 static int needs_lines(const Ui *ui) {
     ForecastView view;
-    char message[sizeof view.message];
+    char message[sizeof view.message + 16];
     workbench_forecast(ui->workbench, &view);
     if (!view.known) return 1;
-    convert_words(view.message, message, sizeof message);
+    refusal_text(ui, &view, message, sizeof message);
     const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
     const int cols = ui->layout.frame.cols - 4 - LABEL_COLS, lines = view.refused
                                                                          ? wrap_lines(&ui->canvas, cols, &piece, 1)
@@ -101,8 +109,8 @@ static void draw_needs(Ui *ui, Rect place) {
         return;
     }
     if (view.refused) {
-        char message[sizeof view.message];
-        convert_words(view.message, message, sizeof message);
+        char message[sizeof view.message + 16];
+        refusal_text(ui, &view, message, sizeof message);
         const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
         wrap_draw(&ui->canvas, place, &piece, 1, 0);
         return;
@@ -182,8 +190,8 @@ static void draw_heading(Ui *ui, Rect pane) {
     canvas_text(canvas, pane.row, c.worst, c.end - c.worst, MEANING_FAINT, "worst finding");
 }
 
-// "Marlin", "Marlin 40, Humming 2": each with its linears where there are several; "Marlin 40 of 42" or "Marlin 40/42"
-// where that is too wide.
+// "Marlin", "Marlin 40, Humming 2": each with its linears where there are several; "Marlin 40 of 42", "Marlin 40/42" or
+// "Marlin 95 %" where that is too wide.
 static void kernels_text(const Ui *ui, const VerdictRow *row, int cols, char *out, size_t size) {
     Text text = {0};
     int count = 0, all = 0, most = 0;
@@ -202,6 +210,7 @@ static void kernels_text(const Ui *ui, const VerdictRow *row, int cols, char *ou
     snprintf(out, size, "%s", count < 2 || !text.data ? first : text.data);
     if (count > 1 && canvas_width(&ui->canvas, out) > cols) snprintf(out, size, "%s %d of %d", first, most, all);
     if (count > 1 && canvas_width(&ui->canvas, out) > cols) snprintf(out, size, "%s %d/%d", first, most, all);
+    if (count > 1 && canvas_width(&ui->canvas, out) > cols) snprintf(out, size, "%s %d %%", first, 100 * most / all);
     text_free(&text);
 }
 
@@ -218,6 +227,7 @@ static void draw_engine(Ui *ui, Rect line, const Verdict *verdict, const Verdict
     const bool dropped = strcmp(use.inputs, "16 bit") == 0 && inputs_dropped(workbench_plan(ui->workbench), row) > 0;
     snprintf(inputs, sizeof inputs, dropped ? "stay %s!" : "%s", use.inputs);
     canvas_text(canvas, line.row, line.col, 1, MEANING_ACCENT, chosen ? "▸" : " ");
+    if (convert_is_target(ui, row->target)) canvas_text(canvas, line.row, line.col + 1, 1, MEANING_ACCENT, "●");
     canvas_fit(canvas, line.row, c.engine, c.loads - c.engine - 1, MEANING_TEXT,
                line.cols >= 110 ? info->title : info->name);
     canvas_text(canvas, line.row, c.loads, 4, loads ? MEANING_BETTER : MEANING_ERROR, loads ? "yes" : "no");
@@ -367,32 +377,73 @@ static void draw_findings(Ui *ui, Rect pane, const Verdict *verdict) {
 
 // ---- the job ------------------------------------------------------------------------------------------------------
 
-// Lines of how to load it, without the marks of Markdown, with the name of the folder in them.
+static bool is_file(const char *path) {
+    const size_t length = strlen(path);
+    return length > 5 && strcmp(path + length - 5, ".gguf") == 0;
+}
+
+// A line without the marks of Markdown, with the name of the folder or of its one file in it.
+static void loading_line(const char *text, size_t length, const char *folder, char out[512]) {
+    static const struct {
+        const char *name;
+        bool file;
+    } names[] = {{"this folder", false}, {"FOLDER", false}, {"FILE.gguf", true}};
+    size_t used = 0;
+    for (const char *at = text; at < text + length && used < 511;) {
+        size_t taken = 0;
+        for (size_t i = 0; !taken && i < sizeof names / sizeof *names; i++) {
+            if (strncmp(at, names[i].name, strlen(names[i].name)) != 0) continue;
+            taken = strlen(names[i].name);
+            used += (size_t)snprintf(out + used, 512 - used, "%s%s", folder,
+                                     names[i].file && !is_file(folder) ? "/*.gguf" : "");
+        }
+        if (!taken && *at != '`') out[used++] = *at;
+        at += taken ? taken : 1;
+    }
+    out[used < 511 ? used : 511] = '\0';
+}
+
+// Of the engines that load it.
 static int loading_lines(const Ui *ui, const ExportView *view, char lines[LOADING_LINES_MOST][512]) {
     int count = 0;
-    for (const char *text = export_loading(workbench_structure(ui->workbench), view->format);
-         *text && count < LOADING_LINES_MOST;) {
-        const size_t length = strcspn(text, "\n");
-        size_t used = 0;
-        char *out = lines[count];
-        for (const char *at = text; at < text + length && used < sizeof *lines - 1;) {
-            const char *const names[] = {"this folder", "FOLDER"};
-            size_t taken = 0;
-            for (size_t i = 0; !taken && i < 2; i++)
-                if (strncmp(at, names[i], strlen(names[i])) == 0) taken = strlen(names[i]);
-            if (taken) {
-                used += (size_t)snprintf(out + used, sizeof *lines - used, "%s", view->folder);
-                if (used >= sizeof *lines) used = sizeof *lines - 1;
-            } else if (*at != '`') {
-                out[used++] = *at;
-            }
-            at += taken ? taken : 1;
-        }
-        out[used] = '\0';
-        if (length && strncmp(text, "```", 3) != 0) count++;
-        text += length + (text[length] == '\n');
+    Text text = {0};
+    export_loading(workbench_structure(ui->workbench), view->format, view->verdict, &text);
+    for (const char *at = text.data ? text.data : ""; *at && count < LOADING_LINES_MOST;) {
+        const size_t length = strcspn(at, "\n");
+        if (length && strncmp(at, "```", 3) != 0) loading_line(at, length, view->folder, lines[count++]);
+        at += length + (at[length] == '\n');
     }
+    text_free(&text);
     return count;
+}
+
+// "   misread by sglang": the engines of a kind, beside one.
+static void draw_others(Pen *pen, Style style, const char *words, Targets targets) {
+    Text names = {0};
+    targets_list(targets, &names);
+    if (names.length) pen_text(pen, style, "   %s %s", words, names.data);
+    text_free(&names);
+}
+
+// "vllm-sm80 loads it   also loaded by vllm-sm90, transformers   not by sglang".
+static void draw_who_loads(Ui *ui, Rect line, const Verdict *verdict) {
+    const VerdictRow *row = convert_row_written_for(ui, verdict);
+    Targets loads = 0, misread = 0, refused = 0;
+    Pen pen = pen_at(&ui->canvas, line);
+    for (int r = 0; r < verdict->row_count; r++) {
+        const VerdictRow *other = &verdict->rows[r];
+        Targets *of = !other->loads ? &refused : convert_is_bad(verdict, other) ? &misread : &loads;
+        if (other != row) *of |= 1U << other->target;
+    }
+    const bool bad = convert_is_bad(verdict, row);
+    if (bad)
+        pen_text(&pen, MEANING_ERROR, "%s %s it: %s", target_table[row->target].name,
+                 row->loads ? "misreads" : "refuses", verdict->findings[row->worst].name);
+    else
+        pen_text(&pen, MEANING_BETTER, "%s loads it", target_table[row->target].name);
+    draw_others(&pen, MEANING_TEXT, bad ? "loaded by" : "also loaded by", loads);
+    draw_others(&pen, MEANING_WORSE, "misread by", misread);
+    draw_others(&pen, MEANING_FAINT, "not by", refused);
 }
 
 // Folders come last in a line: they may be long.
@@ -466,15 +517,40 @@ static void draw_done(Ui *ui, Rect pane, const ExportView *view) {
              warning[0] ? "; " : "", warning);
     canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, warning[0] ? MEANING_CHANGED : MEANING_BETTER, text);
     const int count = loading_lines(ui, view, lines);
+    if (view->verdict->row_count) {
+        draw_who_loads(ui, (Rect){pane.row + 1, pane.col, 1, pane.cols}, view->verdict);
+        pane.row++;
+        pane.rows--;
+    }
+    if (!count || pane.rows < 2) return;
     const int label = canvas_text(&ui->canvas, pane.row + 1, pane.col, pane.cols, MEANING_FAINT, "load it  ");
     for (int i = 0; i < count && i + 1 < pane.rows; i++)
         canvas_fit(&ui->canvas, pane.row + 1 + i, pane.col + label, pane.cols - label, MEANING_VALUE, lines[i]);
 }
 
-// Why it failed is told as long as it is what Enter would try again.
+// Why it failed is told as long as it is what Enter would try again, and what was written as long as that is shown.
 static bool is_past(const Ui *ui, const ExportView *view) {
+    if (view->job.state == JOB_DONE) return !convert_is_here(ui, view);
     return view->job.state == JOB_FAILED &&
            (view->changes || ui->prompt == PROMPT_REPLACE || !convert_is_here(ui, view));
+}
+
+// What Enter would do.
+static void draw_offer(Ui *ui, Rect pane) {
+    const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
+    const VerdictRow *row = convert_row_written_for(ui, verdict);
+    const Severity worst = row && row->worst >= 0 ? verdict->findings[row->worst].severity : SEVERITY_NOTE;
+    const char *mends = convert_is_mendable(ui) ? "; f mends the recipe" : "";
+    char text[200];
+    ForecastView forecast;
+    if (convert_is_unwritable(ui, &forecast))
+        snprintf(text, sizeof text, "it cannot be written: see files%s", mends);
+    else if (worst >= SEVERITY_MISREAD)
+        snprintf(text, sizeof text, "Enter writes it, though %s %s it%s", target_table[row->target].name,
+                 worst == SEVERITY_REFUSED ? "refuses" : "misreads", mends);
+    else
+        snprintf(text, sizeof text, "Enter writes it, reads it back and compares; dials can be turned meanwhile");
+    canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, MEANING_FAINT, text);
 }
 
 static void draw_job_pane(Ui *ui, Rect pane, const ExportView *view) {
@@ -482,8 +558,7 @@ static void draw_job_pane(Ui *ui, Rect pane, const ExportView *view) {
     pane = rect_inset(pane, 1);
     char message[sizeof view->job.message];
     if (!view->asked || is_past(ui, view)) {
-        canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, MEANING_FAINT,
-                   "Enter writes it, reads it back and compares; dials can be turned meanwhile");
+        draw_offer(ui, pane);
         return;
     }
     switch (view->job.state) {
@@ -508,8 +583,9 @@ void panel_convert_draw(Ui *ui) {
     ExportView view;
     char lines[LOADING_LINES_MOST][512];
     workbench_export_view(ui->workbench, &view);
-    const int loading = view.asked && view.job.state == JOB_DONE ? loading_lines(ui, &view, lines) : 0;
-    const int job = !view.asked || is_past(ui, &view) ? 1 : loading > 1 ? 1 + loading : 2;
+    const bool done = view.asked && view.job.state == JOB_DONE;
+    const int after = done ? loading_lines(ui, &view, lines) + (view.verdict->row_count > 0) : 0;
+    const int job = !view.asked || is_past(ui, &view) ? 1 : after > 1 ? 1 + after : 2;
     const ConvertLayout l = layout_convert(&ui->layout, verdict ? verdict->row_count : 0, job, needs_lines(ui));
     const Rect panes[] = {l.form, l.engines, l.findings, l.job};
     for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) canvas_box(&ui->canvas, panes[i], MEANING_RULE);

@@ -18,9 +18,7 @@
 // ---- header -------------------------------------------------------------------------------------------------------
 
 const char *panel_model_name(const ModelStructure *structure) {
-    const char *path = structure->checkpoint && structure->checkpoint->path ? structure->checkpoint->path : "";
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
+    return structure->checkpoint && structure->checkpoint->name ? structure->checkpoint->name : "";
 }
 
 #define HEADER_REST 52 // columns
@@ -181,6 +179,7 @@ static bool bar_counts(const Ui *ui, const Binding *binding) {
     case BAR_ALWAYS: break;
     case BAR_IN_TABLE: return !ui->trials.pane;
     case BAR_IN_TEXTS: return ui->trials.pane;
+    case BAR_ON_EXPORT: return convert_runs(ui);
     case BAR_ON_STUDY: {
         const JobState state = studied(ui).state;
         return (job_is_on(state) || state == JOB_STOPPED) && !(studied(ui).put_off > 0);

@@ -34,10 +34,10 @@ void panel_graphs_draw(Ui *ui, Rect rect, int linear); // weights, input, channe
 // "45.0× median, 3.10× after LAE", or "45.0×, LAE 3.10×": how far raw_channel reaches, and where factors are taken out,
 // what is left.
 void panel_times(const Why *why, const Decision *decision, bool whole, char *out, size_t size);
-void panel_waiting_draw(Ui *ui, Rect rect, JobKind kind);      // what is shown there as soon as this job has found it
-const char *panel_model_name(const ModelStructure *structure); // the last part of its path
-const char *job_doing(JobKind kind);                           // "calibrating"
-bool calibration_provisional(const Ui *ui);                    // more tokens are to come, and ranges may grow
+void panel_waiting_draw(Ui *ui, Rect rect, JobKind kind); // what is shown there as soon as this job has found it
+const char *panel_model_name(const ModelStructure *structure);
+const char *job_doing(JobKind kind);        // "calibrating"
+bool calibration_provisional(const Ui *ui); // more tokens are to come, and ranges may grow
 // "1.0k of 65.5k tokens", or "65.5k tokens" once it has settled; whole: and of which text, "… of mixed".
 void calibration_text(const Ui *ui, bool whole, char *out, size_t size);
 Short panel_layers_cell(const Ui *ui, int linear, Column column); // as the table shows it

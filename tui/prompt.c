@@ -70,6 +70,7 @@ static void take_line(Ui *ui, PromptKind kind, const char *line) {
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
     case PROMPT_FIX:
+    case PROMPT_REFUSED:
     case PROMPT_OVERWRITE:
     case PROMPT_RESTORE:
     case PROMPT_FORGET:
@@ -196,7 +197,15 @@ static void answer_replace(Ui *ui, int code) {
 static void answer_fix(Ui *ui, int code) {
     if (!is_yes_or_no(code)) return;
     close_prompt(ui);
-    if (code == 'y') convert_fix(ui, true);
+    if (code == 'y') convert_fix_asked(ui, true);
+}
+
+static void answer_refused(Ui *ui, int code) {
+    const bool fixes = code == 'f' && ui->convert.can_fix, writes = code == 'y' && ui->convert.can_write;
+    if (!fixes && !writes && code != 'n' && !is_cancel(code)) return;
+    close_prompt(ui);
+    if (fixes) convert_fix_asked(ui, false);
+    if (writes) convert_accept(ui);
 }
 
 static void answer_overwrite(Ui *ui, int code) {
@@ -296,6 +305,7 @@ static void take_code(Ui *ui, int code) {
     case PROMPT_LEAVE: answer_leave(ui, code); break;
     case PROMPT_REPLACE: answer_replace(ui, code); break;
     case PROMPT_FIX: answer_fix(ui, code); break;
+    case PROMPT_REFUSED: answer_refused(ui, code); break;
     case PROMPT_OVERWRITE: answer_overwrite(ui, code); break;
     case PROMPT_RESTORE: answer_restore(ui, code); break;
     case PROMPT_FORGET: answer_forget(ui, code); break;
@@ -335,7 +345,7 @@ static bool asks_for_a_key(const Ui *ui) {
     return ui->prompt == PROMPT_SORT || ui->prompt == PROMPT_SWEEP || ui->prompt == PROMPT_SWEEP_SECOND ||
            ui->prompt == PROMPT_QUIT || ui->prompt == PROMPT_OVERWRITE || ui->prompt == PROMPT_RESTORE ||
            ui->prompt == PROMPT_LEAVE || ui->prompt == PROMPT_REPLACE || ui->prompt == PROMPT_FIX ||
-           ui->prompt == PROMPT_FORGET;
+           ui->prompt == PROMPT_REFUSED || ui->prompt == PROMPT_FORGET;
 }
 
 static bool names_a_file(const Ui *ui) {
@@ -395,6 +405,7 @@ static void label_of(const Ui *ui, char *out, size_t size) {
     case PROMPT_LEAVE:
     case PROMPT_REPLACE:
     case PROMPT_FIX:
+    case PROMPT_REFUSED:
     case PROMPT_OVERWRITE:
     case PROMPT_RESTORE:
     case PROMPT_FORGET:
@@ -476,12 +487,26 @@ static void draw_replace(Ui *ui, Rect line) {
                 labels + first, 4 - first);
 }
 
-// What it would do is read whole, above the line with the answers.
-static void draw_fix(Ui *ui, Rect line) {
-    static const char *const keys[] = {"y", "n"}, *const labels[] = {"do it", "leave the recipe"};
+// Read whole, above the line with the answers.
+static void draw_question(Ui *ui, Rect line) {
     panel_message_draw(ui, (Rect){line.row - 1, line.col - 1, 1, line.cols + 2}, MEANING_CHANGED | STYLE_SELECTED,
                        ui->editor.text);
+}
+
+static void draw_fix(Ui *ui, Rect line) {
+    static const char *const keys[] = {"y", "n"}, *const labels[] = {"do it", "leave the recipe"};
+    draw_question(ui, line);
     draw_choice(ui, line, "Do that?", keys, labels, 2);
+}
+
+static void draw_refused(Ui *ui, Rect line) {
+    const char *keys[3], *labels[3];
+    int count = 0;
+    draw_question(ui, line);
+    if (ui->convert.can_fix) keys[count] = "f", labels[count++] = "fix the recipe";
+    if (ui->convert.can_write) keys[count] = "y", labels[count++] = "write it";
+    keys[count] = "n", labels[count++] = "leave";
+    draw_choice(ui, line, ui->convert.can_write ? "Write it all the same?" : "Mend it?", keys, labels, count);
 }
 
 static void draw_restore(Ui *ui, Rect line) {
@@ -515,6 +540,7 @@ void prompt_draw(Ui *ui) {
     case PROMPT_LEAVE: draw_leave(ui, inside); break;
     case PROMPT_REPLACE: draw_replace(ui, inside); break;
     case PROMPT_FIX: draw_fix(ui, inside); break;
+    case PROMPT_REFUSED: draw_refused(ui, inside); break;
     case PROMPT_OVERWRITE: draw_overwrite(ui, inside); break;
     case PROMPT_RESTORE: draw_restore(ui, inside); break;
     case PROMPT_FORGET: draw_forget(ui, inside); break;

@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/number.h"
 #include "quant/assign.h"
+#include "quant/difference.h"
 #include "quant/recipe_set.h"
 #include "tui/convert.h"
 #include "tui/format.h"
@@ -325,8 +326,7 @@ static bool find_bounds(Ui *ui, BudgetBounds *out, Error *err) {
     const uint64_t change = workbench_changes(ui->workbench), turn = workbench_turn(ui->workbench);
     *out = (BudgetBounds){.kept = s->takes_back ? NULL : s->held};
     if (!convert_wish(ui, &wish)) return true;
-    const bool same = s->bound_by.format == wish.format && s->bound_by.targets == wish.targets &&
-                      s->bound_by.odd_bits == wish.odd_bits && s->bound_change == change && s->bound_turn == turn;
+    const bool same = verdict_wish_equal(&s->bound_by, &wish) && s->bound_change == change && s->bound_turn == turn;
     out->unit = s->unit;
     out->refused = s->refused;
     if (same) return true;
@@ -472,6 +472,12 @@ void sensitivity_set_budget(Ui *ui, const char *text) {
     choose_anew(ui);
 }
 
+// What the engine that the recipe is for refuses of these bits is mended.
+static bool keep_to_engine(const Ui *ui, Recipe *recipe, Error *err) {
+    VerdictWish engine;
+    return !convert_wish(ui, &engine) || workbench_keep(ui->workbench, &engine, recipe, err);
+}
+
 static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
     const SensitivityScreen *s = &ui->sensitivity;
     double *bits = array_new((size_t)linear_count(ui), sizeof *bits);
@@ -480,9 +486,32 @@ static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
         bits[i] = s->budget.unit_of[i] < 0             ? (double)NAN
                   : sensitivity_kept(ui) && s->held[i] ? workbench_plan(ui->workbench)->decisions[i].bits
                                                        : budget_bits[s->chosen[i]];
-    if (ok && !(ok = recipe_assign(out, workbench_structure(ui->workbench), DIAL_BITS, bits, err))) recipe_free(out);
+    if (ok && !(ok = recipe_assign(out, workbench_structure(ui->workbench), DIAL_BITS, bits, err) &&
+                     keep_to_engine(ui, out, err)))
+        recipe_free(out);
     free(bits);
     return ok;
+}
+
+// ", and for vllm-sm80 policy token → none (12 linears)": what it does not take with these bits.
+static void what_came_with_it(const Ui *ui, const Recipe *recipe, Text *out) {
+    const Target target = convert_target(ui);
+    Text changes = {0};
+    if (target < TARGET_COUNT &&
+        recipe_difference_beside(workbench_recipe(ui->workbench), recipe, workbench_structure(ui->workbench), ", ",
+                                 &changes) &&
+        changes.data)
+        text_addf(out, ", and for %s %s", target_table[target].name, changes.data);
+    text_free(&changes);
+}
+
+static void put_tuned(Ui *ui, const Recipe *recipe, const char *beside) {
+    Error err = {0};
+    if (!ui_report(ui, workbench_restore(ui->workbench, recipe, &err), &err)) return;
+    ui->sensitivity.tuned = false;
+    workbench_forget_tuned(ui->workbench);
+    ui_say(ui, "what was tuned is in the recipe%s; u undoes it", beside);
+    ui_update(ui);
 }
 
 static void take_tuned(Ui *ui) {
@@ -498,12 +527,14 @@ static void take_tuned(Ui *ui) {
                                         : "the search is not done; x ends it with the best so far");
         return;
     }
-    const bool ok = workbench_restore(ui->workbench, tuned.recipe, &err);
-    if (!ui_report(ui, ok, &err)) return;
-    ui->sensitivity.tuned = false;
-    workbench_forget_tuned(ui->workbench);
-    ui_say(ui, "what was tuned is in the recipe; u undoes it");
-    ui_update(ui);
+    Text beside = {0};
+    Recipe recipe = {0}; // the engine may be another one since
+    if (ui_report(ui, recipe_copy(tuned.recipe, &recipe, &err) && keep_to_engine(ui, &recipe, &err), &err)) {
+        what_came_with_it(ui, &recipe, &beside);
+        put_tuned(ui, &recipe, beside.data ? beside.data : "");
+    }
+    recipe_free(&recipe);
+    text_free(&beside);
 }
 
 // Linears of which only the noise is known, and which the budget takes bits from.
@@ -544,17 +575,12 @@ static bool guesses_need_a_word(Ui *ui) {
     return true;
 }
 
-// What other dials than bits bring about, a budget does not mend.
-static void say_what_was_taken(Ui *ui, bool same, int rules) {
-    char text[80];
-    bool bad;
-    convert_aim_text(ui, false, text, sizeof text, &bad);
-    if (bad)
-        ui_say(ui, "%s; %s: f on Convert mends it", same ? "the recipe has these bits" : "taken; u undoes it", text);
-    else if (same)
+static void say_what_was_taken(Ui *ui, bool same, int rules, const char *beside) {
+    if (same)
         ui_say(ui, "the recipe has these bits already");
     else
-        ui_say(ui, "the chosen bits are in the recipe, with %d override%s; u undoes it", rules, rules == 1 ? "" : "s");
+        ui_say(ui, "the chosen bits are in the recipe, with %d override%s%s; u undoes it", rules, rules == 1 ? "" : "s",
+               beside);
 }
 
 void sensitivity_take(Ui *ui, int unused) {
@@ -585,11 +611,15 @@ void sensitivity_take(Ui *ui, int unused) {
         recipe_free(&recipe);
         return;
     }
+    Text beside = {0};
+    what_came_with_it(ui, &recipe, &beside);
     const bool ok = same || workbench_restore(ui->workbench, &recipe, &err);
     recipe_free(&recipe);
-    if (!ui_report(ui, ok, &err)) return;
-    say_what_was_taken(ui, same, rules);
-    ui_update(ui);
+    if (ui_report(ui, ok, &err)) {
+        say_what_was_taken(ui, same, rules, beside.data ? beside.data : "");
+        ui_update(ui);
+    }
+    text_free(&beside);
 }
 
 // ---- keys: jobs ---------------------------------------------------------------------------------------------------
@@ -613,8 +643,8 @@ static void say_what_is_kept(Ui *ui, const char *of_engine) {
     if (*kept || *of_engine) ui_say(ui, "%s%s%s", kept, *kept && *of_engine ? "; " : "", of_engine);
 }
 
-// A search keeps to the bits and groups that the chosen engine takes, and binds what it stores as one. Other dials it
-// leaves as they are, and linears that were set by hand.
+// A search keeps to the bits and groups that the chosen engine takes, binds what it stores as one, and mends what it
+// refuses of other dials. It keeps linears that were set by hand.
 static void start_tuning(Ui *ui, const TuneGoal *goal) {
     SensitivityScreen *s = &ui->sensitivity;
     VerdictWish engine;
@@ -629,10 +659,7 @@ static void start_tuning(Ui *ui, const TuneGoal *goal) {
     s->tuned = true;
     convert_aim_text(ui, false, aim, sizeof aim, &bad);
     if (aimed && bad)
-        snprintf(text, sizeof text,
-                 "%s; the search keeps to bits, groups and sets that it takes, f on Convert mends "
-                 "the rest",
-                 aim);
+        snprintf(text, sizeof text, "%s now; the search keeps to what it takes, and ends with that mended", aim);
     else if (aimed)
         snprintf(text, sizeof text, "%s: bits and groups that it takes, and what it stores as one (q, k, v) agrees",
                  aim);
@@ -653,6 +680,12 @@ void sensitivity_keep(Ui *ui, int unused) {
                s->takes_back ? "may get other bits and groups" : "stay as they are");
 }
 
+static bool is_for_engine(const Ui *ui, const TuneGoal *goal) {
+    VerdictWish engine;
+    if (!convert_wish(ui, &engine)) return goal->engines.count == 0;
+    return goal->engines.count == 1 && verdict_wish_equal(&goal->engines.wishes[0], &engine);
+}
+
 void sensitivity_tune(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
@@ -665,7 +698,8 @@ void sensitivity_tune(Ui *ui, int unused) {
     }
     TuneView view;
     workbench_tuned(ui->workbench, &view);
-    if (view.done && !s->tuned && view.goal.max_bits == goal.max_bits && view.goal.max_kl == goal.max_kl) {
+    if (view.done && !s->tuned && is_for_engine(ui, &view.goal) && view.goal.max_bits == goal.max_bits &&
+        view.goal.max_kl == goal.max_kl) {
         s->tuned = true; // it is there already
         choose_again(ui);
         return;

@@ -90,11 +90,23 @@ typedef struct TrialsView {
 typedef struct Convert {
     ExportFormat format;
     char *folder;        // NULL: not named yet
-    int engine, finding; // rows of the verdict: the chosen one; the first of its findings that is shown
-    bool aimed;          // the user chose the engine: what it takes is said on the other screens, too
-    bool odd_bits;       // 2 and 3 bits are written
+    int engine, finding; // rows of the verdict: the one that is looked at; the first of its findings that is shown
+    bool aimed;          // the recipe is for an engine: what that takes is said on the other screens, too
+    Target target;       // which it is
+    ExportFormat target_format; // and the format that is written for it
+    bool taken;                 // it took the recipe when that was looked at last
+    bool odd_bits;              // 2 and 3 bits are written
     bool start_when_named;
     bool can_go_on; // of the question: what the folder holds is a part by an earlier recipe
+    // Of the questions before a remedy and before what an engine does not take is written.
+    Target asked;
+    bool over;               // it is to be written over what the folder holds
+    bool can_fix, can_write; // a recipe can mend it; the format can hold it
+    struct Accepted {        // that was answered with yes: the change of the recipe + 1, and for what
+        uint64_t change;
+        ExportFormat format;
+        Target target;
+    } accepted;
 } Convert;
 
 // The Outliers screen.
@@ -182,6 +194,7 @@ typedef enum PromptKind {
     PROMPT_LEAVE,   // while a model is being written
     PROMPT_REPLACE, // what the folder holds
     PROMPT_FIX,     // what overrides of the recipe set
+    PROMPT_REFUSED, // an engine does not take what would be written
     PROMPT_OVERWRITE,
     PROMPT_RESTORE,
     PROMPT_FORGET, // a trial

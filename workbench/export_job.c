@@ -39,10 +39,9 @@ const Verdict *workbench_verdict(Workbench *w, ExportFormat format) {
 }
 
 const Verdict *workbench_verdict_of(Workbench *w, ExportFormat format, Target target) {
-    const VerdictWish wish = {format, 1U << target, w->odd_bits}, *old = &w->verdict_of.wish;
+    const VerdictWish wish = {format, 1U << target, w->odd_bits};
     Verdict *verdict = &w->verdict_of.verdict;
-    const bool same = old->format == wish.format && old->targets == wish.targets && old->odd_bits == wish.odd_bits;
-    if (same && w->verdict_of.plan == w->plans) return verdict;
+    if (w->verdict_of.plan == w->plans && verdict_wish_equal(&w->verdict_of.wish, &wish)) return verdict;
     verdict_free(verdict);
     w->verdict_of.wish = wish;
     w->verdict_of.plan = 0;
@@ -57,7 +56,17 @@ bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Ver
 }
 
 bool workbench_bounds(const Workbench *w, const VerdictWish *wish, int *unit, uint8_t *refused, Error *err) {
-    return budget_bounds(history_now(&w->history), engine_structure(w->engine), &w->measured, wish, unit, refused, err);
+    const Engines engines = engines_of(wish);
+    return budget_bounds(history_now(&w->history), engine_structure(w->engine), &w->measured, &engines, unit, refused,
+                         err);
+}
+
+bool workbench_keep(const Workbench *w, const VerdictWish *wish, Recipe *recipe, Error *err) {
+    const Engines engines = engines_of(wish);
+    Plan plan;
+    const bool ok = verdict_keep(engine_structure(w->engine), &w->measured, &engines, recipe, &plan, NULL, err);
+    plan_free(&plan);
+    return ok;
 }
 
 void workbench_look_at_export(Workbench *w, ExportFormat format, const char *folder) {
@@ -182,7 +191,9 @@ static void *export_thread(void *argument) {
     e->self = pthread_self();
     pthread_mutex_unlock(&w->lock);
     wait_at_gate(w);
+    const VerdictWish wish = {e->options.format, targets_of_format(e->options.format), e->options.odd_bits};
     const bool ok = export_run(&e->model, &e->options, &result, progress, &err);
+    if (ok) verdict_make(e->model.structure, &e->measured, &e->plan, &wish, &e->verdict, NULL);
     export_ends(w, ok, &result, &err);
     return NULL;
 }
@@ -195,6 +206,7 @@ static void join_thread(Workbench *w) {
 }
 
 static void forget_measured(Exporter *e) {
+    verdict_free(&e->verdict);
     plan_free(&e->plan);
     free(e->measured.weights);
     input_set_release(e->inputs);
@@ -334,6 +346,7 @@ void workbench_export_view(const Workbench *w, ExportView *out) {
     out->folder = e->options.folder;
     if (!recipe_equal(&e->recipe, history_now(&w->history))) out->changes = w->changes - e->change;
     if (out->job.state == JOB_WAITING) out->waits_for = e->waits_for;
+    if (out->job.state == JOB_DONE) out->verdict = &e->verdict;
     if (e->plan.decisions) out->bits_per_weight = e->plan.bits_per_weight;
     Workbench *shared = (Workbench *)w; // the lock is no part of what the caller sees
     pthread_mutex_lock(&shared->lock);

@@ -373,7 +373,7 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engin
         s->goal.kept = NULL; // of the caller
         memset(s->tune_kept, 0, linear_count(w) * sizeof *s->tune_kept);
         if (goal->kept) memcpy(s->tune_kept, goal->kept, linear_count(w) * sizeof *s->tune_kept);
-        s->tune_engine = engine ? *engine : (VerdictWish){0};
+        s->goal.engines = engine ? engines_of(engine) : (Engines){0};
         s->tuned.best_bits = s->tuned.best_kl = s->tuned.first_kl = (double)NAN;
         s->tune_asked = true;
         s->tune_done = s->tune_ends = false;

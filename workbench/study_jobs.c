@@ -325,36 +325,17 @@ static void take_tuned(void *context, const Tuned *so_far) {
     signal_screen(w);
 }
 
-// unit [linear_count]: room for which linears it stores as one.
-static bool keep_to_engine(const Workbench *w, const Recipe *recipe, const VerdictWish *engine, TuneGoal *goal,
-                           int *unit, Error *err) {
-    const ModelStructure *structure = engine_structure(w->engine);
-    const Measured *measured = &engine_stats(w->engine)->measured;
-    if (!unit) return error_memory(err, "tuning");
-    units_alone(unit, structure->linear_count);
-    goal->unit = unit;
-    if (!verdict_join(structure, engine, unit, err)) return false;
-    for (int b = 0; engine->targets && b < 4 && goal->bits[b]; b++)
-        if (!verdict_refused_groups(recipe, structure, measured, engine, goal->bits[b], &goal->refused[b], err))
-            return false;
-    return true;
-}
-
 static bool tune_run(Workbench *w, Error *err) {
     Recipe recipe;
     Tuned tuned = {0};
     pthread_mutex_lock(&w->lock);
     TuneGoal goal = w->studies.goal;
-    const VerdictWish engine = w->studies.tune_engine;
     w->studies.tune_reached = false;
     bool ok = recipe_copy(&w->studies.tune_recipe, &recipe, err);
     goal.kept = w->studies.tune_kept; // which stays as it is while the search is on
     pthread_mutex_unlock(&w->lock);
     if (!ok) return false;
-    int *unit = array_new((size_t)engine_structure(w->engine)->linear_count, sizeof *unit);
-    ok = keep_to_engine(w, &recipe, &engine, &goal, unit, err) &&
-         engine_tune(w->engine, &recipe, &goal, take_tuned, w, &tuned, &w->jobs[JOB_TUNE].progress, err);
-    free(unit);
+    ok = engine_tune(w->engine, &recipe, &goal, take_tuned, w, &tuned, &w->jobs[JOB_TUNE].progress, err);
     recipe_free(&recipe);
     if (ok) {
         pthread_mutex_lock(&w->lock);

@@ -14,23 +14,19 @@
 
 #define PLACES 8 // programs that may have the same model open
 
-// A path is the same model from every folder; a name of the Hugging Face cache is the same in every revision.
-static uint64_t model_key(const char *model) {
+// A path is the same model from every folder; a name of the Hugging Face cache is the same in every revision. The
+// caller's.
+static char *model_path(const char *model) {
     char *path = realpath(model, NULL);
-    const uint64_t key = hash_text(HASH_START, path ? path : model);
-    free(path);
-    return key;
+    return path ? path : strdup(model);
 }
 
 // "storyteller-0123456789abcdef": a name for people and a hash for the program.
-static char *file_name(const char *model, uint64_t key) {
+static char *file_name(const char *path, uint64_t key) {
     char *name = NULL, readable[41] = "";
-    size_t end = strlen(model), length = 0;
-    while (end && model[end - 1] == '/') end--;
-    size_t from = end;
-    while (from && model[from - 1] != '/') from--;
-    for (; from < end && length + 1 < sizeof readable; from++)
-        readable[length++] = isalnum((unsigned char)model[from]) || model[from] == '.' ? model[from] : '-';
+    const char *slash = strrchr(path, '/'), *from = slash && slash[1] ? slash + 1 : path;
+    for (size_t length = 0; *from && length + 1 < sizeof readable; from++)
+        readable[length++] = isalnum((unsigned char)*from) || *from == '.' ? *from : '-';
     return asprintf(&name, "%s-%016llx", readable, (unsigned long long)key) < 0 ? NULL : name;
 }
 
@@ -76,8 +72,10 @@ static bool read_found(Unsaved *u, Error *err) {
 }
 
 bool unsaved_open(const char *model, Unsaved *out, Error *err) {
-    const uint64_t key = model_key(model);
-    *out = (Unsaved){.model = key, .name = file_name(model, key), .lock = -1};
+    char *path = model_path(model);
+    const uint64_t key = path ? hash_text(HASH_START, path) : 0;
+    *out = (Unsaved){.model = key, .name = path ? file_name(path, key) : NULL, .lock = -1};
+    free(path);
     if (!open_folder(out, NULL)) return true; // unsaved_keep reports it
     const bool ok = !take_place(out, true) || read_found(out, err);
     if (!ok) lock_place(out, out->place, F_UNLCK);

@@ -346,7 +346,6 @@ static void take_findings(Workbench *w) {
     e->output_sqnr_db = w->effect_output_sqnr;
     e->input_sqnr_db = w->effect_input_sqnr;
     e->weight_sqnr_db = w->effect_weight_sqnr;
-    e->first_difference = decode_text_difference(&e->base, &e->quantized);
     trials_update(w);
 }
 

@@ -110,9 +110,8 @@ typedef struct Effect {
     // Of base and quantized model, timed in turn. Not finished: a first glimpse, or more pairs are to come.
     uint64_t speed_turn;
     bool speed_finished;
-    bool speed_remembered;   // it was timed at another turn, and the base with it
-    DecodeSpeed speed;       // no pairs: unknown
-    size_t first_difference; // index of the first differing token, or the shorter count when none differs so far
+    bool speed_remembered; // it was timed at another turn, and the base with it
+    DecodeSpeed speed;     // no pairs: unknown
 } Effect;
 
 const Effect *workbench_effect(const Workbench *w);
@@ -245,7 +244,8 @@ typedef struct TuneView {
     const Recipe *recipe; // of one that is done; NULL before
 } TuneView;
 // Searches on by the recipe as it is now, until it is done; the job ends with the best so far when it is stopped.
-// Refused while another search is on its way. engine: only what it takes is tried; NULL: whatever there is.
+// Refused while another search is on its way. engine: only what it takes is tried, and what it refuses of other dials
+// is mended; NULL: whatever there is.
 bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engine, Error *err);
 void workbench_tuned(const Workbench *w, TuneView *out); // good until the next call of workbench_tune
 void workbench_forget_tuned(Workbench *w);               // one that is done, stopped or failed
@@ -262,6 +262,8 @@ const Verdict *workbench_verdict_of(Workbench *w, ExportFormat format, Target ta
 bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, VerdictFix *out, Error *err);
 // What engines ask of a budget for the recipe as it is now (BudgetBounds): unit and refused [linear_count].
 bool workbench_bounds(const Workbench *w, const VerdictWish *wish, int *unit, uint8_t *refused, Error *err);
+// Mends what the engine refuses or misreads of a recipe that was made from the one as it is now (verdict_keep).
+bool workbench_keep(const Workbench *w, const VerdictWish *wish, Recipe *recipe, Error *err);
 // Whether weights of 2 and 3 bits are written also where a format does so only when it is asked for; at first not. It
 // holds for verdicts, remedies, estimates and exports.
 void workbench_allow_odd_bits(Workbench *w, bool allow);
@@ -296,5 +298,6 @@ typedef struct ExportView {
     uint64_t done, total;   // bytes written, or read back
     double rate;            // bytes a second; NAN while unknown
     ExportResult result;    // of one that is done; of one that failed, whether the place is occupied
+    const Verdict *verdict; // of one that is done: on what was written; good until the next one is asked for
 } ExportView;
 void workbench_export_view(const Workbench *w, ExportView *out);

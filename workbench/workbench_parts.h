@@ -92,6 +92,7 @@ typedef struct Exporter {
     pthread_cond_t changed;
     const char *phase;
     ExportResult result;
+    Verdict verdict; // on what was written
 } Exporter;
 
 // What the studies have found, under lock; and what was asked for.
@@ -126,7 +127,6 @@ typedef struct Studies {
     bool tune_ends;    // with the best so far, as soon as a search that begins again has come to it
     bool tune_reached; // it has
     TuneGoal goal;
-    VerdictWish tune_engine; // without targets: none
     Recipe tune_recipe;
     bool *tune_kept; // [linear_count]
     Tuned tuned;     // its recipe is that of the result

@@ -15,7 +15,8 @@ struct Block {
     _Alignas(16) char data[];
 };
 
-void *arena_take(Arena *arena, size_t bytes) {
+// Zeroed; NULL beyond the limit.
+static void *arena_take(Arena *arena, size_t bytes) {
     bytes = (bytes + 15) & ~(size_t)15;
     if (bytes > arena->limit - arena->used) return NULL;
     Block *block = arena->blocks;

@@ -20,7 +20,6 @@ typedef struct Arena {
     size_t used, limit; // bytes
 } Arena;
 
-void *arena_take(Arena *arena, size_t bytes); // zeroed; NULL beyond the limit
 void arena_free(Arena *arena);
 
 // ---- values ----
@@ -243,7 +242,6 @@ bool parse_refuse(Parser *p, const char *wanted); // expected …, found …
 bool parse_expression(Parser *p, Node **out);
 bool parse_tuple(Parser *p, bool choices, const char *end, Node **out); // "a, b" is a tuple; end: a name that ends it
 bool parse_filters(Parser *p, Node *of, Node **out);                    // "name | name"
-bool parse_arguments(Parser *p, Node *into);                            // behind the parenthesis
 bool parse_statements(Parser *p, Node **out, const char *const *ends);
 
 // ---- values ----

@@ -211,7 +211,8 @@ static bool parse_element(Parser *p, Node *of, Node **out) {
            token_expect(p, "]");
 }
 
-bool parse_arguments(Parser *p, Node *into) {
+// Behind the parenthesis.
+static bool parse_arguments(Parser *p, Node *into) {
     bool named = false;
     while (!token_is(p, ")")) {
         const char *name = NULL;

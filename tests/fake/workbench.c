@@ -196,6 +196,7 @@ static bool build_structure(Workbench *w, Error *err) {
     }
     ok = add_linear(w, &random, ROLE_HEAD, -1, -1, "lm_head") && ok;
     w->checkpoint.path = path;
+    w->checkpoint.name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
     w->structure.config = (ModelConfig){.family = "llama",
                                         .layers = LAYERS,
                                         .hidden = HIDDEN,
@@ -647,8 +648,9 @@ static void advance_speeds(Workbench *w) {
     if (!w->speeds.stopped) w->speeds.share = share_since(w->speeds.started, CELL_SECONDS * cells);
     const int known = (int)(w->speeds.share * cells);
     for (int i = 0; i < known; i++) {
-        const double middle = 2.4 - 0.05 * (double)map->batches[i / map->context_count];
-        map->ratio[i / map->context_count][i % map->context_count] = (Spread){middle, middle * 0.95, middle * 1.05};
+        const int batch = i / map->context_count;
+        const double middle = 2.4 - 0.05 * (double)map->batches[batch];
+        map->ratio[batch][i % map->context_count] = (Spread){middle, middle * 0.95, middle * 1.05};
     }
     w->speeds.view.finished = known == cells;
 }
@@ -731,13 +733,13 @@ static void age_sweep(Workbench *w) {
 }
 
 bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engine, Error *err) {
-    (void)engine;
     if (w->tune.asked && !w->tune.done) return error_set(err, "a search is on its way; x stops it");
     tuned_free(&w->tune.tuned);
     w->tune.asked = true;
     w->tune.done = w->tune.stopped = false;
     w->tune.share = 0;
     w->tune.goal = *goal;
+    w->tune.goal.engines = engine ? engines_of(engine) : (Engines){0};
     w->tune.turn = w->turn;
     w->tune.started = now = look_at_clock();
     watch_clock(w, true);
@@ -1113,8 +1115,18 @@ bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Ver
 }
 
 bool workbench_bounds(const Workbench *w, const VerdictWish *wish, int *unit, uint8_t *refused, Error *err) {
+    const Engines engines = engines_of(wish);
     const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
-    return budget_bounds(history_now(&w->history), &w->structure, measured, wish, unit, refused, err);
+    return budget_bounds(history_now(&w->history), &w->structure, measured, &engines, unit, refused, err);
+}
+
+bool workbench_keep(const Workbench *w, const VerdictWish *wish, Recipe *recipe, Error *err) {
+    const Engines engines = engines_of(wish);
+    const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
+    Plan plan;
+    const bool ok = verdict_keep(&w->structure, measured, &engines, recipe, &plan, NULL, err);
+    plan_free(&plan);
+    return ok;
 }
 
 void workbench_allow_odd_bits(Workbench *w, bool allow) { w->odd_bits = allow; }
@@ -1184,6 +1196,7 @@ void workbench_export_view(const Workbench *w, ExportView *out) {
     out->folder = w->export.folder;
     if (!recipe_equal(&w->export.recipe, history_now(&w->history))) out->changes = w->turn - w->export.turn;
     if (out->job.state == JOB_WAITING) out->waits_for = JOB_CALIBRATE;
+    if (w->export.state == JOB_DONE) out->verdict = workbench_verdict((Workbench *)w, w->export.format);
     out->reads = w->export.share > 0.5;
     out->total = w->plan.bytes;
     out->done = (uint64_t)(out->job.share * (double)out->total);
