@@ -80,7 +80,7 @@ static void finding_works_on_every_screen(void **state) {
     key(s, "2/4 down\r");
     expect(s, "model.layers.4.mlp.down_proj");
     key(s, "1n");
-    expect(s, "▸4 down_proj");
+    expect(s, "▸4.down_proj");
     key(s, "3/start\r");
     expect(s, "▸A");
     key(s, "/nothing here\r");
@@ -281,7 +281,7 @@ static void every_pane_has_the_whole_frame_in_turn(void **state) {
     expect(s, "─ Effect on mixed");
     key(s, "v");
     expect(s, "─ Dials ↓");
-    expect(s, "─ 4 down_proj");
+    expect(s, "─ 4.down_proj");
     key(s, "\tv"); // begins with the pane that has the keys
     expect(s, "v next pane");
     expect(s, "percentile");
@@ -306,7 +306,7 @@ static void zoom_follows_the_size(void **state) {
     expect(s, "quantdial needs");
     screen_resize(s, 36, 120);
     expect(s, "v next pane");
-    expect(s, "▸5 down_proj");
+    expect(s, "▸5.down_proj");
     screen_resize(s, 10, 40);
     expect(s, "quantdial needs");
     screen_resize(s, 24, 80);
@@ -544,7 +544,7 @@ static void costs_are_handed_out(void **state) {
     expect_file("costs.csv", "linear,linears,kl,kl_se,known,bits,chosen_bits,more_kl,more_bytes,fewer_kl,fewer_bytes");
     assert_in_file("costs.csv", ",measured,4,");
     write_to(s, "costs.svg", "figure written to ");
-    assert_in_file("costs.svg", "5 down_proj</text>");
+    assert_in_file("costs.svg", "5.down_proj</text>");
     quit(s);
 }
 
@@ -648,13 +648,13 @@ static void it_begins_as_it_was_left(void **state) {
     Screen *s = start_again();
     key(s, "p:sort kurtosis\r&down\rjr\x15The sea\r");
     expect(s, "The sea Mira");
-    expect(s, "▸4 down_proj");
+    expect(s, "▸4.down_proj");
     key(s, ":tokens 100\r");
     expect(s, "up to 100 tokens");
     quit(s);
     s = start_again();
     expect(s, "6 of 43 & down");
-    expect(s, "▸4 down_proj");
+    expect(s, "▸4.down_proj");
     expect(s, "The sea Mira");
     expect(s, "since pin");
     expect(s, "as you left it; --fresh starts without");
@@ -665,7 +665,7 @@ static void it_begins_as_it_was_left(void **state) {
     expect(s, "by kurt ▼");
     quit(s);
     s = start(36, 120); // afresh
-    expect(s, "▸5 down_proj");
+    expect(s, "▸5.down_proj");
     expect(s, "by |x|max ▼");
     expect(s, "Once upon a time");
     assert_false(screen_has(s, "since pin"));
@@ -913,7 +913,7 @@ static void what_was_kept_and_is_damaged_does_no_harm(void **state) {
         snprintf(name, sizeof name, ".local/state/quantdial/sessions/%s", kept);
         folder_put_text(folder, name, damaged[i]);
         s = start_again();
-        expect(s, "▸5 down_proj");
+        expect(s, "▸5.down_proj");
         assert_false(screen_has(s, "of 43 &") || screen_has(s, "since pin"));
         quit(s);
     }

@@ -407,7 +407,7 @@ static void rows_that_begin_alike_are_told_apart(void **state) {
     key(s, "1:set alpha 0.4\r:set clip mse\r3");
     expect(s, "5 down alpha 0.3→0.4 +1");
     key(s, "jk");
-    expect(s, "5 down_proj alpha 0.3 → 0.4, 5 down_proj clip absmax → mse"); // whole, below the table
+    expect(s, "5.down_proj alpha 0.3 → 0.4, 5.down_proj clip absmax → mse"); // whole, below the table
     quit(s);
 }
 

@@ -156,6 +156,7 @@ static const struct {
     {ON_SWEEP, menu_open, PROMPT_SWEEP_SECOND, "second-dial"},
     {ON_SWEEP, sweep_turn_axis, 0, "axis"},
     {ON_SWEEP, sweep_stop, 0, "stop-study"},
+    {ON_SWEEP, sweep_measure, 0, "measure"},
     {ON_SENSITIVITY, sensitivity_move, -1, "up"},
     {ON_SENSITIVITY, sensitivity_move, 1, "down"},
     {ON_SENSITIVITY, sensitivity_move_page, -1, "page-up"},

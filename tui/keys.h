@@ -49,6 +49,7 @@ typedef enum BarWhen {
     BAR_IN_TABLE, // of Trials, and
     BAR_IN_TEXTS,
     BAR_ON_STUDY, // there is one to stop, or to go on with
+    BAR_PUT_OFF,  // one waits to be asked for
     BAR_ON_EXPORT,
 } BarWhen;
 

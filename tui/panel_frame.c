@@ -239,6 +239,12 @@ static JobView studied(const Ui *ui) {
     return job;
 }
 
+static bool is_put_off(const Ui *ui) {
+    JobView job;
+    workbench_job(ui->workbench, ui->screen == SCREEN_SWEEP ? JOB_SWEEP : JOB_SENSITIVITY, &job);
+    return job.put_off > 0;
+}
+
 static bool bar_counts(const Ui *ui, const Binding *binding) {
     if (!binding->bar || !binding_counts(ui, binding)) return false;
     if (binding->run == view_zoom && !view_can_zoom(ui)) return false;
@@ -249,8 +255,9 @@ static bool bar_counts(const Ui *ui, const Binding *binding) {
     case BAR_ON_EXPORT: return convert_runs(ui);
     case BAR_ON_STUDY: {
         const JobState state = studied(ui).state;
-        return job_is_on(state) || state == JOB_STOPPED;
+        return (job_is_on(state) || state == JOB_STOPPED) && !(studied(ui).put_off > 0);
     }
+    case BAR_PUT_OFF: return is_put_off(ui);
     }
     return true;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "workbench/workbench_parts.h"
 
 static size_t linear_count(const Workbench *w) { return (size_t)engine_structure(w->engine)->linear_count; }
@@ -22,7 +23,9 @@ bool studies_new(Workbench *w, Error *err) {
     s->shown_linears = array_new(n, sizeof *s->shown_linears);
     s->bits = array_new(n, sizeof *s->bits);
     s->shown_bits = array_new(n, sizeof *s->shown_bits);
-    if (!s->choices || !s->shown_choices || !s->linears || !s->shown_linears || !s->bits || !s->shown_bits)
+    s->tune_kept = array_new(n, sizeof *s->tune_kept);
+    if (!s->choices || !s->shown_choices || !s->linears || !s->shown_linears || !s->bits || !s->shown_bits ||
+        !s->tune_kept)
         return error_memory(err, "studies");
     studies_forget(s->linears, n);
     return true;
@@ -47,6 +50,7 @@ void studies_free(Workbench *w) {
     free(s->shown_linears);
     free(s->bits);
     free(s->shown_bits);
+    free(s->tune_kept);
     recipe_free(&s->sweep_recipe);
     recipe_free(&s->tune_recipe);
     tuned_free(&s->tuned);
@@ -72,6 +76,55 @@ bool study_wanted_locked(const Workbench *w, JobKind kind) {
     }
 }
 
+static bool was_asked_locked(const Workbench *w, JobKind kind) {
+    const Studies *s = &w->studies;
+    return kind == JOB_TUNE || (kind == JOB_SWEEP && s->sweep_was_asked) ||
+           (kind == JOB_SENSITIVITY && s->sensitivity_was_asked);
+}
+
+JobKind study_next_locked(const Workbench *w, JobKind but) {
+    static const JobKind order[] = {JOB_TUNE, JOB_PIN, JOB_SENSITIVITY, JOB_SWEEP};
+    JobKind best = JOB_COUNT;
+    int best_rank = -1;
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        const JobKind kind = order[i];
+        const bool ahead = kind == JOB_PIN || (kind == JOB_SWEEP && w->studies.looks_at_sweep);
+        const int rank = 2 * was_asked_locked(w, kind) + ahead;
+        if (rank <= best_rank || kind == but || w->jobs[kind].held || !study_wanted_locked(w, kind)) continue;
+        best = kind;
+        best_rank = rank;
+    }
+    return best;
+}
+
+JobKind workbench_next_study(const Workbench *w, JobKind but) {
+    Workbench *shared = (Workbench *)w;
+    pthread_mutex_lock(&shared->lock);
+    const JobKind next = study_next_locked(w, but);
+    pthread_mutex_unlock(&shared->lock);
+    return next;
+}
+
+// How long it takes is known after a while. What is on disk already says nothing about it.
+#define WATCH_SECONDS 1.0
+#define WATCH_SECONDS_MOST 5.0 // a step that takes so long is one of a large model
+void study_put_off_locked(Workbench *w, JobKind kind) {
+    Job *job = &w->jobs[kind];
+    const double took = clock_seconds() - job->started, patience = w->studies.patience;
+    if ((kind != JOB_SENSITIVITY && kind != JOB_SWEEP) || was_asked_locked(w, kind) ||
+        took < fmin(WATCH_SECONDS, patience))
+        return;
+    const double total = (double)atomic_load(&job->progress.total), done = (double)atomic_load(&job->progress.done),
+                 from = (double)atomic_load(&job->progress.from);
+    const bool begun = total > 0 && done > from;
+    if (!begun && took < WATCH_SECONDS_MOST) return;
+    const double left = begun ? took * (total - done) / (done - from) : (double)INFINITY;
+    if (took + left <= patience || job->held) return;
+    job->held = true;
+    job->put_off = left;
+    progress_request_stop(&job->progress);
+}
+
 void studies_interrupt_locked(Workbench *w) {
     atomic_store(&w->studies.interrupted, true);
     for (JobKind kind = JOB_STUDIES; kind < JOB_EXPORT; kind++) progress_request_stop(&w->jobs[kind].progress);
@@ -81,6 +134,7 @@ void studies_interrupt_locked(Workbench *w) {
 static void ask_locked(Workbench *w, JobKind kind) {
     Job *job = &w->jobs[kind];
     job->held = false;
+    job->put_off = 0;
     if (kind == JOB_TUNE) w->studies.tune_ends = false;
     job->message[0] = '\0';
     if (job->state != JOB_RUNNING) job->state = study_wanted_locked(w, kind) ? JOB_WAITING : JOB_DONE;
@@ -323,6 +377,9 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engin
         tuned_free(&s->tuned);
         s->tune_recipe = copy;
         s->goal = *goal;
+        s->goal.kept = NULL; // of the caller
+        memset(s->tune_kept, 0, linear_count(w) * sizeof *s->tune_kept);
+        if (goal->kept) memcpy(s->tune_kept, goal->kept, linear_count(w) * sizeof *s->tune_kept);
         s->goal.engines = engine ? engines_of(engine) : (Engines){0};
         s->tuned.best_bits = s->tuned.best_kl = s->tuned.first_kl = (double)NAN;
         s->tune_asked = true;

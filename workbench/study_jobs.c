@@ -366,9 +366,10 @@ static bool tune_run(Workbench *w, Error *err) {
     Recipe recipe;
     Tuned tuned = {0};
     pthread_mutex_lock(&w->lock);
-    const TuneGoal goal = w->studies.goal;
+    TuneGoal goal = w->studies.goal;
     w->studies.tune_reached = false;
     bool ok = recipe_copy(&w->studies.tune_recipe, &recipe, err);
+    goal.kept = w->studies.tune_kept; // which stays as it is while the search is on
     pthread_mutex_unlock(&w->lock);
     if (!ok) return false;
     ok = engine_tune(w->engine, &recipe, &goal, take_tuned, w, &tuned, &w->jobs[JOB_TUNE].progress, err);

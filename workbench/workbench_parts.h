@@ -26,6 +26,7 @@ typedef struct Job {
     JobState state;        // under lock
     bool held;             // under lock: stopped by the user until the next turn
     double started, ended; // under lock
+    double put_off;        // under lock (JobView)
     char message[1024];    // under lock
 } Job;
 
@@ -113,6 +114,7 @@ typedef struct Exporter {
 // What the studies have found, under lock; and what was asked for.
 typedef struct Studies {
     atomic_bool interrupted; // of a search: a turn does not end it with the best so far
+    double patience;         // WorkbenchOptions
     uint64_t version;        // counts changes of the findings
 
     bool looks_at_sensitivity, wants_sensitivity, looks_at_kept;
@@ -142,7 +144,8 @@ typedef struct Studies {
     bool tune_reached; // it has
     TuneGoal goal;
     Recipe tune_recipe;
-    Tuned tuned; // its recipe is that of the result
+    bool *tune_kept; // [linear_count]
+    Tuned tuned;     // its recipe is that of the result
     // The screen's thread only.
     uint64_t tune_change; // workbench_changes when it was asked for
     SensitivityView sensitivity;
@@ -289,9 +292,13 @@ void studies_change_locked(Workbench *w);    // there is another recipe, whether
 bool tune_can_end(const Studies *s);         // it has a best so far, and was not asked to end with it
 void tune_end_locked(Workbench *w);          // with the best so far
 bool study_wanted_locked(const Workbench *w, JobKind kind);
-void studies_take(Workbench *w);                  // what was found, over to the screen's side
-void study_pin_locked(Workbench *w);              // another one is to be scored, or none
-bool study_wants_kept_locked(const Workbench *w); // figures of linears from the disk, and no more than that
+// What was asked for comes before the pin, and that before what began by looking; among equals, what is looked at, and
+// a search before what is measured by itself. JOB_COUNT: none is wanted, but for this one.
+JobKind study_next_locked(const Workbench *w, JobKind but);
+void study_put_off_locked(Workbench *w, JobKind kind); // where nobody asked for it and it would take long
+void studies_take(Workbench *w);                       // what was found, over to the screen's side
+bool study_wants_kept_locked(const Workbench *w);      // figures of linears from the disk, and no more than that
+void study_pin_locked(Workbench *w);                   // another one is to be scored, or none
 // Called by the worker. False with err when it stops or fails.
 bool study_recall(Workbench *w, const Plan *plan, uint64_t turn, Error *err);
 bool study_run(Workbench *w, JobKind kind, const Plan *plan, uint64_t turn, Error *err);

@@ -532,13 +532,18 @@ static bool has_figures(const Workbench *w) {
     return w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) >= 1;
 }
 
-// FAKE_HALF=1: each comes half way, until it was stopped or let go on.
+// FAKE_LONG: studies take so long that they wait to be asked for.
 static bool study_let_go[JOB_COUNT];
+static bool is_put_off(JobKind kind) {
+    return getenv("FAKE_LONG") && !study_let_go[kind] && (kind == JOB_SENSITIVITY || kind == JOB_SWEEP);
+}
+
+// FAKE_HALF=1: each comes half way, until it was stopped or let go on.
 
 static double study_share(JobKind kind, double started, double before, bool stopped) {
     const char *halves = getenv("FAKE_HALF");
     const double most = halves && !study_let_go[kind] ? atof(halves) / 2 : 1;
-    return stopped ? before : fmin(most, fmax(before, (now - started) / STUDY_SECONDS));
+    return stopped || is_put_off(kind) ? before : fmin(most, fmax(before, (now - started) / STUDY_SECONDS));
 }
 
 // Estimates first, then the figures in the order of the model; down projections cost most.
@@ -636,6 +641,7 @@ static void advance_tune(Workbench *w) {
     const double bits = 8;
     w->tune.done = recipe_copy(history_now(&w->history), &t->recipe, NULL) &&
                    recipe_override(&t->recipe, "*.down_proj", DIAL_BITS, &bits, NULL);
+    t->recipe.overrides[t->recipe.override_count - 1].tuned = true;
     t->cut = w->tune.share < 1 ? TUNE_STOPPED : TUNE_WHOLE;
     t->point = (Point){.known = true, .bits_per_weight = 5.1, .accuracy.kl_mean = 0.0103};
     t->uniform.known = true;
@@ -804,8 +810,20 @@ void workbench_forget_tuned(Workbench *w) {
     if (w->tune.done) w->tune.asked = w->tune.done = false;
 }
 
+JobKind workbench_next_study(const Workbench *w, JobKind but) {
+    static const JobKind order[] = {JOB_TUNE, JOB_SENSITIVITY, JOB_SWEEP};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        JobView job;
+        workbench_job(w, order[i], &job);
+        if (order[i] != but && job_is_on(job.state)) return order[i];
+    }
+    return JOB_COUNT;
+}
+
 void workbench_resume_study(Workbench *w, JobKind kind) {
-    study_let_go[kind] = true;
+    JobView job;
+    workbench_job(w, kind, &job);
+    study_let_go[kind] = study_let_go[kind] || job.state == JOB_STOPPED;
     w->sensitivity.stopped = w->sensitivity.stopped && kind != JOB_SENSITIVITY;
     w->sweep.stopped = w->sweep.stopped && kind != JOB_SWEEP;
     w->tune.stopped = w->tune.stopped && kind != JOB_TUNE;
@@ -834,6 +852,11 @@ static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
                                       : w->sensitivity.share;
     if (kind == JOB_TUNE) out->what = "3 of 5, measuring linears";
     if (!asked || out->share >= 1 || w->fails) return true;
+    if (is_put_off(kind)) {
+        out->state = JOB_STOPPED;
+        out->put_off = 380;
+        return true;
+    }
     out->state = stopped ? JOB_STOPPED : has_figures(w) ? JOB_RUNNING : JOB_WAITING;
     out->seconds = out->share * STUDY_SECONDS;
     out->seconds_left = STUDY_SECONDS - out->seconds;
