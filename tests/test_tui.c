@@ -955,7 +955,7 @@ static void the_engine_that_the_recipe_is_for_is_chosen(void **state) {
     key(s, " ");
     expect(s, "for vllm-sm90 now;");
     key(s, "f");
-    expect(s, " for vllm-sm90   ");
+    expect(s, " for vllm-sm90 ·");
     key(s, "q:set granularity tensor\r"); // a turn that it does not take is told with it
     expect(s, "vllm-sm90 refuses group now; f on Convert (6) mends it");
     quit(s);

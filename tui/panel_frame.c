@@ -88,10 +88,10 @@ static int header_missing(const Header *h, int cols) {
 }
 
 // What matters least gives way first. What an engine refuses, and that the recipe is not saved, stay to the end.
-static const HeaderPart header_steps[] = {HEADER_UNLISTED, HEADER_BACKEND,     HEADER_CALIBRATION, HEADER_LINEARS,
-                                          HEADER_SAVED,    HEADER_CALIBRATION, HEADER_CALIBRATION, HEADER_FAMILY,
-                                          HEADER_LAYERS,   HEADER_CALIBRATION, HEADER_SIZE,        HEADER_NAME,
-                                          HEADER_PROGRAM,  HEADER_AIM,         HEADER_SAVED};
+static const HeaderPart header_steps[] = {HEADER_BACKEND, HEADER_UNLISTED,    HEADER_CALIBRATION, HEADER_LINEARS,
+                                          HEADER_SAVED,   HEADER_CALIBRATION, HEADER_CALIBRATION, HEADER_FAMILY,
+                                          HEADER_LAYERS,  HEADER_CALIBRATION, HEADER_SIZE,        HEADER_NAME,
+                                          HEADER_PROGRAM, HEADER_AIM,         HEADER_SAVED};
 #define HEADER_STEPS (int)(sizeof header_steps / sizeof *header_steps)
 
 static void header_fit(Header *h, int cols) {
