@@ -123,7 +123,7 @@ static void a_source_has_a_target(void **state) {
     key(s, ESCAPE "2"); // layers are called as their linears are
     expect(s, "layer e0 ");
     expect(s, " d4 ");
-    key(s, "1z");
+    key(s, "1:sort linear\rgz"); // by ranges another row is the first as soon as they are there
     expect(s, "layer e0 ×7");
     quit(s);
 }

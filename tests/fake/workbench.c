@@ -353,6 +353,13 @@ static double share_since(double start, double seconds) { return fmin(1, (now - 
 // Accuracy follows when the model is calibrated; each turn starts it anew.
 static double accuracy_start(const Workbench *w) { return fmax(w->turned, w->opened + CALIBRATE_SECONDS); }
 
+// FAKE_PART=0.4: no more is scored of the state that it begins with, however long that takes.
+static double accuracy_share(const Workbench *w) {
+    const char *part = getenv("FAKE_PART");
+    const double share = share_since(accuracy_start(w), ACCURACY_SECONDS);
+    return part && w->turn == 1 ? fmin(share, atof(part)) : share;
+}
+
 // linears: of the model.
 static double divergence_alone(const Decision *d, int linears) {
     if (!d->quantized) return 0;
@@ -528,9 +535,7 @@ static void advance_export(Workbench *w) {
 
 // ---- studies ------------------------------------------------------------------------------------------------------
 
-static bool has_figures(const Workbench *w) {
-    return w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) >= 1;
-}
+static bool has_figures(const Workbench *w) { return w->calibrated && accuracy_share(w) >= 1; }
 
 // FAKE_LONG: studies take so long that they wait to be asked for.
 static bool study_let_go[JOB_COUNT];
@@ -539,7 +544,6 @@ static bool is_put_off(JobKind kind) {
 }
 
 // FAKE_HALF=1: each comes half way, until it was stopped or let go on.
-
 static double study_share(JobKind kind, double started, double before, bool stopped) {
     const char *halves = getenv("FAKE_HALF");
     const double most = halves && !study_let_go[kind] ? atof(halves) / 2 : 1;
@@ -889,8 +893,7 @@ bool workbench_update(Workbench *w) {
         w->calibrated = invent_inputs(w, &err);
         plan(w, &err);
     }
-    if (w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) > 0.1)
-        score(w, share_since(accuracy_start(w), ACCURACY_SECONDS));
+    if (w->calibrated && accuracy_share(w) > 0.1) score(w, accuracy_share(w));
     tell(&w->effect.base, base_text, w->most_tokens, share_since(w->prompted, DECODE_SECONDS));
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && now > start) {
@@ -1009,7 +1012,7 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     if (study_job(w, kind, out)) return;
     const double start = kind == JOB_CALIBRATE ? w->opened : accuracy_start(w),
                  length = kind == JOB_CALIBRATE ? CALIBRATE_SECONDS : ACCURACY_SECONDS;
-    const double share = share_since(start, length);
+    const double share = kind == JOB_CALIBRATE ? share_since(start, length) : accuracy_share(w);
     if ((kind != JOB_CALIBRATE && kind != JOB_ACCURACY) || (kind == JOB_CALIBRATE ? w->calibrated : share >= 1)) return;
     out->state = w->stopped ? JOB_STOPPED : share >= 0 ? JOB_RUNNING : JOB_WAITING;
     out->share = fmax(share, 0);
