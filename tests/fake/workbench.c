@@ -97,7 +97,7 @@ struct Workbench {
         double asked;
     } forecast;
     struct {
-        bool asked, overwrite, was_stopped;
+        bool asked, overwrite, was_stopped, was_full;
         ExportFormat format;
         char *folder;
         Recipe recipe;
@@ -518,6 +518,8 @@ static bool is_full(const char *folder) { return strstr(folder, "full") != NULL;
 
 static double export_share(const Workbench *w) { return share_since(w->export.started, EXPORT_SECONDS); }
 
+#define FULL_SHARE 0.25
+
 // It waits for the calibration; in a folder named "full" it comes half through the writing, once, and into one named
 // "slow" it writes until it is stopped.
 static void advance_export(Workbench *w) {
@@ -529,7 +531,11 @@ static void advance_export(Workbench *w) {
     if (w->export.state != JOB_RUNNING) return;
     const bool slow = strstr(w->export.folder, "slow") && !w->export.was_stopped;
     w->export.share = slow ? fmin(export_share(w), 0.4) : export_share(w);
-    if (is_full(w->export.folder) && w->export.share < 0.3 && w->export.share >= 0.25) w->export.state = JOB_FAILED;
+    if (is_full(w->export.folder) && !w->export.was_full && w->export.share >= FULL_SHARE) {
+        w->export.share = FULL_SHARE;
+        w->export.state = JOB_FAILED;
+        w->export.was_full = true; // room is made then
+    }
     if (w->export.share >= 1) w->export.state = JOB_DONE;
 }
 
@@ -1223,7 +1229,6 @@ void workbench_forecast(const Workbench *w, ForecastView *out) {
 bool workbench_export_on(Workbench *w, Error *err) {
     if (!w->export.asked || export_is_on_its_way(w)) return error_set(err, "a model is being written already");
     w->export.state = JOB_WAITING;
-    if (w->export.share >= 0.25) w->export.share += 0.05; // room was made
     watch_clock(w, true);
     return true;
 }
@@ -1238,7 +1243,7 @@ bool workbench_export(Workbench *w, ExportFormat format, const char *folder, boo
     w->export.folder = strdup(folder);
     w->export.turn = w->turn;
     w->export.share = 0;
-    w->export.was_stopped = false;
+    w->export.was_stopped = w->export.was_full = false;
     w->export.state = JOB_STOPPED;
     return recipe_copy(history_now(&w->history), &w->export.recipe, err) && workbench_export_on(w, err);
 }
