@@ -234,7 +234,7 @@ static void draw_moves(Ui *ui, Rect line) {
     else
         pen_text(&pen, MEANING_TEXT, "all %d linears have these bits already", same);
     if (sensitivity_kept(ui) && !shows_tuned(ui))
-        pen_text(&pen, MEANING_TEXT, ", %d kept as set by hand", sensitivity_kept(ui));
+        pen_text(&pen, MEANING_TEXT, ", %d of these set by hand", sensitivity_kept(ui));
     if (s->guessed && !shows_tuned(ui)) pen_text(&pen, MEANING_CHANGED, "   provisional: KL alone is a guess");
 }
 
