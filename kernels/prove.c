@@ -593,11 +593,11 @@ static const Proof proofs[] = {
     {"integer products", KERNELS_INTEGER, integer_products, EXACT, 1U << KERNELS_INT8_WARPGROUPS},
     {"integer products by warpgroups", KERNELS_INT8_WARPGROUPS, int8_products, EXACT, UNCHAINED},
     {"integer products by pairs", KERNELS_INT8_WARPGROUPS, int8_tiles, EXACT, UNCHAINED | 1U << MANY_PAIRS},
+    {"integer products that blocks hand on", KERNELS_CHAINS, int8_tiles, EXACT, 1U << MANY_PAIRS},
     {"integer products of 16 bits", KERNELS_INTEGER, integer_products_of_16_bits, 1e-3, 1U << KERNELS_F16},
     {"products in 16-bit floats", KERNELS_F16, f16_products, ROUNDED_F16, 1U << KERNELS_WARPGROUPS},
     {"products by warpgroups", KERNELS_WARPGROUPS, f16_products, ROUNDED_F16, UNCHAINED},
     {"products by pairs", KERNELS_WARPGROUPS, f16_tiles, ROUNDED_F16, UNCHAINED | 1U << MANY_PAIRS},
-    {"integer products that blocks hand on", KERNELS_CHAINS, int8_tiles, EXACT, 1U << MANY_PAIRS},
     {"products that blocks hand on", KERNELS_CHAINS, f16_tiles, ROUNDED_F16, 1U << MANY_PAIRS},
     {"products by the library", KERNELS_LIBRARY, dense_native, ROUNDED, 0},
     {"dense products", KERNELS_DENSE, dense_of_many, EXACT, 1U << KERNELS_LIBRARY},
@@ -652,7 +652,8 @@ static bool says_what(const Proof *proof, const Run *got, Error *err) {
 static bool prove_all(Backend *device, Backend *plain, Run *got, Run *expected, unsigned *avoid, Error *err) {
     for (size_t i = 0; i < sizeof proofs / sizeof *proofs; i++) {
         const Proof *proof = &proofs[i];
-        if (!run_on(plain, proof, expected)) return error_set(err, "%s", expected->err.message);
+        const bool again = i > 0 && proofs[i - 1].run == proof->run; // of another family: the same is expected
+        if (!again && !run_on(plain, proof, expected)) return error_set(err, "%s", expected->err.message);
         device->ops->avoid(device, *avoid | left_out(proof));
         Outcome outcome = prove_one(device, expected, proof, got);
         const unsigned family = proof->family < KERNEL_FAMILIES ? 1U << proof->family : 0;

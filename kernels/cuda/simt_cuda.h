@@ -376,27 +376,30 @@ DEVICE void arrival_tell(uint64_t *arrival, int rank) {
                  "r"(rank)
                  : "memory");
 }
-// Until a phase is over: 0, 1, 0, 1 …; 1 is at first. Or for about a second, by tries of a microsecond, or until
-// another thread of the block has waited for so long: *late, in shared memory. In one piece, for compilers made more of
-// it.
+// Whether a phase is over: 0, 1, 0, 1 …; 1 is at first. Waits for a while, as long as the device likes, or a
+// microsecond.
+#define ARRIVAL_OVER(HINT)                                                                             \
+    asm volatile("{.reg .pred over; mbarrier.try_wait.parity.shared::cta.b64 over, [%1], %2" HINT "; " \
+                 "selp.u32 %0, 1, 0, over;}"                                                           \
+                 : "=r"(over)                                                                          \
+                 : "r"(shared_place(arrival)), "r"(phase)                                              \
+                 : "memory")
+DEVICE bool arrival_over(uint64_t *arrival, int phase) {
+    uint32_t over;
+    ARRIVAL_OVER("");
+    return over;
+}
+DEVICE bool arrival_over_soon(uint64_t *arrival, int phase) {
+    uint32_t over;
+    ARRIVAL_OVER(", 1000");
+    return over;
+}
+// Until a phase is over, or for about a second, or until another thread of the block has waited for so long: *late.
 DEVICE void arrival_wait(uint64_t *arrival, int phase, uint32_t *late) {
-    asm volatile("{.reg .pred over; .reg .u32 tries, is_late;\n"
-                 "mbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n"
-                 "@over bra done;\n"
-                 "mov.u32 tries, %3;\n"
-                 "again:\n"
-                 "mbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1, 1000;\n"
-                 "@over bra done;\n"
-                 "ld.volatile.shared.u32 is_late, [%2];\n"
-                 "setp.ne.u32 over, is_late, 0;\n"
-                 "@over bra done;\n"
-                 "sub.u32 tries, tries, 1;\n"
-                 "setp.ne.u32 over, tries, 0;\n"
-                 "@over bra again;\n"
-                 "st.volatile.shared.u32 [%2], 1;\n"
-                 "done:}" ::"r"(shared_place(arrival)),
-                 "r"(phase), "r"(shared_place(late)), "n"((int)WAIT_TRIES)
-                 : "memory");
+    if (arrival_over(arrival, phase)) return;
+    UNROLL_BY(1)
+    for (int tries = 0; !arrival_over_soon(arrival, phase) && !is_set(late); tries++)
+        if (tries == WAIT_TRIES) *late = 1;
 }
 // A multiple of 16 bytes, in the background.
 DEVICE void copy_to_pair(void *shared, const void *global, int bytes, uint64_t *arrival) {
