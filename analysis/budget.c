@@ -155,12 +155,27 @@ static bool refuse_items(const uint8_t *refused, const Budget *budget, Allocatio
         if (budget->unit_of[i] >= 0) of_unit[budget->unit_of[i]] |= refused[i];
     }
     for (int u = 0; of_unit && u < budget->unit_count; u++) {
-        const bool all = of_unit[u] == (1 << BUDGET_BITS) - 1;
-        for (int b = 0; !all && b < BUDGET_BITS; b++)
+        bool any = false;
+        for (int b = 0; b < BUDGET_BITS; b++) any = any || (isfinite(items[u].cost[b]) && !(of_unit[u] >> b & 1));
+        for (int b = 0; any && b < BUDGET_BITS; b++)
             if (of_unit[u] >> b & 1) items[u].cost[b] = INFINITY;
     }
     free(of_unit);
     return of_unit != NULL;
+}
+
+// Of a unit with several that are kept, the first is heard.
+static bool keep_items(const bool *kept, const BitChoices *choices, const Budget *budget, AllocationItem *items) {
+    bool *done = array_new((size_t)budget->unit_count, sizeof *done);
+    for (int i = 0; done && i < budget->linear_count; i++) {
+        const int unit = budget->unit_of[i];
+        if (unit < 0 || !kept[i] || done[unit]) continue;
+        done[unit] = true;
+        for (int b = 0; b < BUDGET_BITS; b++)
+            if (b != choices[i].now) items[unit].cost[b] = INFINITY;
+    }
+    free(done);
+    return done != NULL;
 }
 
 bool budget_make(const ModelStructure *structure, bool fused_together, const BudgetBounds *bounds,
@@ -169,8 +184,9 @@ bool budget_make(const ModelStructure *structure, bool fused_together, const Bud
     if (!find_units(structure, fused_together, bounds, choices, out, err)) return false;
     AllocationItem *items = array_new((size_t)out->unit_count, sizeof *items);
     if (items) fill_items(structure, choices, costs, out, items);
-    bool ok =
-        (items && (!bounds->refused || refuse_items(bounds->refused, out, items))) || error_memory(err, "a budget");
+    bool ok = items && (!bounds->kept || keep_items(bounds->kept, choices, out, items)) &&
+              (!bounds->refused || refuse_items(bounds->refused, out, items));
+    if (!ok) error_memory(err, "a budget");
     ok = ok && allocation_make(items, out->unit_count, &out->allocation, err);
     free(items);
     return ok;

@@ -143,6 +143,7 @@ static bool measure(const ModelStructure *structure, const ModelStats *stats, co
     remedy->db = why_db(&why);
     remedy->gain = remedy->db - remedies->db;
     remedy->bits_per_weight = after->bits_per_weight - before->bits_per_weight;
+    remedy->bytes = (double)changed->bytes - (double)plan->bytes;
     if (remedy->gain >= REMEDY_GAIN_LEAST) insert(remedies, remedy);
     return true;
 }

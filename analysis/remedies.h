@@ -18,7 +18,8 @@ typedef struct Remedy {
     char dials[64];         // "weight-bits=8", as options take them
     double db;              // signal to noise of the output with it
     double gain;            // of that, dB
-    double bits_per_weight; // more than now
+    double bits_per_weight; // of this linear, more than now
+    double bytes;           // of the whole model, more than now
 } Remedy;
 
 #define REMEDY_GAIN_LEAST 1.0 // dB: what brings less is no remedy

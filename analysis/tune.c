@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,9 +27,13 @@ static void keep(Tuning *t, const int *schemes, double kl) {
 }
 
 static bool cannot_reach(const Tuning *t, const char *what, double least) {
-    return error_set(t->err, "no choice of bits and groups reaches %s %g; the least is %g%s",
+    char kept[64] = "";
+    if (t->out->kept)
+        snprintf(kept, sizeof kept, ", with %d linear%s kept as the recipe has them", t->out->kept,
+                 t->out->kept == 1 ? "" : "s");
+    return error_set(t->err, "no choice of bits and groups reaches %s %g; the least is %g%s%s",
                      for_bound(t) ? "a KL divergence of" : "a budget in bits per weight of",
-                     for_bound(t) ? t->goal->max_kl : t->goal->max_bits, least, what);
+                     for_bound(t) ? t->goal->max_kl : t->goal->max_bits, least, kept, what);
 }
 
 // ---- Verifying ----
@@ -45,19 +50,8 @@ static bool verify(Tuning *t, const Plan *plan, Point *out, float *by_position) 
 // And what it comes to. Both are to be freed in any case.
 static bool make_recipe(const Tuning *t, const int *schemes, Recipe *out, Plan *plan) {
     *plan = (Plan){0};
-    if (!recipe_copy(t->recipe, out, t->err)) return false;
-    for (int i = 0; i < t->structure->linear_count; i++) {
-        if (t->unit_of[i] < 0) continue;
-        const char *name = t->structure->linears[i].name;
-        const Scheme *scheme = &t->schemes[schemes[t->unit_of[i]]];
-        double bits = scheme->bits, group = (double)scheme->group;
-        double granularity = scheme->group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL;
-        bool ok = recipe_override(out, name, DIAL_BITS, &bits, t->err) &&
-                  recipe_override(out, name, DIAL_GRANULARITY, &granularity, t->err) &&
-                  (!scheme->group || recipe_override(out, name, DIAL_GROUP_SIZE, &group, t->err));
-        if (!ok) return false;
-    }
-    return verdict_keep(t->structure, &t->stats->measured, &t->goal->engines, out, plan, NULL, t->err);
+    return tuning_recipe(t, schemes, out) &&
+           verdict_keep(t->structure, &t->stats->measured, &t->goal->engines, out, plan, NULL, t->err);
 }
 
 // Through the recipe that will be written, not through the decisions that it was made from.
@@ -187,7 +181,7 @@ static bool best_uniform(Tuning *t) {
 // ---- Within a budget ----
 
 static double least_bits(const Tuning *t) {
-    double bytes = 0;
+    double bytes = t->kept_bytes;
     for (int u = 0; u < t->unit_count; u++) {
         double least = INFINITY;
         for (int s = 0; s < t->scheme_count; s++) {
@@ -403,6 +397,9 @@ static void tuning_free(Tuning *t) {
     trial_end(&t->few);
     trial_end(&t->some);
     plan_free(&t->varied);
+    plan_free(&t->kept_plan);
+    recipe_free(&t->start);
+    free(t->kept);
     free(t->unit_of);
     free(t->units);
     free(t->uniform_by_position);

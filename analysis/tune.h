@@ -20,6 +20,9 @@ typedef struct TuneGoal {
     // What the result is for: each unit gets schemes that these take, what they store as one is a unit, and what they
     // refuse of other dials is mended (verdict_keep), in all that is measured and in the result.
     Engines engines;
+    // [linear_count]: linears that stay as the recipe has them. What must have one scheme with them gets theirs. NULL:
+    // none. They count within a budget.
+    const bool *kept;
     double seconds; // after which the search ends with the best so far, and on how many tokens units are measured; 0:
                     // no limit, and all
 } TuneGoal;
@@ -27,8 +30,9 @@ typedef struct TuneGoal {
 typedef enum TuneCut { TUNE_WHOLE, TUNE_OUT_OF_TIME, TUNE_STOPPED } TuneCut;
 
 typedef struct Tuned {
-    Recipe recipe; // the given one with an override for each linear
-    Point point;   // what it costs, on the tokens of `verify`
+    // The given one with an override for each linear that is not kept. Overrides that these would overrule are gone.
+    Recipe recipe;
+    Point point; // what it costs, on the tokens of `verify`
     // Of the recipes with the same bits and group size everywhere that reach the goal, the best (smallest, or least
     // divergence); not known when none does.
     Point uniform;
@@ -38,6 +42,7 @@ typedef struct Tuned {
     // What the sum over units says, each alone on tokens of `search`; NAN where the search ended before.
     double expected_kl;
     int units, trials; // how many, and how many evaluations were asked for
+    int kept;          // linears
     uint64_t tokens;   // positions in these evaluations
     double seconds;    // since the beginning
     TuneCut cut;       // whether the search ended early

@@ -116,7 +116,8 @@ static bool solve(Tuning *t, double most_bytes, double most_share, int *schemes,
             items[u].cost[s] = t->units[u].offered[s] ? t->units[u].share[s] : (double)INFINITY;
         }
     }
-    bool ok = knapsack_solve(items, t->unit_count, t->scheme_count, most_bytes, most_share, schemes, found, t->err);
+    const double most = most_bytes - t->kept_bytes; // infinite where that is
+    bool ok = knapsack_solve(items, t->unit_count, t->scheme_count, most, most_share, schemes, found, t->err);
     free(items);
     return ok;
 }

@@ -1,5 +1,5 @@
 // What the files of the tuner share: units, the schemes that each may have, and what is known of their divergences.
-// Calls go one way: tune.c → tune_choose.c → tune_units.c.
+// Calls go one way: tune.c → tune_choose.c → tune_units.c → tune_kept.c.
 #pragma once
 
 #include "analysis/knapsack.h"
@@ -58,12 +58,16 @@ typedef struct Tuning {
     double began; // clock_seconds
     Scheme schemes[KNAPSACK_CHOICES];
     int scheme_count;
-    Plan uniform[KNAPSACK_CHOICES]; // every linear by this scheme
-    Plan varied;                    // room for one assembled from those
-    int *unit_of;                   // [linear_count], −1: not quantized
-    Unit *units;                    // [unit_count]
+    Plan uniform[KNAPSACK_CHOICES]; // every linear by this scheme, but for those that are kept
+    Recipe start;                   // the recipe without what the result will overrule
+    bool *kept;                     // [linear_count]: as the recipe has them
+    Plan kept_plan;                 // which has their decisions
+    double kept_bytes;
+    Plan varied;  // room for one assembled from those
+    int *unit_of; // [linear_count], −1: not quantized, or kept
+    Unit *units;  // [unit_count]
     int unit_count;
-    double elements;            // weights in all units
+    double elements;            // weights in all units, and in what is kept
     int anchor;                 // the scheme by which all units are measured first
     float *uniform_by_position; // [POSITION_FIGURES, positions of verify], of out->uniform
     double verify_seconds;      // what one evaluation there takes
@@ -74,12 +78,21 @@ typedef struct Tuning {
     bool best_known;
 } Tuning;
 
+// ---- tune_kept.c ----
+
+bool tuning_start(Tuning *t);                  // the recipe to start from
+void override_drop_scheme(Override *override); // its bits and groups
+// unit [linear_count] (quant/units.h): whole units of a kept linear are kept, with its scheme. After uniform is made.
+bool tuning_keep(Tuning *t, const int *unit);
+
 // ---- tune_units.c ----
 
-bool tuning_units(Tuning *t);                     // schemes and units, and which may have which
-bool tuning_noise(Tuning *t);                     // of each unit by each scheme
-bool scheme_for_all(const Tuning *t, int scheme); // all units may have it
-double tuning_bytes(const Tuning *t, const int *schemes);
+bool tuning_units(Tuning *t);                             // schemes and units, and which may have which; what is kept
+bool tuning_noise(Tuning *t);                             // of each unit by each scheme
+bool scheme_for_all(const Tuning *t, int scheme);         // all units may have it
+double tuning_bytes(const Tuning *t, const int *schemes); // with those of what is kept
+// The recipe that gives units these schemes.
+bool tuning_recipe(const Tuning *t, const int *schemes, Recipe *out);
 
 // The plan on the tokens of one of the trials; by_position as of trial_run_positions, or NULL.
 bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *by_position);

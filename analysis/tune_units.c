@@ -13,14 +13,24 @@
 // Finest last, for messages.
 static const size_t group_sizes[] = {0, 256, 128, 64, 32, 16};
 #define GROUP_SIZES ((int)(sizeof group_sizes / sizeof *group_sizes))
+#define LARGEST_FAST 128 // the fast kernels of engines take no larger groups, but whole channels
 
 // ---- Schemes and units ----
 
+// Larger groups only where the recipe itself has them.
+static double largest_group(const Recipe *recipe) {
+    const double *value = recipe->value, granularity = value[DIAL_GRANULARITY];
+    const double own = granularity == GRANULARITY_GROUP      ? value[DIAL_GROUP_SIZE]
+                       : granularity == GRANULARITY_ADAPTIVE ? value[DIAL_MAX_GROUP]
+                                                             : 0;
+    return fmax(own, fmax(LARGEST_FAST, value[DIAL_MIN_GROUP]));
+}
+
 static void list_schemes(Tuning *t) {
-    double floor = t->recipe->value[DIAL_MIN_GROUP];
+    const double floor = t->recipe->value[DIAL_MIN_GROUP], most = largest_group(t->recipe);
     for (int b = 0; b < 4 && t->goal->bits[b]; b++) {
         for (int g = 0; g < GROUP_SIZES; g++) {
-            if (group_sizes[g] && (double)group_sizes[g] < floor) continue;
+            if (group_sizes[g] && ((double)group_sizes[g] < floor || (double)group_sizes[g] > most)) continue;
             t->schemes[t->scheme_count++] = (Scheme){t->goal->bits[b], group_sizes[g]};
         }
     }
@@ -37,7 +47,7 @@ static bool make_uniform_plans(Tuning *t, bool *refused) {
     const size_t linears = (size_t)t->structure->linear_count;
     for (int s = 0; s < t->scheme_count; s++) {
         Recipe recipe;
-        if (!recipe_for(t->recipe, t->schemes[s], &recipe, t->err)) return false;
+        if (!recipe_for(&t->start, t->schemes[s], &recipe, t->err)) return false;
         bool ok = verdict_keep(t->structure, &t->stats->measured, &t->goal->engines, &recipe, &t->uniform[s],
                                refused + (size_t)s * linears, t->err);
         recipe_free(&recipe);
@@ -70,20 +80,25 @@ static bool make_units(Tuning *t) {
     t->units = array_new(linears, sizeof *t->units);
     t->varied = (Plan){.linear_count = t->structure->linear_count,
                        .decisions = array_new(linears, sizeof *t->varied.decisions)};
-    bool ok = unit && number && t->unit_of && t->units && t->varied.decisions && begin_units(t, unit);
+    bool ok =
+        unit && number && t->unit_of && t->units && t->varied.decisions && begin_units(t, unit) && tuning_keep(t, unit);
     for (int i = 0; ok && i < t->structure->linear_count; i++) {
         const Linear *linear = &t->structure->linears[i];
         t->unit_of[i] = -1;
-        if (!is_quantized(t, i)) continue;
+        if (!is_quantized(t, i) && !t->kept[i]) continue;
+        t->elements += (double)linear->out * (double)linear->in;
+        if (t->kept[i]) continue;
         int *known = &number[units_first(unit, i)];
         if (!*known) *known = ++t->unit_count;
         t->unit_of[i] = *known - 1;
-        t->elements += (double)linear->out * (double)linear->in;
     }
     free(unit);
     free(number);
     if (!ok) return error_memory(t->err, "tuning");
     if (t->unit_count > 0) return true;
+    if (t->out->kept)
+        return error_set(t->err, "the recipe's overrides give bits or groups to all linears, and these are kept: there "
+                                 "is nothing to tune");
     if (t->goal->engines.count) return refuse_all(t, "each linear");
     return error_set(t->err, "the recipe quantizes no linear; there is nothing to tune");
 }
@@ -122,7 +137,8 @@ bool tuning_units(Tuning *t) {
     list_schemes(t);
     if (!t->scheme_count) return error_set(t->err, "no bits and group sizes are left to choose from");
     bool *refused = array_new((size_t)t->scheme_count * (size_t)t->structure->linear_count, sizeof *refused);
-    bool ok = (refused || error_memory(t->err, "tuning")) && make_uniform_plans(t, refused) && make_units(t);
+    bool ok = (refused || error_memory(t->err, "tuning")) && tuning_start(t) && make_uniform_plans(t, refused) &&
+              make_units(t);
     if (ok) offer_schemes(t, refused);
     free(refused);
     for (int u = 0; ok && u < t->unit_count; u++) {
@@ -139,9 +155,33 @@ bool scheme_for_all(const Tuning *t, int scheme) {
 }
 
 double tuning_bytes(const Tuning *t, const int *schemes) {
-    double sum = 0;
+    double sum = t->kept_bytes;
     for (int u = 0; u < t->unit_count; u++) sum += t->units[u].bytes[schemes[u]];
     return sum;
+}
+
+static bool add_scheme(Recipe *recipe, const char *name, const Scheme *scheme, Error *err) {
+    for (int i = 0; i < recipe->override_count; i++) // one that names a head exactly
+        if (strcmp(recipe->overrides[i].match, name) == 0) override_drop_scheme(&recipe->overrides[i]);
+    Override *override = recipe_add_override(recipe, name, err);
+    if (!override) return false;
+    override->tuned = true;
+    override->set[DIAL_BITS] = override->set[DIAL_GRANULARITY] = true;
+    override->set[DIAL_GROUP_SIZE] = scheme->group > 0;
+    override->value[DIAL_BITS] = scheme->bits;
+    override->value[DIAL_GRANULARITY] = scheme->group ? GRANULARITY_GROUP : GRANULARITY_CHANNEL;
+    override->value[DIAL_GROUP_SIZE] = (double)scheme->group;
+    return true;
+}
+
+bool tuning_recipe(const Tuning *t, const int *schemes, Recipe *out) {
+    bool ok = recipe_copy(&t->start, out, t->err);
+    for (int i = 0; ok && i < t->structure->linear_count; i++) {
+        if (t->unit_of[i] >= 0)
+            ok = add_scheme(out, t->structure->linears[i].name, &t->schemes[schemes[t->unit_of[i]]], t->err);
+    }
+    if (ok) recipe_drop_empty(out);
+    return ok;
 }
 
 // ---- Noise ----
@@ -216,6 +256,7 @@ static void assemble(Tuning *t, const int *schemes, int only) {
     memset(t->varied.decisions, 0, (size_t)t->varied.linear_count * sizeof *t->varied.decisions);
     for (int i = 0; i < t->varied.linear_count; i++) {
         const int unit = t->unit_of[i];
+        if (only < 0 && t->kept[i]) t->varied.decisions[i] = t->kept_plan.decisions[i];
         if (unit >= 0 && (only < 0 || unit == only)) t->varied.decisions[i] = t->uniform[schemes[unit]].decisions[i];
     }
 }

@@ -186,7 +186,7 @@ typedef struct Scan {
 
 // What a thread works in.
 typedef struct ScanMemory {
-    PatternCounter *counter;
+    PatternCounter *counter; // NULL when there is one block: its tables cost more than a small matrix
     VoteTally *votes;
     float *ranges;  // [2, block_rows · groups]: minima, maxima
     float *columns; // [in]: absmax of the columns that it has seen
@@ -199,7 +199,10 @@ static void scan_block(const Scan *scan, size_t block, const ScanMemory *memory)
     const DType dtype = linear->weight->dtype;
     const uint8_t *data = (const uint8_t *)linear->weight->data + row * in * dtype_bytes(dtype);
     float *minima = memory->ranges, *maxima = memory->ranges + rows * scan->groups;
-    pattern_counter_add(memory->counter, dtype, data, rows * in);
+    if (memory->counter)
+        pattern_counter_add(memory->counter, dtype, data, rows * in);
+    else
+        count_patterns(dtype, data, rows * in, scan->patterns);
     group_ranges(dtype, data, rows, in, scan->group, minima, maxima);
     vote_tally_add(memory->votes, minima, maxima, rows, scan->squares + row * vote_tally_squares(memory->votes));
     column_absmax(dtype, data, rows, in, memory->columns);
@@ -207,7 +210,7 @@ static void scan_block(const Scan *scan, size_t block, const ScanMemory *memory)
 
 static void scan_merge(Scan *scan, const ScanMemory *memory) {
     const size_t in = scan->linear->in;
-    pattern_counter_get(memory->counter, scan->patterns);
+    if (memory->counter) pattern_counter_get(memory->counter, scan->patterns);
     vote_tally_merge(scan->votes, memory->votes);
     for (size_t j = 0; j < in; j++) {
         float *all = &scan->column_absmax[j];
@@ -216,11 +219,12 @@ static void scan_merge(Scan *scan, const ScanMemory *memory) {
 }
 
 static bool scan_memory_new(const Scan *scan, ScanMemory *memory) {
-    *memory = (ScanMemory){.counter = pattern_counter_new(),
+    const bool alone = scan->block_rows == scan->linear->out;
+    *memory = (ScanMemory){.counter = alone ? NULL : pattern_counter_new(),
                            .ranges = array_new(2 * scan->block_rows * scan->groups, sizeof(float)),
                            .columns = array_new(scan->linear->in, sizeof(float))};
-    return vote_tally_new(scan->linear->in, scan->group, &memory->votes, NULL) && memory->counter && memory->ranges &&
-           memory->columns;
+    return vote_tally_new(scan->linear->in, scan->group, &memory->votes, NULL) && (memory->counter || alone) &&
+           memory->ranges && memory->columns;
 }
 
 static void scan_memory_free(ScanMemory *memory) {

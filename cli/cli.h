@@ -54,6 +54,7 @@ typedef struct Options {
     int sweep_count;
     const char *csv, *svg; // files, or NULL
     TuneGoal goal;         // tune
+    const char *keep;      // of tune: a glob, or "none"; NULL: what overrides give by hand
     double minutes;        // tune; 0: the default
     double factor;         // outliers; 0: the default
     TaskKind task;         // eval

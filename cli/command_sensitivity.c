@@ -42,6 +42,7 @@ static void remedies_json(cJSON *linear, const Remedies *remedies) {
         json_add_number(item, "output_sqnr_db", remedy->db);
         json_add_number(item, "gain_db", remedy->gain);
         json_add_number(item, "bits_per_weight", remedy->bits_per_weight);
+        json_add_number(item, "bytes", remedy->bytes);
         cJSON_AddItemToArray(list, item);
     }
 }

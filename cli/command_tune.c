@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "cli/results.h"
 #include "cli/verdict.h"
+#include "quant/recipe_set.h"
 
 #define DEFAULT_MINUTES 5
 #define SECONDS_BETWEEN_LINES 10
@@ -63,6 +64,7 @@ static cJSON *tuned_json(const Engine *engine, const Tuned *tuned, const Plan *p
     point_json(object, &tuned->point);
     scored_json(object, engine, TEXT_EVALUATION, tuned->point.accuracy.tokens);
     json_add_number(object, "expected_kl", tuned->expected_kl);
+    cJSON_AddNumberToObject(object, "kept", tuned->kept);
     cJSON_AddNumberToObject(object, "trials", tuned->trials);
     cJSON_AddNumberToObject(object, "trial_tokens", (double)tuned->tokens);
     json_add_number(object, "seconds", tuned->seconds);
@@ -118,6 +120,7 @@ static void print_tuned(const Engine *engine, const Tuned *tuned, const Plan *pl
     } else {
         printf("\nno uniform setting for all linears reaches the goal\n");
     }
+    if (tuned->kept) printf("%d linears kept as the recipe has them; see --keep\n", tuned->kept);
     printf("%d units, %d evaluations of %.0f tokens in all, %.0f s", tuned->units, tuned->trials, (double)tuned->tokens,
            tuned->seconds);
     if (isfinite(tuned->expected_kl)) printf("; sum of the units alone: KL %.5f", tuned->expected_kl);
@@ -143,6 +146,28 @@ static bool tune_report(const Options *options, Engine *engine, const Tuned *tun
 // status.
 static bool tune_ends(const Tuned *tuned, Error *err) { return tuned->cut != TUNE_STOPPED || error_stopped(err); }
 
+// What stays as the recipe has it. kept [linear_count]
+static bool find_kept(const Options *options, const Engine *engine, bool *kept, Error *err) {
+    const ModelStructure *structure = engine_structure(engine);
+    const bool none = options->keep && strcmp(options->keep, "none") == 0;
+    NameTable names;
+    int *matched = array_new((size_t)structure->linear_count, sizeof *matched), count = 0;
+    if (!matched || !name_table_new(structure, &names)) {
+        free(matched);
+        return error_memory(err, "tuning");
+    }
+    bool ok = none || recipe_held(engine_recipe(engine), &names, kept, err);
+    if (options->keep && !none) {
+        count = name_table_match(&names, options->keep, matched);
+        ok = ok && (count > 0 || error_set(err, "--keep: no linear matches \"%s\"; quantdial plan lists their names",
+                                           options->keep));
+    }
+    for (int i = 0; i < count; i++) kept[matched[i]] = true;
+    name_table_free(&names);
+    free(matched);
+    return ok;
+}
+
 bool command_tune(const Options *options, Error *err) {
     Engine *engine;
     Tuned tuned = {0};
@@ -150,7 +175,11 @@ bool command_tune(const Options *options, Error *err) {
     TuneGoal goal = options->goal;
     if (!goal.bits[0]) memcpy(goal.bits, all_bits, sizeof goal.bits);
     goal.seconds = 60 * (options->minutes > 0 ? options->minutes : DEFAULT_MINUTES);
+    bool *kept = NULL;
     bool ok = open_prepared(options, true, true, &engine, err);
+    if (ok) kept = array_new((size_t)engine_structure(engine)->linear_count, sizeof *kept);
+    ok = ok && (kept || error_memory(err, "tuning")) && find_kept(options, engine, kept, err);
+    goal.kept = kept;
     if (ok) verdict_restrict(options, engine, &goal.engines);
     ok = ok && engine_tune(engine, engine_recipe(engine), &goal, options->quiet ? NULL : tell, &teller, &tuned,
                            watch_start(options), err);
@@ -160,6 +189,7 @@ bool command_tune(const Options *options, Error *err) {
         ok = tune_report(options, engine, &tuned, err) && tune_ends(&tuned, err);
     }
     tuned_free(&tuned);
+    free(kept);
     engine_close(engine);
     return ok;
 }

@@ -312,6 +312,10 @@ const OptionRow option_table[] = {
     {0, "max-bits", "X", "find the lowest KL divergence with at most X bits per weight", TAKES_TUNE, take_above,
      FIELD(goal.max_bits)},
     {0, "bits", "LIST", "numbers of bits to choose from", TAKES_TUNE, take_bits, .default_value = "2,3,4,8"},
+    {0, "keep", "GLOB",
+     "leave linears that match as the recipe has them, beside those that its overrides give bits or "
+     "groups to; none: not these either",
+     TAKES_TUNE, take_text, FIELD(keep)},
     {0, "target", "LIST", "end with what these engines take, named as for quantize: bits, groups, inputs", TAKES_TUNE,
      take_targets, FIELD(targets)},
     {0, "minutes", "N", "search for at most so long; verifying what was found comes on top", TAKES_TUNE, take_above,

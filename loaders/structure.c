@@ -250,9 +250,9 @@ void linear_short_name(const Linear *linear, char *out, size_t size) {
     }
     const char *last = last_name(linear->name);
     if (linear->expert >= 0)
-        snprintf(out, size, "%d %s %d", linear->layer, last, linear->expert);
+        snprintf(out, size, "%d.%d.%s", linear->layer, linear->expert, last);
     else if (linear->stack)
-        snprintf(out, size, "%c%d %s", linear->stack, linear->number, role_name(linear->role));
+        snprintf(out, size, "%c%d.%s", linear->stack, linear->number, role_name(linear->role));
     else
-        snprintf(out, size, "%d %s", linear->layer, last);
+        snprintf(out, size, "%d.%s", linear->layer, last);
 }

@@ -189,7 +189,7 @@ static inline bool linear_reads_source(const Linear *linear) {
 // Whether its result is used: keys and values of layers that read those of others are not.
 bool linear_is_read(const ModelStructure *structure, int linear);
 
-// A short name for tables: "3 down_proj", "e3 q", "d3 cross_q", "head".
+// A short name for tables: of layer 3 "3.down_proj", of its expert 17 "3.17.down_proj"; "e3.q", "d3.cross_q", "head".
 void linear_short_name(const Linear *linear, char *out, size_t size);
 // "3"; of an encoder–decoder "e3" or "d3", as its linears are called. Returns the length.
 int layer_short_name(const ModelStructure *structure, int layer, char *out, size_t size);

@@ -96,6 +96,7 @@ static bool all_have(const Place *places, int count, double value) {
 static bool set(Assignment *a, const char *match, double value) {
     Override *override = recipe_add_override(a->recipe, match, a->err);
     if (!override) return false;
+    override->tuned = true;
     override->set[a->dial] = true;
     override->value[a->dial] = value;
     return true;
@@ -112,17 +113,75 @@ static int named_by(const Assignment *a, const Override *override) {
     return -1;
 }
 
-static void clear_earlier(Assignment *a) {
+// Whether a person's rule holds on: its linears are to have what they have.
+static bool holds_on(const Assignment *a, const Override *override, const double *present) {
+    for (int i = 0; !override->tuned && i < a->count; i++) {
+        const Place *place = &a->places[i];
+        if (place->value != present[place->linear] &&
+            glob_matches(override->match, a->structure->linears[place->linear].name))
+            return false;
+    }
+    return !override->tuned;
+}
+
+static bool clear_earlier(Assignment *a) {
+    double *present = array_new((size_t)a->structure->linear_count, sizeof *present);
+    if (!present) return error_memory(a->err, "the recipe");
+    for (int i = 0; i < a->structure->linear_count; i++)
+        present[i] = recipe_value(a->recipe, a->dial, a->structure->linears[i].name);
     for (int i = 0; i < a->recipe->override_count; i++) {
         Override *override = &a->recipe->overrides[i];
-        if (!override->set[a->dial]) continue;
+        if (!override->set[a->dial] || holds_on(a, override, present)) continue;
         const int named = named_by(a, override);
         if (named < 0)
             override->set[a->dial] = false;
         else if (!isnan(a->values[named]))
             override->value[a->dial] = a->values[named];
+        override->tuned = override->tuned || named >= 0;
     }
+    free(present);
     recipe_drop_empty(a->recipe);
+    return true;
+}
+
+static bool is_held(const Assignment *a, const Place *place) {
+    const char *name = a->structure->linears[place->linear].name;
+    for (int i = 0; i < a->recipe->override_count; i++) {
+        const Override *override = &a->recipe->overrides[i];
+        if (!override->tuned && override->set[a->dial] && glob_matches(override->match, name))
+            return recipe_value(a->recipe, a->dial, name) == place->value;
+    }
+    return false;
+}
+
+// Puts the places that rules are needed for first, and returns how many.
+static int put_held_last(Assignment *a) {
+    int free_count = 0;
+    for (int i = 0; i < a->count; i++) {
+        if (is_held(a, &a->places[i])) continue;
+        const Place moved = a->places[i];
+        a->places[i] = a->places[free_count];
+        a->places[free_count++] = moved;
+    }
+    return free_count;
+}
+
+// New rules, which stand at the end from `first` on, go before those of people, which so win. They set this dial alone,
+// so that others do not mind.
+static bool put_before_held(Assignment *a, int first) {
+    Recipe *recipe = a->recipe;
+    const size_t added = (size_t)(recipe->override_count - first);
+    int at = 0;
+    while (at < first && (recipe->overrides[at].tuned || !recipe->overrides[at].set[a->dial])) at++;
+    Override *moved = array_new(added, sizeof *moved);
+    if (!moved && added) return error_memory(a->err, "the recipe");
+    if (added) {
+        memcpy(moved, &recipe->overrides[first], added * sizeof *moved);
+        memmove(&recipe->overrides[at + (int)added], &recipe->overrides[at], (size_t)(first - at) * sizeof *moved);
+        memcpy(&recipe->overrides[at], moved, added * sizeof *moved);
+    }
+    free(moved);
+    return true;
 }
 
 // ---- rules --------------------------------------------------------------------------------------------------------
@@ -229,11 +288,14 @@ bool recipe_assign(Recipe *recipe, const ModelStructure *structure, Dial dial, c
     for (int i = 0; i < structure->linear_count; i++) {
         if (!isnan(values[i])) a.places[a.count++] = place_of(&structure->linears[i], i, values[i]);
     }
+    bool ok = clear_earlier(&a);
+    const int kept = recipe->override_count, all = a.count;
+    if (ok) a.count = put_held_last(&a);
     qsort(a.places, (size_t)a.count, sizeof *a.places, by_role);
-    clear_earlier(&a);
-    bool ok = true;
-    if (a.count) ok = most_common(a.places, a.count, recipe->value[dial], &recipe->value[dial], err);
-    ok = ok && assign_roles(&a) && mend(&a);
+    if (ok && a.count) ok = most_common(a.places, a.count, recipe->value[dial], &recipe->value[dial], err);
+    ok = ok && assign_roles(&a) && put_before_held(&a, kept);
+    a.count = all;
+    ok = ok && mend(&a);
     free(a.places);
     return ok;
 }

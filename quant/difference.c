@@ -179,7 +179,7 @@ static int first_of(const bool *linears) {
     return first;
 }
 
-// "down_proj", "down_proj of layers 3–5", "layer 3", "3 down_proj", "some down_proj"; false when only their number can
+// "down_proj", "down_proj of layers 3–5", "layer 3", "3.down_proj", "some down_proj"; false when only their number can
 // be said.
 static bool add_subject(Text *out, const bool *linears, int count, const ModelStructure *structure, int most) {
     char name[80];

@@ -55,6 +55,7 @@ bool recipe_copy(const Recipe *recipe, Recipe *out, Error *err) {
         }
         memcpy(to->set, from->set, sizeof to->set);
         memcpy(to->value, from->value, sizeof to->value);
+        to->tuned = from->tuned;
     }
     if (!ok) recipe_free(out);
     return ok;
@@ -69,7 +70,7 @@ void recipe_free(Recipe *recipe) {
 }
 
 static bool overrides_equal(const Override *a, const Override *b) {
-    if (strcmp(a->match, b->match) != 0) return false;
+    if (strcmp(a->match, b->match) != 0 || a->tuned != b->tuned) return false;
     for (int i = 0; i < DIAL_COUNT; i++) {
         if (a->set[i] != b->set[i] || (a->set[i] && a->value[i] != b->value[i])) return false;
     }
@@ -107,7 +108,7 @@ bool recipe_ignores(const Recipe *recipe, const char *linear_name) {
 
 static int find_override(const Recipe *recipe, const char *match) {
     for (int i = recipe->override_count - 1; i >= 0; i--) {
-        if (strcmp(recipe->overrides[i].match, match) == 0) return i;
+        if (!recipe->overrides[i].tuned && strcmp(recipe->overrides[i].match, match) == 0) return i;
     }
     return -1;
 }

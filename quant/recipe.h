@@ -88,6 +88,7 @@ typedef struct Override {
     char *match; // glob over linear names: * ? [..]; * also matches dots
     bool set[DIAL_COUNT];
     double value[DIAL_COUNT];
+    bool tuned; // chosen by a search or a budget: another one may choose again. What people write is kept (recipe_held)
 } Override;
 
 typedef struct Recipe {
@@ -141,7 +142,7 @@ bool recipe_needs_weights(const Recipe *recipe);
 bool recipe_ignores(const Recipe *recipe, const char *linear_name);
 // Sets or clears (value == NULL) one dial in the override whose match is exactly this text, adding or removing the
 // override as needed. What is set takes effect: where a later override sets the same dial, it is set in a new one
-// behind that, and the rest of the one that was there stays in its place.
+// behind that, and the rest of the one that was there stays in its place. It is a person's: what was tuned stays apart.
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err);
 // Turns a dial for all, also where an override sets it: the override stays, so that what it names stays quantized.
 void recipe_set_everywhere(Recipe *recipe, Dial dial, double value);

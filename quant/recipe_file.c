@@ -109,7 +109,7 @@ static bool read_ignore(const cJSON *root, Recipe *recipe, Error *err) {
 }
 
 static bool read_override(const cJSON *object, Recipe *recipe, Error *err) {
-    static const char *const known[] = {"match", "weights", "activations", NULL};
+    static const char *const known[] = {"match", "tuned", "weights", "activations", NULL};
     char where[32], prefix[40];
     snprintf(where, sizeof where, "overrides[%d]", recipe->override_count);
     snprintf(prefix, sizeof prefix, "%s.", where);
@@ -118,8 +118,12 @@ static bool read_override(const cJSON *object, Recipe *recipe, Error *err) {
     if (!cJSON_IsString(match) || !*match->valuestring) {
         return error_set(err, "%s.match must be a name, * and ? allowed", where);
     }
+    const cJSON *tuned = cJSON_GetObjectItemCaseSensitive(object, "tuned");
+    if (tuned && !cJSON_IsNull(tuned) && !cJSON_IsBool(tuned))
+        return error_set(err, "%s.tuned must be true or false", where);
     Override *override = recipe_add_override(recipe, match->valuestring, err);
     if (!override) return false;
+    override->tuned = cJSON_IsTrue(tuned);
     for (int s = 0; s < SECTIONS_PER_LINEAR; s++) {
         if (!read_section(object, sections[s], prefix, override->value, override->set, err)) return false;
     }
@@ -221,6 +225,7 @@ static bool sets_any(const Override *override, const char *section) {
 static void add_override(Text *text, const Override *override) {
     text_addf(text, "{\"match\": ");
     json_quote(text, override->match);
+    if (override->tuned) text_addf(text, ", \"tuned\": true");
     for (int s = 0; s < SECTIONS_PER_LINEAR; s++) {
         if (!sets_any(override, sections[s])) continue;
         text_addf(text, ", \"%s\": {", sections[s]);

@@ -63,6 +63,7 @@ static int split(Recipe *recipe, int at, Dial dial, const Globs *rest, Error *er
     for (size_t i = 0; i < rest->count; i++) {
         Override *added = recipe_add_override(recipe, rest->texts[i], err);
         if (!added) return -1;
+        added->tuned = recipe->overrides[at].tuned;
         added->set[dial] = true;
         added->value[dial] = recipe->overrides[at].value[dial];
     }
@@ -152,6 +153,51 @@ bool recipe_settings(const Recipe *recipe, const NameTable *names, double (*sett
     }
     free(matched);
     return true;
+}
+
+bool recipe_held(const Recipe *recipe, const NameTable *names, bool *held, Error *err) {
+    static const Dial scheme[] = {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE};
+    enum { DIALS = sizeof scheme / sizeof *scheme };
+    const size_t total = (size_t)names->structure->linear_count;
+    int *matched = array_new(total, sizeof *matched);
+    bool(*by_hand)[DIALS] = array_new(total, sizeof *by_hand);
+    const bool ok = (matched && by_hand) || error_memory(err, "the settings");
+    for (int o = 0; ok && o < recipe->override_count; o++) {
+        const Override *override = &recipe->overrides[o];
+        const int count = name_table_match(names, override->match, matched);
+        for (int d = 0; d < DIALS; d++) {
+            for (int i = 0; override->set[scheme[d]] && i < count; i++) by_hand[matched[i]][d] = !override->tuned;
+        }
+    }
+    for (size_t i = 0; ok && i < total; i++) held[i] = by_hand[i][0] || by_hand[i][1] || by_hand[i][2];
+    free(matched);
+    free(by_hand);
+    return ok;
+}
+
+bool recipe_overruled(const Recipe *recipe, const NameTable *names, bool *overruled, Error *err) {
+    const size_t total = (size_t)names->structure->linear_count;
+    int *matched = array_new(total, sizeof *matched);
+    bool *alone = array_new(total, sizeof *alone);
+    bool(*said)[DIAL_COUNT] = array_new(total, sizeof *said); // by a later one
+    bool ok = (matched && alone && said) || error_memory(err, "the settings");
+    ok = ok && recipe_left_alone(recipe, names, alone, err);
+    for (int o = recipe->override_count - 1; ok && o >= 0; o--) {
+        const Override *override = &recipe->overrides[o];
+        const int count = name_table_match(names, override->match, matched);
+        bool counts = false;
+        for (int dial = 0; dial < DIAL_COUNT; dial++) {
+            for (int i = 0; override->set[dial] && i < count; i++) {
+                counts = counts || (!said[matched[i]][dial] && !alone[matched[i]]);
+                said[matched[i]][dial] = true;
+            }
+        }
+        overruled[o] = !counts;
+    }
+    free(matched);
+    free(alone);
+    free(said);
+    return ok;
 }
 
 static bool sets_weights(const Override *override) {

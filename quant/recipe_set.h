@@ -24,3 +24,9 @@ bool recipe_ignore_set(Recipe *recipe, const LinearSet *set, bool ignore, Error 
 // their own precision by a rule, or as a head or router that no override names, [linear_count].
 bool recipe_settings(const Recipe *recipe, const NameTable *names, double (*settings)[DIAL_COUNT], Error *err);
 bool recipe_left_alone(const Recipe *recipe, const NameTable *names, bool *left, Error *err);
+// Linears whose bits or groups a person gave them: by an override that was not tuned, and that no later one overrules.
+// held [linear_count].
+bool recipe_held(const Recipe *recipe, const NameTable *names, bool *held, Error *err);
+// Overrides without effect, because later ones say otherwise of all their linears, or these are left alone, or there
+// are none: overruled [override_count].
+bool recipe_overruled(const Recipe *recipe, const NameTable *names, bool *overruled, Error *err);

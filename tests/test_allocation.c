@@ -263,7 +263,8 @@ static void a_budget_keeps_to_what_engines_take(void **state) {
         if (i && m.linears[i].role == ROLE_K) units_join(unit, i - 1, i);
     }
     refused[2] = 1 + 2 + 4 + 8; // as it is, whatever its engine says
-    assert_true(budget_make(&m.structure, false, &(BudgetBounds){unit, refused}, choices, costs, &budget, NULL));
+    assert_true(budget_make(&m.structure, false, &(BudgetBounds){.unit = unit, .refused = refused}, choices, costs,
+                            &budget, NULL));
     assert_int_equal(budget.unit_count, LAYERS * 4); // q with k; gate, up and down of all experts
     assert_true(budget_within_bits(&budget, 3, chosen, &choice, NULL) && choice.met);
     for (int i = 0; i < m.structure.linear_count; i++) {
@@ -272,6 +273,16 @@ static void a_budget_keeps_to_what_engines_take(void **state) {
             assert_true(budget_bits[chosen[i]] >= 4 && chosen[i] == chosen[m.linears[i].role == ROLE_K ? i - 1 : i]);
         assert_in_range(chosen[i], 0, 3);
     }
+    budget_free(&budget);
+
+    // What is kept has its bits, whatever an engine says, and so has what must agree with it.
+    bool kept[LAYERS * (2 + EXPERTS * 3)] = {false};
+    kept[0] = true;
+    refused[0] = 1 + 2 + 4;
+    assert_true(budget_make(&m.structure, false, &(BudgetBounds){.unit = unit, .refused = refused, .kept = kept},
+                            choices, costs, &budget, NULL));
+    assert_true(budget_within_bits(&budget, 8, chosen, &choice, NULL) && choice.met);
+    for (int i = 0; i < m.structure.linear_count; i++) assert_int_equal(chosen[i], i < 2 ? 2 : 3);
     budget_free(&budget);
 }
 
@@ -331,6 +342,30 @@ static void a_choice_is_written_as_few_rules(void **state) {
     recipe_free(&recipe);
 }
 
+// What a person wrote wins over what is assigned, as long as its linears are to keep that.
+static void a_choice_leaves_what_a_person_wrote(void **state) {
+    (void)state;
+    static Mixture m;
+    static double values[LAYERS * (2 + EXPERTS * 3)];
+    Recipe recipe;
+    const double eight = 8;
+    mixture_make(&m);
+    assert_true(recipe_default(&recipe, NULL));
+    assert_true(recipe_override(&recipe, "model.layers.1?.*.down_proj", DIAL_BITS, &eight, NULL));
+    for (int i = 0; i < m.structure.linear_count; i++)
+        values[i] = m.linears[i].role != ROLE_DOWN ? 4 : m.linears[i].layer >= 10 ? 8 : 3;
+    assign(&recipe, &m, values);
+    assert_int_equal(recipe.override_count, 2);
+    assert_string_equal(recipe.overrides[0].match, "model.layers.*.mlp.experts.*.down_proj");
+    assert_true(recipe.overrides[0].tuned && recipe.overrides[0].value[DIAL_BITS] == 3);
+    assert_string_equal(recipe.overrides[1].match, "model.layers.1?.*.down_proj");
+    assert_false(recipe.overrides[1].tuned);
+    for (int i = 0; i < m.structure.linear_count; i++) values[i] = 4; // also there: it has to go
+    assign(&recipe, &m, values);
+    assert_int_equal(recipe.override_count, 0);
+    recipe_free(&recipe);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_allocation_is_the_best_up_to_a_step),
@@ -340,6 +375,7 @@ int main(void) {
         cmocka_unit_test(fused_sets_and_experts_of_a_layer_get_the_same_bits),
         cmocka_unit_test(a_budget_keeps_to_what_engines_take),
         cmocka_unit_test(a_choice_is_written_as_few_rules),
+        cmocka_unit_test(a_choice_leaves_what_a_person_wrote),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "tui/key_names.h"
 #include "tui/keys.h"
 
 #define KEYS_OF_ROW (sizeof bindings->keys / sizeof *bindings->keys)
@@ -62,6 +63,17 @@ static void every_command_has_a_word_of_its_own(void **state) {
     }
 }
 
+// Else it cannot be given another key, and the help cannot show that it has one.
+static void every_key_does_something_that_has_a_name(void **state) {
+    (void)state;
+    for (int i = 0; i < binding_count; i++) {
+        const Binding *row = &bindings[i];
+        if (row->keys[0] && !binding_name(row)) fail_msg("\"%s\" (%s) has no name", row->shown, row->help);
+        if (row->text && (!row->example || strncmp(row->example, row->word, strlen(row->word)) != 0))
+            fail_msg("\":%s\" has no example", row->word);
+    }
+}
+
 // The compiler sees a table that is too short, but not a hole in it.
 static void every_column_scheme_and_group_has_a_name(void **state) {
     (void)state;
@@ -76,6 +88,7 @@ int main(void) {
         cmocka_unit_test(no_row_takes_the_key_of_a_later_one),
         cmocka_unit_test(every_row_can_be_asked_for_and_says_what_it_does),
         cmocka_unit_test(every_command_has_a_word_of_its_own),
+        cmocka_unit_test(every_key_does_something_that_has_a_name),
         cmocka_unit_test(every_column_scheme_and_group_has_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

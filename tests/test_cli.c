@@ -622,14 +622,26 @@ static void sweep_and_compare_in_json(void **state) {
 
 static void tune_in_json(void **state) {
     (void)state;
-    Ran ran = RUN("tune", "--json", QUICK, "--tokens", "48", "--max-bits", "5", "--bits", "4", "--activations", "none");
+    Ran ran = RUN("tune", "--json", QUICK, "--tokens", "48", "--max-bits", "4.07", "--bits", "4", "--activations",
+                  "none", "--granularity", "channel", "--keep", "model.layers.1.*");
     cJSON *object = json_of("tune", &ran);
-    assert_true(at(object, "bits_per_weight")->valuedouble <= 5);
+    assert_true(at(object, "bits_per_weight")->valuedouble <= 4.07);
+    assert_int_equal(at(object, "kept")->valueint, 7);
+    for (const cJSON *linear = at(object, "linears")->child; linear; linear = linear->next) {
+        const char *name = at(linear, "name")->valuestring;
+        const bool down = strstr(name, "down_proj"), kept = strstr(name, "layers.1.");
+        const int width = down ? 768 : 256, group = at(linear, "group_size")->valueint;
+        if (group != width && (group > 128 || kept)) fail_msg("%s: groups of %d", name, group);
+    }
     assert_int_equal(at(at(object, "linears")->child, "bits")->valueint, 4);
     assert_true(cJSON_IsNull(at(object, "cut")));
     assert_true(at(object, "trial_tokens")->valuedouble > at(object, "trials")->valuedouble);
     assert_true(at(object, "seconds")->valuedouble > 0);
     cJSON_Delete(object);
+    ran = RUN("tune", QUICK, "--tokens", "48", "--max-bits", "5", "--keep", "layers.*");
+    assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "--keep: no linear matches");
+    ran_free(&ran);
 }
 
 // Only what the engine takes is tried, and what no bits and groups mend is told first.

@@ -59,7 +59,7 @@ static void a_dial_that_was_turned_for_all_is_named_alone(void **state) {
 static void linears_are_named_by_what_they_have_in_common(void **state) {
     Fixture *f = *state;
     set(&f->to, "model.layers.2.mlp.down_proj", DIAL_BITS, 8);
-    says(f, 1, "2 down_proj bits 4 → 8");
+    says(f, 1, "2.down_proj bits 4 → 8");
     set(&f->to, "model.layers.3.mlp.down_proj", DIAL_BITS, 8);
     says(f, 1, "down_proj of layers 2–3 bits 4 → 8 (2 linears)");
     set(&f->to, "model.layers.0.mlp.down_proj", DIAL_BITS, 8);
@@ -86,7 +86,7 @@ static void rules_count_by_what_they_do(void **state) {
     set(&f->from, "model.layers.2.mlp.down_proj", DIAL_BITS, 3);
     set(&f->to, "model.layers.2.mlp.down_proj", DIAL_BITS, 3);
     set(&f->to, "*.down_proj", DIAL_BITS, 8);
-    says(f, 2, "some down_proj bits 4 → 8 (3 linears), 2 down_proj bits 3 → 8");
+    says(f, 2, "some down_proj bits 4 → 8 (3 linears), 2.down_proj bits 3 → 8");
     set(&f->from, "*.mlp.down_proj", DIAL_BITS, 8);
     says(f, 0, "");
     f->to.value[DIAL_BITS] = 3;
@@ -111,8 +111,8 @@ static void what_is_taken_back_was_an_override(void **state) {
     set(&f->from, "*.down_proj", DIAL_BITS, 8);
     set(&f->to, "model.layers.[0-2].mlp.down_proj", DIAL_BITS, 8);
     assert_int_equal(recipe_taken_back(&f->from, &f->to, &f->model.structure, ", ", &f->said), 1);
-    assert_string_equal(f->said.data, "3 down_proj bits 8 → 4");
-    says(f, 2, "policy fptq → none, 3 down_proj bits 8 → 4");
+    assert_string_equal(f->said.data, "3.down_proj bits 8 → 4");
+    says(f, 2, "policy fptq → none, 3.down_proj bits 8 → 4");
     text_clear(&f->said);
     assert_int_equal(recipe_taken_back(&f->to, &f->from, &f->model.structure, ", ", &f->said), 0);
 }
@@ -143,7 +143,7 @@ static void lists_are_told_by_kinds(void **state) {
     described(f, "*down_proj", "down_proj (4 linears)");
     described(f, "*.[12].mlp.down_proj", "down_proj of layers 1–2 (2 linears)");
     described(f, "*.2.*", "layer 2 (7 linears)");
-    described(f, "*.3.mlp.up_proj", "3 up_proj");
+    described(f, "*.3.mlp.up_proj", "3.up_proj");
     described(f, "*.[03].self_attn.[qk]*", "some q_proj, k_proj (4 linears)");
     described(f, "*.[0123].*_proj", "layers 0–3 (28 linears)");
     described(f, "nothing", "0 linears");

@@ -796,7 +796,7 @@ static void layers_that_differ_are_as_stored(void **state) {
     for (size_t i = 0; i < sizeof apart / sizeof *apart; i++) assert_false(linears[apart[i]].quantizable);
     char name[64];
     linear_short_name(&linears[model.structure.last_stream], name, sizeof name);
-    assert_string_equal(name, "3 altup_unembed_projections.0");
+    assert_string_equal(name, "3.altup_unembed_projections.0");
     fixture_model_close(&model);
 }
 

@@ -47,6 +47,7 @@ static const Values values[] = {
      {"weight-bits=3,4", "alpha=0:1:0.5", "granularity=channel"},
      {"", "alpha", "=1", "alpha=", "alpha=0:1", "alpha=0:1:0", "alpha=nan", "omega=1"}},
     {"speed", {NULL}, {NULL}},
+    {"keep", {"*", "[", "none", "*.down_proj"}, {NULL}},
     {"target", {"vllm", "vllm-sm90,mlx", "all"}, {"", "onnx", "vllm,", "VLLM"}},
     {"fix", {NULL}, {NULL}},
     {"csv", {"FILE"}, {""}},

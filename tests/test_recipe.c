@@ -527,6 +527,29 @@ static void overrides_are_set_and_cleared(void **state) {
     recipe_free(&plain);
 }
 
+// What a search wrote stays marked, in a file too; what a person sets beside it is not.
+static void what_was_tuned_is_told_apart(void **state) {
+    (void)state;
+    Error err = {0};
+    const double eight = 8, half = 0.5;
+    Recipe recipe = parsed("{\"quantdial_recipe\": 1, \"overrides\": [{\"match\": \"x\", \"tuned\": true, \"weights\": "
+                           "{\"bits\": 3, \"group_size\": 64}}, {\"match\": \"y\", \"tuned\": false}]}");
+    assert_true(recipe.overrides[0].tuned && !recipe.overrides[1].tuned);
+    char *text = recipe_print(&recipe);
+    Recipe again = parsed(text);
+    assert_true(recipe_equal(&recipe, &again));
+    again.overrides[0].tuned = false;
+    assert_false(recipe_equal(&recipe, &again));
+    assert_true(recipe_override(&recipe, "x", DIAL_ALPHA, &half, &err));
+    assert_true(recipe_override(&recipe, "x", DIAL_BITS, &eight, &err));
+    assert_int_equal(recipe.override_count, 2);
+    assert_true(recipe.overrides[0].tuned && !recipe.overrides[0].set[DIAL_BITS]); // its group is still the search's
+    assert_true(!recipe.overrides[1].tuned && recipe_value(&recipe, DIAL_BITS, "x") == 8);
+    free(text);
+    recipe_free(&again);
+    recipe_free(&recipe);
+}
+
 static void copies_are_equal_and_apart(void **state) {
     (void)state;
     Error err = {0};
@@ -644,6 +667,7 @@ int main(void) {
         cmocka_unit_test(null_counts_as_missing),
         cmocka_unit_test(the_later_rule_wins),
         cmocka_unit_test(overrides_are_set_and_cleared),
+        cmocka_unit_test(what_was_tuned_is_told_apart),
         cmocka_unit_test(copies_are_equal_and_apart),
         IN_FOLDER(files_name_themselves_in_messages),
         cmocka_unit_test(every_key_is_documented_with_option_and_default),

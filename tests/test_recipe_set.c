@@ -35,6 +35,7 @@ static int build(void **state) {
         else
             snprintf(names[i], sizeof *names, "model.layers.%d.mlp.experts.%d.down_proj", layer, place - 3);
         linears[i].name = names[i];
+        linears[i].quantizable = true;
     }
     return linear_index_new(&structure, &names_index, NULL) ? 0 : -1;
 }
@@ -216,6 +217,35 @@ static void what_is_taken_from_some_stays_for_the_others(void **state) {
     recipe_free(&recipe);
 }
 
+static void what_a_person_gave_is_held_and_what_is_overruled_is_told(void **state) {
+    (void)state;
+    Recipe recipe;
+    const double eight = 8, half = 0.5;
+    bool held[LINEARS], overruled[4];
+    assert_true(recipe_default(&recipe, NULL));
+    assert_true(recipe_override(&recipe, "*.q_proj", DIAL_BITS, &eight, NULL));
+    assert_true(recipe_override(&recipe, "*_proj", DIAL_ALPHA, &half, NULL)); // neither bits nor groups
+    Override *searched = recipe_add_override(&recipe, "model.layers.3.*", NULL);
+    searched->tuned = searched->set[DIAL_BITS] = true;
+    searched->value[DIAL_BITS] = 3;
+    assert_true(recipe_held(&recipe, &names_index.table, held, NULL));
+    for (int i = 0; i < LINEARS; i++) {
+        const bool by_hand = strstr(names[i], ".q_proj") && !strstr(names[i], "layers.3.");
+        if (held[i] != by_hand) fail_msg("%s", names[i]);
+    }
+    assert_true(recipe_overruled(&recipe, &names_index.table, overruled, NULL));
+    assert_false(overruled[0] || overruled[1] || overruled[2]);
+    Override *all = recipe_add_override(&recipe, "*", NULL);
+    all->set[DIAL_BITS] = true;
+    all->value[DIAL_BITS] = 2;
+    assert_true(recipe_overruled(&recipe, &names_index.table, overruled, NULL));
+    assert_true(overruled[0] && !overruled[1] && overruled[2] && !overruled[3]);
+    assert_true(recipe_ignore(&recipe, "*", NULL));
+    assert_true(recipe_overruled(&recipe, &names_index.table, overruled, NULL));
+    assert_true(overruled[1] && overruled[3]);
+    recipe_free(&recipe);
+}
+
 static void linears_are_left_alone_and_taken_back(void **state) {
     (void)state;
     Recipe recipe;
@@ -274,6 +304,7 @@ int main(void) {
         cmocka_unit_test(names_that_a_glob_would_confuse_are_kept_apart),
         cmocka_unit_test(a_set_is_one_readable_rule),
         cmocka_unit_test(what_is_taken_from_some_stays_for_the_others),
+        cmocka_unit_test(what_a_person_gave_is_held_and_what_is_overruled_is_told),
         cmocka_unit_test(linears_are_left_alone_and_taken_back),
         cmocka_unit_test(random_turns_hold_for_their_linears_alone),
     };

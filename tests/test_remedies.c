@@ -151,6 +151,30 @@ static void smoothquant_is_told_only_where_it_can_be_folded(void **state) {
     recipe_free(&recipe);
 }
 
+// Of the whole model, to the byte.
+static void what_a_remedy_costs_is_the_size_of_the_plan(void **state) {
+    (void)state;
+    Error err = {0};
+    Recipe recipe, changed;
+    Plan before, after;
+    Why why;
+    const int linear = linear_of(ROLE_DOWN);
+    const double bits = 8;
+    recipe_with("weight-bits=4 granularity=channel activations=static", &recipe);
+    must(recipe_copy(&recipe, &changed, &err), &err);
+    must(recipe_override(&changed, s.model.structure.linears[linear].name, DIAL_BITS, &bits, &err), &err);
+    db_by(&recipe, linear, &before, &why);
+    db_by(&changed, linear, &after, &why);
+    const Remedies remedies = tried(&recipe, linear, REMEDY_BITS);
+    assert_int_equal(remedies.count, 1);
+    assert_true(after.bytes > before.bytes);
+    assert_true(remedies.list[0].bytes == (double)after.bytes - (double)before.bytes);
+    plan_free(&before);
+    plan_free(&after);
+    recipe_free(&recipe);
+    recipe_free(&changed);
+}
+
 static void the_least_costly_comes_first(void **state) {
     (void)state;
     char text[256];
@@ -179,6 +203,7 @@ int main(void) {
         cmocka_unit_test(a_remedy_does_what_it_says),
         cmocka_unit_test(what_a_recipe_cannot_give_is_not_told),
         cmocka_unit_test(smoothquant_is_told_only_where_it_can_be_folded),
+        cmocka_unit_test(what_a_remedy_costs_is_the_size_of_the_plan),
         cmocka_unit_test(the_least_costly_comes_first),
     };
     return cmocka_run_group_tests_name("remedies", tests, open_study, close_study);

@@ -200,7 +200,7 @@ static void names(void **state) {
     assert_int_equal(structure_find(&s, "model.layers.2.mlp.down_proj"), -1);
     char name[32];
     linear_short_name(&s.linears[13], name, sizeof name);
-    assert_string_equal(name, "1 down_proj");
+    assert_string_equal(name, "1.down_proj");
     linear_short_name(&s.linears[14], name, sizeof name);
     assert_string_equal(name, "head");
     assert_string_equal(role_name(ROLE_GATE), "gate");

@@ -19,7 +19,8 @@
 #include "tests/support/small_sample.h"
 #include "workbench/workbench.h"
 
-static Workbench *opened(void) {
+// patience: of studies that nobody asked for; 0: as long as they take.
+static Workbench *opened_with(double patience) {
     Workbench *w;
     Error err = {0};
     const EngineOptions model = {.sequences = 1,
@@ -27,10 +28,13 @@ static Workbench *opened(void) {
                                  .eval_tokens = slow_checks() ? 64 : 16,
                                  .window = slow_checks() ? 16 : 8,
                                  .threads = 1};
-    if (!workbench_open(&(WorkbenchOptions){.model = model, .most_tokens = 2}, &w, &err)) fail_msg("%s", err.message);
+    const WorkbenchOptions options = {.model = model, .most_tokens = 2, .patience = patience > 0 ? patience : 1e6};
+    if (!workbench_open(&options, &w, &err)) fail_msg("%s", err.message);
     workbench_stop_job(w, JOB_SPEED); // which takes its seconds whatever the model
     return w;
 }
+
+static Workbench *opened(void) { return opened_with(0); }
 
 static void set(Workbench *w, Dial dial, double value) {
     Error err = {0};
@@ -192,6 +196,32 @@ static void a_study_can_be_stopped_and_is_not_begun_where_nobody_looks(void **st
     assert_int_equal(state_of(w, JOB_SENSITIVITY), JOB_DONE);
     wait_until(w, is_idle);
     assert_true(workbench_sensitivity(w)->turn != workbench_turn(w));
+    workbench_close(w);
+}
+
+static bool is_put_off(Workbench *w) {
+    JobView job;
+    workbench_job(w, JOB_SENSITIVITY, &job);
+    return job.put_off > 0;
+}
+
+// What takes long waits until it is asked for; with the next turn that is so again.
+static void a_long_study_is_put_off_until_it_is_asked_for(void **state) {
+    (void)state;
+    Workbench *w = opened_with(1e-6);
+    workbench_look_at_sensitivity(w, true);
+    wait_until(w, is_put_off);
+    assert_int_equal(state_of(w, JOB_SENSITIVITY), JOB_STOPPED);
+    assert_int_equal(workbench_next_study(w, JOB_COUNT), JOB_COUNT);
+    wait_until(w, is_idle);
+    assert_true(is_put_off(w) && !workbench_sensitivity(w)->finished);
+    workbench_resume_study(w, JOB_SENSITIVITY);
+    assert_int_equal(workbench_next_study(w, JOB_COUNT), JOB_SENSITIVITY);
+    assert_int_equal(workbench_next_study(w, JOB_SENSITIVITY), JOB_COUNT);
+    wait_until(w, has_all);
+    assert_false(is_put_off(w));
+    set(w, DIAL_BITS, 3);
+    wait_until(w, is_put_off);
     workbench_close(w);
 }
 
@@ -423,11 +453,48 @@ static int in_cache(void **state) {
 }
 #define WITH_CACHE(function) cmocka_unit_test_setup_teardown(function, in_cache, drop_folder)
 
+// ---- the pin ------------------------------------------------------------------------------------------------------
+
+static Recipe pinned;
+
+static bool pin_has_all(Workbench *w) {
+    workbench_pin(w, &pinned); // as the screen does each time
+    const TrialRow *row = trials_of_recipe(workbench_trials(w), &pinned);
+    return row && row->figures->text.finished;
+}
+
+// A state that was left before it was measured: its figures are those that it has as the present one, and it becomes a
+// row with a text.
+static void a_pin_is_scored_when_there_is_nothing_else_to_do(void **state) {
+    (void)state;
+    Workbench *w = opened();
+    Error err = {0};
+    wait_until(w, has_accuracy);
+    const double kl = workbench_effect(w)->accuracy.kl_mean;
+    assert_true(recipe_copy(workbench_recipe(w), &pinned, &err));
+    set(w, DIAL_BITS, 8);
+    workbench_forget_trial(w, 1);
+    assert_int_equal(workbench_trials(w)->count, 0);
+    wait_until(w, pin_has_all);
+    const TrialRow *row = trials_of_recipe(workbench_trials(w), &pinned);
+    assert_non_null(row);
+    assert_true(row->figures->accuracy.kl_mean == kl);
+    assert_true(row->figures->by_position && row->figures->text.known);
+    assert_int_equal(workbench_trials(w)->present, 2); // still the state of now
+    assert_int_equal(row->number, 3);
+    wait_until(w, is_idle);
+    assert_int_equal(state_of(w, JOB_PIN), JOB_DONE);
+    workbench_pin(w, NULL);
+    recipe_free(&pinned);
+    workbench_close(w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_CACHE(what_was_measured_of_linears_is_there_at_once),
         WITH_CACHE(what_each_linear_costs_comes_last_and_goes_on_after_a_turn),
         WITH_CACHE(a_study_can_be_stopped_and_is_not_begun_where_nobody_looks),
+        WITH_CACHE(a_long_study_is_put_off_until_it_is_asked_for),
         WITH_CACHE(points_come_from_the_nearest_on_and_stay),
         WITH_CACHE(an_asked_sweep_comes_first_and_comes_back),
         WITH_CACHE(a_sweep_of_two_dials_goes_on_after_a_turn),
@@ -435,6 +502,7 @@ int main(void) {
         WITH_CACHE(a_search_that_is_stopped_ends_with_the_best_so_far),
         WITH_CACHE(a_search_that_waits_ends_with_the_best_it_had),
         WITH_CACHE(speeds_are_timed_while_they_are_looked_at),
+        WITH_CACHE(a_pin_is_scored_when_there_is_nothing_else_to_do),
     };
     return cmocka_run_group_tests(tests, small_sample_make, small_sample_drop);
 }

@@ -39,14 +39,14 @@ static void costs_are_estimated_and_then_measured(void **state) {
     expect(s, "all 42 are measured");
     expect_gone_text(s, "░░");
     expect(s, "the sum of all alone");
-    expect(s, "▸ 5 down_proj"); // it costs most
-    expect(s, "5 down_proj  a step more: −");
+    expect(s, "▸ 5.down_proj"); // it costs most
+    expect(s, "5.down_proj  a step more: −");
     key(s, "s");
-    expect(s, "▸ 0 q_proj");
+    expect(s, "▸ 0.q_proj");
     key(s, "s");
-    expect(s, "▸ 5 down_proj");
+    expect(s, "▸ 5.down_proj");
     key(s, DOWN DOWN);
-    expect(s, "▸ 3 down_proj");
+    expect(s, "▸ 3.down_proj");
     key(s, ESCAPE);
     expect(s, "1 Layers");
     expect(s, "Dials");
@@ -58,8 +58,8 @@ static void guesses_are_said_to_be_provisional(void **state) {
     (void)state;
     Screen *s = start_with(36, 120, NULL, NULL);
     key(s, "5");
-    expect(s, "provisional: ~ for 42 of 42");
-    expect(s, "provisional: 42 of 42 by their noise alone");
+    expect(s, "provisional: KL alone is a guess");
+    expect(s, "~ its share by output noise");
     key(s, ":budget 4\r");
     expect(s, "KL – (now ");
     expect(s, "estimates ");
@@ -81,17 +81,17 @@ static void guesses_are_said_to_be_provisional(void **state) {
 static void a_row_is_found_as_on_the_layers(void **state) {
     (void)state;
     Screen *s = on_sensitivity(36, 120);
-    expect(s, "▸ 5 down_proj");
+    expect(s, "▸ 5.down_proj");
     key(s, "/[12] up");
     expect(s, "1/2");
-    expect(s, "▸ 1 up_proj");
+    expect(s, "▸ 1.up_proj");
     key(s, "\rn");
-    expect(s, "▸ 2 up_proj");
+    expect(s, "▸ 2.up_proj");
     expect(s, "2/2 with “[12] up”");
     key(s, "/nobody");
     expect(s, "no linear");
     key(s, ESCAPE);
-    expect(s, "▸ 2 up_proj");
+    expect(s, "▸ 2.up_proj");
     key(s, "ffN"); // rows of layers have those of what was sought
     expect(s, "▸ layer 1");
     key(s, "1n");
@@ -169,8 +169,8 @@ static void rows_are_marked_and_folded(void **state) {
     (void)state;
     Screen *s = on_sensitivity(36, 120);
     key(s, " ");
-    expect(s, "+5 down_proj");
-    expect(s, "▸ 4 down_proj");
+    expect(s, "+5.down_proj");
+    expect(s, "▸ 4.down_proj");
     key(s, "f");
     expect(s, "down × 6");
     expect(s, "one row for each role");
@@ -179,9 +179,9 @@ static void rows_are_marked_and_folded(void **state) {
     key(s, "f");
     expect(s, "layer 5, 7 linears");
     key(s, "f");
-    expect(s, "+3 down_proj");
+    expect(s, "+3.down_proj");
     key(s, "k ");
-    expect(s, "│  5 down_proj"); // in the list, where it is no longer marked
+    expect(s, "│  5.down_proj"); // in the list, where it is no longer marked
     quit(s);
 }
 
@@ -198,7 +198,7 @@ static void tune_shows_its_best_and_enter_takes_it(void **state) {
     expect(s, "Enter takes it");
     key(s, "\r");
     expect(s, "what was tuned is in the recipe");
-    expect(s, "T searches within this budget");
+    expect(s, "T searches bits and groups within this budget");
     key(s, "u");
     expect_gone_text(s, "recipe not saved");
     key(s, "u");
@@ -263,17 +263,76 @@ static void a_search_that_is_stopped_early_goes_on(void **state) {
     quit(s);
 }
 
-static void figures_of_an_older_turn_are_in_brackets(void **state) {
+// While nothing is measured of a new recipe, all that is shown is shares of its KL.
+static void figures_of_an_older_turn_are_shares_of_the_new(void **state) {
     (void)state;
     Screen *s = start_with(36, 120, NULL, NULL);
     expect(s, "p99.9");
     key(s, "5");
     expect(s, "all 42 are measured");
     key(s, ":set activations none\r");
-    expect(s, "(0.0");
-    expect(s, "what each costs alone is told from the recipe before");
+    expect(s, "the KL of this recipe is being measured");
+    assert_false(screen_has(s, "about 0"));
+    expect(s, "~ its share by the recipe before");
+    expect(s, "~0.0");
     expect(s, "all 42 are measured");
-    expect_gone_text(s, "(0.0");
+    expect_gone_text(s, "~0.0");
+    quit(s);
+}
+
+// What was set by hand is kept by a budget and by tune, which say so, until K takes it back.
+static void what_was_set_by_hand_is_kept(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 120);
+    key(s, "1*role = q\ro:set weight-bits 8\r");
+    expect(s, "6 of 43 linears changed by the last turn");
+    key(s, "5s:budget 4\r");
+    expect(s, "6 that overrides set by hand stay as they are; K takes these back");
+    expect(s, "8 kept");
+    expect(s, ", 6 kept as set by hand");
+    expect(s, "all 42 are measured");
+    key(s, "\r");
+    expect(s, "the chosen bits are in the recipe");
+    expect(s, "8 kept");
+    key(s, "1O");
+    expect(s, "(tuned)");
+    key(s, ESCAPE "5T");
+    expect(s, "6 linears set by hand stay; K, and T anew, searches there, too");
+    key(s, "K");
+    expect(s, "6 linears set by hand may get other bits and groups");
+    expect_gone_text(s, "8 kept");
+    quit(s);
+}
+
+static void a_rule_without_effect_says_so(void **state) {
+    (void)state;
+    Screen *s = start(36, 120);
+    key(s, "Oa*.q_proj weight-bits=8\ra* weight-bits=2\r");
+    expect(s, "(overruled: no effect)");
+    key(s, "d");
+    expect_gone_text(s, "no effect");
+    key(s, ESCAPE "u");
+    quit(s);
+}
+
+// What takes long waits for a key, here and on Sweep.
+static void a_long_study_waits_to_be_asked_for(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_LONG=1");
+    expect(s, "p99.9");
+    key(s, "5");
+    expect(s, "m measures the rest, which takes about 6:20");
+    expect(s, "m measure");
+    key(s, "J");
+    expect(s, "not asked for: about 6:20");
+    key(s, ESCAPE "m");
+    expect(s, "all 42 are measured");
+    key(s, "m");
+    expect(s, "everything is measured");
+    key(s, "4");
+    expect(s, "m measures, which takes about 6:20");
+    key(s, "m");
+    expect(s, "11 of 11 points");
     quit(s);
 }
 
@@ -482,7 +541,10 @@ int main(int argc, char **argv) {
         IN_HOME(what_was_tuned_is_kept_to_the_engine_of_now),
         IN_HOME(a_search_and_a_study_are_stopped),
         IN_HOME(a_search_that_is_stopped_early_goes_on),
-        IN_HOME(figures_of_an_older_turn_are_in_brackets),
+        IN_HOME(figures_of_an_older_turn_are_shares_of_the_new),
+        IN_HOME(what_was_set_by_hand_is_kept),
+        IN_HOME(a_rule_without_effect_says_so),
+        IN_HOME(a_long_study_waits_to_be_asked_for),
         IN_HOME(a_curve_of_the_chosen_dial),
         IN_HOME(points_come_and_can_be_stopped),
         IN_HOME(a_field_of_two_dials),

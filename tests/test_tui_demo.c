@@ -29,7 +29,7 @@ static void it_plays_to_its_end(void **state) {
     expect(s, "start");
     expect(s, "group adaptive → channel");
     expect(s, "clip absmax → mse");
-    expect(s, "0 down_proj bits 4 → 8");
+    expect(s, "0.down_proj bits 4 → 8");
     key(s, ":q!\r");
     assert_true(screen_wait_gone(s));
     screen_free(s);

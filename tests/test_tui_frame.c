@@ -17,6 +17,7 @@
 #include "tests/support/tui_session.h"
 #include "tui/clipboard.h"
 #include "tui/jobs.h"
+#include "tui/keys.h"
 #include "tui/theme.h"
 
 static Screen *start_plainly(int rows, int cols) {
@@ -79,7 +80,7 @@ static void finding_works_on_every_screen(void **state) {
     key(s, "2/4 down\r");
     expect(s, "model.layers.4.mlp.down_proj");
     key(s, "1n");
-    expect(s, "▸4 down_proj");
+    expect(s, "▸4.down_proj");
     key(s, "3/start\r");
     expect(s, "▸A");
     key(s, "/nothing here\r");
@@ -134,6 +135,80 @@ static void help_is_searched(void **state) {
     quit(s);
 }
 
+// What people look for, by the words that other programs have for it.
+static void help_is_found_by_what_people_look_for(void **state) {
+    (void)state;
+    static const char *const words[] = {
+        "vllm",       "undo",     "save",   "quit",      "exit",     "8 bits",    "compare",   "layer",
+        "gguf",       "export",   "faster", "smaller",   "accuracy", "quality",   "kl",        "outlier",
+        "group size", "prompt",   "chat",   "open",      "search",   "sort",      "select",    "default",
+        "pause",      "cancel",   "color",  "dark",      "copy",     "clipboard", "csv",       "zoom",
+        "scroll",     "auto",     "budget", "exclude",   "skip",     "history",   "redo",      "perplexity",
+        "int8",       "kv cache", "keys",   "tutorial",  "batch",    "override",  "one layer", "file",
+        "mouse",      "speed",    "noise",  "alpha 0.3", "sm90",     "llama.cpp",
+    };
+    Screen *s = start_plainly(24, 80);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char line[64];
+        snprintf(line, sizeof line, ":help %s\r", words[i]);
+        key(s, line);
+        snprintf(line, sizeof line, " /%s ", words[i]);
+        expect(s, line); // else it stays on the line, under an error
+        key(s, ESCAPE ESCAPE);
+        expect_gone_text(s, " Help ");
+    }
+    key(s, "?/undo\r");
+    expect(s, " /undo ");
+    key(s, "/vllm"); // anew
+    expect(s, " /vllm ");
+    expect(s, ":target [ENGINE]");
+    expect(s, "like  :target vllm-sm90");
+    key(s, ESCAPE "q");
+    quit(s);
+}
+
+// An example that is refused would teach what is wrong.
+static void every_example_is_understood_and_every_list_completes(void **state) {
+    (void)state;
+    Screen *s = start_plainly(36, 120);
+    settle(s);
+    for (int i = 0; i < binding_count; i++) {
+        const Binding *row = &bindings[i];
+        if (!row->text) continue;
+        assert_non_null(row->example);
+        char line[4400];
+        const size_t word = strlen(row->word);
+        assert_true(strncmp(row->example, row->word, word) == 0 && row->example[word] == ' ');
+        snprintf(line, sizeof line, ":%s ", row->word);
+        key(s, line);
+        snprintf(line, sizeof line, "like  %s", row->example);
+        expect(s, line);
+        key(s, "\x15" ESCAPE);
+        if (strncmp(row->word, "wq", 2) == 0 || strcmp(row->word, "load") == 0)
+            continue; // it would end, or read a file
+        const bool file = row->completion == COMPLETE_FILE || row->completion == COMPLETE_RECIPE;
+        const char *argument = row->example + word + 1;
+        if (row->completion == COMPLETE_SCOPE) key(s, ":mark role = down\r"); // of what was unmarked again
+        snprintf(line, sizeof line, ":%s %s\r", row->word, file ? path_in_folder(argument) : argument);
+        key(s, line);
+        expect_gone_text(s, "╰ :"); // what is refused stays on the line
+        key(s, ESCAPE ESCAPE "1");
+    }
+    key(s, ":budget k\t");
+    expect(s, ":budget kl");
+    key(s, "\x15"
+           "filter role = d\t");
+    expect(s, "role = down");
+    key(s, "\x15"
+           "filter role=d\t");
+    expect(s, "role=down");
+    key(s, "\x15"
+           "filter class = t\t");
+    expect(s, "class = token");
+    key(s, "\x15" ESCAPE);
+    quit(s);
+}
+
 static void the_bottom_line_names_the_keys_of_the_pane(void **state) {
     (void)state;
     Screen *s = start_plainly(36, 120);
@@ -165,6 +240,27 @@ static void commands_refuse_what_they_do_not_take(void **state) {
     quit(s);
 }
 
+// What an engine refuses, and that the recipe is not saved, is read at every width; the rest gives way to it.
+static void the_first_line_says_what_matters_most(void **state) {
+    (void)state;
+    static const int widths[] = {80, 100, 120};
+    static const char *const also[] = {"BF16 655 kB", "llama · 6 layers", "· 16.4k tokens"};
+    for (int i = 0; i < 3; i++) {
+        Screen *s = start_plainly(24, widths[i]);
+        settle(s);
+        key(s, ":target vllm-sm75\r:set policy static\r");
+        settle(s);
+        expect(s, "vllm-sm75 refuses policy · ");
+        expect(s, widths[i] == 120 ? " · recipe not saved" : " · not saved");
+        assert_int_equal(row_of(s, "not saved"), 0);
+        assert_int_equal(row_of(s, "quantdial  storyteller"), 0);
+        assert_int_equal(row_of(s, also[i]), 0);
+        click_on(s, "vllm-sm75 refuses");
+        expect(s, "by the recipe as it is now");
+        quit(s);
+    }
+}
+
 // ---- one pane on the whole frame ----------------------------------------------------------------------------------
 
 static void every_pane_has_the_whole_frame_in_turn(void **state) {
@@ -185,7 +281,7 @@ static void every_pane_has_the_whole_frame_in_turn(void **state) {
     expect(s, "─ Effect on mixed");
     key(s, "v");
     expect(s, "─ Dials ↓");
-    expect(s, "─ 4 down_proj");
+    expect(s, "─ 4.down_proj");
     key(s, "\tv"); // begins with the pane that has the keys
     expect(s, "v next pane");
     expect(s, "percentile");
@@ -210,7 +306,7 @@ static void zoom_follows_the_size(void **state) {
     expect(s, "quantdial needs");
     screen_resize(s, 36, 120);
     expect(s, "v next pane");
-    expect(s, "▸5 down_proj");
+    expect(s, "▸5.down_proj");
     screen_resize(s, 10, 40);
     expect(s, "quantdial needs");
     screen_resize(s, 24, 80);
@@ -448,7 +544,7 @@ static void costs_are_handed_out(void **state) {
     expect_file("costs.csv", "linear,linears,kl,kl_se,known,bits,chosen_bits,more_kl,more_bytes,fewer_kl,fewer_bytes");
     assert_in_file("costs.csv", ",measured,4,");
     write_to(s, "costs.svg", "figure written to ");
-    assert_in_file("costs.svg", "5 down_proj</text>");
+    assert_in_file("costs.svg", "5.down_proj</text>");
     quit(s);
 }
 
@@ -512,7 +608,7 @@ static void changed_keys_hold_and_are_shown(void **state) {
     expect(s, "changed, usually u");
     key(s, "q");
     click_on(s, "u pin"); // keys on the screen are what they say
-    expect(s, "pin removed");
+    expect(s, "this state is pinned already");
     quit(s);
 }
 
@@ -552,13 +648,13 @@ static void it_begins_as_it_was_left(void **state) {
     Screen *s = start_again();
     key(s, "p:sort kurtosis\r&down\rjr\x15The sea\r");
     expect(s, "The sea Mira");
-    expect(s, "▸4 down_proj");
+    expect(s, "▸4.down_proj");
     key(s, ":tokens 100\r");
     expect(s, "up to 100 tokens");
     quit(s);
     s = start_again();
     expect(s, "6 of 43 & down");
-    expect(s, "▸4 down_proj");
+    expect(s, "▸4.down_proj");
     expect(s, "The sea Mira");
     expect(s, "since pin");
     expect(s, "as you left it; --fresh starts without");
@@ -569,7 +665,7 @@ static void it_begins_as_it_was_left(void **state) {
     expect(s, "by kurt ▼");
     quit(s);
     s = start(36, 120); // afresh
-    expect(s, "▸5 down_proj");
+    expect(s, "▸5.down_proj");
     expect(s, "by |x|max ▼");
     expect(s, "Once upon a time");
     assert_false(screen_has(s, "since pin"));
@@ -726,46 +822,69 @@ static void a_pin_of_other_ranges_is_marked(void **state) {
     settle(s);
     quit(s);
     change_the_model_of_the_pin();
-    s = start_again();
+    static const char *const options[] = {"--remember", NULL}, *const environment[] = {"TERM=xterm-256color",
+                                                                                       "FAKE_PACE=8", "FAKE_PIN=0",
+                                                                                       NULL};
+    s = start_as(36, 120, options, environment);
     expect(s, "−4.00 ✓");
     expect(s, "~+0.0");
-    assert_false(screen_has(s, "pin not measured"));
+    assert_false(screen_has(s, "pin is scored"));
+    quit(s);
+    s = start_again(); // it is scored by the ranges of now
+    expect_gone_text(s, "~+0.0");
+    expect(s, " +0.0104 ✗");
     quit(s);
 }
 
 // Left before all of it was scored: what is known is compared with, on the same tokens.
 static void a_pin_keeps_the_part_that_was_scored(void **state) {
     (void)state;
-    Screen *s = start_with(36, 120, NULL, "FAKE_PACE=8");
+    static const char *const environment[] = {"TERM=xterm-256color", "FAKE_PACE=4", "FAKE_PIN=0", NULL}, *const none =
+                                                                                                             NULL;
+    Screen *s = start_as(36, 120, &none, environment);
     expect(s, "…");
     key(s, "p");
     expect(s, "pinned:");
     expect(s, "tokens are scored, figures are compared on these");
     key(s, ":set weight-bits 8\r");
     settle(s);
-    assert_false(screen_has(s, "pin not measured"));
+    assert_false(screen_has(s, "pin is scored"));
     assert_true(screen_has(s, " ✓") && screen_has(s, " of "));
     expect(s, "~−0.");
+    quit(s);
+}
+
+// Turned before anything was measured, and left alone: it is scored when there is nothing else to do.
+static void a_pin_that_was_never_measured_is_scored(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, NULL);
+    key(s, "p:set weight-bits 8\r");
+    expect(s, "pin is scored");
+    expect(s, "+4.00 ✗");
+    expect(s, "−0.0104 ✓"); // its figures
+    key(s, "3");
+    expect(s, "#2 start"); // a row, which is A
+    expect(s, "A  #2: start");
     quit(s);
 }
 
 // Turned before anything was measured: the pin has no figures until its state comes back, and keeps them then.
 static void a_pin_gets_its_figures_when_they_are_measured(void **state) {
     (void)state;
-    Screen *s = start_with(36, 120, NULL, NULL);
+    Screen *s = start_with(36, 120, NULL, "FAKE_PIN=0");
     key(s, "p:set weight-bits 8\r");
     settle(s);
-    expect(s, "pin not measured");
+    expect(s, "pin is scored later");
     key(s, "3");
     expect(s, "1 bits 4 → 8");
     key(s, "1");
-    expect(s, "pin not measured");
+    expect(s, "pin is scored later");
     key(s, "u");
     expect(s, "=               =               =                = "); // perplexity and divergence, too
     key(s, "\x12");                                                   // redo
     expect(s, "+4.00 ✗");
     settle(s);
-    assert_false(screen_has(s, "pin not measured"));
+    assert_false(screen_has(s, "pin is scored"));
     expect(s, " ✓"); // the accuracy
     key(s, "3");
     expect(s, "2 start");
@@ -794,7 +913,7 @@ static void what_was_kept_and_is_damaged_does_no_harm(void **state) {
         snprintf(name, sizeof name, ".local/state/quantdial/sessions/%s", kept);
         folder_put_text(folder, name, damaged[i]);
         s = start_again();
-        expect(s, "▸5 down_proj");
+        expect(s, "▸5.down_proj");
         assert_false(screen_has(s, "of 43 &") || screen_has(s, "since pin"));
         quit(s);
     }
@@ -944,7 +1063,7 @@ static void the_guide_stays_until_it_is_dismissed(void **state) {
     expect(s, "▸ ↑ ↓ choose a linear");
     key(s, "p");
     expect(s, "✓ p pins this state");
-    key(s, "p"); // takes it away
+    key(s, "P"); // takes it away
     quit(s);
     s = start_again();
     expect(s, "▸ ↑ ↓ choose a linear");
@@ -977,8 +1096,11 @@ int main(int argc, char **argv) {
         IN_HOME(finding_works_on_every_screen),
         IN_HOME(help_shows_colours_as_they_are),
         IN_HOME(help_is_searched),
+        IN_HOME(help_is_found_by_what_people_look_for),
+        IN_HOME(every_example_is_understood_and_every_list_completes),
         IN_HOME(the_bottom_line_names_the_keys_of_the_pane),
         IN_HOME(commands_refuse_what_they_do_not_take),
+        IN_HOME(the_first_line_says_what_matters_most),
         IN_HOME(every_pane_has_the_whole_frame_in_turn),
         IN_HOME(zoom_follows_the_size),
         IN_HOME(texts_are_as_long_as_wanted_and_scroll),
@@ -1005,6 +1127,7 @@ int main(int argc, char **argv) {
         IN_HOME(a_pin_taken_early_follows_the_ranges),
         IN_HOME(a_pin_of_other_ranges_is_marked),
         IN_HOME(a_pin_keeps_the_part_that_was_scored),
+        IN_HOME(a_pin_that_was_never_measured_is_scored),
         IN_HOME(a_pin_gets_its_figures_when_they_are_measured),
         IN_HOME(what_was_kept_and_is_damaged_does_no_harm),
         IN_HOME(each_job_is_stopped_and_goes_on),

@@ -1,6 +1,7 @@
 // The Outliers screen on a canvas, with the invented workbench. Its figures: |x|max is largest before down and doubles
 // from layer to layer; channel 5 is an outlier of every gate and up.
 #include <locale.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,7 +94,8 @@ static void the_worst_is_under_the_cursor_with_its_outlier(void **state) {
     expect(&ui, "1286◂"); // with its figure, where cells are wide
     expect(&ui, "layers.5.mlp.down_proj  64 × 192");
     expect(&ui, "Input channel 17 stands out (62×)");
-    expect(&ui, "mends it: 8 bits 24.8 dB or policy none");
+    expect(&ui, "mends it: 8 bits 24.8 dB +6.1 kB or policy");
+    expect(&ui, "none 22.1 dB same size");
     expect(&ui, "|x|max 1286   output errs by 9.4 %, 20.6 dB");
     expect(&ui, "channel 17  61.5× median");
     resize(&ui, 40, 160);
@@ -133,7 +135,7 @@ static void what_is_of_an_earlier_setting_stands_in_brackets(void **state) {
     workbench->effect.why_turn = workbench->effect.sqnr_turn = workbench->turn - 1;
     screen_draw(&ui);
     expect(&ui, "(Input channel 17 stands out");
-    expect(&ui, "(mends it: 8 bits 24.8 dB or policy none 22.1 dB)");
+    expect(&ui, "(mends it: 8 bits 24.8 dB +6.1 kB or policy none 22.1 dB same size)");
     expect(&ui, "(output errs by 9.4 %, 20.6 dB)");
     expect(&ui, "(channel 17  61.5× median)");
     expect(&ui, "(column 7  42.0 % of what weights err)");
@@ -359,6 +361,12 @@ static void measures_follow_the_recipe(void **state) {
     assert_null(row_with(&ui, "estimates"));
     assert_int_equal(ui.outliers.heat.map.known, LINEARS - 1);
     expect(&ui, "±0.0");
+    // What mends it is then told with the divergence, too: 4.2 dB leave 38 % of the noise.
+    const int linear = ui.outliers.heat.map.cells[ui.outliers.cell].worst;
+    const double kl = workbench_sensitivity(ui.workbench)->linears[linear].kl;
+    char text[80];
+    snprintf(text, sizeof text, "mends it: 8 bits 24.8 dB +6.1 kB KL ~−%.5f", kl * (1 - pow(10, -0.42)));
+    expect(&ui, text);
     press(&ui, 'm');
     expect(&ui, "[since pin]");
     expect(&ui, "p pins this state");

@@ -175,12 +175,12 @@ static void the_chosen_rung_is_seen_at_every_width(void **state) {
     Screen *s = start(36, 100);
     settle(s);
     screen_send(s, "/3.mlp.down\r");
-    expect(s, "▸3 down_proj");
+    expect(s, "▸3.down_proj");
     for (int cols = 100; cols <= 200; cols += 10) {
         int row, col;
         screen_resize(s, 36, cols);
         screen_settle(s, 200);
-        expect(s, "▸3 down_proj");
+        expect(s, "▸3.down_proj");
         assert_true(screen_find(s, "ladder", &row, &col));
         char *line = screen_row(s, row);
         assert_non_null(strstr(strstr(line, "ladder"), " 32 "));

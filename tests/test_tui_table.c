@@ -60,12 +60,12 @@ static void rows_are_marked_and_set_together(void **state) {
     (void)state;
     Screen *s = start(36, 120);
     key(s, ":sort linear\rg  ");
-    expect(s, "● 0 q_proj");
-    expect(s, "● 0 k_proj");
-    expect(s, "▸0 v_proj");
+    expect(s, "● 0.q_proj");
+    expect(s, "● 0.k_proj");
+    expect(s, "▸0.v_proj");
     expect(s, "2 marked · by linear");
     key(s, "k "); // unmarks, and goes on
-    expect_gone_text(s, "● 0 k_proj");
+    expect_gone_text(s, "● 0.k_proj");
     expect(s, "1 marked");
     key(s, "U");
     expect(s, "nothing is marked");
@@ -74,11 +74,11 @@ static void rows_are_marked_and_set_together(void **state) {
     key(s, "o");
     expect(s, "Dials of 12 marked");
     key(s, ":set weight-bits 8\r");
-    expect(s, "◉*0 up_proj");
+    expect(s, "◉*0.up_proj");
     expect(s, "12 of 43 linears changed");
     expect_dial(s, DIAL_BITS, "8");
     key(s, "o");
-    expect(s, "Dials of 0 v_proj only");
+    expect(s, "Dials of 0.v_proj only");
     expect_dial(s, DIAL_BITS, "4");
     key(s, "oo");
     expect(s, "Dials of 12 marked");
@@ -90,13 +90,13 @@ static void rows_are_marked_and_set_together(void **state) {
     expect(s, "12 stay marked; U unmarks them");
     key(s, "U");
     expect_gone_text(s, "12 marked");
-    expect(s, "○*0 up_proj"); // changed by the last turn
+    expect(s, "○*0.up_proj"); // changed by the last turn
     key(s, "u");
     expect(s, "undid: up_proj, down_proj bits 4 → 8 (12 linears)");
     key(s, "\x12"); // Ctrl-R
     expect(s, "did again: up_proj, down_proj bits 4 → 8");
     key(s, "u");
-    expect_gone_text(s, "*0 up_proj");
+    expect_gone_text(s, "*0.up_proj");
     expect_gone_text(s, "linears changed"); // everything is undone
     quit(s);
 }
@@ -107,7 +107,7 @@ static void what_was_marked_since_comes_first(void **state) {
     key(s, ":mark q_proj\ro");
     expect(s, "Dials of 6 marked");
     key(s, "o");
-    expect(s, "Dials of 5 down_proj only");
+    expect(s, "Dials of 5.down_proj only");
     key(s, ":unmark\r:mark v_proj\ro"); // as many
     expect(s, "Dials of 6 marked");
     key(s, "oo");
@@ -141,7 +141,7 @@ static void values_that_differ_are_mixed(void **state) {
     expect_dial(s, DIAL_BITS, "3");
     key(s, "\177"); // the current dial's override goes from both
     expect_dial(s, DIAL_BITS, "4");
-    expect_gone_text(s, "*5 down_proj");
+    expect_gone_text(s, "*5.down_proj");
     quit(s);
 }
 
@@ -172,7 +172,7 @@ static void marks_go_by_what_is_shown(void **state) {
     key(s, "&\x15"
            "marked\r");
     expect(s, "5 of 43 & marked");
-    expect_gone_text(s, "0 up_proj");
+    expect_gone_text(s, "0.up_proj");
     key(s, "*up[");
     expect(s, "missing terminating ]");
     key(s, "\r");
@@ -188,20 +188,20 @@ static void names_are_found_while_they_are_typed(void **state) {
     (void)state;
     Screen *s = start(36, 120);
     key(s, ":sort linear\rg/2 up");
-    expect(s, "▸2 up_proj");
+    expect(s, "▸2.up_proj");
     expect(s, "1/1");
     key(s, "\x15"
            "down");
-    expect(s, "▸0 down_proj");
+    expect(s, "▸0.down_proj");
     expect(s, "1/6");
     key(s, "[");
     expect(s, "missing terminating ]");
-    expect(s, "▸0 q_proj"); // where it began
+    expect(s, "▸0.q_proj"); // where it began
     key(s, ESCAPE);
-    expect(s, "▸0 q_proj");
+    expect(s, "▸0.q_proj");
     expect_gone_text(s, "find /");
     key(s, "/^[34] (q|k)\r");
-    expect(s, "▸3 q_proj");
+    expect(s, "▸3.q_proj");
     key(s, "nn");
     expect(s, "3/4 with “^[34] (q|k)”");
     key(s, "N");
@@ -209,9 +209,9 @@ static void names_are_found_while_they_are_typed(void **state) {
     key(s, "/\r"); // the same again
     expect(s, "3/4 with");
     key(s, "/model.layers.?.mlp.gate_proj\r"); // a glob
-    expect(s, "▸4 gate_proj");
+    expect(s, "▸4.gate_proj");
     key(s, ":7\r");
-    expect(s, "▸0 down_proj");
+    expect(s, "▸0.down_proj");
     key(s, ":99999999999\r");
     expect(s, "lm_head  128 × 64");
     key(s, "/DOWN\r");
@@ -236,7 +236,7 @@ static void figures_are_filtered(void **state) {
     key(s, ":set weight-bits 8\r");
     expect(s, "no linear matches the filter");
     key(s, "u");
-    expect(s, "5 down_proj");
+    expect(s, "5.down_proj");
     quit(s);
 }
 
@@ -267,31 +267,31 @@ static void a_menu_sorts(void **state) {
 static void experts_are_folded_at_first(void **state) {
     (void)state;
     Screen *s = start_mixture(36, 120);
-    expect(s, "▸5 down_proj ×4");
-    expect_gone_text(s, "down_proj 2");
+    expect(s, "▸5.down_proj ×4");
+    expect_gone_text(s, "5.2.down_proj");
     key(s, " ");
     expect(s, "4 marked");
-    expect(s, "● 5 down_proj ×4");
+    expect(s, "● 5.down_proj ×4");
     key(s, "g" RIGHT);
-    expect(s, "●▸5 down_proj 0");
-    expect(s, "● 5 down_proj 1");
-    expect(s, "5 down_proj 3");
+    expect(s, "●▸5.0.down_proj");
+    expect(s, "● 5.1.down_proj");
+    expect(s, "5.3.down_proj");
     key(s, "U*5 down_proj 2\r");
-    expect(s, "● 5 down_proj 2");
+    expect(s, "● 5.2.down_proj");
     key(s, LEFT);
-    expect(s, "◐▸5 down_proj ×4");
+    expect(s, "◐▸5.down_proj ×4");
     key(s, "o:set weight-bits 8\r");
-    expect(s, "◐*5 down_proj ×4");
+    expect(s, "◐*5.down_proj ×4");
     expect(s, "4–8");
     key(s, ESCAPE "Uo:set weight-bits 3\r"); // the row
-    expect(s, "Dials of 5 down_proj ×4 only");
-    expect(s, "○*5 down_proj ×4");
+    expect(s, "Dials of 5.down_proj ×4 only");
+    expect(s, "○*5.down_proj ×4");
     assert_recipe(s, "model.layers.5.mlp.experts.*.down_proj bits=3; lm_head ignore");
     key(s, ESCAPE "\t/2 up_proj 3\r"); // found where it is folded
-    expect(s, "▸2 up_proj ×4");
+    expect(s, "▸2.up_proj ×4");
     expect(s, "model.layers.2.mlp.experts.3.up_proj");
     key(s, "&expert = 1\r");
-    expect(s, "2 up ×1 of 4"); // the row stays selected
+    expect(s, "2.up ×1 of 4"); // the row stays selected
     quit(s);
 }
 
@@ -300,8 +300,8 @@ static void a_click_on_what_is_gone_does_nothing(void **state) {
     (void)state;
     Screen *s = start(36, 120);
     int row, col;
-    expect(s, " 4 gate_proj");
-    assert_true(screen_find(s, " 4 gate_proj", &row, &col));
+    expect(s, " 4.gate_proj");
+    assert_true(screen_find(s, " 4.gate_proj", &row, &col));
     char bytes[64];
     snprintf(bytes, sizeof bytes, "&up\r\033[<0;%d;%dM", col + 4, row + 1);
     key(s, bytes);
@@ -315,31 +315,31 @@ static void layers_fold(void **state) {
     (void)state;
     Screen *s = start(36, 120);
     key(s, "-");
-    expect(s, "▸5 layer ×7");
-    expect_gone_text(s, " 5 q_proj");
+    expect(s, "▸layer 5 ×7");
+    expect_gone_text(s, " 5.q_proj");
     key(s, "-");
     expect(s, "nothing more to fold");
     key(s, "+");
-    expect(s, "▸5 down_proj");
+    expect(s, "▸5.down_proj");
     key(s, "z");
-    expect(s, "▸5 layer ×7");
+    expect(s, "▸layer 5 ×7");
     key(s, "zZ");
-    expect(s, "0 layer ×7");
-    expect(s, "4 layer ×7        2.62  646.5  token    4 32–64"); // the largest, and what they have in common
+    expect(s, "layer 0 ×7");
+    expect(s, "layer 4 ×7        2.62  646.5  token    4 32–64"); // the largest, and what they have in common
     key(s, "o:set weight-bits 8\r");
     expect(s, "7 of 43 linears changed");
     assert_recipe(s, "model.layers.5.* bits=8; lm_head ignore");
     key(s, ESCAPE "\033[ZZ");
-    expect(s, "*5 down_proj");
+    expect(s, "*5.down_proj");
     quit(s);
     s = start_mixture(24, 80);
     key(s, "--");
-    expect(s, "▸5 layer ×16");
+    expect(s, "▸layer 5 ×16");
     key(s, "*5 q_proj\ro:set weight-bits 8\r" ESCAPE "\t");
-    expect(s, "◐*5 layer ×16");
+    expect(s, "◐*layer 5 ×16");
     expect(s, " 4+ "); // where the column has no room for 4–8
     key(s, RIGHT);
-    expect(s, "5 down_proj");
+    expect(s, "5.0.down_proj");
     quit(s);
 }
 
@@ -356,7 +356,7 @@ static void columns_scroll(void **state) {
     key(s, ">>>>" SHIFT_RIGHT ">>>>>>");
     expect(s, "‹ linear");
     expect(s, ">6σ    size");
-    expect(s, "▸5 down_proj");
+    expect(s, "▸5.down_proj");
     headings = screen_row(s, row);
     assert_null(strstr(headings, "|x|max"));
     assert_null(strstr(headings, "›"));
@@ -380,13 +380,13 @@ static void overrides_are_listed_edited_and_removed(void **state) {
     expect(s, "left as it is"); // the head
     key(s, "amodel.layers.*.mlp.down_proj weight-bits=8\r");
     expect(s, "weight-bits 8");
-    expect(s, "*5 down_proj");
+    expect(s, "*5.down_proj");
     key(s, "a*.5.* weight-bits=3 alpha=0.1\r");
     expect(s, "weight-bits 3, alpha 0.1");
-    expect(s, "○*5 gate_proj");
+    expect(s, "○*5.gate_proj");
     key(s, "K"); // before the other: that wins
-    expect(s, "○*5 down_proj");
-    expect_gone_text(s, "○*5 gate_proj");
+    expect(s, "○*5.down_proj");
+    expect_gone_text(s, "○*5.gate_proj");
     key(s, "\r");
     expect(s, "names dial=value … *.5.* weight-bits=3 alpha=0.1");
     key(s, " alpha\r");
@@ -418,7 +418,7 @@ static void marks_and_menus_work_in_ascii(void **state) {
     Screen *s = start_with(24, 80, "--ascii", "FAKE_PACE=8");
     expect(s, "+-0.0");
     key(s, "  *down\ro:set weight-bits 8\r");
-    expect(s, "@*5 down_proj");
+    expect(s, "@*5.down_proj");
     key(s, ESCAPE "s");
     expect(s, "Sort by");
     assert_true(all_ascii(s));
@@ -426,7 +426,7 @@ static void marks_and_menus_work_in_ascii(void **state) {
     expect(s, "Overrides");
     assert_true(all_ascii(s));
     key(s, ESCAPE "U");
-    expect(s, ".*5 down_proj");
+    expect(s, ".*5.down_proj");
     quit(s);
 }
 

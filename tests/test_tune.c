@@ -14,6 +14,7 @@
 #include "analysis/tune.h"
 #include "base/random.h"
 #include "export/verdict.h"
+#include "quant/recipe_set.h"
 #include "tests/support/slow_checks.h"
 #include "tests/support/study.h"
 
@@ -269,6 +270,59 @@ static void an_engine_may_take_nothing(void **state) {
     study_close(&s);
 }
 
+// Linears that are kept have what the recipe gives them, count within the budget, and those that must agree with them
+// do; the rule that says so stays, and none is left without effect.
+static void what_is_kept_stays(void **state) {
+    (void)state;
+    StudyFixture s;
+    Tuned tuned;
+    Plan plan;
+    Error err = {0};
+    NameTable names;
+    bool *kept, overruled[64];
+    const double eight = 8, two = 2;
+    study_open(NULL, &s);
+    const ModelStructure *structure = &s.model.structure;
+    const int linears = structure->linear_count;
+    Recipe recipe = recipe_with_fused(1);
+    assert_true(recipe_override(&recipe, "*.up_proj", DIAL_BITS, &two, &err));
+    recipe.overrides[0].tuned = true; // may go
+    assert_true(recipe_override(&recipe, "*.layers.1.*.down_proj", DIAL_BITS, &eight, &err));
+    assert_true(recipe_override(&recipe, "*.layers.0.*.k_proj", DIAL_BITS, &eight, &err));
+    assert_true(name_table_new(structure, &names));
+    assert_non_null(kept = calloc((size_t)linears, sizeof *kept));
+    assert_true(recipe_held(&recipe, &names, kept, &err));
+    TuneGoal goal = {.max_bits = 5.5, .bits = {3, 4}, .kept = kept};
+    if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(tuned.kept, 4); // down, and q, k, v, which are fused
+    assert_true(tuned.point.bits_per_weight <= 5.5 && tuned.uniform.bits_per_weight <= 5.5);
+    assert_true(plan_make(&tuned.recipe, structure, &s.stats.measured, &plan, &err));
+    for (int i = 0; i < linears; i++) {
+        const Linear *l = &structure->linears[i];
+        const bool at_eight = l->layer == 0 ? l->role <= ROLE_V : l->role == ROLE_DOWN;
+        if ((plan.decisions[i].bits == 8) != at_eight) fail_msg("%s has %d bits", l->name, plan.decisions[i].bits);
+    }
+    assert_in_range(tuned.recipe.override_count, 1, 64);
+    assert_true(recipe_overruled(&tuned.recipe, &names, overruled, &err));
+    int by_hand = 0;
+    for (int i = 0; i < tuned.recipe.override_count; i++) {
+        if (overruled[i]) fail_msg("%s has no effect", tuned.recipe.overrides[i].match);
+        by_hand += !tuned.recipe.overrides[i].tuned;
+    }
+    assert_int_equal(by_hand, 2);
+    plan_free(&plan);
+    tuned_free(&tuned);
+    for (int i = 0; i < linears; i++) kept[i] = true;
+    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err));
+    assert_non_null(strstr(err.message, "kept"));
+    tuned_free(&tuned);
+    name_table_free(&names);
+    free(kept);
+    recipe_free(&recipe);
+    study_close(&s);
+}
+
 static void goals_out_of_reach_say_what_is_in_reach(void **state) {
     (void)state;
     StudyFixture s;
@@ -392,6 +446,7 @@ int main(void) {
         cmocka_unit_test(fused_sets_stay_together),
         cmocka_unit_test(what_an_engine_takes_is_what_it_ends_with),
         cmocka_unit_test(an_engine_may_take_nothing),
+        cmocka_unit_test(what_is_kept_stays),
         cmocka_unit_test(the_uniform_recipe_is_the_best_there_is),
         cmocka_unit_test(what_is_stopped_gives_the_best_so_far),
         cmocka_unit_test(the_time_is_kept),

@@ -324,28 +324,56 @@ void action_redo(Ui *ui, int unused) {
     step_back(ui, false);
 }
 
+// What is known of a pin as soon as it is there.
+static void say_pinned(Ui *ui, const char *did) {
+    const Pin *pin = &ui->pin;
+    const char *keys = action_keys(&ui->settings, "unpin");
+    if (calibration_provisional(ui))
+        ui_say(ui, "%s this recipe; calibration goes on, for it and for what you turn; %s removes it", did, keys);
+    else if (!pin->accuracy_known && pin->part.tokens)
+        ui_say(ui,
+               "%s: %" PRIu64 " of %" PRIu64
+               " tokens are scored, figures are compared on these, marked ~; %s removes it",
+               did, pin->part.tokens, pin->part.planned, keys);
+    else
+        ui_say(ui, "%s: figures are compared with this state; %s removes it", did, keys);
+}
+
+// Twice in a row does no more than once: nobody loses a pin by it.
 void action_pin(Ui *ui, int unused) {
     (void)unused;
     Error err = {0};
     Recipe recipe;
     if (ui->pin.set && ui->pin.here) {
-        ui_unpin(ui);
-        ui_say(ui, "pin removed");
+        ui_say(ui, "this state is pinned already; %s removes the pin", action_keys(&ui->settings, "unpin"));
         return;
     }
+    const uint32_t before = ui->pin.set ? ui->pin.trial : 0;
+    char did[64] = "pinned";
+    if (before) snprintf(did, sizeof did, "pinned in the place of %s", trials_name(ui, before).text);
     if (!ui_report(ui,
                    recipe_copy(workbench_recipe(ui->workbench), &recipe, &err) &&
                        pin_set(&ui->pin, &ui->changes, &ui->rows, &recipe, 0, &err),
                    &err))
         return;
     ui_update(ui);
-    if (calibration_provisional(ui))
-        ui_say(ui, "pinned this recipe; calibration goes on, for it and for what you turn");
-    else if (!ui->pin.accuracy_known && ui->pin.part.tokens)
-        ui_say(ui, "pinned: %" PRIu64 " of %" PRIu64 " tokens are scored, figures are compared on these, marked ~",
-               ui->pin.part.tokens, ui->pin.part.planned);
-    else
-        ui_say(ui, "pinned: figures are compared with this state");
+    say_pinned(ui, did);
+}
+
+void action_unpin(Ui *ui, int unused) {
+    (void)unused;
+    Error err = {0};
+    const char *pins = action_keys(&ui->settings, "pin"), *keys = action_keys(&ui->settings, "unpin");
+    if (ui->pin.set) {
+        pin_remove(&ui->pin, &ui->pin_removed, &ui->changes, &ui->rows);
+        ui_update(ui);
+        ui_say(ui, "pin removed; %s brings it back, %s pins the present state", keys, pins);
+    } else if (!ui->pin_removed.set)
+        ui_say(ui, "nothing is pinned; %s pins the present state", pins);
+    else if (ui_report(ui, pin_bring_back(&ui->pin, &ui->pin_removed, &ui->changes, &ui->rows, &err), &err)) {
+        ui_update(ui);
+        ui_say(ui, "the pin is back; %s removes it", keys);
+    }
 }
 
 // The marked ones while the dials set these, else the selected row.

@@ -41,6 +41,7 @@ void action_drop_override(Ui *ui, int unused);
 void action_undo(Ui *ui, int unused);
 void action_redo(Ui *ui, int unused);
 void action_pin(Ui *ui, int unused);
+void action_unpin(Ui *ui, int unused); // or the pin back again
 void action_ignore(Ui *ui, int unused);
 void action_save(Ui *ui, const char *path);      // asks before another file is overwritten
 void action_overwrite(Ui *ui, const char *path); // does not

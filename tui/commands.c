@@ -136,7 +136,41 @@ static void offer_engines(Candidates *c) {
     candidate_add(c, "none", "none");
 }
 
-static void offer_arguments(Candidates *c, const Binding *command, const char *argument, size_t before) {
+// Words that a filter compares with, of the model: "role = " d…
+static void offer_words(Candidates *c, const Ui *ui, const char *field) {
+    const ModelStructure *structure = workbench_structure(ui->workbench);
+    bool has[ROLE_COUNT] = {false};
+    for (int i = 0; i < structure->linear_count; i++) has[structure->linears[i].role] = true;
+    const bool roles = strcmp(field, filter_field_name(FIELD_ROLE)) == 0;
+    for (int role = 0; roles && role < ROLE_COUNT; role++)
+        if (has[role]) candidate_add(c, role_name((LinearRole)role), role_name((LinearRole)role));
+    for (FptqClass class = CLASS_STATIC; !roles && class <= CLASS_TOKEN; class ++)
+        candidate_add(c, class_name(class), class_name(class));
+}
+
+// The field whose word is about to stand at the end of what was typed: "role" of "layer > 3 role =". NULL: none.
+static const char *field_of_word(const char *typed, size_t length) {
+    while (length && typed[length - 1] == ' ') length--;
+    const size_t before = length;
+    while (length && strchr("=!", typed[length - 1])) length--;
+    if (length == before) return NULL;
+    while (length && typed[length - 1] == ' ') length--;
+    const char *const words[] = {filter_field_name(FIELD_ROLE), filter_field_name(COLUMN_CLASS)};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        const size_t own = strlen(words[i]);
+        if (length >= own && memcmp(typed + length - own, words[i], own) == 0) return words[i];
+    }
+    return NULL;
+}
+
+static void offer_filter(Candidates *c, const Ui *ui, const char *argument, size_t before) {
+    const char *field = field_of_word(argument, before);
+    if (field) offer_words(c, ui, field);
+    for (int i = COLUMN_LINEAR + 1; !field && i < FIELD_COUNT; i++)
+        candidate_add(c, filter_field_name(i), filter_field_name(i));
+}
+
+static void offer_arguments(Candidates *c, const Ui *ui, const Binding *command, const char *argument, size_t before) {
     switch (command->completion) {
     case COMPLETE_DIAL: offer_dials(c, argument, before); break;
     case COMPLETE_FILE:
@@ -144,10 +178,7 @@ static void offer_arguments(Candidates *c, const Binding *command, const char *a
     case COMPLETE_COLUMN:
         for (int i = 0; i < COLUMN_COUNT; i++) candidate_add(c, column_table[i].name, column_table[i].name);
         break;
-    case COMPLETE_FILTER:
-        for (int i = COLUMN_LINEAR + 1; i < FIELD_COUNT; i++)
-            candidate_add(c, filter_field_name(i), filter_field_name(i));
-        break;
+    case COMPLETE_FILTER: offer_filter(c, ui, argument, before); break;
     case COMPLETE_SCHEME:
         for (int i = 0; i < COLORS_COUNT; i++) candidate_add(c, color_scheme_names[i], color_scheme_names[i]);
         break;
@@ -155,20 +186,44 @@ static void offer_arguments(Candidates *c, const Binding *command, const char *a
         for (int i = 0; i < SCOPES; i++) candidate_add(c, scope_names[i], scope_names[i]);
         break;
     case COMPLETE_ENGINE: offer_engines(c); break;
+    case COMPLETE_BUDGET: candidate_add(c, "kl", "kl"); break;
     case COMPLETE_NOTHING: break;
     }
+}
+
+bool command_takes(const Ui *ui, const Binding *command, const char *part) {
+    char all[1024] = "";
+    Candidates c = {.prefix = "", .list = all, .list_size = sizeof all};
+    if (!command->text || names_file(command->completion)) return false;
+    offer_arguments(&c, ui, command, "", 0);
+    return strcasestr(all, part) != NULL;
+}
+
+const char *command_example(const char *line) {
+    const size_t length = strcspn(line, " ");
+    const Binding *command = line[length] ? command_named(line, length) : NULL;
+    return command && !line[length + strspn(line + length, " ")] ? command->example : NULL;
+}
+
+// Where the word begins that is to be completed. In a filter a sign parts it from what stands before, too.
+static const char *last_word(const char *line, const Binding *command, const char *argument) {
+    if (command && names_file(command->completion)) return argument;
+    const char *word = line;
+    for (const char *at = line; *at; at++) {
+        if (*at == ' ' || (command && command->completion == COMPLETE_FILTER && *at == '=')) word = at + 1;
+    }
+    return word;
 }
 
 void command_complete(Ui *ui, const char *line, char *out, size_t size) {
     const size_t name_length = strcspn(line, " ");
     const char *argument = line + name_length + strspn(line + name_length, " ");
     const Binding *command = line[name_length] ? command_named(line, name_length) : NULL;
-    const char *last = strrchr(line, ' ');
-    const char *word = command && names_file(command->completion) ? argument : last ? last + 1 : line;
+    const char *word = last_word(line, command, argument);
     ui->suggestions[0] = '\0';
     Candidates c = {.prefix = word, .list = ui->suggestions, .list_size = sizeof ui->suggestions};
     if (command)
-        offer_arguments(&c, command, argument, word > argument ? (size_t)(word - argument) : 0);
+        offer_arguments(&c, ui, command, argument, word > argument ? (size_t)(word - argument) : 0);
     else if (!line[name_length]) {
         for (int i = 0; i < binding_count; i++) {
             if (bindings[i].word) candidate_add(&c, bindings[i].word, bindings[i].word);

@@ -106,7 +106,8 @@ void guide_draw(Ui *ui) {
     const int rows = ui->canvas.rows - ui->layout.bottom.row - 1;
     const Rect strip = {ui->layout.bottom.row + 1, 0, rows, ui->canvas.cols};
     if (rows == 0) { // the header is needed for other things, too
-        if (!ui->guide.done[0]) draw_step(ui, ui->layout.header, 0);
+        const bool begun = ui->convert.aimed || !workbench_saved(ui->workbench); // which the header tells
+        if (!ui->guide.done[0] && !begun) draw_step(ui, ui->layout.header, 0);
         return;
     }
     int first = next_step(ui);

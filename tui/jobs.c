@@ -32,13 +32,24 @@ static int listed(const Ui *ui, JobKind *kinds) {
     return count;
 }
 
+Short jobs_put_off_text(const JobView *job) {
+    Short out;
+    if (isfinite(job->put_off))
+        snprintf(out.text, sizeof out.text, "about %.30s", format_seconds(job->put_off).text);
+    else
+        snprintf(out.text, sizeof out.text, "long");
+    return out;
+}
+
 static void state_text(const JobView *job, char *out, size_t size) {
     static const char *const words[] = {[JOB_WAITING] = "waits",
                                         [JOB_RUNNING] = "",
                                         [JOB_DONE] = "done",
                                         [JOB_STOPPED] = "stopped",
                                         [JOB_FAILED] = "failed"};
-    if (job->state == JOB_DONE && job->seconds >= 0.5)
+    if (job->put_off > 0)
+        snprintf(out, size, "not asked for: %s", jobs_put_off_text(job).text);
+    else if (job->state == JOB_DONE && job->seconds >= 0.5)
         snprintf(out, size, "done, %s the last time", format_seconds(job->seconds).text);
     else
         snprintf(out, size, "%s", words[job->state]);
@@ -181,15 +192,20 @@ bool jobs_watch(Ui *ui, double now) {
 }
 
 void jobs_rest_text(const Ui *ui, JobKind stopped, char *out, size_t size) {
-    static const JobKind studies[] = {JOB_TUNE, JOB_SENSITIVITY, JOB_SWEEP}; // in their order
+    const JobKind next = workbench_next_study(ui->workbench, stopped);
     *out = '\0';
-    for (size_t i = 0; i < sizeof studies / sizeof *studies; i++) {
-        JobView job;
-        workbench_job(ui->workbench, studies[i], &job);
-        if (studies[i] == stopped || !job_is_on(job.state)) continue;
-        snprintf(out, size, "; meanwhile: %s", job_doing(studies[i]));
-        return;
-    }
+    if (next != JOB_COUNT) snprintf(out, size, "; meanwhile: %s", job_doing(next));
+}
+
+void jobs_measure(Ui *ui, JobKind study) {
+    JobView job;
+    workbench_job(ui->workbench, study, &job);
+    if (job_is_on(job.state))
+        ui_say(ui, "%s: it is on its way; x stops it", job_doing(study));
+    else if (job.state == JOB_STOPPED)
+        workbench_resume_study(ui->workbench, study);
+    else
+        ui_say(ui, "everything is measured");
 }
 
 #define TITLE_SECONDS 0.25 // jobs that come and go with a key would make it flicker, and be written each time

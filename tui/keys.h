@@ -39,7 +39,8 @@ typedef enum Completion {
     COMPLETE_FILTER,
     COMPLETE_SCHEME,
     COMPLETE_ENGINE,
-    COMPLETE_SCOPE
+    COMPLETE_SCOPE,
+    COMPLETE_BUDGET
 } Completion;
 
 // When the line at the bottom names a key.
@@ -48,6 +49,7 @@ typedef enum BarWhen {
     BAR_IN_TABLE, // of Trials, and
     BAR_IN_TEXTS,
     BAR_ON_STUDY, // there is one to stop, or to go on with
+    BAR_PUT_OFF,  // one waits to be asked for
     BAR_ON_EXPORT,
 } BarWhen;
 
@@ -66,6 +68,8 @@ typedef struct Binding {
     const char *text; // what the command takes, as the help shows it; NULL: nothing, it does what the key does
     Completion completion;
     void (*run_text)(Ui *ui, const char *text); // of a command that takes something; "" when nothing follows the word
+    const char *example;                        // of such a command, without the colon
+    const char *also; // words that people look for it by, beside those of the help; NULL: none
 } Binding;
 
 extern const Binding bindings[];

@@ -112,6 +112,7 @@ void outliers_study(Ui *ui, int unused) {
     (void)unused;
     workbench_look_at_sensitivity(ui->workbench, true);
     workbench_look_at_sensitivity(ui->workbench, false);
+    workbench_resume_study(ui->workbench, JOB_SENSITIVITY); // it is asked for
     outliers_measure(ui, HEAT_KL);
 }
 

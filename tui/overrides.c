@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "quant/recipe_set.h"
 #include "tui/actions.h"
 #include "tui/dials.h"
 #include "tui/panels.h"
@@ -12,7 +13,10 @@
 
 #define LEFT_ALONE "ignore"
 
-void overrides_free(Overrides *overrides) { free(overrides->linears); }
+void overrides_free(Overrides *overrides) {
+    free(overrides->linears);
+    free(overrides->overruled);
+}
 
 static int rule_count(const Recipe *recipe) { return recipe->override_count + recipe->ignore_count; }
 
@@ -41,7 +45,11 @@ static void count_anew(Ui *ui) {
     const int rules = rule_count(workbench_recipe(ui->workbench));
     if (o->linears && o->change == change && o->rules == rules) return;
     free(o->linears);
+    free(o->overruled);
     o->linears = array_new((size_t)rules + 1, sizeof *o->linears);
+    o->overruled = array_new((size_t)rules + 1, sizeof *o->overruled);
+    if (o->overruled)
+        recipe_overruled(workbench_recipe(ui->workbench), &workbench_index(ui->workbench)->table, o->overruled, NULL);
     for (int i = 0; o->linears && i < rules; i++) o->linears[i] = -1;
     o->change = change;
     o->rules = rules;
@@ -291,11 +299,15 @@ static void draw_rule(Ui *ui, Rect line, int rule, int match_cols) {
     settings_text(recipe, rule, ", ", " ", settings, sizeof settings);
     snprintf(count, sizeof count, "%d", linears);
     const bool alone = !is_override(recipe, rule), selected = rule == ui->overrides.selected;
+    const bool overruled = !alone && linears && ui->overrides.overruled && ui->overrides.overruled[rule];
+    if (overruled || (!alone && recipe->overrides[rule].tuned))
+        snprintf(settings + strlen(settings), sizeof settings - strlen(settings), "  (%s)",
+                 overruled ? "overruled: no effect" : "tuned");
     canvas_text(canvas, line.row, line.col, 1, MEANING_ACCENT, selected ? "▸" : " ");
-    canvas_fit(canvas, line.row, line.col + 1, match_cols - 2, linears ? MEANING_OVERRIDE : MEANING_FAINT,
+    canvas_fit(canvas, line.row, line.col + 1, match_cols - 2, linears && !overruled ? MEANING_OVERRIDE : MEANING_FAINT,
                match_of(recipe, rule));
     canvas_fit(canvas, line.row, line.col + match_cols, line.cols - match_cols - COUNT_COLS,
-               alone ? MEANING_FAINT : MEANING_VALUE, alone ? "left as it is" : settings);
+               alone || overruled ? MEANING_FAINT : MEANING_VALUE, alone ? "left as it is" : settings);
     canvas_right(canvas, line.row, line.col + line.cols - COUNT_COLS, COUNT_COLS - 1,
                  linears ? MEANING_VALUE : MEANING_ERROR, count);
     if (selected) canvas_restyle(canvas, line, STYLE_SELECTED);

@@ -11,6 +11,7 @@ typedef struct Overrides {
     int selected, top; // rules, counted through both lists
     int edited;        // the rule that the prompt is about; −1: a new one
     int *linears;      // [rules]: how many each matches, −1: not counted yet
+    bool *overruled;   // [rules]: without effect (recipe_overruled)
     int rules;
     uint64_t change; // of the recipe, that these are of
 } Overrides;

@@ -59,7 +59,7 @@ static void draw_dial(Ui *ui, Rect cell, Dial dial) {
         canvas_restyle(canvas, (Rect){cell.row, cell.col, 1, cell.cols - 1}, STYLE_SELECTED);
 }
 
-// "Dials of 6 marked", "Dials of 5 down_proj only".
+// "Dials of 6 marked", "Dials of 5.down_proj only".
 static void describe_target(const Ui *ui, char *out, size_t size) {
     const DialTarget *target = &ui->target;
     char name[80];

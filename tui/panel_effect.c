@@ -240,6 +240,7 @@ static void draw_quantized_row(Ui *ui, Rect pane, int row) {
 // ---- since the pin ------------------------------------------------------------------------------------------------
 
 #define NEARLY_SAME 0.1 // of a speed
+#define NOISE_COLS 14   // that a word for it needs
 
 // noise: a change smaller than this says nothing; for accuracies their standard error.
 static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double noise, const char *text) {
@@ -250,7 +251,8 @@ static void draw_change(Ui *ui, Rect cell, Metric metric, double change, double 
     char shown[64];
     const bool same = fabs(change) <= noise, better = (change > 0) == metrics[metric].more_is_better;
     // A speed may look like a change and yet say nothing; that is not the same as hardly any.
-    const char *unsure = metric == METRIC_SPEED && fabs(change) > NEARLY_SAME ? "?" : "≈";
+    const char *doubt = cell.cols >= NOISE_COLS ? "noise?" : "?";
+    const char *unsure = metric == METRIC_SPEED && fabs(change) > NEARLY_SAME ? doubt : "≈";
     if (change == 0)
         snprintf(shown, sizeof shown, "=");
     else
@@ -334,8 +336,17 @@ static SincePin since_pin(const Ui *ui) {
     return out;
 }
 
-static const char *why_pin_is_not_known(const Ui *ui) {
-    return ui->pin.here ? "pin is being measured" : "pin not measured: u, wait, C-r";
+static void why_pin_is_not_known(const Ui *ui, char *out, size_t size) {
+    JobView job;
+    workbench_job(ui->workbench, JOB_PIN, &job);
+    if (!ui->pin.here && job.state == JOB_RUNNING && job.share >= 0)
+        snprintf(out, size, "pin is scored: %.0f %%", job.share * 100);
+    else
+        snprintf(out, size, "%s",
+                 ui->pin.here               ? "pin is being measured"
+                 : job.state == JOB_FAILED  ? "pin cannot be scored"
+                 : job.state == JOB_STOPPED ? "pin: stopped, ! goes on"
+                                            : "pin is scored later");
 }
 
 static void draw_pin_row(Ui *ui, Rect pane, int row) {
@@ -363,8 +374,8 @@ static void draw_pin_row(Ui *ui, Rect pane, int row) {
     draw_change(ui, metric_cell(pane, METRIC_TOP1, row), METRIC_TOP1, top1, noise.top1 * 100, text);
     if (!pin_is_known(&ui->pin) && !since.part) { // in the place of both
         const Rect first = metric_cell(pane, METRIC_PPL, row), second = metric_cell(pane, METRIC_KL, row);
-        canvas_fit(&ui->canvas, row + pane.row, first.col, second.col + second.cols - first.col, MEANING_FAINT,
-                   why_pin_is_not_known(ui));
+        why_pin_is_not_known(ui, text, sizeof text);
+        canvas_fit(&ui->canvas, row + pane.row, first.col, second.col + second.cols - first.col, MEANING_FAINT, text);
     }
     snprintf(text, sizeof text, "%s×", format_ratio(change).text);
     draw_change(ui, metric_cell(pane, METRIC_SPEED, row), METRIC_SPEED, change - 1, apart ? 0 : INFINITY, text);
@@ -418,7 +429,8 @@ void panel_figures_line(Ui *ui, Rect line) {
                  bytes < 0 ? "✓" : "✗");
     pen_field(&pen, "since pin", bytes == 0 ? MEANING_FAINT : bytes > 0 ? MEANING_WORSE : MEANING_BETTER, "%s", text);
     if (!pin_is_known(&ui->pin) && !since.part) {
-        pen_text(&pen, MEANING_FAINT, "%s", why_pin_is_not_known(ui));
+        why_pin_is_not_known(ui, text, sizeof text);
+        pen_text(&pen, MEANING_FAINT, "%s", text);
         return;
     }
     if (isnan(change)) return;

@@ -21,25 +21,6 @@ const char *panel_model_name(const ModelStructure *structure) {
     return structure->checkpoint && structure->checkpoint->name ? structure->checkpoint->name : "";
 }
 
-#define HEADER_REST 52 // columns
-
-static void draw_model(Ui *ui, Pen *pen) {
-    const ModelStructure *s = workbench_structure(ui->workbench);
-    pen_text(pen, MEANING_ACCENT, " quantdial");
-    // At least the size and what is saved stand beside a long name.
-    const int most = pen->end - pen->col - 2 - HEADER_REST;
-    pen->col += 2;
-    pen->col += canvas_fit(&ui->canvas, pen->row, pen->col, most, MEANING_TITLE | STYLE_BOLD, panel_model_name(s));
-    pen_text(pen, MEANING_FAINT, " · %s", s->config.family);
-    pen_text(pen, MEANING_FAINT, " · %d layers", s->config.layers);
-    if (ui->canvas.cols >= 100) pen_text(pen, MEANING_FAINT, " · %d linears", s->linear_count);
-    pen_text(pen, MEANING_FAINT, " · %s %s", ui->stored ? ui->stored : dtype_name(s->linears[0].weight->dtype),
-             format_bytes((double)workbench_plan(ui->workbench)->base_bytes).text);
-    // Norms and biases alone are nothing that anybody would look for.
-    if (ui->canvas.cols >= 110 && s->unlisted_bytes > s->checkpoint->bytes / 100)
-        pen_text(pen, MEANING_FAINT, " (%s not listed)", format_bytes((double)s->unlisted_bytes).text);
-}
-
 bool calibration_provisional(const Ui *ui) {
     return workbench_calibration_tokens(ui->workbench) < workbench_calibration_planned(ui->workbench);
 }
@@ -53,51 +34,143 @@ void calibration_text(const Ui *ui, bool whole, char *out, size_t size) {
              whole ? " of " : "", whole ? workbench_text(ui->workbench, TEXT_CALIBRATION) : "");
 }
 
-// What stands at the right end: the longest form that fits.
-static void draw_state(Ui *ui, Rect room) {
-    const bool known = workbench_calibration_tokens(ui->workbench) > 0;
-    const char *unsaved = workbench_saved(ui->workbench) ? "" : "recipe not saved";
-    const char *dot = *unsaved ? " · " : "", *word = known ? "calibrated " : "not calibrated";
-    char whole[128] = "", count[64] = "", forms[5][256];
-    if (known) calibration_text(ui, true, whole, sizeof whole);
-    if (known) calibration_text(ui, false, count, sizeof count);
-    snprintf(forms[0], sizeof *forms, "%s%s%s · %s%s", unsaved, dot, workbench_backend(ui->workbench), word, whole);
-    if (calibration_provisional(ui)) // on its way, the text tells more than the processor
-        snprintf(forms[1], sizeof *forms, "%s%s%s%s", unsaved, dot, word, whole);
-    else
-        snprintf(forms[1], sizeof *forms, "%s%s%s · %s%s", unsaved, dot, workbench_backend(ui->workbench), word, count);
-    snprintf(forms[2], sizeof *forms, "%s%s%s%s", unsaved, dot, word, count);
-    snprintf(forms[3], sizeof *forms, "%s%s", *unsaved ? unsaved : word, *unsaved ? "" : count);
-    snprintf(forms[4], sizeof *forms, "%s", *unsaved ? "not saved" : count);
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        if (canvas_width(&ui->canvas, forms[i]) > room.cols) continue;
-        canvas_right(&ui->canvas, room.row, room.col, room.cols, MEANING_FAINT, forms[i]);
-        return;
+// The parts of the line, from left to right, and from longest to shortest form. What the recipe is for stands at the
+// right with what its state is.
+typedef enum HeaderPart {
+    HEADER_PROGRAM,
+    HEADER_NAME,
+    HEADER_FAMILY,
+    HEADER_LAYERS,
+    HEADER_LINEARS,
+    HEADER_SIZE,
+    HEADER_UNLISTED,
+    HEADER_AIM,
+    HEADER_SAVED,
+    HEADER_BACKEND,
+    HEADER_CALIBRATION,
+    HEADER_PARTS
+} HeaderPart;
+#define HEADER_RIGHT HEADER_AIM // from here on
+#define HEADER_FORMS 4
+#define HEADER_NAME_LEAST 12 // columns
+
+typedef struct Header {
+    const Canvas *canvas;
+    struct {
+        char forms[HEADER_FORMS][200]; // after the last one the part is gone
+        int form;
+        Style style;
+    } parts[HEADER_PARTS];
+    int name_cols;
+} Header;
+
+static const char *header_text(const Header *h, HeaderPart part) {
+    return h->parts[part].form < HEADER_FORMS ? h->parts[part].forms[h->parts[part].form] : "";
+}
+
+static int header_part_width(const Header *h, HeaderPart part) {
+    const int width = canvas_width(h->canvas, header_text(h, part));
+    return part == HEADER_NAME && width > h->name_cols ? h->name_cols : width;
+}
+
+// From one part to the last before another; those at the right stand apart.
+static int header_width(const Header *h, HeaderPart first, HeaderPart end) {
+    int width = 0;
+    for (HeaderPart part = first; part < end; part++) {
+        const int own = header_part_width(h, part);
+        width += own + (own && width && first == HEADER_RIGHT ? canvas_width(h->canvas, " · ") : 0);
+    }
+    return width;
+}
+
+static int header_missing(const Header *h, int cols) {
+    return header_width(h, 0, HEADER_RIGHT) + 2 + header_width(h, HEADER_RIGHT, HEADER_PARTS) + 1 - cols;
+}
+
+// What matters least gives way first. What an engine refuses, and that the recipe is not saved, stay to the end.
+static const HeaderPart header_steps[] = {HEADER_BACKEND, HEADER_UNLISTED,    HEADER_CALIBRATION, HEADER_LINEARS,
+                                          HEADER_SAVED,   HEADER_CALIBRATION, HEADER_CALIBRATION, HEADER_FAMILY,
+                                          HEADER_LAYERS,  HEADER_CALIBRATION, HEADER_SIZE,        HEADER_NAME,
+                                          HEADER_PROGRAM, HEADER_AIM,         HEADER_SAVED};
+#define HEADER_STEPS (int)(sizeof header_steps / sizeof *header_steps)
+
+static void header_fit(Header *h, int cols) {
+    int steps = 0;
+    for (; steps < HEADER_STEPS && header_missing(h, cols) > 0; steps++) {
+        const int width = header_part_width(h, HEADER_NAME) - header_missing(h, cols);
+        if (header_steps[steps] == HEADER_NAME)
+            h->name_cols = width > HEADER_NAME_LEAST ? width : HEADER_NAME_LEAST;
+        else
+            h->parts[header_steps[steps]].form++;
+    }
+    while (--steps >= 0) { // what finds room all the same comes back
+        int *form = &h->parts[header_steps[steps]].form;
+        if (header_steps[steps] == HEADER_NAME) continue;
+        --*form;
+        if (header_missing(h, cols) > 0) ++*form;
     }
 }
 
-// The engine that the recipe is for, if one was chosen: left of the state, which gives way to it but where it says that
-// the recipe is not saved.
-static Rect draw_aim(Ui *ui, Rect room) {
-    const int state = workbench_saved(ui->workbench) ? 0 : (int)strlen("  not saved");
-    char text[80];
+#define HEADER_FORM(h, part, form, ...) \
+    snprintf((h)->parts[part].forms[form], sizeof *(h)->parts[part].forms, __VA_ARGS__)
+
+static void header_model(const Ui *ui, Header *h) {
+    const ModelStructure *s = workbench_structure(ui->workbench);
+    HEADER_FORM(h, HEADER_PROGRAM, 0, " quantdial");
+    HEADER_FORM(h, HEADER_NAME, 0, "  %s", panel_model_name(s));
+    HEADER_FORM(h, HEADER_FAMILY, 0, " · %s", s->config.family);
+    HEADER_FORM(h, HEADER_LAYERS, 0, " · %d layers", s->config.layers);
+    HEADER_FORM(h, HEADER_LINEARS, 0, " · %d linears", s->linear_count);
+    HEADER_FORM(h, HEADER_SIZE, 0, " · %s %s", ui->stored ? ui->stored : dtype_name(s->linears[0].weight->dtype),
+                format_bytes((double)workbench_plan(ui->workbench)->base_bytes).text);
+    // Norms and biases alone are nothing that anybody would look for.
+    if (s->unlisted_bytes > s->checkpoint->bytes / 100)
+        HEADER_FORM(h, HEADER_UNLISTED, 0, " (%s not listed)", format_bytes((double)s->unlisted_bytes).text);
+}
+
+static void header_state(const Ui *ui, Header *h) {
     bool bad;
-    convert_aim_text(ui, false, text, sizeof text, &bad);
-    if (*text && canvas_width(&ui->canvas, text) + state > room.cols)
-        convert_aim_text(ui, true, text, sizeof text, &bad);
-    const int width = canvas_width(&ui->canvas, text);
-    if (!width || width > room.cols) return room;
-    const Rect place = {room.row, room.col, 1, width};
-    canvas_text(&ui->canvas, place.row, place.col, place.cols, bad ? MEANING_ERROR : MEANING_FAINT, text);
-    ui_hit(ui, place, HIT_SCREEN, SCREEN_CONVERT);
-    return (Rect){room.row, room.col + width + 2, 1, room.cols - width - 2};
+    for (int brief = 0; brief < 2; brief++)
+        convert_aim_text(ui, brief, h->parts[HEADER_AIM].forms[brief], sizeof *h->parts[HEADER_AIM].forms, &bad);
+    h->parts[HEADER_AIM].style = bad ? MEANING_ERROR : MEANING_FAINT;
+    if (!workbench_saved(ui->workbench)) {
+        HEADER_FORM(h, HEADER_SAVED, 0, "recipe not saved");
+        HEADER_FORM(h, HEADER_SAVED, 1, "not saved");
+    }
+    HEADER_FORM(h, HEADER_BACKEND, 0, "%s", workbench_backend(ui->workbench));
+    char whole[128], count[64];
+    calibration_text(ui, true, whole, sizeof whole);
+    calibration_text(ui, false, count, sizeof count);
+    if (workbench_calibration_tokens(ui->workbench) > 0) {
+        HEADER_FORM(h, HEADER_CALIBRATION, 0, "calibrated %s", whole);
+        HEADER_FORM(h, HEADER_CALIBRATION, 1, "calibrated %s", count);
+        HEADER_FORM(h, HEADER_CALIBRATION, 2, "%s", count);
+        if (calibration_provisional(ui)) HEADER_FORM(h, HEADER_CALIBRATION, 3, "%s", count); // for longer
+    } else {
+        for (int form = 0; form < 2; form++) HEADER_FORM(h, HEADER_CALIBRATION, form, "not calibrated");
+    }
 }
 
 void panel_header_draw(Ui *ui) {
     const Rect line = ui->layout.header;
-    Pen pen = pen_at(&ui->canvas, line);
-    draw_model(ui, &pen);
-    draw_state(ui, draw_aim(ui, (Rect){line.row, pen.col + 2, 1, line.cols - pen.col - 3}));
+    Canvas *canvas = &ui->canvas;
+    Header h = {.canvas = canvas, .name_cols = line.cols};
+    for (HeaderPart part = 0; part < HEADER_PARTS; part++) h.parts[part].style = MEANING_FAINT;
+    h.parts[HEADER_PROGRAM].style = MEANING_ACCENT;
+    h.parts[HEADER_NAME].style = MEANING_TITLE | STYLE_BOLD;
+    header_model(ui, &h);
+    header_state(ui, &h);
+    header_fit(&h, line.cols);
+    int col = line.col;
+    for (HeaderPart part = 0; part < HEADER_PARTS; part++) {
+        const int width = header_part_width(&h, part);
+        if (part == HEADER_RIGHT) col = line.col + line.cols - 1 - header_width(&h, HEADER_RIGHT, HEADER_PARTS);
+        if (width && part > HEADER_RIGHT && header_width(&h, HEADER_RIGHT, part))
+            col += canvas_text(canvas, line.row, col, line.cols, MEANING_FAINT, " · ");
+        canvas_fit(canvas, line.row, col, width, h.parts[part].style, header_text(&h, part));
+        if (width && part == HEADER_AIM) ui_hit(ui, (Rect){line.row, col, 1, width}, HIT_SCREEN, SCREEN_CONVERT);
+        col += width;
+    }
 }
 
 // ---- borders ------------------------------------------------------------------------------------------------------
@@ -135,6 +208,7 @@ const char *job_doing(JobKind kind) {
     case JOB_FORECAST: return "estimating";
     case JOB_SPEEDS: return "timing batches";
     case JOB_CHOICES: return "weighing bits";
+    case JOB_PIN: return "scoring the pin";
     case JOB_SWEEP: return "sweeping";
     case JOB_TUNE: return "tuning";
     case JOB_SENSITIVITY: return "measuring alone";
@@ -165,6 +239,12 @@ static JobView studied(const Ui *ui) {
     return job;
 }
 
+static bool is_put_off(const Ui *ui) {
+    JobView job;
+    workbench_job(ui->workbench, ui->screen == SCREEN_SWEEP ? JOB_SWEEP : JOB_SENSITIVITY, &job);
+    return job.put_off > 0;
+}
+
 static bool bar_counts(const Ui *ui, const Binding *binding) {
     if (!binding->bar || !binding_counts(ui, binding)) return false;
     if (binding->run == view_zoom && !view_can_zoom(ui)) return false;
@@ -175,8 +255,9 @@ static bool bar_counts(const Ui *ui, const Binding *binding) {
     case BAR_ON_EXPORT: return convert_runs(ui);
     case BAR_ON_STUDY: {
         const JobState state = studied(ui).state;
-        return job_is_on(state) || state == JOB_STOPPED;
+        return (job_is_on(state) || state == JOB_STOPPED) && !(studied(ui).put_off > 0);
     }
+    case BAR_PUT_OFF: return is_put_off(ui);
     }
     return true;
 }

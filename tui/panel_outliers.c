@@ -289,15 +289,52 @@ static void draw_sentence(Ui *ui, Rect *rest, const char *text, Style style, Sty
     rest->rows -= rows;
 }
 
+static double kl_alone(const Sensitivity *s) { return s->alone_known ? s->kl : s->estimate; }
+
+// What the model costs of it, as far as that is known of the present setting.
+static double kl_known(const Ui *ui, int linear) {
+    const SensitivityView *study = workbench_sensitivity(ui->workbench);
+    const bool fresh = study->linears && study->turn == workbench_turn(ui->workbench);
+    return fresh ? kl_alone(&study->linears[linear]) : (double)NAN;
+}
+
+// "8 bits 24.8 dB +6.1 kB KL ~−0.0011": the size is that of the model, exactly. The divergence goes with the noise that
+// is left of what the linear costs alone, and so it is an estimate.
+static void add_remedy(Text *out, const Remedy *remedy, double kl) {
+    text_addf(out, " %s %.1f dB ", remedy->text, remedy->db);
+    if (remedy->bytes == 0) // NOLINT: whole numbers
+        text_addf(out, "same size");
+    else
+        text_addf(out, "%s%s", remedy->bytes < 0 ? "−" : "+", format_bytes(fabs(remedy->bytes)).text);
+    if (!isnan(kl)) text_addf(out, " KL ~%s", format_change(-kl * (1 - pow(10, -remedy->gain / 10)), 5, "").text);
+}
+
+static void mends_text(const Ui *ui, const Remedies *remedies, int linear, Text *out) {
+    char text[256];
+    if (!remedies || !remedies->known)
+        text_addf(out, "mends it: being measured");
+    else if (!remedies->count) {
+        remedies_text(remedies, text, sizeof text);
+        text_addf(out, "%s", text);
+    } else
+        text_addf(out, "mends it:");
+    for (int i = 0; remedies && remedies->known && i < remedies->count; i++) {
+        text_addf(out, i ? " or" : "");
+        add_remedy(out, &remedies->list[i], kl_known(ui, linear));
+    }
+}
+
 // What stands out and what errs, then what mends that.
 static void draw_verdict(Ui *ui, Rect *rest, const Why *why, const Decision *decision, int linear, Style dim) {
     const Remedies *remedies = workbench_effect(ui->workbench)->remedies;
-    char text[320], mends[256] = "mends it: being measured";
+    char text[320];
+    Text mends = {0};
     why_text(why, workbench_weight_stats(ui->workbench, linear), decision, text, sizeof text);
     draw_sentence(ui, rest, text, MEANING_CHANGED | STYLE_BOLD, dim);
     if (isnan(why_weights_share(why))) return;
-    if (remedies && remedies->known) remedies_text(remedies, mends, sizeof mends);
-    draw_sentence(ui, rest, mends, MEANING_ACCENT, dim);
+    mends_text(ui, remedies, linear, &mends);
+    if (!mends.failed) draw_sentence(ui, rest, mends.data, MEANING_ACCENT, dim);
+    text_free(&mends);
 }
 
 #define SHARE_COLS 8
@@ -347,8 +384,6 @@ static void draw_error(Ui *ui, Rect line, int linear) {
         pen_field(&pen, fresh ? "output errs by" : "(output errs by", fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM,
                   fresh ? "%s, %s dB" : "%s, %s dB)", format_percent(pow(10, -db / 20)).text, format_decibel(db).text);
 }
-
-static double kl_alone(const Sensitivity *s) { return s->alone_known ? s->kl : s->estimate; }
 
 // What it costs the model, and how many cost more, as far as that is known.
 static void draw_cost(Ui *ui, Rect *rest, int linear) {

@@ -5,6 +5,7 @@
 
 #include "tui/format.h"
 #include "tui/graph.h"
+#include "tui/jobs.h"
 #include "tui/panels.h"
 #include "tui/screen.h"
 #include "tui/sensitivity.h"
@@ -37,36 +38,34 @@ static void step_text(const SensitivityScreen *s, double kl, double bytes, char 
         snprintf(out, size, "%s%s", bytes > 0 ? "+" : "−", format_bytes(fabs(bytes)).text);
 }
 
-static bool is_old(const Ui *ui, const CostRow *row) {
-    const SensitivityView *v = workbench_sensitivity(ui->workbench);
-    return row->source != COST_STATISTICS && v->turn != workbench_turn(ui->workbench);
-}
-
 static void draw_bar(Ui *ui, Rect place, const CostRow *row) {
     const double largest = ui->sensitivity.largest;
     const int length = largest > 0 && row->kl > 0 ? (int)ceil(row->kl / largest * place.cols) : 0;
     const bool measured = row->source == COST_MEASURED;
-    const Style style = is_old(ui, row) ? MEANING_FAINT | STYLE_DIM : measured ? MEANING_WEIGHT : MEANING_FAINT;
+    const Style style = row->source == COST_STATISTICS ? MEANING_FAINT | STYLE_DIM
+                        : measured                     ? MEANING_WEIGHT
+                                                       : MEANING_FAINT;
     for (int i = 0; i < length && i < place.cols; i++)
         canvas_text(&ui->canvas, place.row, place.col + i, 1, style, measured ? "█" : "░");
 }
 
 static void bits_text(const SensitivityScreen *s, const CostRow *row, char *out, size_t size) {
+    const bool kept = row->held == row->count;
     char now[8] = "mix", then[8] = "mix";
     if (row->bits) snprintf(now, sizeof now, "%d", row->bits);
     if (row->chosen) snprintf(then, sizeof then, "%d", row->chosen);
     if (row->bits && row->bits == row->chosen && (s->tuned || s->choice.met))
-        snprintf(out, size, "%s", now);
+        snprintf(out, size, "%s%s", now, kept ? " kept" : "");
     else
         snprintf(out, size, "%s → %s", now, then);
 }
 
 static void draw_figures(Ui *ui, Rect line, int col, const CostColumns *c, const CostRow *row) {
     const SensitivityScreen *s = &ui->sensitivity;
-    const bool old = is_old(ui, row), guessed = row->source == COST_STATISTICS;
-    const Style style = old ? MEANING_FAINT | STYLE_DIM : guessed ? MEANING_FAINT : MEANING_VALUE;
+    const bool guessed = row->source == COST_STATISTICS;
+    const Style style = guessed ? MEANING_FAINT : MEANING_VALUE;
     char kl[64] = "–", se[64] = "", bits[32], step[80];
-    if (s->scaled) snprintf(kl, sizeof kl, old ? "(%s)" : guessed ? "~%s" : "%s", format_fixed(row->kl, 5).text);
+    if (s->scaled) snprintf(kl, sizeof kl, guessed ? "~%s" : "%s", format_fixed(row->kl, 5).text);
     if (s->scaled && !isnan(row->se)) snprintf(se, sizeof se, "±%s", format_fixed(row->se, 5).text);
     canvas_right(&ui->canvas, line.row, col, c->kl, style, kl);
     canvas_right(&ui->canvas, line.row, col + c->kl, c->se, MEANING_FAINT, se);
@@ -110,7 +109,7 @@ static void draw_heading(Ui *ui, Rect line) {
     canvas_text(canvas, line.row, col, c.name, MEANING_FAINT, "linear");
     col += c.name;
     canvas_fit(canvas, line.row, col, c.bar, MEANING_FAINT,
-               c.bar >= 40   ? "█ measured  ░ estimated, ~ by noise alone"
+               c.bar >= 40   ? "█ measured  ░ estimated, ~ a guess"
                : c.bar >= 24 ? "█ measured  ░ estimated"
                              : "█ measured ░ est.");
     col += c.bar;
@@ -134,11 +133,7 @@ static void draw_list(Ui *ui, Rect pane) {
     SensitivityScreen *s = &ui->sensitivity;
     const int selected = sensitivity_index(ui);
     const Rect list = {pane.row + 1, pane.col, pane.rows - 1, pane.cols};
-    char title[96];
-    snprintf(title, sizeof title, s->in_order ? " in the model's order " : " by KL alone ▼ ");
-    if (s->ready && s->guessed)
-        snprintf(title, sizeof title, " %s · provisional: ~ for %d of %d ", s->in_order ? "in order" : "by KL alone ▼",
-                 s->guessed, s->priced);
+    const char *title = s->in_order ? " in the model's order " : " by KL alone ▼ ";
     const int after = screen_tabs_draw(ui, (Rect){pane.row - 1, pane.col, 1, pane.cols - 24});
     canvas_right(&ui->canvas, pane.row - 1, after, pane.col + pane.cols - after - 1, MEANING_FAINT, title);
     draw_heading(ui, (Rect){pane.row, pane.col, 1, pane.cols});
@@ -150,7 +145,7 @@ static void draw_list(Ui *ui, Rect pane) {
 
 // ---- what the row says --------------------------------------------------------------------------------------------
 
-// "5 down_proj: more bits save 0.01100 for +31.2 kB; fewer cost 0.04300 and save 15.6 kB".
+// "5.down_proj: more bits save 0.01100 for +31.2 kB; fewer cost 0.04300 and save 15.6 kB".
 static void draw_steps(Ui *ui, Rect line) {
     const SensitivityScreen *s = &ui->sensitivity;
     const int index = sensitivity_index(ui);
@@ -238,8 +233,9 @@ static void draw_moves(Ui *ui, Rect line) {
         pen_text(&pen, MEANING_TEXT, "%d up, %d down, %d as they are", more, fewer, same);
     else
         pen_text(&pen, MEANING_TEXT, "all %d linears have these bits already", same);
-    if (s->guessed && !shows_tuned(ui))
-        pen_text(&pen, MEANING_CHANGED, "   provisional: %d of %d by their noise alone", s->guessed, s->priced);
+    if (sensitivity_kept(ui) && !shows_tuned(ui))
+        pen_text(&pen, MEANING_TEXT, ", %d kept as set by hand", sensitivity_kept(ui));
+    if (s->guessed && !shows_tuned(ui)) pen_text(&pen, MEANING_CHANGED, "   provisional: KL alone is a guess");
 }
 
 // The divergence of all together, marked as on Layers while it is not the last word.
@@ -279,6 +275,10 @@ static void draw_choice(Ui *ui, Rect line) {
         draw_figures_of(ui, &pen, tuned.tuned.point.bits_per_weight, "", tuned.tuned.point.accuracy.kl_mean);
         return;
     }
+    if (s->by_kl && isnan(sensitivity_together(ui, 1))) {
+        pen_text(&pen, MEANING_FAINT, "not before the KL of this recipe is known");
+        return;
+    }
     if (!s->choice.met) {
         if (s->by_kl)
             pen_text(&pen, MEANING_ERROR, "cannot be met: the least expected is %s, with %.2f bits per weight",
@@ -294,27 +294,37 @@ static void draw_choice(Ui *ui, Rect line) {
         draw_figures_of(ui, &pen, s->choice.bits_per_weight, "about ", sensitivity_together(ui, s->choice.kl));
 }
 
+// What guesses rest on.
+static void draw_guessed(Ui *ui, Pen *pen) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    const char *by = s->carried ? "by the recipe before" : "by output noise";
+    if (s->guessed == s->priced)
+        pen_text(pen, MEANING_FAINT, "   ~ its share %s", by);
+    else
+        pen_text(pen, MEANING_FAINT, "   ~ for %d of %d: its share %s", s->guessed, s->priced, by);
+}
+
 // Whether costs add up, in words.
 static void draw_additivity(Ui *ui, Rect line) {
     const SensitivityScreen *s = &ui->sensitivity;
     const SensitivityView *v = workbench_sensitivity(ui->workbench);
     const double whole = sensitivity_whole(ui);
     Pen pen = pen_at(&ui->canvas, line);
-    if (!s->ready || isnan(whole) || !(whole > 0)) return;
-    pen_text(&pen, MEANING_TEXT, "all together ");
-    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", whole_text(ui).text);
-    for (int i = 0; i < s->row_count; i++) {
-        if (s->rows[i].source != COST_STATISTICS) continue;
-        pen_text(&pen, MEANING_FAINT, "   shared out by the noise of outputs until linears are measured");
+    if (!s->ready) return;
+    if (isnan(whole)) {
+        pen_text(&pen, MEANING_FAINT, "the KL of this recipe is being measured");
         return;
     }
-    if (v->turn != workbench_turn(ui->workbench)) {
-        pen_text(&pen, MEANING_FAINT, "   what each costs alone is told from the recipe before");
+    pen_text(&pen, MEANING_TEXT, "KL of all together ");
+    pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", whole_text(ui).text);
+    if (s->guessed) {
+        draw_guessed(ui, &pen);
         return;
     }
     const double ratio = s->budget.now / whole;
     pen_text(&pen, MEANING_TEXT, ", the sum of all alone ");
     pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", format_figure(s->budget.now, 3).text);
+    if (!(whole > 0)) return;
     pen_text(&pen, MEANING_FAINT, "  %s",
              ratio > 1.25  ? "together they cost less than their sum"
              : ratio < 0.8 ? "together they cost more than their sum"
@@ -340,8 +350,18 @@ static void draw_study(Ui *ui, Rect line) {
     left_text(&job, left, sizeof left);
     switch (job.state) {
     case JOB_RUNNING: pen_text(&pen, MEANING_ACCENT, "%s ", ui_spinner(ui)); break;
-    case JOB_STOPPED: pen_text(&pen, MEANING_CHANGED, "stopped, x goes on: "); break;
-    case JOB_WAITING: pen_text(&pen, MEANING_FAINT, "waits for the figures of the recipe"); return;
+    case JOB_STOPPED:
+        if (job.put_off > 0)
+            pen_text(&pen, MEANING_CHANGED, "m %s, which takes %s: ",
+                     known && v->estimate_tokens ? "measures the rest" : "estimates and measures",
+                     jobs_put_off_text(&job).text);
+        else
+            pen_text(&pen, MEANING_CHANGED, "stopped, x goes on: ");
+        break;
+    case JOB_WAITING:
+        pen_text(&pen, MEANING_FAINT, "waits for %s",
+                 sensitivity_job(ui, JOB_TUNE) == JOB_RUNNING ? "the search" : "the figures of the recipe");
+        return;
     case JOB_FAILED: pen_text(&pen, MEANING_ERROR, "failed: "); break;
     case JOB_DONE: break;
     }
@@ -362,7 +382,8 @@ static void goal_text(const TuneGoal *goal, char *out, size_t size) {
         snprintf(out, size, "%.2f bits", goal->max_bits);
 }
 
-static void draw_tuned(Ui *ui, Rect lines, const Tuned *t) {
+static void draw_tuned(Ui *ui, Rect lines, const TuneView *view) {
+    const Tuned *t = &view->tuned;
     const Point *p = &t->point;
     Pen pen = pen_at(&ui->canvas, lines), below = pen_at(&ui->canvas, (Rect){lines.row + 1, lines.col, 1, lines.cols});
     const bool stopped = t->cut == TUNE_STOPPED;
@@ -372,8 +393,9 @@ static void draw_tuned(Ui *ui, Rect lines, const Tuned *t) {
     pen_text(&pen, MEANING_ACCENT, "   %s%s", ui->sensitivity.tuned ? "Enter takes it" : "T shows it",
              stopped && ui->sensitivity.tuned ? ", x goes on" : "");
     if (t->uniform.known)
-        pen_text(&below, MEANING_FAINT, "%s ±%s to one scheme for all",
+        pen_text(&below, MEANING_FAINT, "%s ±%s to one scheme for all   ",
                  format_change(t->difference.kl.mean, 5, "").text, format_fixed(t->difference.kl.se, 5).text);
+    if (view->changes) pen_text(&below, MEANING_CHANGED, "of the recipe as it was when T was pressed");
 }
 
 // Recipes are compared on other tokens than those of the figures on the screen, so that only what they save of their
@@ -384,9 +406,11 @@ static void draw_so_far(Ui *ui, Rect line, const TuneView *view) {
     if (view->goal.max_kl > 0 && isfinite(t->best_kl))
         pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "so far %.2f bits at KL %s", t->best_bits,
                  format_figure(t->best_kl, 3).text);
-    else if (isfinite(t->best_kl) && isfinite(t->first_kl))
+    else if (isfinite(t->best_kl) && t->best_kl < 0.995 * t->first_kl)
         pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "so far KL %.0f %% below one scheme for all, at %.2f bits",
-                 100 * fmax(1 - t->best_kl / t->first_kl, 0), t->best_bits);
+                 100 * (1 - t->best_kl / t->first_kl), t->best_bits);
+    else if (isfinite(t->best_kl) && isfinite(t->first_kl))
+        pen_text(&pen, MEANING_TEXT, "so far one scheme for all is the best, at %.2f bits", t->best_bits);
     else if (isfinite(t->best_kl))
         pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "so far %.2f bits; no one scheme for all reaches that",
                  t->best_bits);
@@ -395,6 +419,17 @@ static void draw_so_far(Ui *ui, Rect line, const TuneView *view) {
                  format_figure(t->uniform.accuracy.kl_mean, 3).text, t->uniform.bits_per_weight, whole_text(ui).text);
     else if (t->units)
         pen_text(&pen, MEANING_FAINT, "first schemes for all, then %d linears and fused sets alone", t->units);
+}
+
+// What T would do, before it does.
+static void draw_offer(Ui *ui, Rect lines) {
+    const int held = ui->sensitivity.held_count;
+    Pen pen = pen_at(&ui->canvas, lines), below = pen_at(&ui->canvas, (Rect){lines.row + 1, lines.col, 1, lines.cols});
+    pen_text(&pen, MEANING_FAINT, "T searches bits and groups within this budget and measures them");
+    if (held && ui->sensitivity.takes_back)
+        pen_text(&below, MEANING_CHANGED, "also of %d that overrides set by hand; K keeps these", held);
+    else if (held)
+        pen_text(&below, MEANING_TEXT, "%d that overrides set by hand stay as they are; K takes these back", held);
 }
 
 static void draw_tune(Ui *ui, Rect lines) {
@@ -406,13 +441,11 @@ static void draw_tune(Ui *ui, Rect lines) {
     workbench_tuned(ui->workbench, &tuned);
     workbench_job(ui->workbench, JOB_TUNE, &job);
     if (!tuned.asked) {
-        const WrapPiece words = {"T searches within this budget, groups too, and measures what it chooses", SIZE_MAX,
-                                 MEANING_FAINT};
-        wrap_draw(&ui->canvas, lines, &words, 1, 0);
+        draw_offer(ui, lines);
         return;
     }
     if (tuned.done) {
-        draw_tuned(ui, lines, &tuned.tuned);
+        draw_tuned(ui, lines, &tuned);
         return;
     }
     if (job.state == JOB_FAILED) {
@@ -427,7 +460,7 @@ static void draw_tune(Ui *ui, Rect lines) {
     if (job.state == JOB_WAITING)
         pen_text(&pen, MEANING_FAINT, "waits for the figures of the recipe");
     else if (job.what && job.share >= 0)
-        pen_text(&pen, MEANING_TEXT, "%s; %.0f %% of all%s", job.what, job.share * 100, left);
+        pen_text(&pen, MEANING_TEXT, "%s; search %.0f %%%s", job.what, job.share * 100, left);
     draw_so_far(ui, below, &tuned);
 }
 

@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "tui/dials.h"
 #include "tui/format.h"
+#include "tui/jobs.h"
 #include "tui/panels.h"
 #include "tui/plot.h"
 #include "tui/screen.h"
@@ -279,12 +280,15 @@ static void draw_size(Ui *ui, Rect line, const SweepPoint *p) {
     pen_text(&pen, MEANING_FAINT, " (now %.2f)", now->bits_per_weight);
 }
 
-static void draw_accuracy(Ui *ui, Rect line, const SweepPoint *p, JobState state) {
+static void draw_accuracy(Ui *ui, Rect line, const SweepPoint *p, const JobView *job) {
     const Accuracy *a = &p->point.accuracy;
     Difference d;
     Pen pen = pen_at(&ui->canvas, line);
     if (!p->point.known) {
-        pen_text(&pen, MEANING_FAINT, state == JOB_STOPPED ? "not measured; x goes on" : "not measured yet");
+        pen_text(&pen, MEANING_FAINT,
+                 job->put_off > 0            ? "not measured; m measures"
+                 : job->state == JOB_STOPPED ? "not measured; x goes on"
+                                             : "not measured yet");
         return;
     }
     if (p->older) {
@@ -329,7 +333,12 @@ static void draw_state(Ui *ui, Rect line, const SweepView *v, const JobView *job
     switch (job->state) {
     case JOB_RUNNING: pen_text(&pen, MEANING_ACCENT, "%s ", ui_spinner(ui)); break;
     case JOB_WAITING: pen_text(&pen, MEANING_FAINT, "waits for the figures of the recipe   "); break;
-    case JOB_STOPPED: pen_text(&pen, MEANING_CHANGED, "stopped, x goes on   "); break;
+    case JOB_STOPPED:
+        if (job->put_off > 0)
+            pen_text(&pen, MEANING_CHANGED, "m measures, which takes %s   ", jobs_put_off_text(job).text);
+        else
+            pen_text(&pen, MEANING_CHANGED, "stopped, x goes on   ");
+        break;
     case JOB_FAILED: pen_text(&pen, MEANING_ERROR, "failed: %.200s   ", job->message); break;
     case JOB_DONE: break;
     }
@@ -348,7 +357,7 @@ static void draw_point(Ui *ui, Rect pane, const SweepView *v) {
     draw_state(ui, (Rect){pane.row + 4, pane.col, 1, pane.cols}, v, &job);
     if (at < 0 || at >= v->count) return;
     draw_values(ui, (Rect){pane.row, pane.col, 1, pane.cols}, v, at);
-    draw_accuracy(ui, (Rect){pane.row + 1, pane.col, 1, pane.cols}, &v->points[at], job.state);
+    draw_accuracy(ui, (Rect){pane.row + 1, pane.col, 1, pane.cols}, &v->points[at], &job);
     draw_size(ui, (Rect){pane.row + 2, pane.col, 1, pane.cols}, &v->points[at]);
     draw_knee(ui, (Rect){pane.row + 3, pane.col, 1, pane.cols}, v);
 }

@@ -12,8 +12,15 @@ void pin_free(Pin *pin) {
     *pin = (Pin){0};
 }
 
-void pin_clear(Pin *pin, Changes *changes, Rows *rows) {
+static void pin_clear(Pin *pin, Changes *changes, Rows *rows) {
     pin_free(pin);
+    changes_pin(changes, rows, NULL);
+}
+
+void pin_remove(Pin *pin, Pin *kept, Changes *changes, Rows *rows) {
+    pin_free(kept);
+    *kept = *pin;
+    *pin = (Pin){0};
     changes_pin(changes, rows, NULL);
 }
 
@@ -42,9 +49,23 @@ bool pin_set(Pin *pin, Changes *changes, Rows *rows, Recipe *recipe, uint64_t me
     return false;
 }
 
+bool pin_bring_back(Pin *pin, Pin *kept, Changes *changes, Rows *rows, Error *err) {
+    pin_free(pin);
+    *pin = *kept;
+    *kept = (Pin){0};
+    if (plan_again(pin, changes, rows, err)) return true;
+    pin_clear(pin, changes, rows);
+    return false;
+}
+
 bool pin_is_known(const Pin *pin) { return pin->accuracy_known; }
 bool pin_is_settled(const Pin *pin) { return pin->measured == pin->model; }
 bool pin_is_timed(const Pin *pin) { return pin->speed_known && pin->measured == pin->model; }
+
+const Recipe *pin_to_score(const Pin *pin) {
+    const bool asks = !pin_is_known(pin) || !pin_is_settled(pin) || pin->trial;
+    return pin->set && !pin->here && asks ? &pin->recipe : NULL;
+}
 
 static void forget_figures(Pin *pin) {
     free(pin->by_position);

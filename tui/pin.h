@@ -24,10 +24,15 @@ typedef struct Pin {
 // Takes over *recipe, also on failure; then nothing is pinned. measured: the model that figures put in afterwards are
 // of; 0: none.
 bool pin_set(Pin *pin, Changes *changes, Rows *rows, Recipe *recipe, uint64_t measured, Error *err);
-void pin_clear(Pin *pin, Changes *changes, Rows *rows);
+// Takes it away with its figures, and keeps them; the other way round, when it was kept.
+void pin_remove(Pin *pin, Pin *kept, Changes *changes, Rows *rows);
+bool pin_bring_back(Pin *pin, Pin *kept, Changes *changes, Rows *rows, Error *err);
 void pin_free(Pin *pin);
 // Plans it again when more was measured or turned, and takes what the trials know of it. After changes_follow.
 void pin_follow(Pin *pin, Changes *changes, Rows *rows);
+// The recipe, while it is not the present one and there is something to find out about it; NULL: nothing. What the user
+// forgot of it stays so.
+const Recipe *pin_to_score(const Pin *pin);
 bool pin_is_known(const Pin *pin); // accuracy is there
 // It is of the model that the recipe makes now. If not, calibration went on since its state was measured.
 bool pin_is_settled(const Pin *pin);

@@ -144,9 +144,16 @@ static void preview_mark(Ui *ui) {
                  *ui->editor.text ? "%d of %d" : "all that is shown: %d of %d", shown, rows->total);
 }
 
+// What a command takes, as soon as its word is there.
+static void preview_command(Ui *ui) {
+    const char *example = command_example(ui->editor.text);
+    if (example) snprintf(ui->preview.text, sizeof ui->preview.text, "like  %s", example);
+}
+
 void prompt_preview(Ui *ui) {
     ui->preview.text[0] = '\0';
     ui->preview.wrong = false;
+    if (ui->prompt == PROMPT_COMMAND) preview_command(ui);
     if (ui->prompt == PROMPT_FIND) preview_find(ui);
     if (ui->prompt == PROMPT_FILTER) preview_filter(ui);
     if (ui->prompt == PROMPT_MARK) preview_mark(ui);

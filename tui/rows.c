@@ -223,14 +223,26 @@ static void view_text(const void *context, int linear, int field, char *out, siz
              field == FIELD_ROLE ? role_name(workbench_structure(rows->workbench)->linears[linear].role) : class);
 }
 
+// As it is typed with spaces: "3 down_proj", "3 down_proj 17".
+static void spaced_name(const Linear *l, const char *shown, char *out, size_t size) {
+    const char *dot = strchr(shown, '.'), *last = dot && l->expert >= 0 ? strchr(dot + 1, '.') : dot;
+    char expert[16] = "";
+    if (l->expert >= 0) snprintf(expert, sizeof expert, " %d", l->expert);
+    if (last)
+        snprintf(out, size, "%.*s %s%s", (int)(dot - shown), shown, last + 1, expert);
+    else
+        snprintf(out, size, "%s", shown);
+}
+
 // By its full name or by the one that is shown.
 static bool view_matches(const void *context, int linear, const NamePattern *pattern) {
     const Rows *rows = context;
     const Linear *l = &workbench_structure(rows->workbench)->linears[linear];
-    char shown[128];
+    char shown[128], spaced[160];
     if (name_pattern_matches(pattern, l->name)) return true;
     linear_short_name(l, shown, sizeof shown);
-    return name_pattern_matches(pattern, shown);
+    spaced_name(l, shown, spaced, sizeof spaced);
+    return name_pattern_matches(pattern, shown) || name_pattern_matches(pattern, spaced);
 }
 
 static bool view_is_glob(const void *context, const char *text) {
@@ -504,7 +516,7 @@ void rows_fold_all(Rows *rows) {
 
 // ---- names --------------------------------------------------------------------------------------------------------
 
-// "3 down_proj", of several "3 down_proj ×128", "3 down ×128"; of a whole layer "3 layer ×7". Where a filter leaves
+// "3.down_proj", of several "3.down_proj ×128", "3.down ×128"; of a whole layer "layer 3 ×7". Where a filter leaves
 // some out: "×5 of 128".
 void rows_name(const Rows *rows, int index, int room, char *out, size_t size) {
     const ModelStructure *structure = workbench_structure(rows->workbench);
@@ -515,14 +527,20 @@ void rows_name(const Rows *rows, int index, int room, char *out, size_t size) {
         return;
     }
     const bool layer = group == rows->group[FOLD_LAYER][rows->linears[index]];
-    const char *dot = strrchr(l->name, '.'), *whole = layer ? "layer" : dot ? dot + 1 : l->name;
-    const char *shorter = layer || l->role == ROLE_OTHER ? whole : role_name(l->role);
+    const char *dot = strrchr(l->name, '.');
     const int shown = rows_size(rows, index), all = rows->group_size[group];
-    char of[24] = "";
+    char of[24] = "", number[16], whole[128], shorter[64];
     if (shown < all) snprintf(of, sizeof of, " of %d", all);
-    char number[16];
     layer_short_name(structure, l->layer, number, sizeof number);
-    snprintf(out, size, "%s %s ×%d%s", number, whole, shown, of);
-    if ((int)strlen(out) - 1 > room) snprintf(out, size, "%s %s ×%d%s", number, shorter, shown, of);
-    if ((int)strlen(out) - 1 > room) snprintf(out, size, "%s %s×%d", number, shorter, shown);
+    if (layer)
+        snprintf(whole, sizeof whole, "layer %s", number);
+    else
+        snprintf(whole, sizeof whole, "%s.%.100s", number, dot ? dot + 1 : l->name);
+    if (layer || l->role == ROLE_OTHER)
+        snprintf(shorter, sizeof shorter, "%.60s", whole);
+    else
+        snprintf(shorter, sizeof shorter, "%s.%s", number, role_name(l->role));
+    snprintf(out, size, "%s ×%d%s", whole, shown, of);
+    if ((int)strlen(out) - 1 > room) snprintf(out, size, "%s ×%d%s", shorter, shown, of);
+    if ((int)strlen(out) - 1 > room) snprintf(out, size, "%s×%d", shorter, shown);
 }

@@ -9,6 +9,7 @@
 #include "base/number.h"
 #include "quant/assign.h"
 #include "quant/difference.h"
+#include "quant/recipe_set.h"
 #include "tui/convert.h"
 #include "tui/format.h"
 #include "tui/jobs.h"
@@ -39,9 +40,11 @@ bool sensitivity_init(Ui *ui, Error *err) {
     s->rows = array_new(n, sizeof *s->rows);
     s->unit = array_new(n, sizeof *s->unit);
     s->refused = array_new(n, sizeof *s->refused);
+    s->held = array_new(n, sizeof *s->held);
     // A mixture is read by roles of its layers, not by thousands of experts.
     if (has_experts(ui)) s->fold = COSTS_OF_EXPERTS;
-    return (s->costs && s->sources && s->chosen && s->rows && s->unit && s->refused) || error_memory(err, "the screen");
+    return (s->costs && s->sources && s->chosen && s->rows && s->unit && s->refused && s->held) ||
+           error_memory(err, "the screen");
 }
 
 void sensitivity_free(Ui *ui) {
@@ -53,6 +56,7 @@ void sensitivity_free(Ui *ui) {
     free(s->rows);
     free(s->unit);
     free(s->refused);
+    free(s->held);
 }
 
 void sensitivity_open(Ui *ui) {
@@ -106,35 +110,48 @@ static double expected_now(const Ui *ui, const SensitivityView *v, int linear, d
                                                               : bit_cost_expected(&cost, &then, v->choices[linear].now);
 }
 
-// Sets the source, and returns the figure that is known; NAN: none is.
-static double known_cost(Ui *ui, const SensitivityView *v, int linear) {
+// NAN: nothing is known.
+static double figure_of(const SensitivityView *v, int linear) {
     const Sensitivity *known = &v->linears[linear];
-    const bool old = v->turn != workbench_turn(ui->workbench);
-    CostSource *source = &ui->sensitivity.sources[linear];
-    *source = COST_STATISTICS;
-    if (!v->turn || !(known->alone_known || isfinite(known->estimate))) return (double)NAN;
-    *source = known->alone_known && !old ? COST_MEASURED : COST_ESTIMATED;
-    const double kl = known->alone_known ? known->kl : known->estimate;
-    return old ? expected_now(ui, v, linear, kl) : kl;
+    return !v->turn ? (double)NAN : known->alone_known ? known->kl : known->estimate;
 }
 
-// From statistics alone costs are shares of the whole, in proportion to the noise.
+static bool is_of_now(const Ui *ui, const SensitivityView *v) { return v->turn == workbench_turn(ui->workbench); }
+
+// Whether figures of another recipe are there for all.
+static bool can_carry(const Ui *ui, const SensitivityView *v) {
+    for (int i = 0; i < linear_count(ui); i++) {
+        if (v->choices[i].now >= 0 && !isfinite(figure_of(v, i))) return false;
+    }
+    return v->turn && !is_of_now(ui, v);
+}
+
+static double guess_of(const Ui *ui, const SensitivityView *v, int linear) {
+    return ui->sensitivity.carried ? expected_now(ui, v, linear, figure_of(v, linear))
+                                   : noise_of(ui, &v->choices[linear], linear);
+}
+
+// What is not known of the recipe as it is, is a share of the whole: in proportion to what the recipe before tells, or
+// to the noise. So all figures on the screen are of one recipe, and guesses add up to the whole.
 static void find_costs(Ui *ui, const SensitivityView *v) {
     SensitivityScreen *s = &ui->sensitivity;
-    double noise = 0;
+    const bool now = is_of_now(ui, v);
     const double whole = sensitivity_whole(ui);
+    double guesses = 0;
     s->scaled = true;
     s->guessed = s->priced = 0;
+    s->carried = can_carry(ui, v);
     for (int i = 0; i < linear_count(ui); i++) {
-        if (v->choices[i].now >= 0) noise += noise_of(ui, &v->choices[i], i);
+        if (v->choices[i].now >= 0) guesses += guess_of(ui, v, i);
     }
     for (int i = 0; i < linear_count(ui); i++) {
         if (v->choices[i].now < 0) continue;
-        const double known = known_cost(ui, v, i);
-        s->scaled = s->scaled && (s->sources[i] != COST_STATISTICS || isfinite(whole));
-        s->guessed += s->sources[i] == COST_STATISTICS;
+        const double known = now ? figure_of(v, i) : (double)NAN;
+        s->sources[i] = isnan(known) ? COST_STATISTICS : v->linears[i].alone_known ? COST_MEASURED : COST_ESTIMATED;
+        s->scaled = s->scaled && (isfinite(known) || isfinite(whole));
+        s->guessed += isnan(known);
         s->priced++;
-        const double guess = noise_of(ui, &v->choices[i], i) / noise * (isfinite(whole) ? whole : 1);
+        const double guess = guess_of(ui, v, i) / guesses * (isfinite(whole) ? whole : 1);
         s->costs[i] = (BitCost){isnan(known) ? guess : known, weights_share(ui, i)};
     }
 }
@@ -183,6 +200,7 @@ static void add_to_row(Ui *ui, const SensitivityView *v, CostRow *row, int linea
     row->chosen = first || row->chosen == chosen ? chosen : 0;
     row->marked += ui->rows.marked[linear];
     row->found += *ui->rows.find && ui->rows.found[linear];
+    row->held += sensitivity_kept(ui) && s->held[linear];
     row->kl += s->costs[linear].kl;
     row->se = hypot(row->se, error_of(ui, v, linear));
     add_step(ui, c, linear, 1, &row->more_kl, &row->more_bytes);
@@ -229,7 +247,7 @@ void sensitivity_row_name(const Ui *ui, const CostRow *row, char *out, size_t si
     else if (ui->sensitivity.fold == COSTS_OF_ROLES)
         snprintf(out, size, "%s × %d", role_name(l->role), row->count);
     else
-        snprintf(out, size, "%d %s × %d", l->layer, dot ? dot + 1 : l->name, row->count);
+        snprintf(out, size, "%d.%s × %d", l->layer, dot ? dot + 1 : l->name, row->count);
 }
 
 int sensitivity_index(const Ui *ui) {
@@ -242,12 +260,21 @@ int sensitivity_index(const Ui *ui) {
 
 // ---- the budget ---------------------------------------------------------------------------------------------------
 
+// As it is, where a bound on the divergence cannot be told from shares.
+static void choose_nothing(Ui *ui, const SensitivityView *v) {
+    SensitivityScreen *s = &ui->sensitivity;
+    s->choice = (BudgetChoice){.kl = s->budget.now, .bits_per_weight = workbench_plan(ui->workbench)->bits_per_weight};
+    for (int i = 0; i < linear_count(ui); i++) s->chosen[i] = v->choices[i].now;
+}
+
 // A bound on the divergence of the whole bounds the sum by as much more or less as they differ now.
 static bool choose(Ui *ui, Error *err) {
     SensitivityScreen *s = &ui->sensitivity;
     const double together = sensitivity_together(ui, 1);
     if (!s->by_kl) return budget_within_bits(&s->budget, s->bits + 1e-9, s->chosen, &s->choice, err);
-    return budget_within_kl(&s->budget, s->kl / (isfinite(together) ? together : 1), s->chosen, &s->choice, err);
+    if (!isnan(together)) return budget_within_kl(&s->budget, s->kl / together, s->chosen, &s->choice, err);
+    choose_nothing(ui, workbench_sensitivity(ui->workbench));
+    return true;
 }
 
 // Of what was tuned, its bits are shown as the chosen ones.
@@ -275,15 +302,33 @@ static void choose_again(Ui *ui) {
     if ((s->selected < 0 || !s->moved) && s->row_count) s->selected = s->rows[0].first;
 }
 
-// Sets of the chosen engine, and bits that it takes.
+int sensitivity_kept(const Ui *ui) { return ui->sensitivity.takes_back ? 0 : ui->sensitivity.held_count; }
+
+static bool find_held(Ui *ui, Error *err) {
+    SensitivityScreen *s = &ui->sensitivity;
+    const uint64_t change = workbench_changes(ui->workbench) + 1;
+    if (s->held_change == change) return true;
+    if (!recipe_held(workbench_recipe(ui->workbench), &workbench_index(ui->workbench)->table, s->held, err))
+        return false;
+    s->held_change = change;
+    s->held_count = 0;
+    for (int i = 0; i < linear_count(ui); i++) {
+        s->held[i] = s->held[i] && workbench_plan(ui->workbench)->decisions[i].quantized;
+        s->held_count += s->held[i];
+    }
+    return true;
+}
+
+// Sets of the chosen engine, and bits that it takes; and what is kept.
 static bool find_bounds(Ui *ui, BudgetBounds *out, Error *err) {
     SensitivityScreen *s = &ui->sensitivity;
     VerdictWish wish = {0};
     const uint64_t change = workbench_changes(ui->workbench), turn = workbench_turn(ui->workbench);
-    *out = (BudgetBounds){0};
+    *out = (BudgetBounds){.kept = s->takes_back ? NULL : s->held};
     if (!convert_wish(ui, &wish)) return true;
     const bool same = verdict_wish_equal(&s->bound_by, &wish) && s->bound_change == change && s->bound_turn == turn;
-    *out = (BudgetBounds){s->unit, s->refused};
+    out->unit = s->unit;
+    out->refused = s->refused;
     if (same) return true;
     s->bound_by = (VerdictWish){0};
     if (!workbench_bounds(ui->workbench, &wish, s->unit, s->refused, err)) return false;
@@ -309,7 +354,7 @@ void sensitivity_update(Ui *ui) {
     budget_free(&s->budget);
     const bool fused = workbench_recipe(ui->workbench)->value[DIAL_FUSED] != 0;
     BudgetBounds bounds;
-    s->ready = find_bounds(ui, &bounds, &err) &&
+    s->ready = find_held(ui, &err) && find_bounds(ui, &bounds, &err) &&
                budget_make(workbench_structure(ui->workbench), fused, &bounds, v->choices, s->costs, &s->budget, &err);
     if (ui_report(ui, s->ready, &err)) choose_again(ui);
 }
@@ -438,7 +483,9 @@ static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
     double *bits = array_new((size_t)linear_count(ui), sizeof *bits);
     bool ok = bits ? recipe_copy(workbench_recipe(ui->workbench), out, err) : error_memory(err, "the recipe");
     for (int i = 0; ok && i < linear_count(ui); i++)
-        bits[i] = s->budget.unit_of[i] < 0 ? (double)NAN : budget_bits[s->chosen[i]];
+        bits[i] = s->budget.unit_of[i] < 0             ? (double)NAN
+                  : sensitivity_kept(ui) && s->held[i] ? workbench_plan(ui->workbench)->decisions[i].bits
+                                                       : budget_bits[s->chosen[i]];
     if (ok && !(ok = recipe_assign(out, workbench_structure(ui->workbench), DIAL_BITS, bits, err) &&
                      keep_to_engine(ui, out, err)))
         recipe_free(out);
@@ -503,7 +550,9 @@ static int guessed_to_lose(const Ui *ui) {
 void sensitivity_wait_text(const Ui *ui, char *out, size_t size) {
     JobView job;
     workbench_job(ui->workbench, JOB_SENSITIVITY, &job);
-    if (job.state == JOB_STOPPED)
+    if (job.put_off > 0)
+        snprintf(out, size, "m measures, which takes %s", jobs_put_off_text(&job).text);
+    else if (job.state == JOB_STOPPED)
         snprintf(out, size, "estimates are stopped, x goes on");
     else if (job.state == JOB_RUNNING && job.seconds_left >= 0)
         snprintf(out, size, "estimates in about %s", format_seconds(job.seconds_left).text);
@@ -521,8 +570,8 @@ static bool guesses_need_a_word(Ui *ui) {
     s->warned = now;
     sensitivity_wait_text(ui, wait, sizeof wait);
     if (lose) snprintf(losers, sizeof losers, ", and it takes bits from %d of these", lose);
-    ui_say(ui, "provisional: of %d of %d linears only the noise is known%s; %s; Enter again takes it all the same",
-           s->guessed, s->priced, losers, wait);
+    ui_say(ui, "provisional: of %d of %d linears only %s known%s; %s; Enter again takes it all the same", s->guessed,
+           s->priced, s->carried ? "figures of the recipe before are" : "the noise is", losers, wait);
     return true;
 }
 
@@ -547,14 +596,21 @@ void sensitivity_take(Ui *ui, int unused) {
         ui_say(ui, "what other bits would cost is being worked out");
         return;
     }
+    if (s->by_kl && isnan(sensitivity_together(ui, 1))) {
+        ui_say(ui, "the divergence of the recipe is not known yet");
+        return;
+    }
     if (!s->choice.met) {
         ui_fail(ui, "this budget cannot be met");
         return;
     }
-    if (guesses_need_a_word(ui)) return;
     if (!ui_report(ui, chosen_recipe(ui, &recipe, &err), &err)) return;
     const int rules = recipe.override_count;
     const bool same = recipe_equal(&recipe, workbench_recipe(ui->workbench));
+    if (!same && guesses_need_a_word(ui)) {
+        recipe_free(&recipe);
+        return;
+    }
     Text beside = {0};
     what_came_with_it(ui, &recipe, &beside);
     const bool ok = same || workbench_restore(ui->workbench, &recipe, &err);
@@ -573,21 +629,55 @@ static bool runs(const Ui *ui, JobKind kind) {
     return job_is_on(state);
 }
 
+// What a search keeps, and takes back.
+static void say_what_is_kept(Ui *ui, const char *of_engine) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    const int held = s->held_count;
+    char kept[128] = "";
+    if (held && s->takes_back)
+        snprintf(kept, sizeof kept, "also %d linear%s set by hand may get other bits and groups; K keeps %s", held,
+                 held == 1 ? "" : "s", held == 1 ? "it" : "them");
+    else if (held)
+        snprintf(kept, sizeof kept, "%d linear%s set by hand stay%s; K, and T anew, searches there, too", held,
+                 held == 1 ? "" : "s", held == 1 ? "s" : "");
+    if (*kept || *of_engine) ui_say(ui, "%s%s%s", kept, *kept && *of_engine ? "; " : "", of_engine);
+}
+
 // A search keeps to the bits and groups that the chosen engine takes, binds what it stores as one, and mends what it
-// refuses of other dials.
+// refuses of other dials. It keeps linears that were set by hand.
 static void start_tuning(Ui *ui, const TuneGoal *goal) {
+    SensitivityScreen *s = &ui->sensitivity;
     VerdictWish engine;
+    TuneGoal whole = *goal;
     Error err = {0};
-    char text[80];
+    char aim[80], text[160] = "";
     bool bad;
     const bool aimed = convert_wish(ui, &engine);
-    if (!ui_report(ui, workbench_tune(ui->workbench, goal, aimed ? &engine : NULL, &err), &err)) return;
-    ui->sensitivity.tuned = true;
-    convert_aim_text(ui, false, text, sizeof text, &bad);
+    if (!ui_report(ui, find_held(ui, &err), &err)) return;
+    if (!s->takes_back) whole.kept = s->held;
+    if (!ui_report(ui, workbench_tune(ui->workbench, &whole, aimed ? &engine : NULL, &err), &err)) return;
+    s->tuned = true;
+    convert_aim_text(ui, false, aim, sizeof aim, &bad);
     if (aimed && bad)
-        ui_say(ui, "%s now; the search keeps to what it takes, and ends with that mended", text);
+        snprintf(text, sizeof text, "%s now; the search keeps to what it takes, and ends with that mended", aim);
     else if (aimed)
-        ui_say(ui, "%s: bits and groups that it takes, and what it stores as one (q, k, v) agrees", text);
+        snprintf(text, sizeof text, "%s: bits and groups that it takes, and what it stores as one (q, k, v) agrees",
+                 aim);
+    say_what_is_kept(ui, text);
+}
+
+void sensitivity_keep(Ui *ui, int unused) {
+    (void)unused;
+    SensitivityScreen *s = &ui->sensitivity;
+    screen_go(ui, SCREEN_SENSITIVITY);
+    s->takes_back = !s->takes_back;
+    s->warned = 0;
+    sensitivity_update(ui);
+    if (!s->held_count)
+        ui_say(ui, "no override gives bits or groups by hand; what does is %s", s->takes_back ? "taken back" : "kept");
+    else
+        ui_say(ui, "%d linear%s set by hand %s", s->held_count, s->held_count == 1 ? "" : "s",
+               s->takes_back ? "may get other bits and groups" : "stay as they are");
 }
 
 static bool is_for_engine(const Ui *ui, const TuneGoal *goal) {
@@ -641,6 +731,12 @@ static bool stop_tuning(Ui *ui) {
         return false;
     }
     return true;
+}
+
+void sensitivity_measure_on(Ui *ui, int unused) {
+    (void)unused;
+    screen_go(ui, SCREEN_SENSITIVITY);
+    jobs_measure(ui, JOB_SENSITIVITY);
 }
 
 void sensitivity_stop(Ui *ui, int unused) {

@@ -19,8 +19,11 @@ void sensitivity_row_name(const Ui *ui, const CostRow *row, char *out, size_t si
 int sensitivity_index(const Ui *ui); // of the selected row, −1: there is none
 // When more than noise will be known of what linears cost: "estimates in about 1:24".
 void sensitivity_wait_text(const Ui *ui, char *out, size_t size);
+// How many linears stay as they were set by hand, whatever is chosen; 0 where the user wants none to.
+int sensitivity_kept(const Ui *ui);
 JobState sensitivity_job(const Ui *ui, JobKind kind);
 
+#define SENSITIVITY_ROWS 1000000 // more than there are: to the end
 void sensitivity_move(Ui *ui, int rows);
 void sensitivity_move_page(Ui *ui, int pages);
 void sensitivity_choose(Ui *ui, int row);
@@ -35,3 +38,5 @@ void sensitivity_set_budget(Ui *ui, const char *text); // "4.25", "kl 0.01"; "":
 void sensitivity_take(Ui *ui, int unused);
 void sensitivity_tune(Ui *ui, int unused);
 void sensitivity_stop(Ui *ui, int unused);
+void sensitivity_keep(Ui *ui, int unused);       // what was set by hand, or no longer
+void sensitivity_measure_on(Ui *ui, int unused); // what was put off

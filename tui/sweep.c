@@ -237,6 +237,11 @@ void sweep_stop(Ui *ui, int unused) {
         ui_say(ui, "nothing is being measured; 6 goes to Convert");
 }
 
+void sweep_measure(Ui *ui, int unused) {
+    (void)unused;
+    jobs_measure(ui, JOB_SWEEP);
+}
+
 // A dial as on the screen, alone or with values as the command takes them.
 static bool read_dial(const Ui *ui, const char *text, size_t length, int count, SweepDial *out, Error *err) {
     char one[256];

@@ -21,4 +21,5 @@ void sweep_take(Ui *ui, int unused);
 void sweep_choose_dial(Ui *ui, int which, int dial); // the first or the second (NO_DIAL: none)
 void sweep_turn_axis(Ui *ui, int unused);
 void sweep_stop(Ui *ui, int unused);
+void sweep_measure(Ui *ui, int unused);     // what was put off
 void sweep_named(Ui *ui, const char *text); // "alpha", "alpha=0.1,0.2 weight-bits"; "": goes to the screen

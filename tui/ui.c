@@ -51,6 +51,7 @@ void ui_free(Ui *ui) {
     unsaved_close(&ui->unsaved);
     for (int i = 0; i < PROMPT_COUNT; i++) line_history_free(&ui->histories[i]);
     pin_free(&ui->pin);
+    pin_free(&ui->pin_removed);
     overrides_free(&ui->overrides);
     target_free(&ui->target);
     changes_free(&ui->changes);
@@ -173,14 +174,10 @@ static void tell_same(Ui *ui) {
     ui_say(ui, "%s%sthe same model as %s", said, *said ? " · " : "", trials_name(ui, trials->present).text);
 }
 
-void ui_unpin(Ui *ui) {
-    ui->outliers.filled = false;
-    pin_clear(&ui->pin, &ui->changes, &ui->rows);
-}
-
 void ui_update(Ui *ui) {
     changes_follow(&ui->changes, &ui->rows);
     pin_follow(&ui->pin, &ui->changes, &ui->rows);
+    workbench_pin(ui->workbench, pin_to_score(&ui->pin));
     rows_arrange(&ui->rows);
     ui->outliers.filled = false;
     target_refresh(&ui->target, &ui->rows);

@@ -125,7 +125,7 @@ typedef enum CostFold { COSTS_OF_LINEARS, COSTS_OF_EXPERTS, COSTS_OF_ROLES, COST
 
 // A row of the Sensitivity screen: one linear, or several that are folded.
 typedef struct CostRow {
-    int first, count, marked, found;                   // the first of its linears; how many
+    int first, count, marked, found, held;             // the first of its linears; how many; held: and kept
     CostSource source;                                 // the worst of them
     double kl, se;                                     // sums, alone
     int bits, chosen;                                  // 0: not all the same
@@ -143,9 +143,14 @@ typedef struct SensitivityScreen {
     bool tuned;          // Enter takes what was tuned, not the budget's choice
     bool ready;          // the rest is known
     bool scaled;         // figures are divergences; else only their ratios are known
-    int guessed, priced; // linears that only statistics are known of; all that have a cost
-    uint64_t warned;     // the turn + 1 at which Enter said so
-    BitCost *costs;      // [linear_count]
+    bool carried;        // guesses are shares of the whole by figures of the recipe before, not by noise
+    int guessed, priced; // linears that are only guessed at; all that have a cost
+    bool takes_back;     // a budget and a search choose also for linears that were given bits or groups by hand
+    bool *held;          // [linear_count]: those that were, at the change of the recipe held_change, and how many
+    int held_count;
+    uint64_t held_change; // + 1
+    uint64_t warned;      // the turn + 1 at which Enter said so
+    BitCost *costs;       // [linear_count]
     CostSource *sources;
     int *chosen; // [linear_count] → budget_bits
     int *unit; // [linear_count]: what the chosen engine asks of the budget, with the change and the turn that it is of
@@ -256,7 +261,7 @@ struct Ui {
     DialTarget target; // what dials set
     Changes changes;
     Overrides overrides;
-    Pin pin;
+    Pin pin, pin_removed; // removed: that can be brought back
     Convert convert;
     HeatScreen outliers;
     SensitivityScreen sensitivity;
@@ -312,8 +317,7 @@ void ui_free(Ui *ui);
 bool ui_resize(Ui *ui, int rows, int cols, Error *err);
 void ui_name_recipe(Ui *ui, char *path);     // that was read or written; takes it over
 uint64_t recipe_file_hash(const char *path); // 0: it cannot be read
-void ui_unpin(Ui *ui);
-void ui_update(Ui *ui); // after workbench_update or a change of the recipe
+void ui_update(Ui *ui);                      // after workbench_update or a change of the recipe
 
 // Unsaved changes are kept on disk shortly after the last of them, or at once; returns the seconds until that is due, <
 // 0 when nothing is.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "workbench/workbench_parts.h"
 
 static size_t linear_count(const Workbench *w) { return (size_t)engine_structure(w->engine)->linear_count; }
@@ -22,7 +23,9 @@ bool studies_new(Workbench *w, Error *err) {
     s->shown_linears = array_new(n, sizeof *s->shown_linears);
     s->bits = array_new(n, sizeof *s->bits);
     s->shown_bits = array_new(n, sizeof *s->shown_bits);
-    if (!s->choices || !s->shown_choices || !s->linears || !s->shown_linears || !s->bits || !s->shown_bits)
+    s->tune_kept = array_new(n, sizeof *s->tune_kept);
+    if (!s->choices || !s->shown_choices || !s->linears || !s->shown_linears || !s->bits || !s->shown_bits ||
+        !s->tune_kept)
         return error_memory(err, "studies");
     studies_forget(s->linears, n);
     return true;
@@ -47,6 +50,7 @@ void studies_free(Workbench *w) {
     free(s->shown_linears);
     free(s->bits);
     free(s->shown_bits);
+    free(s->tune_kept);
     recipe_free(&s->sweep_recipe);
     recipe_free(&s->tune_recipe);
     tuned_free(&s->tuned);
@@ -64,11 +68,61 @@ bool study_wanted_locked(const Workbench *w, JobKind kind) {
     switch (kind) {
     case JOB_CHOICES: return s->looks_at_sensitivity && s->choices_turn != w->turn;
     case JOB_SPEEDS: return s->looks_at_speeds && !(s->speeds.turn == w->turn && s->speeds.finished);
+    case JOB_PIN: return w->pin_wish.wanted;
     case JOB_SENSITIVITY: return (s->wants_sensitivity && s->sensitivity_done != w->turn) || study_wants_kept_locked(w);
     case JOB_SWEEP: return s->wants_sweep && s->sweep_done != s->sweep_asked;
     case JOB_TUNE: return s->tune_asked && !s->tune_done;
     default: return false;
     }
+}
+
+static bool was_asked_locked(const Workbench *w, JobKind kind) {
+    const Studies *s = &w->studies;
+    return kind == JOB_TUNE || (kind == JOB_SWEEP && s->sweep_was_asked) ||
+           (kind == JOB_SENSITIVITY && s->sensitivity_was_asked);
+}
+
+JobKind study_next_locked(const Workbench *w, JobKind but) {
+    static const JobKind order[] = {JOB_TUNE, JOB_PIN, JOB_SENSITIVITY, JOB_SWEEP};
+    JobKind best = JOB_COUNT;
+    int best_rank = -1;
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        const JobKind kind = order[i];
+        const bool ahead = kind == JOB_PIN || (kind == JOB_SWEEP && w->studies.looks_at_sweep);
+        const int rank = 2 * was_asked_locked(w, kind) + ahead;
+        if (rank <= best_rank || kind == but || w->jobs[kind].held || !study_wanted_locked(w, kind)) continue;
+        best = kind;
+        best_rank = rank;
+    }
+    return best;
+}
+
+JobKind workbench_next_study(const Workbench *w, JobKind but) {
+    Workbench *shared = (Workbench *)w;
+    pthread_mutex_lock(&shared->lock);
+    const JobKind next = study_next_locked(w, but);
+    pthread_mutex_unlock(&shared->lock);
+    return next;
+}
+
+// How long it takes is known after a while. What is on disk already says nothing about it.
+#define WATCH_SECONDS 1.0
+#define WATCH_SECONDS_MOST 5.0 // a step that takes so long is one of a large model
+void study_put_off_locked(Workbench *w, JobKind kind) {
+    Job *job = &w->jobs[kind];
+    const double took = clock_seconds() - job->started, patience = w->studies.patience;
+    if ((kind != JOB_SENSITIVITY && kind != JOB_SWEEP) || was_asked_locked(w, kind) ||
+        took < fmin(WATCH_SECONDS, patience))
+        return;
+    const double total = (double)atomic_load(&job->progress.total), done = (double)atomic_load(&job->progress.done),
+                 from = (double)atomic_load(&job->progress.from);
+    const bool begun = total > 0 && done > from;
+    if (!begun && took < WATCH_SECONDS_MOST) return;
+    const double left = begun ? took * (total - done) / (done - from) : (double)INFINITY;
+    if (took + left <= patience || job->held) return;
+    job->held = true;
+    job->put_off = left;
+    progress_request_stop(&job->progress);
 }
 
 void studies_interrupt_locked(Workbench *w) {
@@ -80,6 +134,7 @@ void studies_interrupt_locked(Workbench *w) {
 static void ask_locked(Workbench *w, JobKind kind) {
     Job *job = &w->jobs[kind];
     job->held = false;
+    job->put_off = 0;
     if (kind == JOB_TUNE) w->studies.tune_ends = false;
     job->message[0] = '\0';
     if (job->state != JOB_RUNNING) job->state = study_wanted_locked(w, kind) ? JOB_WAITING : JOB_DONE;
@@ -92,6 +147,11 @@ void workbench_resume_study(Workbench *w, JobKind kind) {
     if (kind == JOB_SENSITIVITY) w->studies.sensitivity_was_asked = true;
     ask_locked(w, kind);
     pthread_mutex_unlock(&w->lock);
+}
+
+void study_pin_locked(Workbench *w) {
+    progress_request_stop(&w->jobs[JOB_PIN].progress);
+    ask_locked(w, JOB_PIN);
 }
 
 // What takes long goes on after what is looked at now.
@@ -317,6 +377,9 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engin
         tuned_free(&s->tuned);
         s->tune_recipe = copy;
         s->goal = *goal;
+        s->goal.kept = NULL; // of the caller
+        memset(s->tune_kept, 0, linear_count(w) * sizeof *s->tune_kept);
+        if (goal->kept) memcpy(s->tune_kept, goal->kept, linear_count(w) * sizeof *s->tune_kept);
         s->goal.engines = engine ? engines_of(engine) : (Engines){0};
         s->tuned.best_bits = s->tuned.best_kl = s->tuned.first_kl = (double)NAN;
         s->tune_asked = true;

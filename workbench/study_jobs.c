@@ -142,6 +142,43 @@ static bool speeds_run(Workbench *w, uint64_t turn, Error *err) {
     return true;
 }
 
+// ---- the pin ------------------------------------------------------------------------------------------------------
+
+// Nothing is kept of one that is not wanted any more.
+static void publish_pin(Workbench *w, PinScore *score) {
+    pthread_mutex_lock(&w->lock);
+    if (w->pin_wish.wanted && w->pin_wish.model == score->model) {
+        free(w->findings.pin.by_position);
+        w->findings.pin = *score;
+        score->by_position = NULL;
+        w->pin_wish.wanted = false;
+    }
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+}
+
+static bool pin_run(Workbench *w, Error *err) {
+    Progress *progress = &w->jobs[JOB_PIN].progress;
+    Plan plan = {0};
+    Trial trial = {0};
+    PinScore score = {0};
+    pthread_mutex_lock(&w->lock);
+    bool ok = plan_copy(&w->pin_wish.plan, &plan) || error_memory(err, "the pin");
+    score.model = w->pin_wish.model;
+    pthread_mutex_unlock(&w->lock);
+    ok = ok && engine_begin_study(w->engine, &trial, err);
+    if (ok) score.positions = (size_t)trial_work(&trial);
+    if (ok) score.by_position = array_new(POSITION_FIGURES * score.positions, sizeof *score.by_position);
+    ok = ok && (score.by_position || error_memory(err, "the pin"));
+    if (ok) progress_begin(progress, "scoring the pin", score.positions);
+    ok = ok && trial_run_positions(&trial, &plan, &score.accuracy, score.by_position, progress, err);
+    if (ok) publish_pin(w, &score);
+    trial_end(&trial);
+    plan_free(&plan);
+    free(score.by_position);
+    return ok;
+}
+
 // ---- sweep --------------------------------------------------------------------------------------------------------
 
 typedef struct SweepRun {
@@ -329,9 +366,10 @@ static bool tune_run(Workbench *w, Error *err) {
     Recipe recipe;
     Tuned tuned = {0};
     pthread_mutex_lock(&w->lock);
-    const TuneGoal goal = w->studies.goal;
+    TuneGoal goal = w->studies.goal;
     w->studies.tune_reached = false;
     bool ok = recipe_copy(&w->studies.tune_recipe, &recipe, err);
+    goal.kept = w->studies.tune_kept; // which stays as it is while the search is on
     pthread_mutex_unlock(&w->lock);
     if (!ok) return false;
     ok = engine_tune(w->engine, &recipe, &goal, take_tuned, w, &tuned, &w->jobs[JOB_TUNE].progress, err);
@@ -350,6 +388,7 @@ bool study_run(Workbench *w, JobKind kind, const Plan *plan, uint64_t turn, Erro
     switch (kind) {
     case JOB_CHOICES: return choices_run(w, plan, turn, err);
     case JOB_SPEEDS: return speeds_run(w, turn, err);
+    case JOB_PIN: return pin_run(w, err);
     case JOB_SWEEP: return sweep_run(w, err);
     case JOB_TUNE: return tune_run(w, err);
     default: return sensitivity_run(w, plan, turn, err);

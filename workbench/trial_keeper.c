@@ -163,28 +163,80 @@ static bool wants_text(const Workbench *w, uint32_t number, RowText *out) {
     return false;
 }
 
+// In the place of what was wanted there.
+static void ask_text_locked(Workbench *w, int place, const RowText *wanted) {
+    plan_free(&w->row_texts[place].plan);
+    w->row_texts[place] = *wanted;
+    if (!wanted->wanted) return;
+    Job *job = &w->jobs[JOB_DECODE];
+    if (job->state == JOB_DONE) job->state = JOB_WAITING;
+    studies_interrupt_locked(w);
+    wish_wakes_locked(w);
+}
+
 void workbench_look_at_texts(Workbench *w, uint32_t a, uint32_t b) {
     const uint64_t looks[] = {a, b, w->trials.changes, w->trials.present, w->plans, w->prompt_turn};
     const uint64_t hash = hash_bytes(HASH_START, looks, sizeof looks);
-    const uint32_t numbers[ROW_TEXTS] = {a, b == a ? 0 : b};
+    const uint32_t numbers[LOOKED_TEXTS] = {a, b == a ? 0 : b};
     if (w->row_texts_looked == hash) return;
     w->row_texts_looked = hash;
-    RowText wanted[ROW_TEXTS];
-    bool any = false;
-    for (int i = 0; i < ROW_TEXTS; i++) {
-        wanted[i].wanted = wants_text(w, numbers[i], &wanted[i]);
-        any = any || wanted[i].wanted;
-    }
+    RowText wanted[LOOKED_TEXTS];
+    for (int i = 0; i < LOOKED_TEXTS; i++) wanted[i].wanted = wants_text(w, numbers[i], &wanted[i]);
     pthread_mutex_lock(&w->lock);
-    for (int i = 0; i < ROW_TEXTS; i++) {
-        plan_free(&w->row_texts[i].plan);
-        w->row_texts[i] = wanted[i];
-    }
-    Job *job = &w->jobs[JOB_DECODE];
-    if (any && job->state == JOB_DONE) job->state = JOB_WAITING;
-    if (any) studies_interrupt_locked(w);
-    if (any) wish_wakes_locked(w);
+    for (int i = 0; i < LOOKED_TEXTS; i++) ask_text_locked(w, i, &wanted[i]);
     pthread_mutex_unlock(&w->lock);
+}
+
+// ---- the pin ------------------------------------------------------------------------------------------------------
+
+// One that was measured, but not by these ranges, is measured again.
+static bool wants_score(const Workbench *w, PinWish *out) {
+    *out = (PinWish){0};
+    if (!engine_can_run(w->engine, NULL) || !workbench_plan_of(w, &w->pin, &out->plan, &out->model, NULL)) return false;
+    return out->wanted = !trials_of_model(&w->trials, out->model);
+}
+
+// What nobody looks at is only written once.
+static bool wants_first_text(const Workbench *w, uint64_t model, RowText *out) {
+    const TrialRow *row = trials_row_for(&w->trials, &w->pin, model);
+    *out = (RowText){0};
+    return row && !row->figures->prompt && wants_text(w, row->number, out);
+}
+
+void workbench_pin(Workbench *w, const Recipe *recipe) {
+    const uint64_t looks[] = {recipe ? trial_recipe_key(recipe) : 0, w->trials.changes, w->trials.present, w->plans,
+                              w->prompt_turn};
+    const uint64_t hash = hash_bytes(HASH_START, looks, sizeof looks);
+    PinWish wish = {0};
+    RowText text = {0};
+    if (w->pin_looked == hash) return;
+    w->pin_looked = hash;
+    recipe_free(&w->pin);
+    if (recipe && recipe_copy(recipe, &w->pin, NULL) && !wants_score(w, &wish))
+        text.wanted = wants_first_text(w, wish.model, &text);
+    pthread_mutex_lock(&w->lock);
+    const bool other = wish.wanted != w->pin_wish.wanted || wish.model != w->pin_wish.model;
+    plan_free(&w->pin_wish.plan);
+    w->pin_wish = wish;
+    if (other) study_pin_locked(w);
+    ask_text_locked(w, ROW_TEXTS - 1, &text);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void take_pin(Workbench *w) {
+    pthread_mutex_lock(&w->lock);
+    const PinScore score = w->findings.pin;
+    w->findings.pin = (PinScore){0};
+    pthread_mutex_unlock(&w->lock);
+    const TrialState state = {.recipe = &w->pin,
+                              .plan = &w->pin_wish.plan,
+                              .model = score.model,
+                              .accuracy = &score.accuracy,
+                              .by_position = score.by_position,
+                              .positions = score.positions};
+    if (score.model && score.model == w->pin_wish.model)
+        trials_record_other(&w->trials, &state, engine_structure(w->engine));
+    free(score.by_position);
 }
 
 bool workbench_writes_text(const Workbench *w, uint32_t number) {
@@ -220,6 +272,7 @@ void trials_update(Workbench *w) {
         trials_add_text(&w->trials, trials_row(&w->trials, w->trials.present)->figures->model, w->prompt, &e->quantized,
                         w->most_tokens);
     take_row_texts(w);
+    take_pin(w);
     if (w->trials.present && e->speed_turn == w->turn && e->speed_finished) trials_add_speed(&w->trials, &e->speed);
     hand_over(w);
 }

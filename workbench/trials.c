@@ -245,7 +245,8 @@ static void make_present(Trials *trials, TrialRow *row) {
     row->earlier = false;
 }
 
-uint32_t trials_record(Trials *trials, const TrialState *state, const ModelStructure *structure) {
+// present: it is the state of now.
+static uint32_t record(Trials *trials, const TrialState *state, const ModelStructure *structure, bool present) {
     TrialRow *row = (TrialRow *)trials_row_for(trials, state->recipe, state->model);
     const bool known = row && row->figures->model == state->model &&
                        row->figures->provisional == state->plan->provisional && row->figures->accuracy.tokens;
@@ -258,12 +259,20 @@ uint32_t trials_record(Trials *trials, const TrialState *state, const ModelStruc
     if (!row) row = row_new(trials, state, structure);
     if (!row) return 0;
     const uint32_t number = row->number;
-    make_present(trials, row);
+    if (present) make_present(trials, row);
     if (is_first(trials, state->recipe) && !trials_row(trials, trials->start)) trials->start = number;
     if (known) return number;
     trials->changes++;
     keep_bounds(trials);
     return number;
+}
+
+uint32_t trials_record(Trials *trials, const TrialState *state, const ModelStructure *structure) {
+    return record(trials, state, structure, true);
+}
+
+uint32_t trials_record_other(Trials *trials, const TrialState *state, const ModelStructure *structure) {
+    return record(trials, state, structure, false);
 }
 
 static TrialFigures *present_figures(Trials *trials) {

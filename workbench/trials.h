@@ -88,6 +88,8 @@ typedef struct TrialState {
     size_t positions;
 } TrialState;
 uint32_t trials_record(Trials *trials, const TrialState *state, const ModelStructure *structure);
+// The same of a state that is not the present one: no other row becomes that.
+uint32_t trials_record_other(Trials *trials, const TrialState *state, const ModelStructure *structure);
 // What a model among them writes, or has written so far; asked: the most tokens it was to be.
 void trials_add_text(Trials *trials, uint64_t model, const char *prompt, const DecodeText *text, size_t asked);
 // Whether all is there that this model writes after the prompt, up to so many tokens.

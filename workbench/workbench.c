@@ -192,6 +192,7 @@ bool workbench_open(const WorkbenchOptions *options, Workbench **out, Error *err
     w->prompt_turn = 1;
     w->looked_at = -1;
     w->keeping.lock = -1;
+    w->studies.patience = options->patience > 0 ? options->patience : PUT_OFF_SECONDS;
     w->keeping.unkept = options->forgetful || options->model.no_cache ? "nothing of this session is" : NULL;
     bool ok = w->event >= 0 || error_memory(err, "the workbench");
     ok = ok && engine_open(&options->model, &w->engine, err);
@@ -254,6 +255,9 @@ void workbench_close(Workbench *w) {
         decode_text_free(&w->findings.row_texts[i].text);
         plan_free(&w->row_texts[i].plan);
     }
+    plan_free(&w->pin_wish.plan);
+    recipe_free(&w->pin);
+    free(w->findings.pin.by_position);
     free(w->prompt);
     if (w->event >= 0) close(w->event);
     pthread_cond_destroy(&w->wake);
@@ -557,6 +561,7 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     out->state = job->state;
     if (job->started > 0) out->seconds = (job->state == JOB_RUNNING ? clock_seconds() : job->ended) - job->started;
     snprintf(out->message, sizeof out->message, "%s", job->message);
+    if (job->state == JOB_STOPPED) out->put_off = job->put_off;
     uint64_t done = atomic_load(&job->progress.done), total = atomic_load(&job->progress.total);
     uint64_t from = atomic_load(&job->progress.from);
     out->what = atomic_load(&job->progress.what);
@@ -573,6 +578,7 @@ void workbench_stop_job(Workbench *w, JobKind kind) {
         tune_end_locked(w);
     } else if (job_is_on(job->state)) {
         job->held = true;
+        job->put_off = 0;
         progress_request_stop(&job->progress);
         if (job->state == JOB_WAITING) job->state = JOB_STOPPED;
         if (kind == JOB_EXPORT) exporter_stop_locked(w);
@@ -585,6 +591,9 @@ void workbench_resume_job(Workbench *w, JobKind kind) {
     Job *job = &w->jobs[kind];
     if (kind != JOB_EXPORT && (job->state == JOB_STOPPED || job->state == JOB_FAILED)) {
         job->held = false;
+        job->put_off = 0;
+        w->studies.sweep_was_asked = w->studies.sweep_was_asked || kind == JOB_SWEEP;
+        w->studies.sensitivity_was_asked = w->studies.sensitivity_was_asked || kind == JOB_SENSITIVITY;
         job->state = JOB_WAITING;
         refuse_jobs_locked(w);
         wish_wakes_locked(w);
@@ -603,6 +612,7 @@ void workbench_restart_jobs(Workbench *w) {
     for (JobKind kind = JOB_STUDIES; kind < JOB_EXPORT; kind++) {
         if (w->jobs[kind].state == JOB_STOPPED && study_wanted_locked(w, kind)) w->jobs[kind].state = JOB_WAITING;
         w->jobs[kind].held = false;
+        w->jobs[kind].put_off = 0;
     }
     refuse_jobs_locked(w);
     wish_wakes_locked(w);

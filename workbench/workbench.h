@@ -20,6 +20,7 @@ typedef struct WorkbenchOptions {
     const char *recipe; // file to start from; NULL: the default recipe
     const char *prompt; // NULL: the default one
     size_t most_tokens; // of the decode sample; 0: 64
+    double patience;    // seconds that a study may take which nobody asked for; 0: PUT_OFF_SECONDS
     bool forgetful;     // trials are neither read nor kept; so it is too where the model has no cache
 } WorkbenchOptions;
 
@@ -130,7 +131,10 @@ void workbench_compare_trials(Workbench *w, uint32_t a, uint32_t b); // 0: none
 // texts are now, is written as soon as the figures of the turn are there. Cheap when nothing changed.
 void workbench_look_at_texts(Workbench *w, uint32_t a, uint32_t b);
 bool workbench_writes_text(const Workbench *w, uint32_t number); // it is about to be, or being written
-const char *workbench_trials_unkept(const Workbench *w);         // why they are not kept on disk; NULL: they are
+// The state that others are compared with, which is not the present one; NULL: none. Where it was never measured, it is
+// scored when nothing else is asked for (JOB_PIN), becomes a row, and gets a text. Cheap when nothing changed.
+void workbench_pin(Workbench *w, const Recipe *recipe);
+const char *workbench_trials_unkept(const Workbench *w); // why they are not kept on disk; NULL: they are
 
 // ---- jobs ----
 
@@ -145,6 +149,7 @@ typedef enum JobKind {
     JOB_FORECAST, // of an export
     JOB_CHOICES,  // what other bits would be
     JOB_SPEEDS,   // over batch and context
+    JOB_PIN,      // scoring it
     JOB_SWEEP,    // studies, which come last of all: they wait for the figures of the present turn
     JOB_TUNE,
     JOB_SENSITIVITY,
@@ -163,6 +168,8 @@ typedef struct JobView {
     double share;                 // 0…1, −1 when unknown
     double seconds, seconds_left; // left: −1 when unknown
     const char *what;             // what it is at; NULL: nothing yet
+    double put_off;               // of one that is stopped: the seconds that it would take, so that it waits to be
+                                  // asked for (PUT_OFF_SECONDS); infinite: not known; 0: somebody stopped it
     char message[1024];           // of a failure
 } JobView;
 
@@ -176,7 +183,11 @@ bool workbench_busy(const Workbench *w);               // any job waiting or run
 
 // What takes many evaluations. A turn of the recipe, a prompt, a look at a linear interrupt them, and they go on where
 // they were: evaluations are kept on disk. workbench_stop_job stops one until it is asked for again.
-void workbench_resume_study(Workbench *w, JobKind kind); // one that was stopped or failed
+void workbench_resume_study(Workbench *w, JobKind kind); // one that was stopped, put off or failed
+// The one that runs next, but for this one; JOB_COUNT: none.
+JobKind workbench_next_study(const Workbench *w, JobKind but);
+// A study that began because somebody looks, and was not asked for, is put off when it would take longer than this.
+#define PUT_OFF_SECONDS 30.0
 
 typedef struct SensitivityView {
     uint64_t choices_turn;     // that the choices belong to; 0: none yet

@@ -26,11 +26,13 @@ typedef struct Job {
     JobState state;        // under lock
     bool held;             // under lock: stopped by the user until the next turn
     double started, ended; // under lock
+    double put_off;        // under lock (JobView)
     char message[1024];    // under lock
 } Job;
 
-// The text of a row of the trials that is looked at.
-#define ROW_TEXTS 2
+// The text of a row of the trials that is looked at; the last one is the pin's.
+#define LOOKED_TEXTS 2
+#define ROW_TEXTS (LOOKED_TEXTS + 1)
 typedef struct RowText {
     bool wanted;
     uint64_t model, prompt_turn; // prompt_turn, asked and text: of what was written
@@ -38,6 +40,20 @@ typedef struct RowText {
     Plan plan; // of what is wanted
     DecodeText text;
 } RowText;
+
+// The pin, where it was never measured. The screen's thread changes it, under the lock.
+typedef struct PinWish {
+    bool wanted;
+    uint64_t model;
+    Plan plan;
+} PinWish;
+
+typedef struct PinScore {
+    uint64_t model; // 0: nothing was scored
+    Accuracy accuracy;
+    float *by_position; // as in Effect
+    size_t positions;
+} PinScore;
 
 // What the worker has found, handed over under the lock; workbench_update copies it to the screen's side.
 typedef struct Findings {
@@ -58,6 +74,7 @@ typedef struct Findings {
     Why why;
     Remedies remedies;
     DecodeText base, quantized;
+    PinScore pin;
     RowText row_texts[ROW_TEXTS];           // each of the one that is wanted at this place, or was
     uint64_t forecast_turn, forecast_asked; // that the forecast belongs to
     ForecastView forecast;
@@ -97,6 +114,7 @@ typedef struct Exporter {
 // What the studies have found, under lock; and what was asked for.
 typedef struct Studies {
     atomic_bool interrupted; // of a search: a turn does not end it with the best so far
+    double patience;         // WorkbenchOptions
     uint64_t version;        // counts changes of the findings
 
     bool looks_at_sensitivity, wants_sensitivity, looks_at_kept;
@@ -126,7 +144,8 @@ typedef struct Studies {
     bool tune_reached; // it has
     TuneGoal goal;
     Recipe tune_recipe;
-    Tuned tuned; // its recipe is that of the result
+    bool *tune_kept; // [linear_count]
+    Tuned tuned;     // its recipe is that of the result
     // The screen's thread only.
     uint64_t tune_change; // workbench_changes when it was asked for
     SensitivityView sensitivity;
@@ -164,9 +183,11 @@ struct Workbench {
         uint64_t turn, plan; // of the last state that was made a row
     } recorded;
     uint64_t row_texts_looked; // a hash of what was looked at last
-    uint32_t made_here;        // the row that was made at this place of the history; 0: none
-    uint64_t trials_handed;    // their changes when they were handed over to be written
-    double trials_handed_at;   // and when that was
+    uint64_t pin_looked;       // the same of the pin
+    Recipe pin;
+    uint32_t made_here;      // the row that was made at this place of the history; 0: none
+    uint64_t trials_handed;  // their changes when they were handed over to be written
+    double trials_handed_at; // and when that was
     char backend[64];
     uint64_t plans; // counts them
     bool odd_bits;  // written, too; of the screen's thread, which changes it under the lock
@@ -199,6 +220,7 @@ struct Workbench {
     size_t most_tokens; // that follow it
     int looked_at;      // linear, or −1
     RowText row_texts[ROW_TEXTS];
+    PinWish pin_wish;
     uint64_t wishes; // counts everything that was asked for
     struct {
         uint64_t turn; // whose figures are known from a trial; 0: of none
@@ -270,8 +292,13 @@ void studies_change_locked(Workbench *w);    // there is another recipe, whether
 bool tune_can_end(const Studies *s);         // it has a best so far, and was not asked to end with it
 void tune_end_locked(Workbench *w);          // with the best so far
 bool study_wanted_locked(const Workbench *w, JobKind kind);
-void studies_take(Workbench *w);                  // what was found, over to the screen's side
-bool study_wants_kept_locked(const Workbench *w); // figures of linears from the disk, and no more than that
+// What was asked for comes before the pin, and that before what began by looking; among equals, what is looked at, and
+// a search before what is measured by itself. JOB_COUNT: none is wanted, but for this one.
+JobKind study_next_locked(const Workbench *w, JobKind but);
+void study_put_off_locked(Workbench *w, JobKind kind); // where nobody asked for it and it would take long
+void studies_take(Workbench *w);                       // what was found, over to the screen's side
+bool study_wants_kept_locked(const Workbench *w);      // figures of linears from the disk, and no more than that
+void study_pin_locked(Workbench *w);                   // another one is to be scored, or none
 // Called by the worker. False with err when it stops or fails.
 bool study_recall(Workbench *w, const Plan *plan, uint64_t turn, Error *err);
 bool study_run(Workbench *w, JobKind kind, const Plan *plan, uint64_t turn, Error *err);

@@ -39,6 +39,7 @@ typedef struct Worker {
     uint64_t prompt_turn;
     Plan row; // whose text is being written
     uint64_t forecast_asked;
+    JobKind job;
     bool astray;   // a study made the quantized model follow another plan
     double shared; // when the export had its last turn, or the job began
 } Worker;
@@ -624,6 +625,7 @@ static void study_job(Worker *k, JobKind kind) {
 
 static void choices_job(Worker *k) { study_job(k, JOB_CHOICES); }
 static void speeds_job(Worker *k) { study_job(k, JOB_SPEEDS); }
+static void pin_job(Worker *k) { study_job(k, JOB_PIN); }
 static void sweep_job(Worker *k) { study_job(k, JOB_SWEEP); }
 static void tune_job(Worker *k) { study_job(k, JOB_TUNE); }
 
@@ -649,24 +651,6 @@ static bool wants_study(const Worker *k, JobKind kind) {
     return !k->w->jobs[kind].held && study_wanted_locked(k->w, kind);
 }
 
-// What was asked for comes before what began by looking; among equals, what is looked at, and a search before what is
-// measured by itself.
-static JobKind next_study(const Worker *k) {
-    const Studies *s = &k->w->studies;
-    static const JobKind order[] = {JOB_TUNE, JOB_SENSITIVITY, JOB_SWEEP};
-    JobKind best = JOB_COUNT;
-    int best_rank = -1;
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        const JobKind kind = order[i];
-        const bool asked = kind == JOB_TUNE || (kind == JOB_SWEEP ? s->sweep_was_asked : s->sensitivity_was_asked);
-        const int rank = 2 * asked + (kind == JOB_SWEEP && s->looks_at_sweep);
-        if (rank <= best_rank || !wants_study(k, kind)) continue;
-        best = kind;
-        best_rank = rank;
-    }
-    return best;
-}
-
 // ---- sharing with an export ---------------------------------------------------------------------------------------
 
 // In the midst of what takes long, an export gets as much time as passed since it had some last. Before the first
@@ -675,6 +659,11 @@ static JobKind next_study(const Worker *k) {
 #define SHARE_SECONDS_MOST 1.0
 static void share_time(void *context) {
     Worker *k = context;
+    if (k->job == JOB_SENSITIVITY || k->job == JOB_SWEEP) {
+        pthread_mutex_lock(&k->w->lock);
+        study_put_off_locked(k->w, k->job);
+        pthread_mutex_unlock(&k->w->lock);
+    }
     const double took = clock_seconds() - k->shared;
     if (took < SHARE_SECONDS || accuracy_is_due(k)) return;
     exporter_let(k->w, took < SHARE_SECONDS_MOST ? took : SHARE_SECONDS_MOST);
@@ -700,7 +689,7 @@ static JobKind next_long_job(const Worker *k) {
     if (!jobs[JOB_SPEED].held && k->timed != k->turn) return JOB_SPEED;
     if (wants_study(k, JOB_SPEEDS)) return JOB_SPEEDS;
     if (!jobs[JOB_DECODE].held && wanted_row_text(w) >= 0) return JOB_DECODE;
-    return wants_calibration(k, UINT64_MAX) ? JOB_CALIBRATE : next_study(k);
+    return wants_calibration(k, UINT64_MAX) ? JOB_CALIBRATE : study_next_locked(w, JOB_COUNT);
 }
 
 // The next thing to do for the newest turn, in the order in which it is looked at: the plan, the text, a first figure,
@@ -806,6 +795,7 @@ static const struct {
     [JOB_FORECAST] = {"estimate", forecast_job},
     [JOB_CHOICES] = {"choices", choices_job},
     [JOB_SPEEDS] = {"speeds", speeds_job},
+    [JOB_PIN] = {"pin", pin_job},
     [JOB_SWEEP] = {"sweep", sweep_job},
     [JOB_TUNE] = {"tune", tune_job},
     [JOB_SENSITIVITY] = {"sensitivity", sensitivity_job},
@@ -818,14 +808,16 @@ const char *job_name(JobKind kind) { return job_table[kind].name; }
 void *worker_run(void *argument) {
     Workbench *w = argument;
     Worker k = {.w = w};
-    static const JobKind share[] = {JOB_WEIGHTS, JOB_CALIBRATE, JOB_ACCURACY,   JOB_ERRORS,
-                                    JOB_SWEEP,   JOB_TUNE,      JOB_SENSITIVITY};
+    static const JobKind share[] = {JOB_WEIGHTS, JOB_CALIBRATE, JOB_ACCURACY, JOB_ERRORS,
+                                    JOB_PIN,     JOB_SWEEP,     JOB_TUNE,     JOB_SENSITIVITY};
     for (size_t i = 0; i < sizeof share / sizeof *share; i++) {
         w->jobs[share[i]].progress.pause = share_time;
         w->jobs[share[i]].progress.pause_context = &k;
     }
     for (JobKind job; (job = wait_for_job(&k)) != JOB_COUNT;) {
+        k.job = JOB_COUNT;
         share_time(&k);
+        k.job = job;
         if (job != JOB_SPEED && job != JOB_SPEEDS) exporter_let_pass(w); // what is timed is timed alone
         k.shared = clock_seconds();
         job_table[job].run(&k);

@@ -75,6 +75,11 @@ struct Workbench {
     Remedies remedies;
     int looked_at;
     Trials trials;
+    struct {
+        bool asked;
+        Recipe recipe;
+        double since;
+    } pin;
     char *prompt;
     size_t most_tokens;
     struct {
@@ -335,6 +340,7 @@ void workbench_close(Workbench *w) {
     free(w->prompt);
     decode_text_free(&w->effect.base);
     decode_text_free(&w->effect.quantized);
+    recipe_free(&w->pin.recipe);
     trials_free(&w->trials);
     close(w->timer);
     free(w);
@@ -360,32 +366,37 @@ static double invented_divergence(const Plan *by) {
     return sum;
 }
 
+// by_position [POSITION_FIGURES, POSITIONS].
+static Accuracy invent_accuracy(const Plan *plan, double share, float *by_position) {
+    const double kl = invented_divergence(plan);
+    Accuracy a = {.planned = 2048,
+                  .tokens = (uint64_t)(2048 * share),
+                  .base_ppl = 2.412,
+                  .base_ppl_half = 2.401,
+                  .kl_mean = kl,
+                  .kl_se = kl / sqrt(2048 * share),
+                  .kl_reverse_mean = kl * 0.9,
+                  .kl_median = kl / 2,
+                  .kl_p99 = kl * 9,
+                  .kl_max = kl * 40,
+                  .top1 = 1 - 2 * kl,
+                  .top1_se = 0.003};
+    a.ppl = a.base_ppl * exp(kl);
+    a.ppl_ratio_log = kl;
+    a.ppl_ratio_se = 3 * a.kl_se;
+    for (int i = 0; i < POSITIONS; i++) {
+        by_position[POSITION_KL * POSITIONS + i] = (float)(kl * (0.5 + i % 97 / 96.0));
+        by_position[POSITION_NLL * POSITIONS + i] = (float)(log(a.base_ppl) + kl * (0.5 + i % 89 / 88.0));
+        by_position[POSITION_TOP1 * POSITIONS + i] = i % 1000 >= 2000 * kl;
+    }
+    return a;
+}
+
 static void score(Workbench *w, double share) {
-    Accuracy *a = &w->effect.accuracy;
-    const double kl = invented_divergence(&w->plan);
-    *a = (Accuracy){.planned = 2048,
-                    .tokens = (uint64_t)(2048 * share),
-                    .base_ppl = 2.412,
-                    .base_ppl_half = 2.401,
-                    .kl_mean = kl,
-                    .kl_se = kl / sqrt(2048 * share),
-                    .kl_reverse_mean = kl * 0.9,
-                    .kl_median = kl / 2,
-                    .kl_p99 = kl * 9,
-                    .kl_max = kl * 40,
-                    .top1 = 1 - 2 * kl,
-                    .top1_se = 0.003};
-    a->ppl = a->base_ppl * exp(kl);
-    a->ppl_ratio_log = kl;
-    a->ppl_ratio_se = 3 * a->kl_se;
+    w->effect.accuracy = invent_accuracy(&w->plan, share, w->by_position);
     w->effect.accuracy_known = true;
     w->effect.accuracy_turn = w->turn;
     w->effect.accuracy_finished = share >= 1;
-    for (int i = 0; i < POSITIONS; i++) {
-        w->by_position[POSITION_KL * POSITIONS + i] = (float)(kl * (0.5 + i % 97 / 96.0));
-        w->by_position[POSITION_NLL * POSITIONS + i] = (float)(log(a->base_ppl) + kl * (0.5 + i % 89 / 88.0));
-        w->by_position[POSITION_TOP1 * POSITIONS + i] = i % 1000 >= 2000 * kl;
-    }
     w->effect.by_position = w->by_position;
     w->effect.positions = POSITIONS;
     w->why = (Why){.signal = 1,
@@ -405,7 +416,7 @@ static void score(Workbench *w, double share) {
     w->remedies = (Remedies){.known = true,
                              .db = 20.6,
                              .count = 2,
-                             .list = {{.kind = REMEDY_BITS, .text = "8 bits", .db = 24.8, .gain = 4.2},
+                             .list = {{.kind = REMEDY_BITS, .text = "8 bits", .db = 24.8, .gain = 4.2, .bytes = 6144},
                                       {.kind = REMEDY_INPUT, .text = "policy none", .db = 22.1, .gain = 1.5}}};
     w->effect.remedies = &w->remedies;
     w->effect.why_turn = w->turn;
@@ -521,13 +532,18 @@ static bool has_figures(const Workbench *w) {
     return w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) >= 1;
 }
 
-// FAKE_HALF=1: each comes half way, until it was stopped or let go on.
+// FAKE_LONG: studies take so long that they wait to be asked for.
 static bool study_let_go[JOB_COUNT];
+static bool is_put_off(JobKind kind) {
+    return getenv("FAKE_LONG") && !study_let_go[kind] && (kind == JOB_SENSITIVITY || kind == JOB_SWEEP);
+}
+
+// FAKE_HALF=1: each comes half way, until it was stopped or let go on.
 
 static double study_share(JobKind kind, double started, double before, bool stopped) {
     const char *halves = getenv("FAKE_HALF");
     const double most = halves && !study_let_go[kind] ? atof(halves) / 2 : 1;
-    return stopped ? before : fmin(most, fmax(before, (now - started) / STUDY_SECONDS));
+    return stopped || is_put_off(kind) ? before : fmin(most, fmax(before, (now - started) / STUDY_SECONDS));
 }
 
 // Estimates first, then the figures in the order of the model; down projections cost most.
@@ -625,6 +641,7 @@ static void advance_tune(Workbench *w) {
     const double bits = 8;
     w->tune.done = recipe_copy(history_now(&w->history), &t->recipe, NULL) &&
                    recipe_override(&t->recipe, "*.down_proj", DIAL_BITS, &bits, NULL);
+    t->recipe.overrides[t->recipe.override_count - 1].tuned = true;
     t->cut = w->tune.share < 1 ? TUNE_STOPPED : TUNE_WHOLE;
     t->point = (Point){.known = true, .bits_per_weight = 5.1, .accuracy.kl_mean = 0.0103};
     t->uniform.known = true;
@@ -649,7 +666,47 @@ static void advance_speeds(Workbench *w) {
     w->speeds.view.finished = known == cells;
 }
 
+#define PIN_SECONDS 0.5
+
+static double pin_share(const Workbench *w) {
+    return has_figures(w) ? fmax(0, share_since(fmax(w->pin.since, accuracy_start(w) + ACCURACY_SECONDS), PIN_SECONDS))
+                          : 0;
+}
+
+static void advance_pin(Workbench *w) {
+    Plan by = {0};
+    uint64_t model;
+    float by_position[POSITION_FIGURES * POSITIONS];
+    if (!w->pin.asked || pin_share(w) < 1) return;
+    w->pin.asked = false;
+    if (!workbench_plan_of(w, &w->pin.recipe, &by, &model, NULL)) return;
+    const Accuracy accuracy = invent_accuracy(&by, 1, by_position);
+    const TrialState state = {&w->pin.recipe, &by, model, &accuracy, by_position, POSITIONS};
+    trials_record_other(&w->trials, &state, &w->structure);
+    plan_free(&by);
+}
+
+// FAKE_PIN=0: it is not scored.
+void workbench_pin(Workbench *w, const Recipe *recipe) {
+    Plan by = {0};
+    uint64_t model;
+    const char *scores = getenv("FAKE_PIN");
+    if (!recipe || (scores && *scores == '0') || !w->calibrated) {
+        w->pin.asked = false;
+        return;
+    }
+    if (w->pin.asked && recipe_equal(recipe, &w->pin.recipe)) return;
+    w->pin.asked = false;
+    recipe_free(&w->pin.recipe);
+    if (!recipe_copy(recipe, &w->pin.recipe, NULL) || !workbench_plan_of(w, recipe, &by, &model, NULL)) return;
+    w->pin.asked = !trials_of_model(&w->trials, model);
+    w->pin.since = now;
+    plan_free(&by);
+    if (w->pin.asked) watch_clock(w, true);
+}
+
 static void advance_studies(Workbench *w) {
+    advance_pin(w);
     advance_sensitivity(w);
     advance_sweep(w);
     advance_tune(w);
@@ -753,8 +810,20 @@ void workbench_forget_tuned(Workbench *w) {
     if (w->tune.done) w->tune.asked = w->tune.done = false;
 }
 
+JobKind workbench_next_study(const Workbench *w, JobKind but) {
+    static const JobKind order[] = {JOB_TUNE, JOB_SENSITIVITY, JOB_SWEEP};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        JobView job;
+        workbench_job(w, order[i], &job);
+        if (order[i] != but && job_is_on(job.state)) return order[i];
+    }
+    return JOB_COUNT;
+}
+
 void workbench_resume_study(Workbench *w, JobKind kind) {
-    study_let_go[kind] = true;
+    JobView job;
+    workbench_job(w, kind, &job);
+    study_let_go[kind] = study_let_go[kind] || job.state == JOB_STOPPED;
     w->sensitivity.stopped = w->sensitivity.stopped && kind != JOB_SENSITIVITY;
     w->sweep.stopped = w->sweep.stopped && kind != JOB_SWEEP;
     w->tune.stopped = w->tune.stopped && kind != JOB_TUNE;
@@ -769,6 +838,7 @@ static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
     const bool asked = kind == JOB_SWEEP    ? w->sweep.view.dial_count > 0
                        : kind == JOB_TUNE   ? w->tune.asked && !w->tune.done
                        : kind == JOB_SPEEDS ? w->speeds.looks
+                       : kind == JOB_PIN    ? w->pin.asked
                                             : kind == JOB_SENSITIVITY && w->sensitivity.asked;
     const bool stopped = kind == JOB_SWEEP    ? w->sweep.stopped
                          : kind == JOB_TUNE   ? w->tune.stopped
@@ -778,9 +848,15 @@ static bool study_job(const Workbench *w, JobKind kind, JobView *out) {
     out->share = kind == JOB_SWEEP    ? w->sweep.share
                  : kind == JOB_TUNE   ? w->tune.share
                  : kind == JOB_SPEEDS ? w->speeds.share
+                 : kind == JOB_PIN    ? pin_share(w)
                                       : w->sensitivity.share;
     if (kind == JOB_TUNE) out->what = "3 of 5, measuring linears";
     if (!asked || out->share >= 1 || w->fails) return true;
+    if (is_put_off(kind)) {
+        out->state = JOB_STOPPED;
+        out->put_off = 380;
+        return true;
+    }
     out->state = stopped ? JOB_STOPPED : has_figures(w) ? JOB_RUNNING : JOB_WAITING;
     out->seconds = out->share * STUDY_SECONDS;
     out->seconds_left = STUDY_SECONDS - out->seconds;
@@ -921,9 +997,9 @@ static void export_job(const Workbench *w, JobView *out) {
 }
 
 void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
-    static const char *const names[] = {"weights", "calibrate", "quantize",    "accuracy", "decode",
-                                        "errors",  "speed",     "estimate",    "choices",  "speeds",
-                                        "sweep",   "tune",      "sensitivity", "convert"};
+    static const char *const names[] = {"weights", "calibrate", "quantize", "accuracy",    "decode",
+                                        "errors",  "speed",     "estimate", "choices",     "speeds",
+                                        "pin",     "sweep",     "tune",     "sensitivity", "convert"};
     static_assert(sizeof names / sizeof *names == JOB_COUNT, "a job has no name");
     *out = (JobView){.kind = kind, .name = names[kind], .state = JOB_DONE, .share = 1, .seconds_left = -1};
     if (kind == JOB_EXPORT) {

@@ -87,6 +87,7 @@ static void argument(Random *random, WildEvent *e, Completion kind) {
     case COMPLETE_SCHEME: put(e, color_scheme_names[random_below(random, COLORS_COUNT)]); break;
     case COMPLETE_ENGINE: put(e, target_table[random_below(random, TARGET_COUNT)].name); break;
     case COMPLETE_SCOPE: put(e, scope_names[random_below(random, SCOPES)]); break;
+    case COMPLETE_BUDGET: put(e, ONE_OF(random, ((const char *const[]){"kl 0.01", "4.25", "kl", "0", "x"}))); break;
     case COMPLETE_NOTHING: text(random, e); break;
     }
 }
