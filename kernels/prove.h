@@ -10,6 +10,7 @@ typedef enum KernelFamily {
     KERNELS_F16,             // weight-only products of many tokens in 16-bit floats; else in integers
     KERNELS_WARPGROUPS,      // those by warpgroups; else warp by warp
     KERNELS_INT8_WARPGROUPS, // products of int8 activations and many tokens by warpgroups; else warp by warp
+    KERNELS_CHAINS,          // of both, where blocks go on with the sums of others; else each has its own
     KERNELS_LIBRARY,         // dense products by the vendor's library; else by tiles
     KERNELS_DENSE,           // dense products of many tokens by tiles; else of few at a time
     KERNELS_ATTENTION,       // attention of many tokens by tiles; else of each alone
@@ -20,6 +21,9 @@ typedef enum KernelFamily {
     KERNELS_MEASURE,         // statistics of activations; else on the host
     KERNEL_FAMILIES,
 } KernelFamily;
+
+// Not a family: where it is avoided the device has two pairs of blocks at a time, so that small products are chained.
+enum { MANY_PAIRS = KERNEL_FAMILIES };
 
 extern const char *const kernel_family_names[KERNEL_FAMILIES]; // "integer products"
 

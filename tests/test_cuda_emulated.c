@@ -359,12 +359,22 @@ static int careless_rope_write(void *stream, const RopeWriteArguments *a) {
     return careless->early ? 0 : careful_rope_write(stream, a);
 }
 
+// Does nothing where sums are handed on.
+static CudaLaunches unspoiled;
+
+static int f16_unchained(void *stream, const IntegerArguments *a) {
+    return a->chain.tiles ? 0 : unspoiled.f16_by_warpgroups(stream, a);
+}
+static int int8_unchained(void *stream, const IntegerArguments *a) {
+    return a->chain.tiles ? 0 : unspoiled.int8_by_warpgroups(stream, a);
+}
+
 // Launches of one family that do nothing, or fail.
 static void spoil(CudaBackend *c, CudaLaunches *launches, KernelFamily family, int (*with)(void *, const void *)) {
     void (*function)(void) = (void (*)(void))with;
     careless = c->runtime;
     careful_rope_write = c->runtime->launches->rope_write;
-    *launches = *c->runtime->launches;
+    *launches = unspoiled = *c->runtime->launches;
     c->runtime->launches = launches;
     switch (family) {
     case KERNELS_INTEGER: launches->integer_tiled = (int (*)(void *, const IntegerArguments *))function; break;
@@ -372,6 +382,10 @@ static void spoil(CudaBackend *c, CudaLaunches *launches, KernelFamily family, i
     case KERNELS_WARPGROUPS: launches->f16_by_warpgroups = (int (*)(void *, const IntegerArguments *))function; break;
     case KERNELS_INT8_WARPGROUPS:
         launches->int8_by_warpgroups = (int (*)(void *, const IntegerArguments *))function;
+        break;
+    case KERNELS_CHAINS:
+        launches->f16_by_warpgroups = f16_unchained;
+        launches->int8_by_warpgroups = int8_unchained;
         break;
     case KERNELS_LIBRARY: c->runtime->product = no_product; break;
     case KERNELS_DENSE: launches->dense_tiled = (int (*)(void *, const DenseArguments *))function; break;
@@ -459,6 +473,30 @@ static void what_is_wrong_is_avoided(void **state) {
         if (!right) assert_string_equal(err.message, "the device computes wrong numbers: norms");
         end(&c);
         if (!thorough && family < KERNEL_FAMILIES) family = KERNEL_FAMILIES - 1; // the first and none
+    }
+}
+
+// A device on which pairs of blocks are not what they count on: what they wait for never comes. They give up, nothing
+// of it stays behind, and others compute in their place.
+static void who_waits_in_vain_gives_up(void **state) {
+    (void)state;
+    bool *const faults[] = {&emulated_pairs_disordered, &emulated_pairs_alone};
+    static const unsigned avoided[] = {1U << KERNELS_CHAINS, 1U << KERNELS_WARPGROUPS | 1U << KERNELS_INT8_WARPGROUPS};
+    for (int i = 0; i < (thorough ? 2 : 1); i++) {
+        EmulatedDevice device = emulated_hopper;
+        unsigned avoid = 0;
+        Error err = {0};
+        Checks c;
+        device.multiprocessors = 132;
+        begin(&device, &c);
+        *faults[i] = true;
+        const bool right = backend_prove(c.b, c.reference, &avoid, &err);
+        *faults[i] = false;
+        if (!right) fail_msg("%s", err.message);
+        assert_int_equal(avoid, avoided[i]);
+        const uint32_t *flags = cuda_of(c.b)->arrived.data;
+        for (int n = 0; n < device.multiprocessors; n++) assert_int_equal(flags[n], 0);
+        end(&c);
     }
 }
 
@@ -871,12 +909,13 @@ PAIR_KERNEL(trial_group_kernel, 128, 1, GroupArguments) {
     uint32_t w[4];
     uint8_t *x = memory + (a.fault == ODD_MATRIX ? 128 : 0);
     uint64_t *arrival = (uint64_t *)(void *)(memory + 4096);
-    if (thread == 0) arrival_begin(arrival, 1);
+    uint32_t *late = (uint32_t *)(void *)(arrival + 1);
+    if (thread == 0) arrival_begin(arrival, 1), *late = 0;
     pair_barrier();
     if (thread == 0 && a.fault != NOT_EXPECTED) arrival_expect(arrival, bytes);
     if (thread == 0) copy_to_pair(x + half, a.x + half, bytes / 2, arrival);
-    if (a.fault != NO_ARRIVAL) arrival_wait(arrival, 0);
-    if (a.fault == LATER_BLOCK && thread == 0) flag_wait(a.flag);
+    if (a.fault != NO_ARRIVAL) arrival_wait(arrival, 0, late);
+    if (a.fault == LATER_BLOCK && thread == 0) flag_take(a.flag, late);
     pair_barrier();
     for (int i = 0; i < 4; i++) w[i] = group_pair(row + i % 2 * 8, column + i / 2 * 8);
     if (a.fault != NO_FENCE) WARPGROUP_FENCE();
@@ -885,7 +924,7 @@ PAIR_KERNEL(trial_group_kernel, 128, 1, GroupArguments) {
     if (a.fault == EARLY_WRITE) w[0] = 0;
     if (a.fault != NO_WAIT && a.fault != EARLY_READ) WARPGROUP_WAIT(0);
     for (int n = 0; n < GROUP_TOKENS / 8 * 4; n++)
-        y[(row + n % 4 / 2 * 8) * GROUP_TOKENS + n / 4 * 8 + column + n % 2] = c[n / 4][n % 4];
+        y[(row + n % 4 / 2 * 8) * GROUP_TOKENS + n / 4 * 8 + column + n % 2] = *late ? NAN : c[n / 4][n % 4];
     if (a.fault == EARLY_READ) WARPGROUP_WAIT(0);
 }
 
@@ -942,8 +981,10 @@ static void test_warpgroups(void **state) {
         assert_int_equal(wrong_results(&c, NO_FAULT), 0);
         assert_true(wrong_results(&c, EARLY_WRITE) > 0);
         assert_true(wrong_results(&c, EARLY_READ) > 0);
+        assert_true(wrong_results(&c, NOT_EXPECTED) > 0); // is waited for in vain, as what comes later
+        assert_true(wrong_results(&c, LATER_BLOCK) > 0);
     }
-    static const Fault fatal[] = {NOT_EXPECTED, NO_ARRIVAL, LATER_BLOCK, NO_FENCE, NO_WAIT, ODD_MATRIX};
+    static const Fault fatal[] = {NO_ARRIVAL, NO_FENCE, NO_WAIT, ODD_MATRIX};
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
         if (!ends(&c, fatal[i])) fail_msg("fault %d is not seen", (int)fatal[i]);
     end(&c);
@@ -1142,6 +1183,7 @@ int main(void) {
         cmocka_unit_test(test_chained_products),
         cmocka_unit_test(test_quantized_long_rows),
         cmocka_unit_test(what_is_wrong_is_avoided),
+        cmocka_unit_test(who_waits_in_vain_gives_up),
         cmocka_unit_test(what_fails_is_avoided_by_the_next),
         cmocka_unit_test(wrong_codes_are_found),
         cmocka_unit_test(every_width_is_proven),

@@ -78,7 +78,7 @@ PREFILL = [
     launch("512 tokens: activations in 16 bits", "f16_activations_kernel", 512, 1024),
     launch("512 tokens: activation", "elementwise_kernel", 512 * 43, 256),
     launch("512 tokens: products", "warpgroups_4_32", MULTIPROCESSORS, 256, dynamic=3 * (73 << 10),
-           loop="LDGSTS HGMMA", path=dict(LDGSTS=3, UBLKCP=2, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36)),
+           loop="LDGSTS HGMMA", path=dict(LDGSTS=3, UBLKCP=2, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36, NANOSLEEP=0)),
     launch("512 tokens: attention", "attention_tiles_128_exact", 256, 128, dynamic=(64 + 64) * 132 * 4 + 384,
            loop="HMMA"),
 ]
@@ -139,8 +139,8 @@ def product(f16, out, inside, tokens, goal):
     stages = max(min(room // stage, 5 if f16 else 4), 3 if f16 else 2)
     splits = (max(1, min(each * MULTIPROCESSORS // (2 * tiles), inside // 128 // 4, inside * 4 // 64 // tokens, 8))
               if f16 and not chained else 1)
-    path = (dict(LDGSTS=3, UBLKCP=2, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36) if f16 else
-            dict(LDGSTS=3, UBLKCP=1, IGMMA=4, WARPGROUP=2, I2F=0, I2FP=4 * side))
+    path = (dict(LDGSTS=3, UBLKCP=2, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36, NANOSLEEP=0) if f16 else
+            dict(LDGSTS=3, UBLKCP=1, IGMMA=4, WARPGROUP=2, I2F=0, I2FP=4 * side, NANOSLEEP=0))
     return Product(out, inside, tokens, side, tiles, splits, chained,
                    launch(f"{out} × {inside}, {tokens} tokens", ("warpgroups_4_" if f16 else "int8_4_") + str(side),
                           2 * (PAIRS if chained else tiles * splits), 256, dynamic=stages * stage + 64,

@@ -462,8 +462,8 @@ typedef struct CudaLaunches {
 
 // Blocks of the products of many tokens in rows: a warp for each row block, and at most so many token blocks.
 enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 32, INT8_MOST_TOKENS = 16 };
-// A pair's row blocks, its stages at most, and the bytes behind those: two arrivals for each.
-enum { PAIR_ROW_BLOCKS = 2 * SLAB_WARPS, RING_STAGES = 5, RING_BYTES = 2 * RING_STAGES * 8 };
+// A pair's row blocks, its stages at most, and the bytes behind those: two arrivals for each, and whether they came.
+enum { PAIR_ROW_BLOCKS = 2 * SLAB_WARPS, RING_STAGES = 5, RING_BYTES = 2 * RING_STAGES * 8 + 16 };
 
 // FEW_WARPS warps of a block of the product of few tokens take slabs of the same 16 rows.
 enum {

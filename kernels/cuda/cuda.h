@@ -62,7 +62,7 @@ struct Step {
 typedef struct CudaBackend {
     Backend base;
     BackendOps ops;   // of this backend: without what is avoided
-    unsigned avoided; // bits by KernelFamily
+    unsigned avoided; // bits by KernelFamily, and MANY_PAIRS
     CudaRuntime *runtime;
     char description[320];
     bool failed;
@@ -86,7 +86,7 @@ typedef struct CudaBackend {
 // kernels use, and where a kernel may begin early.
 enum { PASS_TOKENS = 512, TENSOR_CORES = 80, EARLY_KERNELS = 90 };
 
-static inline bool cuda_avoids(const CudaBackend *c, KernelFamily family) { return c->avoided >> family & 1; }
+static inline bool cuda_avoids(const CudaBackend *c, unsigned family) { return c->avoided >> family & 1; }
 
 static inline size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
 static inline size_t at_least(size_t n, size_t least) { return n > least ? n : least; }

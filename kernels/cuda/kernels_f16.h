@@ -230,7 +230,9 @@ DEVICE void f16_piece(const int bits, const int nb, const IntegerArguments *a, c
     }
     WARPGROUP_WAIT(0);
     ring_leave(ring, ring->at > 0 ? ring->at - 1 : ahead);
-    if (piece->taken) take_sums(nb, true, a, sums); // were they there before, ptxas would wait for each multiplication
+    // Were they there before, ptxas would wait for each multiplication.
+    if (piece->taken) take_sums(nb, true, a, ring, sums);
+    spoil_if_late(nb, ring, sums);
     if (piece->left)
         leave_sums(nb, a, sums);
     else

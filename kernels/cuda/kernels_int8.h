@@ -80,7 +80,7 @@ DEVICE void int8_piece(const int bits, const int nb, const IntegerArguments *a, 
     WholeSums sums;
     OrderedTotals totals;
     UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) totals[b][i] = 0, sums[b][i] = 0;
-    if (piece->taken) take_sums(nb, false, a, totals);
+    if (piece->taken) take_sums(nb, false, a, ring, totals);
     for (int i = 0; i < ahead; i++) {
         if (t.slab < end) ring_copy(bits, nb, 1, a, &t, ring);
         COPY_COMMIT();
@@ -99,6 +99,7 @@ DEVICE void int8_piece(const int bits, const int nb, const IntegerArguments *a, 
         if (t.slab < end) ring_copy(bits, nb, 1, a, &t, ring);
         COPY_COMMIT();
     }
+    spoil_if_late(nb, ring, totals);
     if (piece->left)
         leave_sums(nb, a, totals);
     else

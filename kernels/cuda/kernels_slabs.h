@@ -116,6 +116,7 @@ DEVICE void slab_copy(const int bits, const int nb, const int blocks, const Inte
 typedef struct Ring {
     uint8_t *memory;
     uint64_t *there, *left; // [stages]
+    uint32_t *late;         // set: something was waited for in vain
     int at, phase;          // of the slab that comes next
     int to, to_phase;       // of the slab that is copied next
 } Ring;
@@ -125,11 +126,13 @@ DEVICE Ring ring_of(const IntegerArguments *a, uint8_t *memory) {
     r.memory = memory;
     r.there = (uint64_t *)(void *)(memory + a->stages * a->stage.bytes);
     r.left = r.there + RING_STAGES;
+    r.late = (uint32_t *)(void *)(r.left + RING_STAGES);
     r.at = r.phase = r.to = r.to_phase = 0;
     if ((int)threadIdx.x < a->stages) {
         arrival_begin(r.there + threadIdx.x, 1);
         arrival_begin(r.left + threadIdx.x, 2 * SLAB_WARPS);
     }
+    if (threadIdx.x == 0) *r.late = 0;
     pair_barrier();
     return r;
 }
@@ -151,8 +154,8 @@ DEVICE void copy_for_pair(const int nb, const int blocks, const IntegerArguments
                                                             : slots;
     const int32_t *from = a->x_sums + (size_t)group * padded_tokens(a->tokens) + t->token;
     uint64_t *there = r->there + r->to;
-    arrival_wait(r->left + r->to, r->to_phase ^ 1);
-    if (threadIdx.x != 0) return;
+    arrival_wait(r->left + r->to, r->to_phase ^ 1, r->late);
+    if (threadIdx.x != 0 || is_set(r->late)) return;
     arrival_expect(there, blocks * tokens * X_ROW_BYTES + sums * tokens * 4);
     UNROLL for (int n = 0; n < blocks; n++)
         copy_half(stage + a->stage.x + n * most * X_ROW_BYTES, t->x + n * t->x_bytes, tokens * X_ROW_BYTES, there);
@@ -176,7 +179,7 @@ DEVICE void ring_copy(const int bits, const int nb, const int blocks, const Inte
 DEVICE const uint8_t *ring_wait(const IntegerArguments *a, const Ring *r) {
     wait_for_copies(a->stages - 2);
     warp_barrier();
-    arrival_wait(r->there + r->at, r->phase);
+    arrival_wait(r->there + r->at, r->phase, r->late);
     return r->memory + r->at * a->stage.bytes;
 }
 
@@ -189,6 +192,12 @@ DEVICE void ring_leave(const Ring *r, int stage) {
 DEVICE void ring_step(const IntegerArguments *a, Ring *r) {
     r->at++;
     if (r->at == a->stages) r->at = 0, r->phase ^= 1;
+}
+
+// What is wrong must not look right: NaN, or as a whole number a huge one.
+DEVICE void spoil_if_late(const int nb, const Ring *r, float (*sums)[4]) {
+    if (!is_set(r->late)) return;
+    UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) sums[b][i] = NAN;
 }
 
 // What a pair computes: slabs from … end of one tile. *chained*: the slabs of all tiles, one behind the other, are
@@ -244,17 +253,15 @@ DEVICE void leave_sums(const int nb, const IntegerArguments *a, float (*sums)[4]
         v.x = sums[b][0], v.y = sums[b][1], v.z = sums[b][2], v.w = sums[b][3];
         to[b * SLAB_WARPS * WARP] = v;
     }
-    device_fence(); // they are there before it is said
     __syncthreads();
-    if (threadIdx.x == 0) a->chain.flags[blockIdx.x] = 1;
+    if (threadIdx.x == 0) flag_set(a->chain.flags + blockIdx.x);
 }
 
 // Those of the pair before, in place of what is there, or added to it.
-DEVICE void take_sums(const int nb, const bool adds, const IntegerArguments *a, float (*sums)[4]) {
+DEVICE void take_sums(const int nb, const bool adds, const IntegerArguments *a, const Ring *r, float (*sums)[4]) {
     const float4 *from = chain_place(nb, a, (int)blockIdx.x - 2);
-    if (threadIdx.x == 0) flag_wait(a->chain.flags + blockIdx.x - 2);
+    if (threadIdx.x == 0) flag_take(a->chain.flags + blockIdx.x - 2, r->late);
     __syncthreads();
-    device_fence();
     UNROLL for (int b = 0; b < nb; b++) {
         const float4 v = from[b * SLAB_WARPS * WARP];
         sums[b][0] = adds ? v.x + sums[b][0] : v.x;

@@ -266,11 +266,17 @@ static void set_slab_tile(IntegerArguments *a, size_t side, int blocks) {
 // Blocks of so many token blocks that a multiprocessor has room for, by warpgroups.
 static size_t at_a_time(size_t side) { return side >= 16 ? 1 : 2; }
 
+static size_t pairs_at_a_time(const CudaBackend *c) {
+    const CudaFacts *facts = &c->runtime->facts;
+    const size_t pairs = at_most((size_t)facts->pairs, (size_t)facts->multiprocessors / 2); // as memory is reserved
+    return cuda_avoids(c, MANY_PAIRS) ? at_most(pairs, 2) : pairs;
+}
+
 // Where there are more tiles than pairs of blocks at a time, the last ones would leave multiprocessors without any:
 // then pairs share the slabs evenly. step: slabs between places where a tile may be cut.
 static void chain_pairs(const CudaBackend *c, IntegerArguments *a, int step) {
-    const size_t pairs = (size_t)c->runtime->facts.multiprocessors / 2, tiles = pair_tiles(a);
-    if (at_a_time((size_t)a->tile.tokens) > 1 || pairs == 0 || tiles <= pairs) return;
+    const size_t pairs = pairs_at_a_time(c), tiles = pair_tiles(a);
+    if (at_a_time((size_t)a->tile.tokens) > 1 || pairs == 0 || tiles <= pairs || cuda_avoids(c, KERNELS_CHAINS)) return;
     a->chain = (Chain){(int)tiles, (int)pairs, step, c->parts.data, c->arrived.data};
 }
 
@@ -300,8 +306,7 @@ static void cut_int8(const CudaBackend *c, IntegerArguments *a) {
     size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), INT8_MOST_TOKENS);
     const bool whole = a->levels == FACTORS || a->layout.groups == 1;
     set_slab_tile(a, side, 1);
-    while (!whole && side > 2 && 8 * pair_tiles(a) < 3 * (size_t)c->runtime->facts.multiprocessors)
-        set_slab_tile(a, side /= 2, 1);
+    while (!whole && side > 2 && 4 * pair_tiles(a) < 3 * pairs_at_a_time(c)) set_slab_tile(a, side /= 2, 1);
     a->stages = stages_for(c, (size_t)a->stage.bytes, RING_BYTES, at_a_time(side), 2, 4);
     chain_pairs(c, a, (int)at_least((size_t)a->layout.group_columns / SLAB_COLUMNS, 1));
     a->splits = whole && !a->chain.tiles ? splits_for(c, a, 2 * pair_tiles(a), at_a_time(side), 4) : 1;

@@ -15,6 +15,7 @@ extern "C" {
 
 void cuda_fill_launches(CudaLaunches *launches);
 int cuda_prepare_kernels(size_t shared_bytes);
+int cuda_pairs_at_a_time(size_t shared_bytes, int *pairs);
 bool backend_cuda_on(CudaRuntime *runtime, Backend **out, Error *err);
 bool backend_cuda_new(int device, Backend **out, Error *err);
 }
@@ -296,11 +297,19 @@ void open_pool(Runtime *r) {
     if (error != cudaSuccess) (void)cudaGetLastError();
 }
 
+// Pairs wait for those before them (kernels_slabs.h), so the driver has to say how many run at the same time.
+void count_pairs(CudaFacts *facts) {
+    if (!facts->warpgroups || cuda_pairs_at_a_time(facts->shared_bytes, &facts->pairs) == cudaSuccess) return;
+    (void)cudaGetLastError();
+    facts->pairs = 0;
+}
+
 cudaError_t open_runtime(Runtime *r, int device) {
     r->device = device;
     cudaError_t error = cudaSetDevice(device);
     if (error == cudaSuccess) error = read_facts(device, &r->base.facts);
     if (error == cudaSuccess) error = static_cast<cudaError_t>(cuda_prepare_kernels(r->base.facts.shared_bytes));
+    if (error == cudaSuccess) count_pairs(&r->base.facts);
     if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking);
     if (error == cudaSuccess) open_pool(r);
     for (int i = 0; i < STAGES && error == cudaSuccess; i++) {

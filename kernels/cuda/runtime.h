@@ -14,6 +14,7 @@ typedef struct CudaFacts {
     int capability;  // 90 for an H100
     bool warpgroups; // it multiplies by warpgroups, and there is code for that
     int multiprocessors;
+    int pairs;           // of blocks by warpgroups, each with all the room of two multiprocessors, that run at a time
     size_t shared_bytes; // of one block, at most
 } CudaFacts;
 

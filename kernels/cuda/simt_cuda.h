@@ -113,6 +113,21 @@ static int launch(void (*kernel)(A), Extent grid, unsigned threads, size_t share
     lane->after_kernel = error == cudaSuccess;
     return (int)error;
 }
+// How many pairs run at a time that have so much dynamic shared memory for each block.
+template <typename A> static int pairs_at_a_time(void (*kernel)(A), unsigned threads, size_t shared, int *pairs) {
+    cudaLaunchAttribute pair = {};
+    cudaLaunchConfig_t how = {};
+    pair.id = cudaLaunchAttributeClusterDimension;
+    pair.val.clusterDim.x = 2;
+    pair.val.clusterDim.y = pair.val.clusterDim.z = 1;
+    how.gridDim = dim3(2);
+    how.blockDim = dim3(threads);
+    how.dynamicSmemBytes = shared;
+    how.attrs = &pair;
+    how.numAttrs = 1;
+    return (int)cudaOccupancyMaxActiveClusters(pairs, kernel, &how);
+}
+
 #define LAUNCH(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
     launch(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS)
 #define LAUNCH_PAIRS(KERNEL_NAME, GRID, THREADS, SHARED_BYTES, STREAM, ARGUMENTS) \
@@ -332,6 +347,10 @@ DEVICE void copy_begin_shared(void *shared, const void *global) {
 // place, and an *arrival* there knows of it. That has phases: one ends when as many as it was begun with have told it
 // something, and the bytes that they made it expect have come.
 
+// No wait is for ever, whatever a device does: then the result is wrong, and says so (spoil_if_late).
+enum { WAIT_TRIES = 1 << 20 };
+DEVICE bool is_set(const uint32_t *word) { return *(const volatile uint32_t *)word != 0; }
+
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 DEVICE uint32_t shared_place(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
 // Of all threads of both.
@@ -357,12 +376,30 @@ DEVICE void arrival_tell(uint64_t *arrival, int rank) {
                  "r"(rank)
                  : "memory");
 }
-// Until a phase is over: 0, 1, 0, 1 …; 1 is at first.
-DEVICE void arrival_wait(uint64_t *arrival, int phase) {
-    asm volatile("{.reg .pred over; again: mbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1; "
-                 "@!over bra again;}" ::"r"(shared_place(arrival)),
-                 "r"(phase)
-                 : "memory");
+// Whether a phase is over: 0, 1, 0, 1 …; 1 is at first. Waits for a while, as long as the device likes, or a
+// microsecond.
+#define ARRIVAL_OVER(HINT)                                                                             \
+    asm volatile("{.reg .pred over; mbarrier.try_wait.parity.shared::cta.b64 over, [%1], %2" HINT "; " \
+                 "selp.u32 %0, 1, 0, over;}"                                                           \
+                 : "=r"(over)                                                                          \
+                 : "r"(shared_place(arrival)), "r"(phase)                                              \
+                 : "memory")
+DEVICE bool arrival_over(uint64_t *arrival, int phase) {
+    uint32_t over;
+    ARRIVAL_OVER("");
+    return over;
+}
+DEVICE bool arrival_over_soon(uint64_t *arrival, int phase) {
+    uint32_t over;
+    ARRIVAL_OVER(", 1000");
+    return over;
+}
+// Until a phase is over, or for about a second, or until another thread of the block has waited for so long: *late.
+DEVICE void arrival_wait(uint64_t *arrival, int phase, uint32_t *late) {
+    if (arrival_over(arrival, phase)) return;
+    UNROLL_BY(1)
+    for (int tries = 0; !arrival_over_soon(arrival, phase) && !is_set(late); tries++)
+        if (tries == WAIT_TRIES) *late = 1;
 }
 // A multiple of 16 bytes, in the background.
 DEVICE void copy_to_pair(void *shared, const void *global, int bytes, uint64_t *arrival) {
@@ -376,16 +413,23 @@ DEVICE void pair_barrier(void) {}
 DEVICE void arrival_begin(uint64_t *, int) {}
 DEVICE void arrival_expect(uint64_t *, int) {}
 DEVICE void arrival_tell(uint64_t *, int) {}
-DEVICE void arrival_wait(uint64_t *, int) {}
+DEVICE void arrival_wait(uint64_t *, int, uint32_t *) {}
 DEVICE void copy_to_pair(void *, const void *, int, uint64_t *) {}
 #endif
 
-// Until a block before this one has set the flag, which is cleared for the next launch. By one thread; the others of
-// its block need a barrier behind it, and all of them a fence.
-DEVICE void flag_wait(uint32_t *flag) {
-    while (*(volatile uint32_t *)flag == 0) {
-    }
-    *flag = 0;
+// What this block wrote is there: by one thread, behind a barrier of the block.
+DEVICE void flag_set(uint32_t *flag) {
+    device_fence();
+    (void)atomicAdd(flag, 1u);
+}
+// Until a block before this one has set the flag, or for about a second: *late. By one thread, before a barrier of the
+// block. The flag is 0 again for the next launch, even if it is set after that second.
+DEVICE void flag_take(uint32_t *flag, uint32_t *late) {
+    UNROLL_BY(1)
+    for (int tries = 0; !is_set(flag) && !is_set(late); tries++)
+        if (tries == WAIT_TRIES) *late = 1;
+    (void)atomicSub(flag, 1u);
+    device_fence();
 }
 
 // ---- Numbers ----

@@ -359,6 +359,7 @@ bool backend_emulated_new(const EmulatedDevice *device, Backend **out) {
                                       .capability = device->capability,
                                       .warpgroups = device->capability == 90,
                                       .multiprocessors = device->multiprocessors,
+                                      .pairs = device->multiprocessors / 2,
                                       .shared_bytes = device->shared_bytes},
                             .launches = &r->launches,
                             .stream = r,

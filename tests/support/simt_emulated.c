@@ -18,7 +18,7 @@
 #endif
 
 enum { LANES = 32, MOST_THREADS = 1024, SITES = 8, MOST_COPIES = 512, GROUP_WARPS = 4, MOST_PENDING = 32 };
-enum { PAIR = 2, MOST_ARRIVING = 64, PATIENCE = 4 };
+enum { PAIR = 2, MOST_ARRIVING = 64, PATIENCE = 8 };
 // Of the distance only the stack is ever touched. Valgrind takes a jump of less than 2 MB for a large frame.
 enum { STACK_BYTES = 96 << 10, STACK_DISTANCE = 4 << 20 };
 // So far apart, stacks would all lie in the same lines of the caches: each begins a little further on.
@@ -103,7 +103,7 @@ typedef struct Fiber {
 } Fiber;
 
 Emulated emulated;
-bool emulated_backwards;
+bool emulated_backwards, emulated_pairs_alone, emulated_pairs_disordered;
 
 static struct {
     Fiber *fibers[MOST_THREADS];
@@ -130,6 +130,7 @@ static struct {
     size_t site_offsets[SITES];
     int site_count;
     bool beginning; // threads end where they wait for the kernel before
+    bool giving_up; // those that wait for an arrival go on without
 } run;
 
 // What was read before the kernel before had run.
@@ -688,6 +689,7 @@ void copy_to_pair(void *shared, const void *global, int bytes, uint64_t *arrival
     if ((uintptr_t)shared % 16 || (uintptr_t)global % 16 || bytes <= 0 || bytes % 16)
         give_up("a copy to a pair is not aligned");
     for (int rank = 0; rank < PAIR; rank++) {
+        if (emulated_pairs_alone && of_rank(shared, rank) != shared) continue;
         if (run.arriving_count == MOST_ARRIVING) give_up("too many copies under way");
         Arriving *a = &run.arriving[run.arriving_count++];
         *a = (Arriving){of_rank(shared, rank), global, (size_t)bytes, (Arrival *)of_rank(arrival, rank)};
@@ -710,16 +712,20 @@ static void let_arrive(Arrival *arrival) {
     end_phase(arrival);
 }
 
-void arrival_wait(uint64_t *arrival, int phase) {
+void arrival_wait(uint64_t *arrival, int phase, uint32_t *late) {
     for (Arrival *a = arrival_at(arrival); a->phase == phase; leave(AT_ARRIVAL)) {
         let_arrive(a);
         if (a->phase != phase) return;
+        *late |= run.giving_up;
+        if (*late) return;
     }
 }
 
-void flag_wait(uint32_t *flag) {
-    if (*flag == 0) give_up("a block waits for one that comes later");
-    *flag = 0;
+void flag_set(uint32_t *flag) { ++*flag; }
+
+void flag_take(uint32_t *flag, uint32_t *late) {
+    *late |= *flag == 0;
+    --*flag;
 }
 
 // ---- Shared memory ----
@@ -781,6 +787,7 @@ static void begin_block(void) {
         memset(run.arena + block * ARENA_BYTES, 0xFF, run.arena_bytes);
     run.arena_used = in_words(run.dynamic_bytes);
     run.site_count = run.arriving_count = 0;
+    run.giving_up = false;
     memset(run.states, READY, run.threads);
     for (unsigned w = 0; w < warps; w++) {
         WarpQueue *q = &run.queues[w];
@@ -825,6 +832,7 @@ static void run_block(void) {
         (void)let_go(0, run.threads, AT_PAIR);
         look_again();
         patience = run.progress == before ? patience - 1 : PATIENCE;
+        run.giving_up = patience <= PATIENCE / 2;
         if (patience == 0 && !all_done()) give_up("some threads wait for what others never do");
     }
     if (run.arriving_count) give_up("a block ends before what is copied to it has come");
@@ -860,7 +868,7 @@ void emulate(const SimtKernel *kernel, int capability, Extent grid, unsigned thr
     prepare_run(kernel, capability, grid, threads, shared, arguments);
     const size_t blocks = (size_t)grid.x * grid.y * grid.z;
     if (kernel->pairs)
-        for (size_t i = 0; i < blocks; i += PAIR) run_block_of(i);
+        for (size_t i = 0; i < blocks; i += PAIR) run_block_of(emulated_pairs_disordered ? blocks - PAIR - i : i);
     else
         for (size_t i = 0; i < blocks; i++) run_block_of(emulated_backwards ? blocks - 1 - i : i);
 }

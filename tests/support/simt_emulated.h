@@ -80,6 +80,9 @@ bool emulated_beginning_holds(void);
 
 // Turns the order of blocks, warps and lanes round: what depends on it is a race.
 extern bool emulated_backwards;
+// What pairs count on, and a device might not do: what one of a pair copies comes to both; and a pair begins no later
+// than the next one.
+extern bool emulated_pairs_alone, emulated_pairs_disordered;
 
 #define DEVICE static inline __attribute__((unused))
 // Its alignment is said, so that entries stand beside each other.
@@ -145,14 +148,17 @@ void warpgroup_multiply_int8(int nb, int32_t (*c)[4], const uint32_t *a, uint64_
 #define WARPGROUP_COMMIT() emulated_warpgroup_commit()
 #define WARPGROUP_WAIT(N) emulated_warpgroup_wait(N)
 
-// What is copied to a pair arrives when it is waited for. Threads of both blocks take turns.
+// What is copied to a pair arrives when it is waited for. Threads of both blocks take turns. Where nobody can go on,
+// those that wait give up, as on a device after a second.
 void pair_barrier(void);
 void arrival_begin(uint64_t *arrival, int count);
 void arrival_expect(uint64_t *arrival, int bytes);
 void arrival_tell(uint64_t *arrival, int rank);
-void arrival_wait(uint64_t *arrival, int phase);
+void arrival_wait(uint64_t *arrival, int phase, uint32_t *late);
 void copy_to_pair(void *shared, const void *global, int bytes, uint64_t *arrival);
-void flag_wait(uint32_t *flag);
+void flag_set(uint32_t *flag);
+void flag_take(uint32_t *flag, uint32_t *late);
+static inline __attribute__((unused)) bool is_set(const uint32_t *word) { return *word != 0; }
 
 uint4 load_once(const void *p);
 static inline __attribute__((unused)) void copy_begin_shared(void *shared, const void *global) {
