@@ -372,8 +372,8 @@ Wakeup terminal_wait(Terminal *t, int other_fd, int milliseconds) {
     return wakeup;
 }
 
-// Curses names the last row of the region that scrolls when it has used one, and not again. Terminals that keep it
-// would shift no characters in the rows that came: the lower right corner, which is put there so, stayed empty.
+// Curses names the region that scrolls when it has used another. Where that comes after the terminal grew, it stays,
+// and some shift no characters below it: the lower right corner, which is put there so, stayed empty.
 static void resize(int rows, int cols) {
     resizeterm(rows, cols);
     if (change_scroll_region) putp(tiparm(change_scroll_region, 0, LINES - 1));
