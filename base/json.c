@@ -9,25 +9,39 @@
 
 #define DEEPEST 100
 
-// cJSON recurses for nested values, so the depth is checked before it sees the text.
-static bool shallow_enough(const char *text, size_t length) {
-    size_t depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < length; i++) {
-        char c = text[i];
-        if (in_string) {
+// What stands around the end of a text that is the beginning of one in JSON.
+typedef struct Reading {
+    char around[DEEPEST]; // brackets that are open, the innermost last
+    size_t depth;
+    size_t string; // where the last string begins, behind its quote
+    bool in_string, too_deep;
+    char last; // before the end, outside of strings, and no space
+} Reading;
+
+static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+static Reading read_until(const char *text, size_t end) {
+    Reading r = {.depth = 0};
+    for (size_t i = 0; i < end && !r.too_deep; i++) {
+        const char c = text[i];
+        if (r.in_string) {
             if (c == '\\')
                 i++;
             else if (c == '"')
-                in_string = false;
-        } else if (c == '"')
-            in_string = true;
-        else if ((c == '[' || c == '{') && ++depth > DEEPEST)
-            return false;
-        else if ((c == ']' || c == '}') && depth)
-            depth--;
+                r.in_string = false;
+            continue;
+        }
+        if (!is_space(c)) r.last = c;
+        if (c == '"') {
+            r.in_string = true;
+            r.string = i + 1;
+        } else if (c == '[' || c == '{') {
+            r.too_deep = r.depth == DEEPEST;
+            if (!r.too_deep) r.around[r.depth++] = c;
+        } else if ((c == ']' || c == '}') && r.depth)
+            r.depth--;
     }
-    return true;
+    return r;
 }
 
 // ---- U+0000 ----
@@ -127,16 +141,19 @@ static Place place_of(const char *text, size_t at) {
     return place;
 }
 
-static bool is_space(char c) { return c && strchr(" \t\r\n", c); }
-
-// cJSON names the byte behind what it took for the beginning of a text, and the last byte where there are too few.
+// cJSON names the place itself, but where a name should begin, the byte behind.
 static size_t place_of_mistake(const char *text, size_t at) {
-    return at && strchr("}]/#'", text[at - 1]) && text[at - 1] ? at - 1 : at;
+    if (!at || text[at - 1] == '"' || is_space(text[at - 1])) return at;
+    const Reading r = read_until(text, at - 1);
+    const bool first = r.last == '{', closes = first && text[at - 1] == '}';
+    const bool name_due = !r.in_string && r.depth && r.around[r.depth - 1] == '{' && (first || r.last == ',');
+    return name_due && !closes ? at - 1 : at;
 }
 
+// Where too few bytes are, cJSON names the last one, or the beginning of a string.
 static bool ends_early(const char *text, size_t length, size_t at) {
-    if (at && text[at - 1] == '"' && !memchr(text + at, '"', length - at)) return true;
-    return at + 1 >= length && text[length - 1] != '}' && text[length - 1] != ']';
+    const Reading r = read_until(text, length);
+    return (r.in_string && r.string == at) || (at + 1 >= length && (r.in_string || r.depth));
 }
 
 // What people write who edit such a file, and what a broken download leaves; "" for anything else.
@@ -146,7 +163,8 @@ static const char *usual_mistake(const char *text, size_t length, size_t at) {
     while (before && is_space(text[before - 1])) before--;
     if ((text[at] == '}' || text[at] == ']') && before && text[before - 1] == ',')
         return ": nothing stands behind the last comma";
-    if (text[at] == '/' || text[at] == '#') return ": JSON has no comments";
+    const char next = at + 1 < length ? text[at + 1] : '\0';
+    if (text[at] == '#' || (text[at] == '/' && (next == '/' || next == '*'))) return ": JSON has no comments";
     return text[at] == '\'' ? ": names and texts stand in double quotes" : "";
 }
 
@@ -185,7 +203,7 @@ static cJSON *parse_checked(const char *text, size_t length, Error *err) {
         error_set(err, "is not UTF-8 text");
         return NULL;
     }
-    if (!shallow_enough(text, length)) {
+    if (read_until(text, length).too_deep) { // cJSON recurses for nested values
         error_set(err, "JSON is nested deeper than %d levels", DEEPEST);
         return NULL;
     }

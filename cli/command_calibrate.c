@@ -76,7 +76,8 @@ static void print_text(const Options *options, const Engine *engine) {
 // ---- A part ----
 
 static void print_part(const Options *options, const CalibrationPart *part) {
-    printf("%s: part %d of %d, %llu of %llu tokens%s\n", options->output, options->part.index, options->part.count,
+    print_name(options->output, 0);
+    printf(": part %d of %d, %llu of %llu tokens%s\n", options->part.index, options->part.count,
            (unsigned long long)part->tokens, (unsigned long long)part->all,
            part->was_there ? "; was there already" : "");
 }

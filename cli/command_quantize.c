@@ -29,16 +29,20 @@ static void known_add_json(cJSON *object, const Known *known, const Engine *engi
 
 static void print_forecast(const Options *options, const Engine *engine, const ExportForecast *f) {
     char bytes[32], before[32], left[32], memory[32], room[32];
-    if (!f->left) printf("%s is complete already\n", options->export.folder);
+    if (!f->left) {
+        print_name(options->export.folder, 0);
+        puts(" is complete already");
+    }
     printf("%s %s %s in %d file%s, %s of them still to be written\n",
            in_megabytes((double)engine_plan(engine)->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)f->bytes, bytes, sizeof bytes), f->files, f->files == 1 ? "" : "s",
            in_megabytes((double)f->left, left, sizeof left));
     printf("about %.0f s of computing, %s of memory beside the files\n", f->seconds,
            in_megabytes((double)f->memory, memory, sizeof memory));
-    if (f->left && isfinite(f->room))
-        printf("%s can be written; the disk has %s left\n", options->export.folder,
-               in_megabytes(f->room, room, sizeof room));
+    if (f->left && isfinite(f->room)) {
+        print_name(options->export.folder, 0);
+        printf(" can be written; the disk has %s left\n", in_megabytes(f->room, room, sizeof room));
+    }
 }
 
 // f: NULL when the format cannot hold the plan.
@@ -89,9 +93,10 @@ static bool forecast(const Options *options, Engine *engine, const Known *known,
 static void print_result(const Options *options, const ExportResult *r) {
     char bytes[32], verified[32], part[40] = "";
     if (options->part.count) snprintf(part, sizeof part, "part %d of %d: ", options->part.index, options->part.count);
-    printf("%s: %s%s in %d file%s, %s%s\n", options->export.folder, part,
-           in_megabytes((double)r->bytes, bytes, sizeof bytes), r->files, r->files == 1 ? "" : "s",
-           export_format_names[options->export.format], r->was_complete ? "; complete already" : "");
+    print_name(options->export.folder, 0);
+    printf(": %s%s in %d file%s, %s%s\n", part, in_megabytes((double)r->bytes, bytes, sizeof bytes), r->files,
+           r->files == 1 ? "" : "s", export_format_names[options->export.format],
+           r->was_complete ? "; complete already" : "");
     if (options->export.verify)
         printf("read back and compared: %s, no difference\n",
                in_megabytes((double)r->verified, verified, sizeof verified));

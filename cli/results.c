@@ -67,7 +67,9 @@ cJSON *accuracy_json(const Accuracy *a, const ModelSize *size, const Engine *eng
     json_add_number(object, "top1", a->top1);
     json_add_number(object, "top1_se", a->top1_se);
     json_add_number(object, "dp_mean", a->dp_mean);
+    json_add_number(object, "dp_mean_se", a->dp_mean_se);
     json_add_number(object, "dp_rms", a->dp_rms);
+    json_add_number(object, "dp_rms_se", a->dp_rms_se);
     json_add_bits(object, size->bits_per_weight);
     cJSON_AddNumberToObject(object, "bytes", (double)size->bytes);
     cJSON_AddNumberToObject(object, "base_bytes", (double)size->base_bytes);
@@ -90,7 +92,7 @@ void accuracy_print(const Accuracy *a, const ModelSize *size, const Engine *engi
            a->kl_median, a->kl_p99, a->kl_max);
     printf("KL reversed   mean %.5f +- %.5f\n", a->kl_reverse_mean, a->kl_reverse_se);
     printf("top-1         %.2f %% +- %.2f %% the same\n", 100 * a->top1, 100 * a->top1_se);
-    printf("p(true token) mean %+.5f   RMS %.5f\n", a->dp_mean, a->dp_rms);
+    printf("p(true token) mean %+.5f +- %.5f   RMS %.5f +- %.5f\n", a->dp_mean, a->dp_mean_se, a->dp_rms, a->dp_rms_se);
     printf("on            ");
     scored_print(engine, TEXT_EVALUATION, a->tokens);
 }

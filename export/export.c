@@ -26,8 +26,8 @@ static bool begin(const ExportModel *model, const ExportOptions *options, Export
         snprintf(x->warning, sizeof x->warning, "the recipe quantizes nothing: the weights are written as they are");
     if (options->parts > x->file_count && !x->warning[0])
         snprintf(x->warning, sizeof x->warning,
-                 "there are %d files for %d parts; a smaller --shard-megabytes gives more", x->file_count,
-                 options->parts);
+                 "there %s %d file%s for %d parts; a smaller --shard-megabytes gives more",
+                 x->file_count == 1 ? "is" : "are", x->file_count, x->file_count == 1 ? "" : "s", options->parts);
     if (!model->plan->calibrated && !x->warning[0])
         snprintf(x->warning, sizeof x->warning, "inputs were not measured: they stay in 16 bits");
     return true;

@@ -203,8 +203,9 @@ bool hub_find(const char *name, char **folder, Error *err) {
     if (ok && !model) {
         ok = error_set(err,
                        "%s: there is no such file or folder, and no such model in the local Hugging Face cache (%s); "
-                       "download it first: hf download %.*s",
-                       name, hub ? hub : "no home folder is known", (int)strcspn(name, "@"), name);
+                       "download it first: hf download %.*s%s%s",
+                       name, hub ? hub : "no home folder is known", (int)strcspn(name, "@"), name,
+                       wanted.revision ? " --revision " : "", wanted.revision ? wanted.revision : "");
     }
     ok = ok && find_snapshot(model, name, wanted.revision, folder, err);
     free(wanted.folder);

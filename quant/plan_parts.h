@@ -29,8 +29,7 @@ typedef struct Planning {
     bool failed; // memory was short
 } Planning;
 
-// In this order for linear i, each for all linears before the next (plan_inputs.c); the last one when its weights are
-// decided.
+// Of linear i, in this order (plan_inputs.c). Before the last, all readers are noted, and groups are shared in sets.
 void plan_classify_input(const Planning *p, int i);
-void plan_note_reader(const Planning *p, int i); // enters how it wants its input equalized
+void plan_note_reader(const Planning *p, int i); // whether its weights are quantized is decided: how it wants its input
 void plan_decide_activations(Planning *p, int i);

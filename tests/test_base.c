@@ -192,6 +192,14 @@ static void json_refused(const char *text, size_t length, const char *reason) {
     if (!strstr(err.message, reason)) fail_msg("expected \"%s\", got \"%s\"", reason, err.message);
 }
 
+// `message` is the end of it: nothing more is guessed.
+static void json_refused_alone(const char *text, const char *message) {
+    Error err = {0};
+    assert_null(json_parse_strict(text, strlen(text), &err));
+    const size_t length = strlen(err.message), end = strlen(message);
+    if (length < end || strcmp(err.message + length - end, message) != 0) fail_msg("%s: %s", text, err.message);
+}
+
 static void json_values(void **state) {
     (void)state;
     cJSON_Delete(parsed(" {\"a\": [1, 2]} \r\n\t"));
@@ -284,6 +292,19 @@ static void json_of_python(void **state) {
     json_refused("{'a': 1}", 8, "at line 1, column 2: names and texts stand in double quotes");
     json_refused("{\"a\": [1, 2", 11, "the text ends too early");
     json_refused("{\"a\": \"b", 8, "the text ends too early");
+    json_refused("{\"a\": [1]", 9, "the text ends too early");
+    json_refused_alone("[\"a\";]", "at line 1, column 5");
+    json_refused_alone("{\"a\": {}\"b\": 1}", "at line 1, column 9");
+    json_refused_alone("{\"a\": [1,]\n}", "at line 1, column 10: nothing stands behind the last comma");
+    json_refused_alone("{a: 1}", "at line 1, column 2");
+    json_refused_alone("[\"it'\\s\"]", "at line 1, column 6");
+    json_refused_alone("[\"[^/]\\s, ]\"]", "at line 1, column 7");
+    json_refused_alone("[\"]\\ud800\"]", "at line 1, column 4");
+    json_refused_alone("{\"a\": /tmp}", "at line 1, column 7");
+    json_refused_alone("[[1]x]", "at line 1, column 5");
+    json_refused_alone("{\"a\": {}x}", "at line 1, column 9");
+    json_refused_alone("{\"a\": 1, [\"b\": 2]}", "at line 1, column 10");
+    json_refused_alone("{\"a\": 1, , \"b\": 2}", "at line 1, column 10");
     json = json_parse_strict("{\"k\":1,\"k\":2}", 13, &err);
     assert_int_equal(cJSON_GetArraySize(json), 2);
     cJSON_Delete(json);

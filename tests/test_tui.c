@@ -1419,6 +1419,18 @@ static void sizes_come_and_go(void **state) {
     quit(s);
 }
 
+// What was written for the old size may come when the terminal has the new one.
+static void a_region_of_the_old_size_is_forgotten(void **state) {
+    (void)state;
+    const char late[] = "\033[1;20r";
+    Screen *s = start_with(24, 80, NULL, "TERM=screen");
+    expect(s, "▸5.down_proj");
+    vterm_input_write(s->vterm, late, sizeof late - 1);
+    screen_resize(s, 40, 100);
+    if (!screen_wait(s, bottom_right_corner, NULL)) fail_with_screen(s, "the corner");
+    quit(s);
+}
+
 static void check_quits_on(int number) {
     Screen *s = start(24, 80);
     kill(s->pid, number);
@@ -1769,6 +1781,7 @@ int main(int argc, char **argv) {
         IN_HOME(an_answer_in_pieces_is_no_keys),
         IN_HOME(terminals_of_old_and_those_that_said_it_are_not_asked),
         IN_HOME(sizes_come_and_go),
+        IN_HOME(a_region_of_the_old_size_is_forgotten),
         IN_HOME(signals_end_it_in_order),
         IN_HOME(it_stops_and_goes_on),
         IN_HOME(it_survives_being_stopped_without_notice),

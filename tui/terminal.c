@@ -372,10 +372,18 @@ Wakeup terminal_wait(Terminal *t, int other_fd, int milliseconds) {
     return wakeup;
 }
 
+// Curses names the region that scrolls when it has used another. Where that comes after the terminal grew, it stays,
+// and some shift no characters below it: the lower right corner, which is put there so, stayed empty.
+static void resize(int rows, int cols) {
+    resizeterm(rows, cols);
+    if (change_scroll_region) putp(tiparm(change_scroll_region, 0, LINES - 1));
+    fflush(stdout);
+}
+
 void terminal_size(Terminal *t, int *rows, int *cols) {
     struct winsize size;
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0) {
-        if (size.ws_row != LINES || size.ws_col != COLS) resizeterm(size.ws_row, size.ws_col);
+        if (size.ws_row != LINES || size.ws_col != COLS) resize(size.ws_row, size.ws_col);
     }
     *rows = LINES;
     *cols = COLS;
