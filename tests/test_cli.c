@@ -740,6 +740,7 @@ static void quantize_says_in_words_what_engines_do(void **state) {
     ran_free(&ran);
     ran = RUN("quantize", "-o", path, "--dry-run", QUICK, STATIC_W4, "--grid", "log2");
     assert_int_equal(ran.status, 1);
+    assert_contains(ran.err, "; --fix mends the recipe, and tune --target vllm finds one that it takes\n");
     assert_contains(ran.out, "\nrefused grid: vllm-sm75 ");
     ran_free(&ran);
     free(path);

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "tui/convert.h"
 #include "tui/format.h"
 #include "tui/graph.h"
 #include "tui/jobs.h"
@@ -395,6 +396,8 @@ static void draw_tuned(Ui *ui, Rect lines, const TuneView *view) {
     if (t->uniform.known)
         pen_text(&below, MEANING_FAINT, "%s ±%s to one scheme for all   ",
                  format_change(t->difference.kl.mean, 5, "").text, format_fixed(t->difference.kl.se, 5).text);
+    if (t->kept_mended)
+        pen_text(&below, MEANING_CHANGED, "%d of %d kept changed for the engine   ", t->kept_mended, t->kept);
     if (view->changes) pen_text(&below, MEANING_CHANGED, "of the recipe as it was when T was pressed");
 }
 
@@ -449,7 +452,9 @@ static void draw_tune(Ui *ui, Rect lines) {
         return;
     }
     if (job.state == JOB_FAILED) {
-        const WrapPiece words = {job.message, SIZE_MAX, MEANING_ERROR};
+        char message[sizeof job.message];
+        convert_words(job.message, message, sizeof message);
+        const WrapPiece words = {message, SIZE_MAX, MEANING_ERROR};
         wrap_draw(&ui->canvas, lines, &words, 1, 0);
         return;
     }

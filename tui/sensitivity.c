@@ -493,7 +493,22 @@ static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
     return ok;
 }
 
-// ", and for vllm-sm80 policy token → none (12 linears)": what it does not take with these bits.
+// Linears that are kept, but for an engine that does not take them so.
+static int kept_changed(const Ui *ui, const Recipe *recipe) {
+    static const Dial scheme[] = {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE};
+    int count = 0;
+    for (int i = 0; sensitivity_kept(ui) && i < linear_count(ui); i++) {
+        const char *name = workbench_structure(ui->workbench)->linears[i].name;
+        bool same = true;
+        for (size_t d = 0; ui->sensitivity.held[i] && d < sizeof scheme / sizeof *scheme; d++)
+            same &= recipe_value(recipe, scheme[d], name) ==
+                    recipe_value(workbench_recipe(ui->workbench), scheme[d], name); // NOLINT: the same number or not
+        count += !same;
+    }
+    return count;
+}
+
+// ", and for vllm-sm80 policy token → none (12 linears)": what it does not take with these bits, and of what is kept.
 static void what_came_with_it(const Ui *ui, const Recipe *recipe, Text *out) {
     const Target target = convert_target(ui);
     Text changes = {0};
@@ -503,6 +518,9 @@ static void what_came_with_it(const Ui *ui, const Recipe *recipe, Text *out) {
         changes.data)
         text_addf(out, ", and for %s %s", target_table[target].name, changes.data);
     text_free(&changes);
+    const int changed = target < TARGET_COUNT ? kept_changed(ui, recipe) : 0;
+    if (changed)
+        text_addf(out, ", and %d set by hand changed, which %s does not take", changed, target_table[target].name);
 }
 
 static void put_tuned(Ui *ui, const Recipe *recipe, const char *beside) {
