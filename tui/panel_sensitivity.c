@@ -223,6 +223,22 @@ static void count_moves(const Ui *ui, int *more, int *fewer, int *same) {
     }
 }
 
+// Of what is kept, bits that the chosen engine does not take.
+static int count_refused(const Ui *ui) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    const SensitivityView *v = workbench_sensitivity(ui->workbench);
+    int count = 0;
+    for (int i = 0; s->bound_by.targets && i < workbench_structure(ui->workbench)->linear_count; i++)
+        count += s->held[i] && v->choices[i].now >= 0 && s->refused[i] >> v->choices[i].now & 1;
+    return count;
+}
+
+static void draw_kept(const Ui *ui, Pen *pen) {
+    const int refused = count_refused(ui);
+    pen_text(pen, MEANING_TEXT, ", %d kept as set by hand", sensitivity_kept(ui));
+    if (refused) pen_text(pen, MEANING_CHANGED, ", but for %d that the engine refuses", refused);
+}
+
 // What Enter would do, before it does.
 static void draw_moves(Ui *ui, Rect line) {
     const SensitivityScreen *s = &ui->sensitivity;
@@ -234,8 +250,7 @@ static void draw_moves(Ui *ui, Rect line) {
         pen_text(&pen, MEANING_TEXT, "%d up, %d down, %d as they are", more, fewer, same);
     else
         pen_text(&pen, MEANING_TEXT, "all %d linears have these bits already", same);
-    if (sensitivity_kept(ui) && !shows_tuned(ui))
-        pen_text(&pen, MEANING_TEXT, ", %d kept as set by hand", sensitivity_kept(ui));
+    if (sensitivity_kept(ui) && !shows_tuned(ui)) draw_kept(ui, &pen);
     if (s->guessed && !shows_tuned(ui)) pen_text(&pen, MEANING_CHANGED, "   provisional: KL alone is a guess");
 }
 

@@ -325,7 +325,10 @@ static bool find_bounds(Ui *ui, BudgetBounds *out, Error *err) {
     VerdictWish wish = {0};
     const uint64_t change = workbench_changes(ui->workbench), turn = workbench_turn(ui->workbench);
     *out = (BudgetBounds){.kept = s->takes_back ? NULL : s->held};
-    if (!convert_wish(ui, &wish)) return true;
+    if (!convert_wish(ui, &wish)) {
+        s->bound_by = wish;
+        return true;
+    }
     const bool same = verdict_wish_equal(&s->bound_by, &wish) && s->bound_change == change && s->bound_turn == turn;
     out->unit = s->unit;
     out->refused = s->refused;
