@@ -312,7 +312,7 @@ static void what_is_kept_gives_way_to_an_engine(void **state) {
     expect(s, "vllm-sm80 refuses bits");
     key(s, "5s:budget 4.9\r");
     expect(s, "6 that overrides set by hand stay as they are");
-    expect(s, ", 6 kept as set by hand, but for 6 that the engine refuses");
+    expect(s, " as they are, not 6 that the engine refuses");
     expect(s, "all 42 are measured");
     key(s, "\r");
     expect(s, "6 set by hand changed, which vllm-sm80 does not take");

@@ -234,9 +234,9 @@ static int count_refused(const Ui *ui) {
 }
 
 static void draw_kept(const Ui *ui, Pen *pen) {
-    const int refused = count_refused(ui);
-    pen_text(pen, MEANING_TEXT, ", %d kept as set by hand", sensitivity_kept(ui));
-    if (refused) pen_text(pen, MEANING_CHANGED, ", but for %d that the engine refuses", refused);
+    const int refused = count_refused(ui), kept = sensitivity_kept(ui) - refused;
+    if (kept) pen_text(pen, MEANING_TEXT, ", %d kept as set by hand", kept);
+    if (refused) pen_text(pen, MEANING_CHANGED, ", not %d that the engine refuses", refused);
 }
 
 // What Enter would do, before it does.

@@ -486,9 +486,7 @@ static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
     double *bits = array_new((size_t)linear_count(ui), sizeof *bits);
     bool ok = bits ? recipe_copy(workbench_recipe(ui->workbench), out, err) : error_memory(err, "the recipe");
     for (int i = 0; ok && i < linear_count(ui); i++)
-        bits[i] = s->budget.unit_of[i] < 0             ? (double)NAN
-                  : sensitivity_kept(ui) && s->held[i] ? workbench_plan(ui->workbench)->decisions[i].bits
-                                                       : budget_bits[s->chosen[i]];
+        bits[i] = s->budget.unit_of[i] < 0 ? (double)NAN : budget_bits[s->chosen[i]];
     if (ok && !(ok = recipe_assign(out, workbench_structure(ui->workbench), DIAL_BITS, bits, err) &&
                      keep_to_engine(ui, out, err)))
         recipe_free(out);
