@@ -56,8 +56,10 @@ bool bit_choices_make(const Recipe *recipe, const ModelStructure *structure, con
 }
 
 double bit_cost_expected(const BitCost *cost, const BitChoices *choices, int bits) {
-    const double grows = choices->noise[bits] / choices->noise[choices->now];
-    return cost->kl * (1 - cost->from_weights + cost->from_weights * grows);
+    const double then = cost->input_noise + cost->carry * choices->noise[bits],
+                 now = cost->input_noise + cost->carry * choices->noise[choices->now];
+    const bool known = cost->kl > 2 * cost->se;
+    return known || then <= now ? cost->kl * then / now : cost->kl + cost->per_noise * (then - now);
 }
 
 // Which linears the engines refuse with so many bits, of a recipe that is mended as it is.

@@ -23,12 +23,14 @@ bool bit_choices_make(const Recipe *recipe, const ModelStructure *structure, con
 
 // What one linear costs alone, in nats, as it is quantized now: measured or estimated.
 typedef struct BitCost {
-    double kl;
-    double
-        from_weights; // the share of it that the weights have; the rest is the input's, and does not change with bits
+    double kl, se;      // with its standard error, 0 where it is none
+    double input_noise; // noise over signal that rounding the input makes in the output, with any bits
+    double carry;       // noise over signal in the output for each of the weights' noise
+    double per_noise;   // what noise of the size of the signal costs linears of this model on average
 } BitCost;
 
-// The same with other bits: the weights' share grows with their noise.
+// The same with other bits, in proportion to the noise in the output. A figure that its error may explain is no ground
+// for one many times as large: there the average of the model says what more noise costs.
 double bit_cost_expected(const BitCost *cost, const BitChoices *choices, int bits);
 
 // What the engines that the recipe is for ask of a budget. NULL: nothing.

@@ -123,7 +123,7 @@ static void a_source_has_a_target(void **state) {
     key(s, ESCAPE "2"); // layers are called as their linears are
     expect(s, "layer e0 ");
     expect(s, " d4 ");
-    key(s, "1z");
+    key(s, "1:sort linear\rgz"); // by ranges another row is the first as soon as they are there
     expect(s, "layer e0 ×7");
     quit(s);
 }
@@ -745,6 +745,30 @@ static void quitting_asks_when_the_recipe_is_not_saved(void **state) {
     assert_true(WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0);
     assert_true(screen_modes_restored(s));
     assert_int_equal(access(path_in_folder("last.json"), R_OK), 0);
+    screen_free(s);
+}
+
+// A file that was written or loaded is not written over unseen.
+static void quitting_names_the_file_that_would_be_written_over(void **state) {
+    (void)state;
+    Screen *s = start(24, 80);
+    char path[4300];
+    snprintf(path, sizeof path, "\tlw\x15%s\r", path_in_folder("mine.json"));
+    key(s, path);
+    expect(s, "recipe written to");
+    key(s, "lq");
+    expect(s, "mine.json differs.  w overwrite  o another file  q quit without");
+    key(s, "o");
+    expect(s, "write recipe to ");
+    snprintf(path, sizeof path, "\x15%s\r", path_in_folder("other.json"));
+    key(s, path);
+    assert_true(screen_wait_gone(s));
+    Recipe mine, other;
+    assert_true(recipe_load(path_in_folder("mine.json"), &mine, NULL));
+    assert_true(recipe_load(path_in_folder("other.json"), &other, NULL));
+    assert_false(recipe_equal(&mine, &other));
+    recipe_free(&mine);
+    recipe_free(&other);
     screen_free(s);
 }
 
@@ -1722,6 +1746,7 @@ int main(int argc, char **argv) {
         IN_HOME(the_key_of_an_answer_ends_there),
         IN_HOME(another_file_is_overwritten_only_when_told),
         IN_HOME(quitting_asks_when_the_recipe_is_not_saved),
+        IN_HOME(quitting_names_the_file_that_would_be_written_over),
         IN_HOME(help_lists_keys_and_commands),
         IN_HOME(the_mouse_chooses_turns_and_drags),
         IN_HOME(the_convert_screen_says_what_engines_do),

@@ -289,7 +289,7 @@ static void what_was_set_by_hand_is_kept(void **state) {
     key(s, "5s:budget 4\r");
     expect(s, "6 that overrides set by hand stay as they are; K takes these back");
     expect(s, "8 kept");
-    expect(s, ", 6 kept as set by hand");
+    expect(s, ", 6 of these set by hand");
     expect(s, "all 42 are measured");
     key(s, "\r");
     expect(s, "the chosen bits are in the recipe");

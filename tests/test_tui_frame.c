@@ -839,10 +839,11 @@ static void a_pin_of_other_ranges_is_marked(void **state) {
 // Left before all of it was scored: what is known is compared with, on the same tokens.
 static void a_pin_keeps_the_part_that_was_scored(void **state) {
     (void)state;
-    static const char *const environment[] = {"TERM=xterm-256color", "FAKE_PACE=4", "FAKE_PIN=0", NULL}, *const none =
-                                                                                                             NULL;
+    static const char *const environment[] = {"TERM=xterm-256color", "FAKE_PACE=8", "FAKE_PIN=0", "FAKE_PART=0.4",
+                                              NULL};
+    static const char *const none = NULL;
     Screen *s = start_as(36, 120, &none, environment);
-    expect(s, "…");
+    expect(s, "±0.0");
     key(s, "p");
     expect(s, "pinned:");
     expect(s, "tokens are scored, figures are compared on these");

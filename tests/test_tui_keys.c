@@ -329,9 +329,23 @@ static bool answered(Hunt *h) {
 // A terminal takes only so much before somebody reads it, and then both sides would wait for each other.
 #define UNREAD_MOST 1500
 
+// Waits for the end of the frame that is being drawn: libvterm crashes when its size changes while a program has a
+// scrolling region.
+static void finish_frame(Hunt *h) {
+    for (int i = 0; i < 1000; i++) {
+        const uint64_t version = atomic_load(&h->shared->version);
+        const bool more = screen_take(h->screen, 0);
+        if (!more && version % 2 == 0 && atomic_load(&h->shared->version) == version) return;
+        if (!more) screen_take(h->screen, 1);
+    }
+}
+
 static void act(Hunt *h, const WildEvent *e) {
     if (e->kind == WILD_BYTES) screen_send_bytes(h->screen, e->bytes, e->length);
-    if (e->kind == WILD_RESIZE) screen_resize(h->screen, e->rows, e->cols); // in the midst of a frame, too
+    if (e->kind == WILD_RESIZE) {
+        finish_frame(h);
+        screen_resize(h->screen, e->rows, e->cols);
+    }
     if (e->kind == WILD_SIGNAL) kill(h->screen->pid, e->signal);
     if (e->kind == WILD_SIGNAL && e->signal == SIGSTOP) kill(h->screen->pid, SIGCONT);
 }

@@ -254,8 +254,7 @@ static const struct {
     const char *word, *meaning;
 } words[] = {
     {"KL", "KL divergence: how far the quantized model's probabilities are from the base's, 0 being the same; the main "
-           "figure "
-           "of quality"},
+           "figure of quality"},
     {"perplexity, ppl", "how much a text surprises the model; the accuracy that is lost shows in how far it rises"},
     {"top-1", "share of tokens where both models say the same"},
     {"dB", "signal to noise of a linear's output: 20 dB errs by 10 %, 40 dB by 1 %; larger is better"},

@@ -54,7 +54,7 @@ const Binding bindings[] = {
      "Convert: the model for other engines"},
     {KEYS('/'), "/", KEYS_PROGRAM, EVERYWHERE, action_prompt, PROMPT_FIND,
      "find a row by what it shows, a linear also by its whole name: a regular expression, or a glob of a whole name",
-     BAR("find", 4), WORD_WITH("find", "TEXT", COMPLETE_NOTHING, action_find_text), LIKE("find 11 down_proj"),
+     BAR("find", 4), WORD_WITH("find", "TEXT", COMPLETE_NOTHING, action_find_text), LIKE("find 11.down_proj"),
      ALSO("search look for")},
     {KEYS('n'), "n N", KEYS_PROGRAM, EVERYWHERE, action_find, 1, "next match, previous match"},
     {KEYS('N'), "N", KEYS_PROGRAM, EVERYWHERE, action_find, -1},

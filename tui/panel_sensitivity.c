@@ -235,7 +235,7 @@ static int count_refused(const Ui *ui) {
 
 static void draw_kept(const Ui *ui, Pen *pen) {
     const int refused = count_refused(ui), kept = sensitivity_kept(ui) - refused;
-    if (kept) pen_text(pen, MEANING_TEXT, ", %d kept as set by hand", kept);
+    if (kept) pen_text(pen, MEANING_TEXT, ", %d of these set by hand", kept);
     if (refused) pen_text(pen, MEANING_CHANGED, ", not %d that the engine refuses", refused);
 }
 
@@ -248,6 +248,8 @@ static void draw_moves(Ui *ui, Rect line) {
     count_moves(ui, &more, &fewer, &same);
     if (more + fewer)
         pen_text(&pen, MEANING_TEXT, "%d up, %d down, %d as they are", more, fewer, same);
+    else if (shows_tuned(ui))
+        pen_text(&pen, MEANING_TEXT, "all bits stay; groups and clipping become those that were tuned");
     else
         pen_text(&pen, MEANING_TEXT, "all %d linears have these bits already", same);
     if (sensitivity_kept(ui) && !shows_tuned(ui)) draw_kept(ui, &pen);
@@ -408,7 +410,10 @@ static void draw_tuned(Ui *ui, Rect lines, const TuneView *view) {
              p->bits_per_weight, stopped ? "" : " per weight");
     pen_text(&pen, MEANING_ACCENT, "   %s%s", ui->sensitivity.tuned ? "Enter takes it" : "T shows it",
              stopped && ui->sensitivity.tuned ? ", x goes on" : "");
-    if (t->uniform.known)
+    if (p->accuracy.kl_mean > sensitivity_whole(ui))
+        pen_text(&below, MEANING_WORSE, "farther from the base than the recipe as it is, KL %s   ",
+                 whole_text(ui).text);
+    if (t->uniform.known && t->difference.kl.se > 0)
         pen_text(&below, MEANING_FAINT, "%s ±%s to one scheme for all   ",
                  format_change(t->difference.kl.mean, 5, "").text, format_fixed(t->difference.kl.se, 5).text);
     if (t->kept_mended)

@@ -177,13 +177,13 @@ static bool is_yes_or_no(int code) { return code == 'y' || code == 'n' || is_can
 static void answer_quit(Ui *ui, int code) {
     if (code == 'q' || code == KEY_CONTROL('c')) ui->quit = true;
     if (code == KEY_ESCAPE || code == 'n') close_prompt(ui);
-    if (code != 'w') return;
+    if (code != 'w' && !(code == 'o' && ui->recipe_path)) return;
     ui->quit_after_save = true;
     close_prompt(ui);
-    if (ui->recipe_path)
+    if (code == 'w' && ui->recipe_path)
         action_save(ui, ui->recipe_path);
     else
-        ui_ask(ui, PROMPT_SAVE, "recipe.json");
+        ui_ask(ui, PROMPT_SAVE, ui->recipe_path ? ui->recipe_path : "recipe.json");
 }
 
 static void answer_leave(Ui *ui, int code) {
@@ -472,7 +472,16 @@ static void draw_above(Ui *ui, Rect line) {
 static void draw_quit(Ui *ui, Rect line) {
     static const char *const keys[] = {"w", "q", "Esc"}, *const labels[] = {"write and quit", "quit without saving",
                                                                             "stay"};
-    draw_choice(ui, line, "The recipe is not saved.", keys, labels, 3);
+    static const char *const file_keys[] = {"w", "o", "q", "Esc"}, *const file_labels[] = {"overwrite", "another file",
+                                                                                           "quit without", "stay"};
+    char question[sizeof ui->editor.text + 32];
+    if (!ui->recipe_path) {
+        draw_choice(ui, line, "The recipe is not saved.", keys, labels, 3);
+        return;
+    }
+    const char *slash = strrchr(ui->recipe_path, '/');
+    snprintf(question, sizeof question, "%s differs.", slash ? slash + 1 : ui->recipe_path);
+    draw_choice(ui, line, question, file_keys, file_labels, 4);
 }
 
 static void draw_overwrite(Ui *ui, Rect line) {

@@ -84,30 +84,34 @@ double sensitivity_together(const Ui *ui, double alone) {
     return s->scaled && s->budget.now > 0 ? alone * sensitivity_whole(ui) / s->budget.now : (double)NAN;
 }
 
-// Noise over signal of its outputs, or of its weights where that is not measured yet.
-static double noise_of(const Ui *ui, const BitChoices *choices, int linear) {
-    const Effect *e = workbench_effect(ui->workbench);
-    const double db = e->output_sqnr_db ? e->output_sqnr_db[linear] : (double)NAN;
-    return isfinite(db) ? pow(10, -db / 10) : choices->noise[choices->now];
+static double noise_at(const double *db, int linear) {
+    return db && isfinite(db[linear]) ? pow(10, -db[linear] / 10) : (double)NAN;
 }
 
-// Of the noise in its output, what rounding its input does not make.
-static double weights_share(const Ui *ui, int linear) {
+// Noise over signal of its outputs, or of its weights where that is not measured yet.
+static double noise_of(const Ui *ui, const BitChoices *choices, int linear) {
+    const double output = noise_at(workbench_effect(ui->workbench)->output_sqnr_db, linear);
+    return isfinite(output) ? output : choices->noise[choices->now];
+}
+
+// Weights carry their noise into the output as it was measured there, unless it is the input's for the most part.
+static BitCost cost_of(const Ui *ui, const BitChoices *choices, int linear, double kl) {
     const Effect *e = workbench_effect(ui->workbench);
-    if (!e->output_sqnr_db || !e->input_sqnr_db) return 1;
-    const double of_input = pow(10, (e->output_sqnr_db[linear] - e->input_sqnr_db[linear]) / 10);
-    return !isfinite(of_input) ? 1 : of_input < 1 ? 1 - of_input : 0;
+    const double output = noise_at(e->output_sqnr_db, linear), input = noise_at(e->input_sqnr_db, linear);
+    BitCost cost = {.kl = kl, .input_noise = isnan(input) ? 0 : input, .carry = 1};
+    if (e->sqnr_turn == workbench_turn(ui->workbench) && output > 2 * cost.input_noise)
+        cost.carry = (output - cost.input_noise) / choices->noise[choices->now];
+    return cost;
 }
 
 // A figure of another turn tells what to expect of this one, from the bits that it was measured with.
 static double expected_now(const Ui *ui, const SensitivityView *v, int linear, double kl) {
+    const BitCost cost = cost_of(ui, &v->choices[linear], linear, kl);
     BitChoices then = v->choices[linear];
-    const BitCost cost = {kl, weights_share(ui, linear)};
     then.now = -1;
     for (int b = 0; b < BUDGET_BITS; b++)
         if (budget_bits[b] == v->bits[linear]) then.now = b;
-    return then.now < 0 || then.now == v->choices[linear].now ? kl
-                                                              : bit_cost_expected(&cost, &then, v->choices[linear].now);
+    return then.now < 0 ? kl : bit_cost_expected(&cost, &then, v->choices[linear].now);
 }
 
 // NAN: nothing is known.
@@ -131,6 +135,28 @@ static double guess_of(const Ui *ui, const SensitivityView *v, int linear) {
                                    : noise_of(ui, &v->choices[linear], linear);
 }
 
+static double error_of(const Ui *ui, const SensitivityView *v, int linear) {
+    if (v->turn != workbench_turn(ui->workbench)) return (double)NAN;
+    switch (ui->sensitivity.sources[linear]) {
+    case COST_MEASURED: return v->linears[linear].kl_se;
+    case COST_ESTIMATED: return v->linears[linear].estimate_se;
+    case COST_STATISTICS: break;
+    }
+    return (double)NAN;
+}
+
+// What a noise of the size of the signal costs on average.
+static void share_noise(Ui *ui, const SensitivityView *v) {
+    SensitivityScreen *s = &ui->sensitivity;
+    double kl = 0, noise = 0;
+    for (int i = 0; i < linear_count(ui); i++) {
+        if (v->choices[i].now < 0) continue;
+        kl += s->costs[i].kl;
+        noise += noise_of(ui, &v->choices[i], i);
+    }
+    for (int i = 0; i < linear_count(ui); i++) s->costs[i].per_noise = noise > 0 ? kl / noise : 0;
+}
+
 // What is not known of the recipe as it is, is a share of the whole: in proportion to what the recipe before tells, or
 // to the noise. So all figures on the screen are of one recipe, and guesses add up to the whole.
 static void find_costs(Ui *ui, const SensitivityView *v) {
@@ -152,18 +178,10 @@ static void find_costs(Ui *ui, const SensitivityView *v) {
         s->guessed += isnan(known);
         s->priced++;
         const double guess = guess_of(ui, v, i) / guesses * (isfinite(whole) ? whole : 1);
-        s->costs[i] = (BitCost){isnan(known) ? guess : known, weights_share(ui, i)};
+        s->costs[i] = cost_of(ui, &v->choices[i], i, isnan(known) ? guess : known);
+        s->costs[i].se = isnan(known) ? 0 : error_of(ui, v, i);
     }
-}
-
-static double error_of(const Ui *ui, const SensitivityView *v, int linear) {
-    if (v->turn != workbench_turn(ui->workbench)) return (double)NAN;
-    switch (ui->sensitivity.sources[linear]) {
-    case COST_MEASURED: return v->linears[linear].kl_se;
-    case COST_ESTIMATED: return v->linears[linear].estimate_se;
-    case COST_STATISTICS: break;
-    }
-    return (double)NAN;
+    share_noise(ui, v);
 }
 
 // ---- rows ---------------------------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ struct Workbench {
         double asked;
     } forecast;
     struct {
-        bool asked, overwrite, was_stopped;
+        bool asked, overwrite, was_stopped, was_full;
         ExportFormat format;
         char *folder;
         Recipe recipe;
@@ -353,6 +353,13 @@ static double share_since(double start, double seconds) { return fmin(1, (now - 
 // Accuracy follows when the model is calibrated; each turn starts it anew.
 static double accuracy_start(const Workbench *w) { return fmax(w->turned, w->opened + CALIBRATE_SECONDS); }
 
+// FAKE_PART=0.4: no more is scored of the state that it begins with, however long that takes.
+static double accuracy_share(const Workbench *w) {
+    const char *part = getenv("FAKE_PART");
+    const double share = share_since(accuracy_start(w), ACCURACY_SECONDS);
+    return part && w->turn == 1 ? fmin(share, atof(part)) : share;
+}
+
 // linears: of the model.
 static double divergence_alone(const Decision *d, int linears) {
     if (!d->quantized) return 0;
@@ -511,6 +518,8 @@ static bool is_full(const char *folder) { return strstr(folder, "full") != NULL;
 
 static double export_share(const Workbench *w) { return share_since(w->export.started, EXPORT_SECONDS); }
 
+#define FULL_SHARE 0.25
+
 // It waits for the calibration; in a folder named "full" it comes half through the writing, once, and into one named
 // "slow" it writes until it is stopped.
 static void advance_export(Workbench *w) {
@@ -522,15 +531,17 @@ static void advance_export(Workbench *w) {
     if (w->export.state != JOB_RUNNING) return;
     const bool slow = strstr(w->export.folder, "slow") && !w->export.was_stopped;
     w->export.share = slow ? fmin(export_share(w), 0.4) : export_share(w);
-    if (is_full(w->export.folder) && w->export.share < 0.3 && w->export.share >= 0.25) w->export.state = JOB_FAILED;
+    if (is_full(w->export.folder) && !w->export.was_full && w->export.share >= FULL_SHARE) {
+        w->export.share = FULL_SHARE;
+        w->export.state = JOB_FAILED;
+        w->export.was_full = true; // room is made then
+    }
     if (w->export.share >= 1) w->export.state = JOB_DONE;
 }
 
 // ---- studies ------------------------------------------------------------------------------------------------------
 
-static bool has_figures(const Workbench *w) {
-    return w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) >= 1;
-}
+static bool has_figures(const Workbench *w) { return w->calibrated && accuracy_share(w) >= 1; }
 
 // FAKE_LONG: studies take so long that they wait to be asked for.
 static bool study_let_go[JOB_COUNT];
@@ -539,7 +550,6 @@ static bool is_put_off(JobKind kind) {
 }
 
 // FAKE_HALF=1: each comes half way, until it was stopped or let go on.
-
 static double study_share(JobKind kind, double started, double before, bool stopped) {
     const char *halves = getenv("FAKE_HALF");
     const double most = halves && !study_let_go[kind] ? atof(halves) / 2 : 1;
@@ -889,8 +899,7 @@ bool workbench_update(Workbench *w) {
         w->calibrated = invent_inputs(w, &err);
         plan(w, &err);
     }
-    if (w->calibrated && share_since(accuracy_start(w), ACCURACY_SECONDS) > 0.1)
-        score(w, share_since(accuracy_start(w), ACCURACY_SECONDS));
+    if (w->calibrated && accuracy_share(w) > 0.1) score(w, accuracy_share(w));
     tell(&w->effect.base, base_text, w->most_tokens, share_since(w->prompted, DECODE_SECONDS));
     const double start = fmax(accuracy_start(w), w->prompted) + ACCURACY_SECONDS / 2;
     if (w->calibrated && now > start) {
@@ -1009,7 +1018,7 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     if (study_job(w, kind, out)) return;
     const double start = kind == JOB_CALIBRATE ? w->opened : accuracy_start(w),
                  length = kind == JOB_CALIBRATE ? CALIBRATE_SECONDS : ACCURACY_SECONDS;
-    const double share = share_since(start, length);
+    const double share = kind == JOB_CALIBRATE ? share_since(start, length) : accuracy_share(w);
     if ((kind != JOB_CALIBRATE && kind != JOB_ACCURACY) || (kind == JOB_CALIBRATE ? w->calibrated : share >= 1)) return;
     out->state = w->stopped ? JOB_STOPPED : share >= 0 ? JOB_RUNNING : JOB_WAITING;
     out->share = fmax(share, 0);
@@ -1220,7 +1229,6 @@ void workbench_forecast(const Workbench *w, ForecastView *out) {
 bool workbench_export_on(Workbench *w, Error *err) {
     if (!w->export.asked || export_is_on_its_way(w)) return error_set(err, "a model is being written already");
     w->export.state = JOB_WAITING;
-    if (w->export.share >= 0.25) w->export.share += 0.05; // room was made
     watch_clock(w, true);
     return true;
 }
@@ -1235,7 +1243,7 @@ bool workbench_export(Workbench *w, ExportFormat format, const char *folder, boo
     w->export.folder = strdup(folder);
     w->export.turn = w->turn;
     w->export.share = 0;
-    w->export.was_stopped = false;
+    w->export.was_stopped = w->export.was_full = false;
     w->export.state = JOB_STOPPED;
     return recipe_copy(history_now(&w->history), &w->export.recipe, err) && workbench_export_on(w, err);
 }

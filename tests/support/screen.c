@@ -172,6 +172,7 @@ bool screen_take(Screen *s, int milliseconds) {
     if (poll(&fd, 1, milliseconds) <= 0) return false;
     ssize_t n = read(s->master, bytes, sizeof bytes);
     if (n <= 0) return false;
+    s->received += (size_t)n;
     if (memchr(bytes, '\033', (size_t)n)) s->escaped = true;
     forget_shown(s);
     vterm_input_write(s->vterm, bytes, (size_t)n);

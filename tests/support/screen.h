@@ -24,10 +24,10 @@ typedef struct Screen {
     bool gone;
     int status; // of waitpid, when gone
     struct termios before;
-    char sent[65536]; // the last bytes that the program sent, NUL-terminated
-    size_t sent_length;
-    bool pastes; // it asked for pasted text to be marked
-    char *shown; // all rows, for screen_has; NULL: something was drawn since
+    char sent[65536];             // the last bytes that the program sent, NUL-terminated
+    size_t sent_length, received; // received: bytes, of all that it sent
+    bool pastes;                  // it asked for pasted text to be marked
+    char *shown;                  // all rows, for screen_has; NULL: something was drawn since
 } Screen;
 
 // Environment entries are "NAME=value"; they are added to the present environment. NULL when it cannot be started.
