@@ -166,12 +166,13 @@ static bool refuse_items(const uint8_t *refused, const Budget *budget, Allocatio
     return of_unit != NULL;
 }
 
-// Of a unit with several that are kept, the first is heard.
+// Of a unit with several that are kept, the first is heard whose bits the engines take: what comes out is kept to
+// these.
 static bool keep_items(const bool *kept, const BitChoices *choices, const Budget *budget, AllocationItem *items) {
     bool *done = array_new((size_t)budget->unit_count, sizeof *done);
     for (int i = 0; done && i < budget->linear_count; i++) {
         const int unit = budget->unit_of[i];
-        if (unit < 0 || !kept[i] || done[unit]) continue;
+        if (unit < 0 || !kept[i] || done[unit] || !isfinite(items[unit].cost[choices[i].now])) continue;
         done[unit] = true;
         for (int b = 0; b < BUDGET_BITS; b++)
             if (b != choices[i].now) items[unit].cost[b] = INFINITY;
@@ -186,8 +187,8 @@ bool budget_make(const ModelStructure *structure, bool fused_together, const Bud
     if (!find_units(structure, fused_together, bounds, choices, out, err)) return false;
     AllocationItem *items = array_new((size_t)out->unit_count, sizeof *items);
     if (items) fill_items(structure, choices, costs, out, items);
-    bool ok = items && (!bounds->kept || keep_items(bounds->kept, choices, out, items)) &&
-              (!bounds->refused || refuse_items(bounds->refused, out, items));
+    bool ok = items && (!bounds->refused || refuse_items(bounds->refused, out, items)) &&
+              (!bounds->kept || keep_items(bounds->kept, choices, out, items));
     if (!ok) error_memory(err, "a budget");
     ok = ok && allocation_make(items, out->unit_count, &out->allocation, err);
     free(items);

@@ -37,7 +37,7 @@ double bit_cost_expected(const BitCost *cost, const BitChoices *choices, int bit
 typedef struct BudgetBounds {
     const int *unit;        // [linear_count] (quant/units.h): linears that must have the same bits
     const uint8_t *refused; // [linear_count]: 1 << b: not these of budget_bits; who refuses all of them is not heard
-    const bool *kept;       // [linear_count]: linears that keep their bits; what must agree with them gets these
+    const bool *kept;       // [linear_count]: linears that keep bits which are not refused, for all that must agree
 } BudgetBounds;
 
 // Of these engines, for a recipe: unit and refused [linear_count].

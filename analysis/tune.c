@@ -27,9 +27,9 @@ static void keep(Tuning *t, const int *schemes, double kl) {
 }
 
 static bool cannot_reach(const Tuning *t, const char *what, double least) {
-    char kept[64] = "";
+    char kept[80] = "";
     if (t->out->kept)
-        snprintf(kept, sizeof kept, ", with %d linear%s kept as the recipe has them", t->out->kept,
+        snprintf(kept, sizeof kept, ", with %d linear%s kept as the recipe has them (see --keep)", t->out->kept,
                  t->out->kept == 1 ? "" : "s");
     return error_set(t->err, "no choice of bits and groups reaches %s %g; the least is %g%s%s",
                      for_bound(t) ? "a KL divergence of" : "a budget in bits per weight of",

@@ -18,7 +18,8 @@ typedef struct TuneGoal {
     double max_bits; // > 0: the least divergence with at most so many bits per weight; one of both is set
     int bits[4];     // which bits may be used, of 2, 3, 4, 8; 0 where fewer
     // What the result is for: each unit gets schemes that these take, what they store as one is a unit, and what they
-    // refuse of other dials is mended (verdict_keep), in all that is measured and in the result.
+    // refuse of other dials is mended (verdict_keep), in all that is measured and in the result. Where none of them
+    // loads the model, whatever the recipe, there is no search.
     Engines engines;
     // [linear_count]: linears that stay as the recipe has them. What must have one scheme with them gets theirs. NULL:
     // none. They count within a budget.
@@ -43,6 +44,7 @@ typedef struct Tuned {
     double expected_kl;
     int units, trials; // how many, and how many evaluations were asked for
     int kept;          // linears
+    int kept_mended;   // of these: the engines do not take what the recipe gives them, and so they have something else
     uint64_t tokens;   // positions in these evaluations
     double seconds;    // since the beginning
     TuneCut cut;       // whether the search ended early

@@ -97,16 +97,25 @@ static void put_into(const Tuning *t, Plan *plan) {
     plan->bits_per_weight = bits / weights;
 }
 
+// Engines come before what is kept: what they do not take of it is mended, and counted.
+static bool plan_kept(Tuning *t) {
+    Recipe recipe = {0};
+    bool *refused = array_new((size_t)t->structure->linear_count, sizeof *refused);
+    const bool ok =
+        (refused || error_memory(t->err, "tuning")) && recipe_copy(&t->start, &recipe, t->err) &&
+        verdict_keep(t->structure, &t->stats->measured, &t->goal->engines, &recipe, &t->kept_plan, refused, t->err);
+    for (int i = 0; ok && i < t->structure->linear_count; i++) t->out->kept_mended += t->kept[i] && refused[i];
+    recipe_free(&recipe);
+    free(refused);
+    return ok;
+}
+
 bool tuning_keep(Tuning *t, const int *unit) {
     int *first = array_new((size_t)t->structure->linear_count, sizeof *first);
     bool ok = (first || error_memory(t->err, "tuning")) && keep_units(t, unit, first);
     free(first);
     if (!ok || !t->out->kept) return ok;
-    Recipe recipe;
-    ok = recipe_copy(&t->start, &recipe, t->err) &&
-         verdict_keep(t->structure, &t->stats->measured, &t->goal->engines, &recipe, &t->kept_plan, NULL, t->err);
-    recipe_free(&recipe);
-    if (!ok) return false;
+    if (!plan_kept(t)) return false;
     for (int i = 0; i < t->structure->linear_count; i++)
         if (t->kept[i]) t->kept_bytes += (double)t->kept_plan.decisions[i].bytes;
     for (int s = 0; s < t->scheme_count; s++) put_into(t, &t->uniform[s]);

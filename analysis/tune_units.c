@@ -97,8 +97,8 @@ static bool make_units(Tuning *t) {
     if (!ok) return error_memory(t->err, "tuning");
     if (t->unit_count > 0) return true;
     if (t->out->kept)
-        return error_set(t->err, "the recipe's overrides give bits or groups to all linears, and these are kept: there "
-                                 "is nothing to tune");
+        return error_set(t->err, "there is nothing to tune: all linears are kept as the recipe has them; --keep none "
+                                 "takes back the bits and groups that overrides give");
     if (t->goal->engines.count) return refuse_all(t, "each linear");
     return error_set(t->err, "the recipe quantizes no linear; there is nothing to tune");
 }
@@ -138,7 +138,7 @@ bool tuning_units(Tuning *t) {
     if (!t->scheme_count) return error_set(t->err, "no bits and group sizes are left to choose from");
     bool *refused = array_new((size_t)t->scheme_count * (size_t)t->structure->linear_count, sizeof *refused);
     bool ok = (refused || error_memory(t->err, "tuning")) && tuning_start(t) && make_uniform_plans(t, refused) &&
-              make_units(t);
+              engines_load(t->structure, &t->goal->engines, &t->uniform[0], t->err) && make_units(t);
     if (ok) offer_schemes(t, refused);
     free(refused);
     for (int u = 0; ok && u < t->unit_count; u++) {

@@ -152,6 +152,27 @@ static bool learn(const Options *options, Engine *engine, Known *out, Error *err
     return true;
 }
 
+// Where the format cannot hold the plan, but another recipe's: how to come by one.
+static bool name_way_out(const Options *options, Engine *engine, Error *err) {
+    const Error refusal = *err;
+    ExportForecast f;
+    Verdict verdict;
+    Error unused;
+    if (options->fix || engine_forecast(engine, &options->export, &f, &unused) || !f.unwritable) return false;
+    if (!verdict_of(options, engine, &verdict, &unused)) return false;
+    for (int i = 0; i < verdict.finding_count; i++) {
+        const Finding *finding = &verdict.findings[i];
+        if (finding->severity < SEVERITY_REFUSED || !finding->change_count) continue;
+        Target target = 0;
+        while (!(finding->targets >> target & 1)) target++;
+        error_set(err, "%s; --fix mends the recipe, and tune --target %s finds one that it takes", refusal.message,
+                  target_table[target].group);
+        break;
+    }
+    verdict_free(&verdict);
+    return false;
+}
+
 bool command_quantize(const Options *options, Error *err) {
     Engine *engine = NULL;
     Known known = {0};
@@ -161,8 +182,9 @@ bool command_quantize(const Options *options, Error *err) {
               engine_prepare_export(engine, watch_start(options), err);
     watch_end();
     if (ok) warn_unmatched(options, engine);
-    ok = ok && learn(options, engine, &known, err) &&
-         (options->dry_run ? forecast : write_model)(options, engine, &known, err);
+    ok = ok && ((learn(options, engine, &known, err) &&
+                 (options->dry_run ? forecast : write_model)(options, engine, &known, err)) ||
+                name_way_out(options, engine, err));
     fixed_free(&known.fixed);
     engine_close(engine);
     return ok;

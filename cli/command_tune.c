@@ -65,6 +65,7 @@ static cJSON *tuned_json(const Engine *engine, const Tuned *tuned, const Plan *p
     scored_json(object, engine, TEXT_EVALUATION, tuned->point.accuracy.tokens);
     json_add_number(object, "expected_kl", tuned->expected_kl);
     cJSON_AddNumberToObject(object, "kept", tuned->kept);
+    cJSON_AddNumberToObject(object, "kept_mended", tuned->kept_mended);
     cJSON_AddNumberToObject(object, "trials", tuned->trials);
     cJSON_AddNumberToObject(object, "trial_tokens", (double)tuned->tokens);
     json_add_number(object, "seconds", tuned->seconds);
@@ -104,6 +105,15 @@ static void print_linears(const Plan *plan, const ModelStructure *structure) {
     }
 }
 
+static void print_kept(const Tuned *tuned) {
+    if (!tuned->kept) return;
+    printf("%d linear%s kept as the recipe has %s; see --keep\n", tuned->kept, tuned->kept == 1 ? "" : "s",
+           tuned->kept == 1 ? "it" : "them");
+    if (tuned->kept_mended)
+        printf("%d of these changed all the same: what --target names does not take their bits or groups\n",
+               tuned->kept_mended);
+}
+
 static void print_tuned(const Engine *engine, const Tuned *tuned, const Plan *plan) {
     char name[48];
     print_linears(plan, engine_structure(engine));
@@ -120,7 +130,7 @@ static void print_tuned(const Engine *engine, const Tuned *tuned, const Plan *pl
     } else {
         printf("\nno uniform setting for all linears reaches the goal\n");
     }
-    if (tuned->kept) printf("%d linears kept as the recipe has them; see --keep\n", tuned->kept);
+    print_kept(tuned);
     printf("%d units, %d evaluations of %.0f tokens in all, %.0f s", tuned->units, tuned->trials, (double)tuned->tokens,
            tuned->seconds);
     if (isfinite(tuned->expected_kl)) printf("; sum of the units alone: KL %.5f", tuned->expected_kl);

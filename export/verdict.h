@@ -152,6 +152,9 @@ typedef struct Engines {
 Engines engines_of(const VerdictWish *wish);
 bool engines_join(const ModelStructure *structure, const Engines *engines, int *unit, Error *err); // as verdict_join
 
+// False, with a reason, where none of them loads the model, whatever the recipe.
+bool engines_load(const ModelStructure *structure, const Engines *engines, const Plan *plan, Error *err);
+
 // Keeps a recipe to engines, in place: whatever they refuse or misread is mended as verdict_fix does it. plan: what it
 // comes to then, to be freed in any case. refused [linear_count]: linears that they do not take with the bits and
 // groups that were asked for, or not at all; the plan has others for these, or leaves them as they are. NULL: that is

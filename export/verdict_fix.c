@@ -99,7 +99,7 @@ static bool overrides_set(const Recipe *recipe, int dial) {
 
 static bool apply_to(const Fixing *f, const VerdictChange *change, const char *match) {
     if (change->dial < 0) return recipe_ignore(&f->fix->recipe, match, f->err);
-    return recipe_override(&f->fix->recipe, match, (Dial)change->dial, &change->value, f->err);
+    return recipe_mend(&f->fix->recipe, match, (Dial)change->dial, change->value, f->err);
 }
 
 // The name with any numbers: "model.layers.*.mlp.down_proj".

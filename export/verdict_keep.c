@@ -23,6 +23,35 @@ bool engines_join(const ModelStructure *structure, const Engines *engines, int *
     return true;
 }
 
+// Of the model, and nothing of a recipe mends it.
+static bool is_final(const Finding *finding) {
+    return finding->severity == SEVERITY_REFUSED && !finding->linear_count && !finding->change_count;
+}
+
+static bool refuse_model(const Finding *finding, Error *err) {
+    Text names = {0};
+    targets_list(finding->targets, &names);
+    error_set(err, "%s: refused by %s, whatever the recipe: %s %s", finding->name, names.data ? names.data : "",
+              finding->what, finding->remedy);
+    text_free(&names);
+    return false;
+}
+
+bool engines_load(const ModelStructure *structure, const Engines *engines, const Plan *plan, Error *err) {
+    bool loads = !engines->count;
+    for (int e = 0; !loads && e < engines->count; e++) {
+        Verdict verdict;
+        if (!verdict_make(structure, NULL, plan, &engines->wishes[e], &verdict, err)) return false;
+        for (int r = 0; r < verdict.row_count; r++) {
+            const int worst = verdict.rows[r].worst;
+            loads |= worst < 0 || !is_final(&verdict.findings[worst]);
+        }
+        if (!loads && e + 1 == engines->count) refuse_model(&verdict.findings[0], err);
+        verdict_free(&verdict);
+    }
+    return loads;
+}
+
 static bool same_scheme(const Decision *a, const Decision *b) {
     return a->quantized == b->quantized &&
            (!a->quantized || (a->bits == b->bits && a->granularity == b->granularity && a->group == b->group));

@@ -106,9 +106,9 @@ bool recipe_ignores(const Recipe *recipe, const char *linear_name) {
     return false;
 }
 
-static int find_override(const Recipe *recipe, const char *match) {
+static int find_override(const Recipe *recipe, const char *match, bool tuned) {
     for (int i = recipe->override_count - 1; i >= 0; i--) {
-        if (!recipe->overrides[i].tuned && strcmp(recipe->overrides[i].match, match) == 0) return i;
+        if (recipe->overrides[i].tuned == tuned && strcmp(recipe->overrides[i].match, match) == 0) return i;
     }
     return -1;
 }
@@ -155,21 +155,28 @@ static void clear(Recipe *recipe, const char *match, Dial dial) {
         if (strcmp(recipe->overrides[i].match, match) == 0) recipe->overrides[i].set[dial] = false;
 }
 
+static bool set_one(Recipe *recipe, const char *match, Dial dial, double value, bool tuned, Error *err) {
+    if (!dial_table[dial].per_linear) return error_set(err, "%s holds for the whole model", dial_table[dial].option);
+    const int index = find_override(recipe, match, tuned);
+    const bool overruled = index >= 0 && set_again_later(recipe, index, dial);
+    Override *override = index >= 0 && !overruled ? &recipe->overrides[index] : recipe_add_override(recipe, match, err);
+    if (!override) return false;
+    clear(recipe, match, dial);
+    override->tuned = tuned;
+    override->set[dial] = true;
+    override->value[dial] = value;
+    return true;
+}
+
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err) {
-    if (value && !dial_table[dial].per_linear)
-        return error_set(err, "%s holds for the whole model", dial_table[dial].option);
-    if (value) {
-        const int index = find_override(recipe, match);
-        const bool overruled = index >= 0 && set_again_later(recipe, index, dial);
-        Override *override =
-            index >= 0 && !overruled ? &recipe->overrides[index] : recipe_add_override(recipe, match, err);
-        if (!override) return false;
-        clear(recipe, match, dial);
-        override->set[dial] = true;
-        override->value[dial] = *value;
-    } else {
-        clear(recipe, match, dial);
-    }
+    if (value && !set_one(recipe, match, dial, *value, false, err)) return false;
+    if (!value) clear(recipe, match, dial);
+    recipe_drop_empty(recipe);
+    return true;
+}
+
+bool recipe_mend(Recipe *recipe, const char *match, Dial dial, double value, Error *err) {
+    if (!set_one(recipe, match, dial, value, true, err)) return false;
     recipe_drop_empty(recipe);
     return true;
 }

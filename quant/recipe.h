@@ -144,6 +144,8 @@ bool recipe_ignores(const Recipe *recipe, const char *linear_name);
 // override as needed. What is set takes effect: where a later override sets the same dial, it is set in a new one
 // behind that, and the rest of the one that was there stays in its place. It is a person's: what was tuned stays apart.
 bool recipe_override(Recipe *recipe, const char *match, Dial dial, const double *value, Error *err);
+// Sets it for a program that keeps the recipe to something: it is tuned, and not a person's any more.
+bool recipe_mend(Recipe *recipe, const char *match, Dial dial, double value, Error *err);
 // Turns a dial for all, also where an override sets it: the override stays, so that what it names stays quantized.
 void recipe_set_everywhere(Recipe *recipe, Dial dial, double value);
 void recipe_set_scheme(Recipe *recipe, int bits, size_t group); // everywhere; group 0: whole channels

@@ -292,15 +292,17 @@ static void a_budget_keeps_to_what_engines_take(void **state) {
     }
     budget_free(&budget);
 
-    // What is kept has its bits, whatever an engine says, and so has what must agree with it.
+    // What is kept has its bits, and so has what must agree with it; but bits that an engine refuses are nobody's.
     bool kept[LAYERS * (2 + EXPERTS * 3)] = {false};
     kept[0] = true;
-    refused[0] = 1 + 2 + 4;
-    assert_true(budget_make(&m.structure, false, &(BudgetBounds){.unit = unit, .refused = refused, .kept = kept},
-                            choices, costs, &budget, NULL));
-    assert_true(budget_within_bits(&budget, 8, chosen, &choice, NULL) && choice.met);
-    for (int i = 0; i < m.structure.linear_count; i++) assert_int_equal(chosen[i], i < 2 ? 2 : 3);
-    budget_free(&budget);
+    for (int engine = 0; engine < 2; engine++) {
+        refused[0] = engine ? 1 + 2 + 4 : 1 + 2 + 8;
+        assert_true(budget_make(&m.structure, false, &(BudgetBounds){.unit = unit, .refused = refused, .kept = kept},
+                                choices, costs, &budget, NULL));
+        assert_true(budget_within_bits(&budget, 8, chosen, &choice, NULL) && choice.met);
+        for (int i = 0; i < m.structure.linear_count; i++) assert_int_equal(chosen[i], i < 2 && !engine ? 2 : 3);
+        budget_free(&budget);
+    }
 }
 
 // ---- rules --------------------------------------------------------------------------------------------------------

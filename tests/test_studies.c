@@ -222,6 +222,12 @@ static void a_long_study_is_put_off_until_it_is_asked_for(void **state) {
     assert_false(is_put_off(w));
     set(w, DIAL_BITS, 3);
     wait_until(w, is_put_off);
+    assert_true(workbench_undo(w));
+    const double three = 3;
+    assert_true(workbench_set(w, 2, DIAL_BITS, &three, NULL)); // the others alone are as they were
+    workbench_stop_job(w, JOB_SPEED);
+    wait_until(w, is_put_off);
+    assert_true(has_some(w)); // which the disk has, though nothing is estimated
     workbench_close(w);
 }
 

@@ -304,6 +304,22 @@ static void what_was_set_by_hand_is_kept(void **state) {
     quit(s);
 }
 
+// Of what was set by hand, what the engine does not take is changed with the rest, and said.
+static void what_is_kept_gives_way_to_an_engine(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 140);
+    key(s, ":set activations none\r:target vllm-sm80\r1*role = q\ro:set weight-bits 3\r");
+    expect(s, "vllm-sm80 refuses bits");
+    key(s, "5s:budget 4.9\r");
+    expect(s, "6 that overrides set by hand stay as they are");
+    expect(s, " as they are, not 6 that the engine refuses");
+    expect(s, "all 42 are measured");
+    key(s, "\r");
+    expect(s, "6 set by hand changed, which vllm-sm80 does not take");
+    expect_gone_text(s, "vllm-sm80 refuses");
+    quit(s);
+}
+
 static void a_rule_without_effect_says_so(void **state) {
     (void)state;
     Screen *s = start(36, 120);
@@ -543,6 +559,7 @@ int main(int argc, char **argv) {
         IN_HOME(a_search_that_is_stopped_early_goes_on),
         IN_HOME(figures_of_an_older_turn_are_shares_of_the_new),
         IN_HOME(what_was_set_by_hand_is_kept),
+        IN_HOME(what_is_kept_gives_way_to_an_engine),
         IN_HOME(a_rule_without_effect_says_so),
         IN_HOME(a_long_study_waits_to_be_asked_for),
         IN_HOME(a_curve_of_the_chosen_dial),

@@ -315,12 +315,46 @@ static void what_is_kept_stays(void **state) {
     tuned_free(&tuned);
     for (int i = 0; i < linears; i++) kept[i] = true;
     assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err));
-    assert_non_null(strstr(err.message, "kept"));
+    assert_non_null(strstr(err.message, "nothing to tune"));
+    assert_non_null(strstr(err.message, "--keep none"));
     tuned_free(&tuned);
     name_table_free(&names);
     free(kept);
     recipe_free(&recipe);
     study_close(&s);
+}
+
+// Engines come before what is kept, and that is told.
+static void what_is_kept_gives_way_to_an_engine(void **state) {
+    (void)state;
+    for (int three = 0; three < 2; three++) {
+        StudyFixture s;
+        Tuned tuned;
+        Error err = {0};
+        study_open(NULL, &s);
+        Recipe recipe = recipe_with_fused(0);
+        const ModelStructure *structure = &s.model.structure;
+        const double bits = three ? 3 : 8;
+        const VerdictWish wish = {EXPORT_COMPRESSED_TENSORS, 1U << TARGET_VLLM_SM80, false};
+        bool *kept = calloc((size_t)structure->linear_count, sizeof *kept);
+        int q = 0;
+        while (structure->linears[q].role != ROLE_Q) q++;
+        assert_non_null(kept);
+        kept[q] = true;
+        assert_true(recipe_override(&recipe, structure->linears[q].name, DIAL_BITS, &bits, &err));
+        const TuneGoal goal = {.max_bits = 6, .bits = {4, 8}, .engines = engines_of(&wish), .kept = kept};
+        if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
+            fail_msg("%s", err.message);
+        assert_int_equal(tuned.kept, 3); // with k and v, which are stored as one with it
+        assert_int_equal(tuned.kept_mended, three ? 3 : 0);
+        assert_int_equal((int)recipe_value(&tuned.recipe, DIAL_BITS, structure->linears[q].name), three ? 4 : 8);
+        expect_that_it_loads(&s, &tuned, &wish);
+        expect_result_is_verified(&s, &tuned);
+        tuned_free(&tuned);
+        recipe_free(&recipe);
+        free(kept);
+        study_close(&s);
+    }
 }
 
 static void goals_out_of_reach_say_what_is_in_reach(void **state) {
@@ -447,6 +481,7 @@ int main(void) {
         cmocka_unit_test(what_an_engine_takes_is_what_it_ends_with),
         cmocka_unit_test(an_engine_may_take_nothing),
         cmocka_unit_test(what_is_kept_stays),
+        cmocka_unit_test(what_is_kept_gives_way_to_an_engine),
         cmocka_unit_test(the_uniform_recipe_is_the_best_there_is),
         cmocka_unit_test(what_is_stopped_gives_the_best_so_far),
         cmocka_unit_test(the_time_is_kept),

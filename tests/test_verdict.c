@@ -950,6 +950,30 @@ static void ways_to_load_are_those_that_work(void **state) {
     expect_loading(f, EXPORT_DENSE, "anything else", "vllm");
 }
 
+static bool some_load(Fixture *f, ExportFormat format, Targets targets, Error *err) {
+    const VerdictWish wish = {format, targets, false};
+    const Engines engines = engines_of(&wish);
+    judge(f, format, targets); // and plans
+    return engines_load(&f->model.structure, &engines, &f->plan, err);
+}
+
+// Nobody loads it: the reason is told. One does, or would with another recipe: nothing is.
+static void a_model_that_no_recipe_helps_is_refused(void **state) {
+    Fixture *f = *state;
+    Error err = {0};
+    set(f, NULL, DIAL_BITS, 3);
+    assert_true(some_load(f, CT, ALL, &err));
+    name_family(f, "t5");
+    assert_false(some_load(f, CT, TRANSFORMERS, &err));
+    assert_non_null(strstr(err.message, "t5: refused by transformers, whatever the recipe: T5 asks"));
+    assert_non_null(strstr(err.message, "dequantize=True"));
+    err = (Error){0};
+    assert_true(some_load(f, CT, TRANSFORMERS | SM80, &err));
+    f->model.structure.config.pair.encoder_layers = 1;
+    assert_false(some_load(f, CT, SM80 | SM90, &err));
+    assert_non_null(strstr(err.message, "encoder-decoder: refused by vllm-sm80, vllm-sm90, whatever the recipe: "));
+}
+
 static void t5_wants_plain_weights(void **state) {
     Fixture *f = *state;
     name_family(f, "t5");
@@ -1096,6 +1120,7 @@ int main(void) {
         ON(other_notes),
         ON(encoder_decoders),
         ON(ways_to_load_are_those_that_work),
+        ON(a_model_that_no_recipe_helps_is_refused),
         ON(t5_wants_plain_weights),
         ON(gguf_of_other_families),
         cmocka_unit_test_setup_teardown(experts_are_one_tensor, setup_experts, teardown),

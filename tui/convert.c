@@ -61,7 +61,9 @@ static const char *word_here(const char *at, size_t *taken) {
                  {"with --overwrite", "with O"},
                  {"run the same command again", "press Enter"},
                  {"--allow-odd-bits", "press b"},
-                 {"with --format dense", "in the format dense"}};
+                 {"with --format dense", "in the format dense"},
+                 {"--keep none", "K"},
+                 {"see --keep", "K takes these back"}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         *taken = strlen(words[i].option);
         if (strncmp(at, words[i].option, *taken) == 0) return words[i].here;

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "tui/convert.h"
 #include "tui/format.h"
 #include "tui/graph.h"
 #include "tui/jobs.h"
@@ -222,6 +223,22 @@ static void count_moves(const Ui *ui, int *more, int *fewer, int *same) {
     }
 }
 
+// Of what is kept, bits that the chosen engine does not take.
+static int count_refused(const Ui *ui) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    const SensitivityView *v = workbench_sensitivity(ui->workbench);
+    int count = 0;
+    for (int i = 0; s->bound_by.targets && i < workbench_structure(ui->workbench)->linear_count; i++)
+        count += s->held[i] && v->choices[i].now >= 0 && s->refused[i] >> v->choices[i].now & 1;
+    return count;
+}
+
+static void draw_kept(const Ui *ui, Pen *pen) {
+    const int refused = count_refused(ui), kept = sensitivity_kept(ui) - refused;
+    if (kept) pen_text(pen, MEANING_TEXT, ", %d of these set by hand", kept);
+    if (refused) pen_text(pen, MEANING_CHANGED, ", not %d that the engine refuses", refused);
+}
+
 // What Enter would do, before it does.
 static void draw_moves(Ui *ui, Rect line) {
     const SensitivityScreen *s = &ui->sensitivity;
@@ -235,8 +252,7 @@ static void draw_moves(Ui *ui, Rect line) {
         pen_text(&pen, MEANING_TEXT, "all bits stay; groups and clipping become those that were tuned");
     else
         pen_text(&pen, MEANING_TEXT, "all %d linears have these bits already", same);
-    if (sensitivity_kept(ui) && !shows_tuned(ui))
-        pen_text(&pen, MEANING_TEXT, ", %d of these set by hand", sensitivity_kept(ui));
+    if (sensitivity_kept(ui) && !shows_tuned(ui)) draw_kept(ui, &pen);
     if (s->guessed && !shows_tuned(ui)) pen_text(&pen, MEANING_CHANGED, "   provisional: KL alone is a guess");
 }
 
@@ -400,6 +416,8 @@ static void draw_tuned(Ui *ui, Rect lines, const TuneView *view) {
     if (t->uniform.known && t->difference.kl.se > 0)
         pen_text(&below, MEANING_FAINT, "%s ±%s to one scheme for all   ",
                  format_change(t->difference.kl.mean, 5, "").text, format_fixed(t->difference.kl.se, 5).text);
+    if (t->kept_mended)
+        pen_text(&below, MEANING_CHANGED, "%d of %d kept changed for the engine   ", t->kept_mended, t->kept);
     if (view->changes) pen_text(&below, MEANING_CHANGED, "of the recipe as it was when T was pressed");
 }
 
@@ -454,7 +472,9 @@ static void draw_tune(Ui *ui, Rect lines) {
         return;
     }
     if (job.state == JOB_FAILED) {
-        const WrapPiece words = {job.message, SIZE_MAX, MEANING_ERROR};
+        char message[sizeof job.message];
+        convert_words(job.message, message, sizeof message);
+        const WrapPiece words = {message, SIZE_MAX, MEANING_ERROR};
         wrap_draw(&ui->canvas, lines, &words, 1, 0);
         return;
     }

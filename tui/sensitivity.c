@@ -343,7 +343,10 @@ static bool find_bounds(Ui *ui, BudgetBounds *out, Error *err) {
     VerdictWish wish = {0};
     const uint64_t change = workbench_changes(ui->workbench), turn = workbench_turn(ui->workbench);
     *out = (BudgetBounds){.kept = s->takes_back ? NULL : s->held};
-    if (!convert_wish(ui, &wish)) return true;
+    if (!convert_wish(ui, &wish)) {
+        s->bound_by = wish;
+        return true;
+    }
     const bool same = verdict_wish_equal(&s->bound_by, &wish) && s->bound_change == change && s->bound_turn == turn;
     out->unit = s->unit;
     out->refused = s->refused;
@@ -501,9 +504,7 @@ static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
     double *bits = array_new((size_t)linear_count(ui), sizeof *bits);
     bool ok = bits ? recipe_copy(workbench_recipe(ui->workbench), out, err) : error_memory(err, "the recipe");
     for (int i = 0; ok && i < linear_count(ui); i++)
-        bits[i] = s->budget.unit_of[i] < 0             ? (double)NAN
-                  : sensitivity_kept(ui) && s->held[i] ? workbench_plan(ui->workbench)->decisions[i].bits
-                                                       : budget_bits[s->chosen[i]];
+        bits[i] = s->budget.unit_of[i] < 0 ? (double)NAN : budget_bits[s->chosen[i]];
     if (ok && !(ok = recipe_assign(out, workbench_structure(ui->workbench), DIAL_BITS, bits, err) &&
                      keep_to_engine(ui, out, err)))
         recipe_free(out);
@@ -511,7 +512,22 @@ static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
     return ok;
 }
 
-// ", and for vllm-sm80 policy token → none (12 linears)": what it does not take with these bits.
+// Linears that are kept, but for an engine that does not take them so.
+static int kept_changed(const Ui *ui, const Recipe *recipe) {
+    static const Dial scheme[] = {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE};
+    int count = 0;
+    for (int i = 0; sensitivity_kept(ui) && i < linear_count(ui); i++) {
+        const char *name = workbench_structure(ui->workbench)->linears[i].name;
+        bool same = true;
+        for (size_t d = 0; ui->sensitivity.held[i] && d < sizeof scheme / sizeof *scheme; d++)
+            same &= recipe_value(recipe, scheme[d], name) ==
+                    recipe_value(workbench_recipe(ui->workbench), scheme[d], name); // NOLINT: the same number or not
+        count += !same;
+    }
+    return count;
+}
+
+// ", and for vllm-sm80 policy token → none (12 linears)": what it does not take with these bits, and of what is kept.
 static void what_came_with_it(const Ui *ui, const Recipe *recipe, Text *out) {
     const Target target = convert_target(ui);
     Text changes = {0};
@@ -521,6 +537,9 @@ static void what_came_with_it(const Ui *ui, const Recipe *recipe, Text *out) {
         changes.data)
         text_addf(out, ", and for %s %s", target_table[target].name, changes.data);
     text_free(&changes);
+    const int changed = target < TARGET_COUNT ? kept_changed(ui, recipe) : 0;
+    if (changed)
+        text_addf(out, ", and %d set by hand changed, which %s does not take", changed, target_table[target].name);
 }
 
 static void put_tuned(Ui *ui, const Recipe *recipe, const char *beside) {

@@ -69,25 +69,6 @@ static void take_sensitivities(void *context, const Sensitivities *so_far) {
     signal_screen(c->w);
 }
 
-static bool sensitivity_run(Workbench *w, const Plan *plan, uint64_t turn, Error *err) {
-    Sensitivities found;
-    SensitivityContext context = {w, plan, turn};
-    // Where nothing is quantized there is nothing to find.
-    const bool ok =
-        plan->quantized_count == 0 || engine_sensitivity(w->engine, plan, SENSITIVITY_ALONE, take_sensitivities,
-                                                         &context, &found, &w->jobs[JOB_SENSITIVITY].progress, err);
-    if (plan->quantized_count == 0) found = (Sensitivities){0};
-    if (ok) {
-        take_sensitivities(&context, &found);
-        pthread_mutex_lock(&w->lock);
-        w->studies.sensitivity_done = turn;
-        w->studies.version++;
-        pthread_mutex_unlock(&w->lock);
-    }
-    sensitivities_free(&found);
-    return ok;
-}
-
 // Nothing is known of a turn of which nothing is kept: figures of the turn before stay.
 bool study_recall(Workbench *w, const Plan *plan, uint64_t turn, Error *err) {
     Sensitivities found = {0};
@@ -102,6 +83,41 @@ bool study_recall(Workbench *w, const Plan *plan, uint64_t turn, Error *err) {
         w->studies.version++;
     }
     pthread_mutex_unlock(&w->lock);
+    sensitivities_free(&found);
+    return ok;
+}
+
+static bool recall_first(Workbench *w, const Plan *plan, uint64_t turn, bool *done, Error *err) {
+    pthread_mutex_lock(&w->lock);
+    const bool was_read = w->studies.kept_turn == turn;
+    pthread_mutex_unlock(&w->lock);
+    if (!was_read && !study_recall(w, plan, turn, err)) return false;
+    pthread_mutex_lock(&w->lock);
+    *done = w->studies.sensitivity_done == turn;
+    w->jobs[JOB_SENSITIVITY].started = clock_seconds(); // reading says nothing about how long the rest takes
+    pthread_mutex_unlock(&w->lock);
+    return true;
+}
+
+// What the disk has comes first: it is known also where the rest is put off.
+static bool sensitivity_run(Workbench *w, const Plan *plan, uint64_t turn, Error *err) {
+    Sensitivities found;
+    SensitivityContext context = {w, plan, turn};
+    bool done = false;
+    if (!recall_first(w, plan, turn, &done, err)) return false;
+    if (done) return true;
+    // Where nothing is quantized there is nothing to find.
+    const bool ok =
+        plan->quantized_count == 0 || engine_sensitivity(w->engine, plan, SENSITIVITY_ALONE, take_sensitivities,
+                                                         &context, &found, &w->jobs[JOB_SENSITIVITY].progress, err);
+    if (plan->quantized_count == 0) found = (Sensitivities){0};
+    if (ok) {
+        take_sensitivities(&context, &found);
+        pthread_mutex_lock(&w->lock);
+        w->studies.sensitivity_done = turn;
+        w->studies.version++;
+        pthread_mutex_unlock(&w->lock);
+    }
     sensitivities_free(&found);
     return ok;
 }
