@@ -249,9 +249,8 @@ typedef struct BackendOps {
     // Statistics of x [tokens, width], added to what is in `counts` (on the host) already.
     bool (*measure)(Backend *, const float *x, size_t tokens, size_t width, const ActivationCounts *counts, Error *err);
 
-    // From now on these families of kernels (bits by KernelFamily and MANY_PAIRS, kernels/prove.h) are not used, and the
-    // others are.
-    // Before any weight is made.
+    // From now on these families of kernels (bits by KernelFamily and MANY_PAIRS, kernels/prove.h) are not used, and
+    // the others are. Before any weight is made.
     void (*avoid)(Backend *, unsigned families);
 } BackendOps;
 
