@@ -30,15 +30,23 @@ typedef uint32_t Targets; // bit t: target t
 typedef struct TargetInfo {
     const char *name;    // "vllm-sm80"
     const char *group;   // a word that names several of them: "vllm"
-    const char *title;   // "vLLM, Ampere and Ada (SM80 to 89)"
+    const char *title;   // "vLLM on A100, RTX 40 (SM80 to 89)"
     const char *version; // that was read or tried: "vLLM 0.32"
 } TargetInfo;
 
 extern const TargetInfo target_table[TARGET_COUNT];
 #define TARGETS_VLLM ((1U << (TARGET_VLLM_CPU + 1)) - 1)
 
-// "vllm,transformers": names and groups with commas between them; "all"; of vLLM also the device by its compute
-// capability: "8.0", "sm89", "sm_90".
+// Cards that people name in place of a compute capability (times ten).
+typedef struct CardInfo {
+    const char *name; // "a100", "rtx4090"
+    int capability;   // 80, 89
+} CardInfo;
+
+extern const CardInfo card_table[]; // the last has no name
+
+// "vllm,transformers": names and groups with commas between them; "all"; of vLLM also the device, by its compute
+// capability or its card: "8.0", "sm89", "sm_90", "A100", "RTX 4090".
 bool targets_parse(const char *text, Targets *out, Error *err);
 Targets targets_of_format(ExportFormat format); // those that read it
 // "vllm, mlx": a group by its name where all of it is meant.

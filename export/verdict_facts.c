@@ -31,10 +31,10 @@ enum {
 };
 
 const TargetInfo target_table[TARGET_COUNT] = {
-    [TARGET_VLLM_SM75] = {"vllm-sm75", "vllm", "vLLM, Turing (SM75)", "vLLM 0.32"},
-    [TARGET_VLLM_SM80] = {"vllm-sm80", "vllm", "vLLM, Ampere and Ada (SM80 to 89)", "vLLM 0.32"},
-    [TARGET_VLLM_SM90] = {"vllm-sm90", "vllm", "vLLM, Hopper (SM90)", "vLLM 0.32"},
-    [TARGET_VLLM_SM100] = {"vllm-sm100", "vllm", "vLLM, Blackwell (SM100, 120)", "vLLM 0.32"},
+    [TARGET_VLLM_SM75] = {"vllm-sm75", "vllm", "vLLM on T4, RTX 20 (SM75)", "vLLM 0.32"},
+    [TARGET_VLLM_SM80] = {"vllm-sm80", "vllm", "vLLM on A100, RTX 40 (SM80 to 89)", "vLLM 0.32"},
+    [TARGET_VLLM_SM90] = {"vllm-sm90", "vllm", "vLLM on H100, H200 (SM90)", "vLLM 0.32"},
+    [TARGET_VLLM_SM100] = {"vllm-sm100", "vllm", "vLLM on B200, RTX 50 (SM100, 120)", "vLLM 0.32"},
     [TARGET_VLLM_CPU] = {"vllm-cpu", "vllm-cpu", "vLLM on x86 processors", "vLLM 0.32"},
     [TARGET_SGLANG] = {"sglang", "sglang", "SGLang on CUDA", "SGLang 0.5.23"},
     [TARGET_TRANSFORMERS] = {"transformers", "transformers", "transformers",

@@ -838,7 +838,7 @@ static void the_convert_screen_says_what_engines_do(void **state) {
         expect(s, "◂ compressed-tensors ▸   for vllm, sglang, transformers");
         expect(s, "storyteller-compressed-tensors   offered; o names another");
         expect(s, "disk has 12.3 GB   computing 3 s");
-        expect(s, wide ? "▸ vLLM, Turing (SM75)               no" : "▸ vllm-sm75    no");
+        expect(s, wide ? "▸ vLLM on T4, RTX 20 (SM75)         no" : "▸ vllm-sm75    no");
         expect(s, "refused fused-bits");
         expect(s, "Enter writes it, though vllm-sm75 refuses it; f mends the recipe");
         expect(s, wide ? "f fix  Enter write it" : "Enter write it");
@@ -931,7 +931,7 @@ static void what_an_engine_takes_is_said_while_dials_are_turned(void **state) {
     key(s, ":set weight-bits 3\r");
     expect(s, "vllm-sm80 refuses bits");
     key(s, "6");
-    expect(s, "▸●vLLM, Ampere and Ada");
+    expect(s, "▸●vLLM on A100");
     expect(s, "refused odd-bits, layers 0–5 (42 linears): Weights of 2 and 3 bits");
     expect(s, "or press b.");
     key(s, "b");
@@ -949,7 +949,12 @@ static void what_an_engine_takes_is_said_while_dials_are_turned(void **state) {
     expect(s, "for vllm-sm80 in compressed-tensors: the first line");
     key(s, ":target sm1\t\r");
     expect(s, "for vllm-sm100 in");
-    key(s, ":target none\r");
+    key(s, ":target a80\t\r");
+    expect(s, "for vllm-sm80 in");
+    key(s, ":target V100\r");
+    expect(s, "V100");
+    expect(s, "has compute capability 7.0");
+    key(s, ESCAPE ":target none\r");
     expect(s, "the recipe is for no engine");
     key(s, ESCAPE);
     expect_gone_text(s, "vllm");
@@ -961,12 +966,12 @@ static void the_engine_that_the_recipe_is_for_is_chosen(void **state) {
     (void)state;
     Screen *s = start_converting(36, 120, "FAKE_PACE=8");
     key(s, "j");
-    expect(s, "▸ vLLM, Ampere");
+    expect(s, "▸ vLLM on A100");
     expect(s, "Enter writes it, though vllm-sm80 refuses it");
     assert_false(screen_has(s, "vllm-sm80 refuses group"));
     key(s, " ");
     expect(s, "the recipe is for vllm-sm80 now; Space again: for no engine");
-    expect(s, "▸●vLLM, Ampere");
+    expect(s, "▸●vLLM on A100");
     expect(s, "vllm-sm80 refuses group");
     key(s, "j" RIGHT); // nor does another engine or format that is looked at
     expect(s, "◂ gguf ▸");
@@ -1157,13 +1162,13 @@ static void what_no_folder_changes_is_said_at_once(void **state) {
 static void the_convert_screen_takes_the_mouse_and_completes(void **state) {
     (void)state;
     Screen *s = start_converting(36, 120, "FAKE_PACE=8");
-    click_on(s, "vLLM, Hopper");
-    expect(s, "▸ vLLM, Hopper");
-    expect(s, "vLLM, Hopper (SM90): finding");
+    click_on(s, "vLLM on H100, H200");
+    expect(s, "▸ vLLM on H100, H200");
+    expect(s, "vLLM on H100, H200 (SM90): finding");
     int row, col;
-    assert_true(screen_find(s, "vLLM, Hopper (SM90)  ", &row, &col));
+    assert_true(screen_find(s, "vLLM on H100, H200 (SM90)  ", &row, &col));
     screen_wheel(s, row, col, true);
-    expect(s, "▸ vLLM, Blackwell");
+    expect(s, "▸ vLLM on B200, RTX 50");
     screen_wheel(s, 24, 20, true);
     expect(s, "finding 2 of 2");
     assert_true(screen_find(s, "tensors ▸", &row, &col));

@@ -1054,7 +1054,34 @@ static void targets_have_names(void **state) {
         assert_true(targets_parse(devices[i].name, &targets, &err));
         assert_int_equal(targets, devices[i].targets);
     }
-    static const char *const none[] = {"7.0", "80", "8.", "sm", "sm80x", "8.00", "sm_", "13.0", "-8.0"};
+    static const struct {
+        const char *name;
+        Targets targets;
+    } cards[] = {{"t4", SM75},
+                 {"Tesla T4", SM75},
+                 {"RTX 2080 Ti", SM75},
+                 {"A100", SM80},
+                 {"a100-80gb", SM80},
+                 {"NVIDIA A10G", SM80},
+                 {"L40S", SM80},
+                 {"GeForce RTX 4090", SM80},
+                 {"3090", SM80},
+                 {"vllm-l4", SM80},
+                 {"RTX 4070 Ti SUPER", SM80},
+                 {"H100 SXM,mlx", SM90 | MLX},
+                 {"nvidia h200", SM90},
+                 {"B200", SM100},
+                 {"rtx5090", SM100},
+                 {"RTX PRO 6000", SM100}};
+    for (size_t i = 0; i < sizeof cards / sizeof *cards; i++) {
+        assert_true(targets_parse(cards[i].name, &targets, &err));
+        assert_int_equal(targets, cards[i].targets);
+    }
+    assert_false(targets_parse("V100", &targets, &err)); // known, and told why not
+    assert_string_equal(
+        err.message, "\"V100\" has compute capability 7.0; vLLM multiplies quantized weights from 7.5 on (T4, RTX 20)");
+    static const char *const none[] = {"a1000x", "rtx", "a",     "h1000", "rtx4090q", "7.0",  "80",
+                                       "8.",     "sm",  "sm80x", "8.00",  "sm_",      "13.0", "-8.0"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) assert_false(targets_parse(none[i], &targets, &err));
     assert_false(targets_parse("vllm,,mlx", &targets, &err));
     assert_false(targets_parse("onnx", &targets, &err));

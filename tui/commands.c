@@ -125,7 +125,7 @@ static void offer_dials(Candidates *c, const char *argument, size_t before) {
     }
 }
 
-// Those of vLLM also by their devices: "sm80".
+// Those of vLLM also by their devices: "sm80", "a100".
 static void offer_engines(Candidates *c) {
     static const char vllm[] = "vllm-sm";
     for (int i = 0; i < TARGET_COUNT; i++) candidate_add(c, target_table[i].name, target_table[i].name);
@@ -133,6 +133,7 @@ static void offer_engines(Candidates *c) {
         const char *name = target_table[i].name, *device = name + sizeof vllm - 3;
         if (strncmp(name, vllm, sizeof vllm - 1) == 0) candidate_add(c, device, device);
     }
+    for (const CardInfo *card = card_table; card->name && *c->prefix; card++) candidate_add(c, card->name, card->name);
     candidate_add(c, "none", "none");
 }
 
