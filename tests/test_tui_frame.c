@@ -145,7 +145,7 @@ static void help_is_found_by_what_people_look_for(void **state) {
         "pause",      "cancel",   "color",  "dark",      "copy",     "clipboard", "csv",       "zoom",
         "scroll",     "auto",     "budget", "exclude",   "skip",     "history",   "redo",      "perplexity",
         "int8",       "kv cache", "keys",   "tutorial",  "batch",    "override",  "one layer", "file",
-        "mouse",      "speed",    "noise",  "alpha 0.3", "sm90",     "llama.cpp",
+        "mouse",      "speed",    "noise",  "alpha 0.3", "sm90",     "llama.cpp", "settings",  "rebind",
     };
     Screen *s = start_plainly(24, 80);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
@@ -164,6 +164,77 @@ static void help_is_found_by_what_people_look_for(void **state) {
     expect(s, ":target [ENGINE]");
     expect(s, "like  :target vllm-sm90");
     key(s, ESCAPE "q");
+    quit(s);
+}
+
+// Whatever other programs call it is answered by a line about that, also where the answer is that it is not here.
+static void help_knows_the_words_of_other_programs(void **state) {
+    (void)state;
+    static const struct {
+        const char *word, *answer;
+    } asked[] = {
+        {"awq", "weights scaled by their inputs"},
+        {"gptq", "Convert writes it"},
+        {"act-order", "as a way of rounding"},
+        {"imatrix", "neither read nor written"},
+        {"importance matrix", "neither read nor written"},
+        {"q4_k", "not written"},
+        {"Q4_K_M", "not written"},
+        {"iq4_xs", "not written"},
+        {"q8_0", "Q4_0, Q4_1 and Q8_0"},
+        {"ollama", "GGUF of llama.cpp"},
+        {"zero point", "the code that stands for 0"},
+        {"zero-point", "the code that stands for 0"},
+        {"asymmetric", "the code that stands for 0"},
+        {"perplexity", "how much a text surprises"},
+        {"wikitext", "how much a text surprises"},
+        {"SmoothQuant", "the dial policy"},
+        {"calibration set", "--calibration FILE"},
+        {"calibration dataset", "--calibration FILE"},
+        {"group size", "columns that share a scale"},
+        {"g128", "weights that share a scale"},
+        {"per-channel", "weights that share a scale"},
+        {"kv cache", "keys and values of earlier"},
+        {"w8a8", "rounds inputs to 8 bits"},
+        {"w4a16", "rounds inputs to 8 bits"},
+        {"rtn", "round to nearest"},
+        {"fp8", "no grid here"},
+        {"nf4", "no grid here"},
+        {"bitsandbytes", "are not opened"},
+        {"hqq", "are not opened"},
+        {"exl2", "are not opened"},
+        {"mixed precision", "a rule that sets a dial"},
+        {"llm-compressor", "a format of Convert"},
+        {"onnx", "not written"},
+        {"tensorrt", "not written"},
+        {"dequantize", "format dense"},
+        {"hadamard", "QuaRot, SpinQuant: not here"},
+        {"quarot", "QuaRot, SpinQuant: not here"},
+        {"autoround", "weights are rounded as they are"},
+        {"qat", "weights are rounded as they are"},
+        {"sparsity", "leaving weights out"},
+        {"autoquantize", "the budget and T"},
+        {"modules_to_not_convert", "i on Layers"},
+        {"lm_head", "i on Layers"},
+        {"mmlu", "eval --task"},
+        {"temperature", "the command generate"},
+        {"vram", "what all weights take"},
+        {"bpw", "with scales and what else"},
+        {"cosine similarity", "signal to noise"},
+        {"moe", "see a part of the tokens"},
+        {"throughput", "how fast it decodes"},
+    };
+    Screen *s = start_plainly(36, 120);
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        char line[64];
+        snprintf(line, sizeof line, ":help %s\r", asked[i].word);
+        key(s, line);
+        snprintf(line, sizeof line, " /%s ", asked[i].word);
+        expect(s, line);
+        expect(s, asked[i].answer);
+        key(s, ESCAPE ESCAPE);
+        expect_gone_text(s, " Help ");
+    }
     quit(s);
 }
 
@@ -614,11 +685,54 @@ static void changed_keys_hold_and_are_shown(void **state) {
 
 static void settings_that_are_not_understood_are_told(void **state) {
     (void)state;
-    put_settings("{\"them\": \"dark\"}");
+    put_settings("{\"them\": \"dark\", \"tokens\": 33}");
     Screen *s = start_plainly(36, 120);
-    expect(s, "config.json: settings: unknown key \"them\"");
+    expect(s, "config.json: unknown key \"them\"");
     key(s, "u"); // and it goes on
     expect(s, "nothing to undo");
+    key(s, "\t\t-"); // with the rest
+    expect(s, "up to 16 tokens");
+    quit(s);
+    put_settings("{\"them\": \"dark\", \"tokens\": 0}");
+    s = start_plainly(36, 120);
+    expect(s, "2 entries are not used, :settings says why");
+    key(s, ":settings\r");
+    expect(s, "unknown key \"them\"");
+    expect(s, "\"tokens\" must be");
+    expect(s, "config.json ");
+    key(s, ESCAPE ESCAPE);
+    quit(s);
+}
+
+// By the screen alone: the help says how, and has the name.
+static void a_key_is_given_at_once_and_kept(void **state) {
+    (void)state;
+    Screen *s = start_plainly(24, 80);
+    key(s, "?");
+    expect(s, ":bind NAME KEY, names at the right");
+    expect(s, "columns-right columns-left"); // of a line that has no room beside it
+    key(s, "/previous match\r");
+    expect(s, "find-next find-previous");
+    key(s, ESCAPE ESCAPE ":bind undo p\r");
+    expect(s, "undo: \"p\" is a key of pin already; give pin another one first");
+    key(s, "\x15"
+           "bind und\t");
+    expect(s, ":bind undo");
+    key(s, "f9\r");
+    expect(s, "undo has f9, :unbind takes it back; kept in");
+    key(s, "\033[20~"); // F9
+    expect(s, "nothing to undo");
+    key(s, ":bind undo\r");
+    expect(s, "undo has f9; :bind undo KEY gives it another one");
+    quit(s);
+    s = start_plainly(24, 80);
+    expect(s, "f9 undo");
+    key(s, ":unbind \t");
+    expect(s, ":unbind undo");
+    key(s, "\r");
+    expect(s, "undo has u again");
+    key(s, "j");
+    expect(s, " u undo");
     quit(s);
 }
 
@@ -1098,6 +1212,7 @@ int main(int argc, char **argv) {
         IN_HOME(help_shows_colours_as_they_are),
         IN_HOME(help_is_searched),
         IN_HOME(help_is_found_by_what_people_look_for),
+        IN_HOME(help_knows_the_words_of_other_programs),
         IN_HOME(every_example_is_understood_and_every_list_completes),
         IN_HOME(the_bottom_line_names_the_keys_of_the_pane),
         IN_HOME(commands_refuse_what_they_do_not_take),
@@ -1118,6 +1233,7 @@ int main(int argc, char **argv) {
         IN_HOME(settings_hold_from_the_start),
         IN_HOME(changed_keys_hold_and_are_shown),
         IN_HOME(settings_that_are_not_understood_are_told),
+        IN_HOME(a_key_is_given_at_once_and_kept),
         IN_HOME(colorblind_is_blue_and_orange),
         IN_HOME(it_begins_as_it_was_left),
         IN_HOME(the_scope_comes_back_with_its_marks),
