@@ -440,6 +440,21 @@ static void expect_copied(Screen *s, const char *begin, const char *said) {
     if (!screen_sent(s, sequence)) fail_with_screen(s, sequence);
 }
 
+// The same somewhere within: three bytes are four characters only from where a three begins.
+static void expect_copied_within(Screen *s, const char *part) {
+    bool sent = false;
+    for (size_t skipped = 0; skipped < 3; skipped++) {
+        char characters[160];
+        Text encoded = {0};
+        clipboard_sequence(part + skipped, (strlen(part) - skipped) / 3 * 3, &encoded);
+        snprintf(characters, sizeof characters, "%s", strrchr(encoded.data, ';') + 1);
+        characters[strcspn(characters, "\a\033")] = '\0';
+        text_free(&encoded);
+        sent = sent || screen_sent(s, characters);
+    }
+    if (!sent) fail_with_screen(s, part);
+}
+
 static void what_the_keys_are_on_is_copied(void **state) {
     (void)state;
     Screen *s = start(36, 120);
@@ -569,9 +584,16 @@ static void trials_are_handed_out(void **state) {
     expect(s, "B  #2: bits 4 → 3");
     key(s, "y");
     expect_copied(s, "#2: bits 4 → 3", "copied #2, ");
+    expect_copied_within(s, " (base 2.412)  top-1 ");
     write_to(s, "trials.csv", "2 rows written to ");
     expect_file("trials.csv", "number,what,note,compared,bits_per_weight,bytes,kl,kl_se,kl_against_a,");
+    assert_in_file("trials.csv",
+                   ",ppl,base_ppl,top1,tokens_per_second,times_base,kl_reverse,ppl_se,base_ppl_se,top1_se,"
+                   "tokens,tokens_per_second_least,tokens_per_second_most,times_base_least,"
+                   "times_base_most,base_tokens_per_second,from,present,front,earlier\r\n");
     assert_in_file("trials.csv", "\r\n1,start,,A,4.");
+    assert_in_file("trials.csv", ",2.412,0.97"); // what the base comes to, and top-1
+    assert_in_file("trials.csv", ",812,,0,");    // its speed; the first row was turned from none, and is not present
     write_to(s, "trials.md", "2 rows written to ");
     expect_file("trials.md", "| # | what changed | note | A/B | bits/w | size | KL |");
     write_to(s, "trials.svg", "figure written to ");
@@ -586,6 +608,8 @@ static void trials_are_handed_out(void **state) {
     expect_copied(s, "bits", "copied what A and B do differently, ");
     key(s, "\ty");
     expect_copied(s, "prompt: Once upon a time\nbase:  Mira", "copied the texts of base, A and B, ");
+    expect_copied_within(s, "\nA, #1 start:  Mira");
+    expect_copied_within(s, "\nB, #2 bits 4 → 3:  ");
     quit(s);
 }
 
@@ -597,7 +621,7 @@ static void a_sweep_is_handed_out(void **state) {
     key(s, "y");
     expect_copied(s, "weight-bits 4  bits/w 4.", "copied the point, ");
     write_to(s, "sweep.csv", "3 rows written to ");
-    expect_file("sweep.csv", "weight-bits,bits_per_weight,bytes,kl,kl_se,top1,state\r\n3,3.");
+    expect_file("sweep.csv", "weight-bits,bits_per_weight,bytes,kl,kl_se,ppl,top1,state\r\n3,3.");
     assert_in_file("sweep.csv", ",now\r\n8,");
     write_to(s, "sweep.svg", "figure written to ");
     assert_in_file("sweep.svg", "Accuracy against size; at each point: weight-bits");

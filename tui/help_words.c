@@ -120,7 +120,13 @@ const HelpSign help_signs[] = {
     {"~", "rests on ranges that may still grow: calibration goes on", MEANING_VALUE, 0},
     {"0.42 ±0.01 ← 0.51", "KL of the quantized model from the base, its error, and the other direction", MEANING_VALUE,
      ON(SCREEN_LAYERS)},
-    {"1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", MEANING_VALUE, ON(SCREEN_LAYERS)},
+    {"1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", MEANING_VALUE,
+     ON(SCREEN_LAYERS) | ON(SCREEN_TRIALS)},
+    {"1.7× busy",
+     "the median: something else was at work, and even the base's speed was uneven, by a quarter or more; the next "
+     "turn "
+     "is timed anew",
+     MEANING_VALUE, ON(SCREEN_LAYERS) | ON(SCREEN_TRIALS)},
     {"why",
      "the channel of the input that reaches furthest, times the median channel; shares of weights and input in the "
      "error of a linear's output; the column of weights that can err most, its share among all",
