@@ -121,6 +121,10 @@ static void what_is_understood_is_used(void **state) {
     assert_true(binding_has_key(&s, binding_of("pin"), '7'));
     assert_true(binding_has_key(&s, binding_of("undo"), 'u'));
     settings_free(&s);
+    load("{\"a\\nb\": 1, \"keys\": {\"c\\nd\": \"f9\"}}", &s);
+    assert_int_equal(s.fault_count, 2);
+    assert_ptr_equal(strchr(s.faults.data, '\n'), strrchr(s.faults.data, '\n')); // a line for each
+    settings_free(&s);
     // What is left out has its own keys again, and another one may have been given these.
     load("{\"keys\": {\"undo\": \"w\", \"pin\": \"u\", \"view\": \"p\"}}", &s);
     assert_int_equal(s.fault_count, 3);

@@ -590,10 +590,11 @@ static void trials_are_handed_out(void **state) {
     assert_in_file("trials.csv",
                    ",ppl,base_ppl,top1,tokens_per_second,times_base,kl_reverse,ppl_se,base_ppl_se,top1_se,"
                    "tokens,tokens_per_second_least,tokens_per_second_most,times_base_least,"
-                   "times_base_most,base_tokens_per_second,from,present,front,earlier\r\n");
+                   "times_base_most,base_tokens_per_second,busy,from,present,front,earlier\r\n");
     assert_in_file("trials.csv", "\r\n1,start,,A,4.");
     assert_in_file("trials.csv", ",2.412,0.97"); // what the base comes to, and top-1
-    assert_in_file("trials.csv", ",812,,0,");    // its speed; the first row was turned from none, and is not present
+    assert_in_file("trials.csv",
+                   ",812,0,,0,"); // its speed, not busy; the first row was turned from none, and is not present
     write_to(s, "trials.md", "2 rows written to ");
     expect_file("trials.md", "| # | what changed | note | A/B | bits/w | size | KL |");
     write_to(s, "trials.svg", "figure written to ");

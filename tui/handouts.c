@@ -190,6 +190,7 @@ static const Heading trial_headings[] = {{"number", "#"},
                                          {"times_base_least", NULL},
                                          {"times_base_most", NULL},
                                          {"base_tokens_per_second", NULL},
+                                         {"busy", NULL},
                                          {"from", NULL},
                                          {"present", NULL},
                                          {"front", NULL},
@@ -218,7 +219,9 @@ static void add_trial_figures(const Ui *ui, Sheet *sheet, const TrialRow *row) {
     add_figure(sheet, f->accuracy.base_ppl, format_figure(f->accuracy.base_ppl, 4).text);
     add_figure(sheet, f->accuracy.top1, format_percent(f->accuracy.top1).text);
     add_figure(sheet, rate, format_figure(rate, 3).text);
-    add_figure(sheet, times, format_ratio(times).text);
+    char shown[32];
+    snprintf(shown, sizeof shown, "%s%s", format_ratio(times).text, decode_speed_is_busy(speed) ? " busy" : "");
+    add_figure(sheet, times, shown);
 }
 
 // What nobody reads and a plot needs.
@@ -230,6 +233,7 @@ static void add_trial_numbers(Sheet *sheet, const Trials *trials, const TrialRow
                              speed->first.median};
     for (size_t i = 0; i < COUNT_OF(numbers); i++) sheet_number(sheet, numbers[i]);
     for (size_t i = 0; i < COUNT_OF(speeds); i++) sheet_number(sheet, row->figures->timed ? speeds[i] : (double)NAN);
+    sheet_number(sheet, row->figures->timed ? decode_speed_is_busy(speed) : (double)NAN);
     sheet_number(sheet, row->from ? row->from : (double)NAN);
     sheet_number(sheet, row->number == trials->present);
     sheet_number(sheet, trial_is_best(trials, row));

@@ -63,8 +63,8 @@ static void help_section(HelpText *text, const char *heading) {
     text->headed = false;
 }
 
-// Bytes of the text that fit into a line, up to the end of a word.
-static size_t fitting(const HelpText *text, const char *words) {
+// Bytes of the text that fit into a line, up to the end of a word. *cols: of it all, when it fits.
+static size_t fitting(const HelpText *text, const char *words, int *cols) {
     int used = 0, width;
     size_t at = 0, end = 0, length;
     while ((length = canvas_character(&text->ui->canvas, words + at, &width)) > 0 && used + width <= text->room) {
@@ -72,31 +72,25 @@ static size_t fitting(const HelpText *text, const char *words) {
         used += width;
         at += length;
     }
+    *cols = used;
     return words[at] && end ? end : at;
-}
-
-// Columns that the first so many bytes take.
-static int width_of(const HelpText *text, const char *words, size_t length) {
-    int used = 0, width;
-    for (size_t at = 0; at < length; used += width) at += canvas_character(&text->ui->canvas, words + at, &width);
-    return used;
 }
 
 // In as many lines as it needs. The name stands at the end of the last one, or below it.
 static void add_wrapped(HelpText *text, HelpLine line) {
     const HelpLine whole = line;
+    int cols;
     line.usual = line.example = line.name = NULL;
     for (const char *rest = line.right;;) {
         line.right = rest;
-        line.length = fitting(text, rest);
+        line.length = fitting(text, rest, &cols);
         rest += line.length;
         rest += *rest == ' ';
         if (!*rest || !line.length) break;
         help_add(text, line);
         line = (HelpLine){.left = ""};
     }
-    const int taken = width_of(text, line.right, line.length);
-    const bool beside = whole.name && taken + 2 + canvas_width(&text->ui->canvas, whole.name) <= text->room;
+    const bool beside = whole.name && cols + 2 + canvas_width(&text->ui->canvas, whole.name) <= text->room;
     if (beside) line.name = whole.name;
     help_add(text, line);
     if (whole.usual || (whole.name && !beside))

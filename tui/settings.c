@@ -100,8 +100,12 @@ bool settings_bind(Settings *settings, const char *action, const char *keys, Err
 
 // ---- reading ------------------------------------------------------------------------------------------------------
 
+// On one line, whatever names stand in the file.
 static void add_fault(Settings *out, const Error *err) {
-    text_addf(&out->faults, "%s%s", out->fault_count++ ? "\n" : "", err->message);
+    char *line = text_printable(err->message, strlen(err->message), false);
+    text_addf(&out->faults, "%s%s", out->fault_count ? "\n" : "", line ? line : "");
+    if (!out->faults.failed) out->fault_count++;
+    free(line);
 }
 
 static bool read_theme(const cJSON *json, Settings *out, Error *err) {
