@@ -165,6 +165,7 @@ static void keys_are_given_and_kept(void **state) {
     settings_load(path(), &s);
     assert_string_equal(action_keys(&s, "w"), "w");
     assert_int_equal(s.key_count, 2);
+    settings_free(&s);
     load("{\"tokens\": 4", &s); // is left as it is
     assert_false(settings_keep_keys(&s, "undo", path(), &err));
     assert_non_null(strstr(err.message, "config.json: "));

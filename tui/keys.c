@@ -367,7 +367,7 @@ const Binding bindings[] = {
     {.help = "give an action other keys, at once and from then on; the help names actions at the right",
      WORD_WITH("bind", "NAME KEY", COMPLETE_ACTION, rebind),
      LIKE("bind undo f9"),
-     ALSO("rebind remap map keys shortcut keybinding customize configure hotkey")},
+     ALSO("change rebind remap map keys shortcut keybinding customize configure hotkey")},
     {.help = "the usual keys of an action again",
      WORD_WITH("unbind", "NAME", COMPLETE_CHANGED, rebind_back),
      LIKE("unbind undo"),
