@@ -580,7 +580,9 @@ static void outliers_are_handed_out(void **state) {
 static void trials_are_handed_out(void **state) {
     (void)state;
     Screen *s = start(36, 120);
-    key(s, "3:set bits 3\r");
+    key(s, "3");
+    expect(s, "2.1–2.3×"); // the row has its speed
+    key(s, ":set bits 3\r");
     expect(s, "B  #2: bits 4 → 3");
     key(s, "y");
     expect_copied(s, "#2: bits 4 → 3", "copied #2, ");
@@ -725,6 +727,16 @@ static void settings_that_are_not_understood_are_told(void **state) {
     expect(s, "unknown key \"them\"");
     expect(s, "\"tokens\" must be");
     expect(s, "config.json ");
+    key(s, ESCAPE ESCAPE);
+    quit(s);
+    put_settings("{\"keys\": {\"undo\": \"w\"}}");
+    s = start_plainly(36, 120);
+    expect(s, "keys.undo: ");
+    key(s, ":bind undo f9\r");
+    expect(s, "undo has f9");
+    key(s, ":settings\r");
+    expect(s, "undo: f9");
+    assert_false(screen_has(s, "not used ")); // it is mended
     key(s, ESCAPE ESCAPE);
     quit(s);
 }

@@ -7,17 +7,22 @@
 #include "tui/actions.h"
 #include "tui/key_names.h"
 
+// What the file says then holds, so that it is read anew.
 static void keep(Ui *ui, const char *action) {
     Error err = {0};
     char *path = settings_path();
+    const bool kept = path && settings_keep_keys(&ui->settings, action, path, &err);
+    if (kept) {
+        settings_free(&ui->settings);
+        settings_load(path, &ui->settings);
+    }
     const char *shown = action_keys(&ui->settings, action);
-    if (!path)
-        ui_fail(ui, "%s has %s for this time: neither XDG_CONFIG_HOME nor HOME is set to keep it", action, shown);
-    else if (settings_keep_keys(&ui->settings, action, path, &err))
+    if (kept)
         ui_say(ui, "%s has %s%s; kept in %s", action, shown,
                settings_keys(&ui->settings, action) ? ", :unbind takes it back" : " again", path);
     else
-        ui_fail(ui, "%s has %s for this time, but is not kept: %s", action, shown, err.message);
+        ui_fail(ui, "%s has %s for this time, but is not kept: %s", action, shown,
+                path ? err.message : "neither XDG_CONFIG_HOME nor HOME is set");
     free(path);
 }
 

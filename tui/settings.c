@@ -74,28 +74,30 @@ static bool change_put(Settings *settings, const KeyChange *change, Error *err) 
     return true;
 }
 
-bool settings_bind(Settings *settings, const char *action, const char *keys, Error *err) {
-    KeyChange change, before = {.codes = {0}};
-    const int had = change_of(settings, action);
-    char words[sizeof change.shown];
-    if (strlen(keys) >= sizeof words) return error_set(err, "%s: at most %d keys", action, KEYS_OF_ACTION);
+static bool change_read(KeyChange *change, const char *action, const char *keys, Error *err) {
+    char words[sizeof change->shown];
+    if (strlen(keys) >= sizeof words) return error_set(err, "at most %d keys", KEYS_OF_ACTION);
     snprintf(words, sizeof words, "%s", keys);
-    bool ok = change_begin(&change, action, err);
-    for (char *rest = words, *key; ok && (key = strtok_r(rest, " ", &rest));) ok = change_add(&change, key, err);
-    if (!ok) return error_prefix(err, "%s", action);
-    if (had >= 0) before = settings->keys[had];
-    if (*change.codes)
-        ok = change_put(settings, &change, err);
-    else if (had >= 0)
-        change_drop(settings, had);
-    const int wrong = keys_disagree(settings, err);
-    if (!ok || wrong < 0) return ok;
-    error_prefix(err, "%s", settings->keys[wrong].action);
-    if (had < 0)
-        change_drop(settings, change_of(settings, action));
-    else
-        change_put(settings, &before, NULL);
-    return false;
+    bool ok = change_begin(change, action, err);
+    for (char *rest = words, *key; ok && (key = strtok_r(rest, " ", &rest));) ok = change_add(change, key, err);
+    return ok;
+}
+
+bool settings_bind(Settings *settings, const char *action, const char *keys, Error *err) {
+    KeyChange change;
+    if (!change_read(&change, action, keys, err)) return error_prefix(err, "%s", action);
+    Settings tried = *settings;
+    tried.keys = array_new((size_t)settings->key_count + 1, sizeof *tried.keys);
+    if (!tried.keys) return error_memory(err, "the keys");
+    if (settings->key_count) memcpy(tried.keys, settings->keys, (size_t)settings->key_count * sizeof *tried.keys);
+    const int had = change_of(&tried, action);
+    bool ok = !*change.codes || change_put(&tried, &change, err);
+    if (!*change.codes && had >= 0) change_drop(&tried, had);
+    const int wrong = keys_disagree(&tried, err);
+    if (wrong >= 0) ok = error_prefix(err, "%s", tried.keys[wrong].action);
+    free(ok ? settings->keys : tried.keys);
+    if (ok) *settings = tried;
+    return ok;
 }
 
 // ---- reading ------------------------------------------------------------------------------------------------------
