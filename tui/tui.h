@@ -19,8 +19,8 @@ typedef struct TuiOptions {
 // which then is taken for an xterm. err says why not.
 bool tui_possible(Error *err);
 
-// The file of settings, owned by the caller; NULL when there is no place for it. And what of it is not understood and so
-// not used: a line for each entry, owned by the caller; NULL: nothing.
+// The file of settings, owned by the caller; NULL when there is no place for it. And what of it is not understood and
+// so not used: a line for each entry, owned by the caller; NULL: nothing.
 char *tui_settings_file(void);
 char *tui_settings_faults(const char *path);
 
