@@ -17,6 +17,7 @@
 #define SEGMENT_SECONDS 0.01
 #define SEGMENT_STEPS 16 // at least, unless they take ten times as long
 #define NARROW 0.08      // of the ratio
+#define EVEN 1.25        // most / least of one variant, where nothing else is at work
 enum { LEAST_PAIRS = 3, FEW_PAIRS = 10 };
 enum { GEMM_SIZE = 2048, GEMM_TOKENS = 256 };
 
@@ -334,6 +335,10 @@ static DecodeSpeed speed_of_pairs(double rates[2][SPEED_RUNS_MOST], int pairs) {
                          .second = middle_of(rates[1], pairs),
                          .ratio = middle_sorting(ratios, pairs),
                          .pairs = pairs};
+}
+
+bool decode_speed_is_busy(const DecodeSpeed *speed) {
+    return speed->pairs >= FEW_PAIRS && speed->first.most > EVEN * speed->first.least;
 }
 
 // They take turns at going first, so that a machine that slows down affects both alike.

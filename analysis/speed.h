@@ -44,6 +44,9 @@ typedef struct DecodeSpeed {
     Spread ratio;         // second / first, of the two segments of a pair
     int pairs;            // 0: not measured. Spreads here leave out the outermost tenth at either end, from 10 pairs on
 } DecodeSpeed;
+// Whether something else was at work meanwhile: the first variant, which always does the same, kept no even speed. The
+// ratio's range is wide then, and only its median means something.
+bool decode_speed_is_busy(const DecodeSpeed *speed);
 
 // models [count]: variants of one base, which is the first. cases [case_count]; out [case_count, count]. runs: of each,
 // after one that is not counted; 1 … SPEED_RUNS_MOST. threads: of the backend, for reading memory; 0: all cores.

@@ -1,6 +1,7 @@
 #include <langinfo.h>
 #include <locale.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -108,19 +109,20 @@ static cJSON *terminal_section(void) {
     return terminal;
 }
 
-// The file of settings of the screen, and whether it is there and understood.
+// The file of settings of the screen, whether it is there, and what of it is not used.
 static void add_settings(cJSON *paths) {
-    Error err = {0};
-    char *file = tui_settings_file(), *text = NULL;
+    char *file = tui_settings_file(), *faults = file ? tui_settings_faults(file) : NULL, *text = NULL;
     if (!file)
         doctor_add(paths, "settings", "none: neither XDG_CONFIG_HOME nor HOME is set");
-    else if (!tui_settings_check(file, &err))
-        doctor_add(paths, "settings", err.message);
     else if (file_exists(file))
         doctor_add(paths, "settings", file);
     else if (asprintf(&text, "%s: not there", file) >= 0)
         doctor_add(paths, "settings", text);
+    cJSON *unused = faults ? cJSON_AddArrayToObject(paths, "unused") : NULL;
+    for (char *rest = faults, *fault; unused && (fault = strtok_r(rest, "\n", &rest));)
+        cJSON_AddItemToArray(unused, cJSON_CreateString(fault));
     free(text);
+    free(faults);
     free(file);
 }
 
@@ -161,7 +163,9 @@ static void print_value(const cJSON *item) {
     else {
         for (const cJSON *entry = item->child; entry; entry = entry->next) {
             if (cJSON_IsString(entry)) {
-                printf("%s ", entry->valuestring);
+                const bool sentence = strchr(entry->valuestring, ' ') && entry->next; // has a line of its own
+                print_name(entry->valuestring, 0);
+                printf("%s", sentence ? "\n                " : " ");
                 continue;
             }
             print_name(cJSON_GetObjectItem(entry, "name")->valuestring, 0);

@@ -224,7 +224,8 @@ void sides_print(const Sides *sides) {
         printf("the same text");
     else
         printf("the texts part after %zu token%s", sides->difference, sides->difference == 1 ? "" : "s");
-    printf("; %s the speed\n", spread_text(&sides->speed.ratio, range, sizeof range));
+    printf("; %s the speed%s\n", spread_text(&sides->speed.ratio, range, sizeof range),
+           decode_speed_is_busy(&sides->speed) ? ", while something else was at work" : "");
 }
 
 // ---- points ----

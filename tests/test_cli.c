@@ -1006,6 +1006,25 @@ static void doctor_tells_all_sections(void **state) {
     cJSON_Delete(object);
 }
 
+static void doctor_lists_what_is_not_used_of_the_settings(void **state) {
+    (void)state;
+    char path[4200];
+    Error err = {0};
+    snprintf(path, sizeof path, "%s/quantdial", folder);
+    assert_true(folder_make(path, &err));
+    folder_put_text(folder, "quantdial/config.json", "{\"theme\": \"pink\", \"tokens\": 0, \"bell\": false}");
+    setenv("XDG_CONFIG_HOME", folder, 1);
+    Ran ran = RUN("doctor", "--json");
+    cJSON *object = json_of("doctor", &ran);
+    assert_int_equal(cJSON_GetArraySize(at(object, "paths.unused")), 2);
+    cJSON_Delete(object);
+    ran = RUN("doctor");
+    assert_contains(ran.out, "\n  unused        theme: there is none named \"pink\"; there are auto, ");
+    assert_contains(ran.out, "\n                \"tokens\" must be");
+    ran_free(&ran);
+    unsetenv("XDG_CONFIG_HOME");
+}
+
 static void tokenize_prints_an_array_per_line(void **state) {
     (void)state;
     Ran ran = program_run((const char *const[]){"tokenize", NULL}, "Once upon a time\n\nthe end", NULL);
@@ -1095,6 +1114,7 @@ int main(void) {
         IN_FOLDER(translations_in_json),
         cmocka_unit_test(overview_in_json),
         cmocka_unit_test(doctor_tells_all_sections),
+        IN_FOLDER(doctor_lists_what_is_not_used_of_the_settings),
         cmocka_unit_test(json_of_every_command_was_held_to_its_page),
         cmocka_unit_test(tokenize_prints_an_array_per_line),
         cmocka_unit_test(the_log_goes_to_stderr_and_only_where_it_is_wanted),

@@ -92,6 +92,18 @@ static void a_stop_ends_it_at_once_and_leaves_what_is_there(void **state) {
     close_pair(&model, variant);
 }
 
+// Told by the first variant alone, which does the same all the time, and not by few pairs.
+static void an_uneven_base_tells_that_something_else_is_at_work(void **state) {
+    (void)state;
+    DecodeSpeed speed = {.first = {100, 90, 110}, .second = {200, 100, 300}, .ratio = {2, 1, 3}, .pairs = 10};
+    assert_false(decode_speed_is_busy(&speed));
+    speed.first.least = 80;
+    assert_true(decode_speed_is_busy(&speed));
+    speed.pairs = 9; // of which none was left out
+    assert_false(decode_speed_is_busy(&speed));
+    assert_false(decode_speed_is_busy(&(DecodeSpeed){0}));
+}
+
 // ---- over batch and context ----
 
 static void a_context_needs_positions_to_decode(void **state) {
@@ -193,6 +205,7 @@ static void the_usual_map_fits_the_model(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_uneven_base_tells_that_something_else_is_at_work),
         cmocka_unit_test(a_context_needs_positions_to_decode),
         cmocka_unit_test(a_map_goes_on_where_it_was),
         cmocka_unit_test(words_say_up_to_where_it_pays),

@@ -515,6 +515,25 @@ static void speeds_of_a_busy_machine_are_not_judged(void **state) {
     quit(s);
 }
 
+// A range of ratios would tell of the machine.
+static void a_speed_that_was_uneven_is_marked(void **state) {
+    (void)state;
+    Screen *s = start_with(36, 120, NULL, "FAKE_BUSY=uneven");
+    expect(s, "2.1–2.3× ");
+    key(s, ":set weight-bits 8\r");
+    expect(s, "1.7× busy");
+    key(s, "3");
+    expect(s, "1.7× busy");
+    expect(s, "2.1–2.3×");
+    key(s, "?/busy\r");
+    expect(s, "something else was at work");
+    key(s, "q");
+    screen_resize(s, 24, 80);
+    key(s, "1");
+    expect(s, "1.7× busy");
+    quit(s);
+}
+
 // Of a change this small either figure's own error says nothing; position by position it is sure.
 static void small_changes_are_told_by_positions(void **state) {
     (void)state;
@@ -1754,6 +1773,7 @@ int main(int argc, char **argv) {
         IN_HOME(the_ladder_shows_what_decided),
         IN_HOME(changes_since_the_pin_have_signs),
         IN_HOME(speeds_of_a_busy_machine_are_not_judged),
+        IN_HOME(a_speed_that_was_uneven_is_marked),
         IN_HOME(small_changes_are_told_by_positions),
         IN_HOME(it_is_said_why_a_linear_hurts),
         IN_HOME(linears_are_found_filtered_and_sorted),

@@ -145,7 +145,7 @@ static void help_is_found_by_what_people_look_for(void **state) {
         "pause",      "cancel",   "color",  "dark",      "copy",     "clipboard", "csv",       "zoom",
         "scroll",     "auto",     "budget", "exclude",   "skip",     "history",   "redo",      "perplexity",
         "int8",       "kv cache", "keys",   "tutorial",  "batch",    "override",  "one layer", "file",
-        "mouse",      "speed",    "noise",  "alpha 0.3", "sm90",     "llama.cpp",
+        "mouse",      "speed",    "noise",  "alpha 0.3", "sm90",     "llama.cpp", "settings",  "rebind",
     };
     Screen *s = start_plainly(24, 80);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
@@ -164,6 +164,77 @@ static void help_is_found_by_what_people_look_for(void **state) {
     expect(s, ":target [ENGINE]");
     expect(s, "like  :target vllm-sm90");
     key(s, ESCAPE "q");
+    quit(s);
+}
+
+// Whatever other programs call it is answered by a line about that, also where the answer is that it is not here.
+static void help_knows_the_words_of_other_programs(void **state) {
+    (void)state;
+    static const struct {
+        const char *word, *answer;
+    } asked[] = {
+        {"awq", "weights scaled by their inputs"},
+        {"gptq", "Convert writes it"},
+        {"act-order", "as a way of rounding"},
+        {"imatrix", "neither read nor written"},
+        {"importance matrix", "neither read nor written"},
+        {"q4_k", "not written"},
+        {"Q4_K_M", "not written"},
+        {"iq4_xs", "not written"},
+        {"q8_0", "Q4_0, Q4_1 and Q8_0"},
+        {"ollama", "GGUF of llama.cpp"},
+        {"zero point", "the code that stands for 0"},
+        {"zero-point", "the code that stands for 0"},
+        {"asymmetric", "the code that stands for 0"},
+        {"perplexity", "how much a text surprises"},
+        {"wikitext", "how much a text surprises"},
+        {"SmoothQuant", "the dial policy"},
+        {"calibration set", "--calibration FILE"},
+        {"calibration dataset", "--calibration FILE"},
+        {"group size", "columns that share a scale"},
+        {"g128", "weights that share a scale"},
+        {"per-channel", "weights that share a scale"},
+        {"kv cache", "keys and values of earlier"},
+        {"w8a8", "rounds inputs to 8 bits"},
+        {"w4a16", "rounds inputs to 8 bits"},
+        {"rtn", "round to nearest"},
+        {"fp8", "no grid here"},
+        {"nf4", "no grid here"},
+        {"bitsandbytes", "are not opened"},
+        {"hqq", "are not opened"},
+        {"exl2", "are not opened"},
+        {"mixed precision", "a rule that sets a dial"},
+        {"llm-compressor", "a format of Convert"},
+        {"onnx", "not written"},
+        {"tensorrt", "not written"},
+        {"dequantize", "format dense"},
+        {"hadamard", "QuaRot, SpinQuant: not here"},
+        {"quarot", "QuaRot, SpinQuant: not here"},
+        {"autoround", "weights are rounded as they are"},
+        {"qat", "weights are rounded as they are"},
+        {"sparsity", "leaving weights out"},
+        {"autoquantize", "the budget and T"},
+        {"modules_to_not_convert", "i on Layers"},
+        {"lm_head", "i on Layers"},
+        {"mmlu", "eval --task"},
+        {"temperature", "the command generate"},
+        {"vram", "what all weights take"},
+        {"bpw", "with scales and what else"},
+        {"cosine similarity", "signal to noise"},
+        {"moe", "see a part of the tokens"},
+        {"throughput", "how fast it decodes"},
+    };
+    Screen *s = start_plainly(36, 120);
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        char line[64];
+        snprintf(line, sizeof line, ":help %s\r", asked[i].word);
+        key(s, line);
+        snprintf(line, sizeof line, " /%s ", asked[i].word);
+        expect(s, line);
+        expect(s, asked[i].answer);
+        key(s, ESCAPE ESCAPE);
+        expect_gone_text(s, " Help ");
+    }
     quit(s);
 }
 
@@ -369,6 +440,21 @@ static void expect_copied(Screen *s, const char *begin, const char *said) {
     if (!screen_sent(s, sequence)) fail_with_screen(s, sequence);
 }
 
+// The same somewhere within: three bytes are four characters only from where a three begins.
+static void expect_copied_within(Screen *s, const char *part) {
+    bool sent = false;
+    for (size_t skipped = 0; skipped < 3; skipped++) {
+        char characters[160];
+        Text encoded = {0};
+        clipboard_sequence(part + skipped, (strlen(part) - skipped) / 3 * 3, &encoded);
+        snprintf(characters, sizeof characters, "%s", strrchr(encoded.data, ';') + 1);
+        characters[strcspn(characters, "\a\033")] = '\0';
+        text_free(&encoded);
+        sent = sent || screen_sent(s, characters);
+    }
+    if (!sent) fail_with_screen(s, part);
+}
+
 static void what_the_keys_are_on_is_copied(void **state) {
     (void)state;
     Screen *s = start(36, 120);
@@ -494,13 +580,23 @@ static void outliers_are_handed_out(void **state) {
 static void trials_are_handed_out(void **state) {
     (void)state;
     Screen *s = start(36, 120);
-    key(s, "3:set bits 3\r");
+    key(s, "3");
+    expect(s, "2.1–2.3×"); // the row has its speed
+    key(s, ":set bits 3\r");
     expect(s, "B  #2: bits 4 → 3");
     key(s, "y");
     expect_copied(s, "#2: bits 4 → 3", "copied #2, ");
+    expect_copied_within(s, " (base 2.412)  top-1 ");
     write_to(s, "trials.csv", "2 rows written to ");
     expect_file("trials.csv", "number,what,note,compared,bits_per_weight,bytes,kl,kl_se,kl_against_a,");
+    assert_in_file("trials.csv",
+                   ",ppl,base_ppl,top1,tokens_per_second,times_base,kl_reverse,ppl_se,base_ppl_se,top1_se,"
+                   "tokens,tokens_per_second_least,tokens_per_second_most,times_base_least,"
+                   "times_base_most,base_tokens_per_second,busy,from,present,front,earlier\r\n");
     assert_in_file("trials.csv", "\r\n1,start,,A,4.");
+    assert_in_file("trials.csv", ",2.412,0.97"); // what the base comes to, and top-1
+    assert_in_file("trials.csv",
+                   ",812,0,,0,"); // its speed, not busy; the first row was turned from none, and is not present
     write_to(s, "trials.md", "2 rows written to ");
     expect_file("trials.md", "| # | what changed | note | A/B | bits/w | size | KL |");
     write_to(s, "trials.svg", "figure written to ");
@@ -515,6 +611,8 @@ static void trials_are_handed_out(void **state) {
     expect_copied(s, "bits", "copied what A and B do differently, ");
     key(s, "\ty");
     expect_copied(s, "prompt: Once upon a time\nbase:  Mira", "copied the texts of base, A and B, ");
+    expect_copied_within(s, "\nA, #1 start:  Mira");
+    expect_copied_within(s, "\nB, #2 bits 4 → 3:  ");
     quit(s);
 }
 
@@ -526,7 +624,7 @@ static void a_sweep_is_handed_out(void **state) {
     key(s, "y");
     expect_copied(s, "weight-bits 4  bits/w 4.", "copied the point, ");
     write_to(s, "sweep.csv", "3 rows written to ");
-    expect_file("sweep.csv", "weight-bits,bits_per_weight,bytes,kl,kl_se,top1,state\r\n3,3.");
+    expect_file("sweep.csv", "weight-bits,bits_per_weight,bytes,kl,kl_se,ppl,top1,state\r\n3,3.");
     assert_in_file("sweep.csv", ",now\r\n8,");
     write_to(s, "sweep.svg", "figure written to ");
     assert_in_file("sweep.svg", "Accuracy against size; at each point: weight-bits");
@@ -614,11 +712,64 @@ static void changed_keys_hold_and_are_shown(void **state) {
 
 static void settings_that_are_not_understood_are_told(void **state) {
     (void)state;
-    put_settings("{\"them\": \"dark\"}");
+    put_settings("{\"them\": \"dark\", \"tokens\": 33}");
     Screen *s = start_plainly(36, 120);
-    expect(s, "config.json: settings: unknown key \"them\"");
+    expect(s, "config.json: unknown key \"them\"");
     key(s, "u"); // and it goes on
     expect(s, "nothing to undo");
+    key(s, "\t\t-"); // with the rest
+    expect(s, "up to 16 tokens");
+    quit(s);
+    put_settings("{\"them\": \"dark\", \"tokens\": 0}");
+    s = start_plainly(36, 120);
+    expect(s, "2 entries are not used, :settings says why");
+    key(s, ":settings\r");
+    expect(s, "unknown key \"them\"");
+    expect(s, "\"tokens\" must be");
+    expect(s, "config.json ");
+    key(s, ESCAPE ESCAPE);
+    quit(s);
+    put_settings("{\"keys\": {\"undo\": \"w\"}}");
+    s = start_plainly(36, 120);
+    expect(s, "keys.undo: ");
+    key(s, ":bind undo f9\r");
+    expect(s, "undo has f9");
+    key(s, ":settings\r");
+    expect(s, "undo: f9");
+    assert_false(screen_has(s, "not used ")); // it is mended
+    key(s, ESCAPE ESCAPE);
+    quit(s);
+}
+
+// By the screen alone: the help says how, and has the name.
+static void a_key_is_given_at_once_and_kept(void **state) {
+    (void)state;
+    Screen *s = start_plainly(24, 80);
+    key(s, "?");
+    expect(s, ":bind NAME KEY, names at the right");
+    expect(s, "columns-right columns-left"); // of a line that has no room beside it
+    key(s, "/previous match\r");
+    expect(s, "find-next find-previous");
+    key(s, ESCAPE ESCAPE ":bind undo p\r");
+    expect(s, "undo: \"p\" is a key of pin already; give pin another one first");
+    key(s, "\x15"
+           "bind und\t");
+    expect(s, ":bind undo");
+    key(s, "f9\r");
+    expect(s, "undo has f9, :unbind takes it back; kept in");
+    key(s, "\033[20~"); // F9
+    expect(s, "nothing to undo");
+    key(s, ":bind undo\r");
+    expect(s, "undo has f9; :bind undo KEY gives it another one");
+    quit(s);
+    s = start_plainly(24, 80);
+    expect(s, "f9 undo");
+    key(s, ":unbind \t");
+    expect(s, ":unbind undo");
+    key(s, "\r");
+    expect(s, "undo has u again");
+    key(s, "j");
+    expect(s, " u undo");
     quit(s);
 }
 
@@ -1098,6 +1249,7 @@ int main(int argc, char **argv) {
         IN_HOME(help_shows_colours_as_they_are),
         IN_HOME(help_is_searched),
         IN_HOME(help_is_found_by_what_people_look_for),
+        IN_HOME(help_knows_the_words_of_other_programs),
         IN_HOME(every_example_is_understood_and_every_list_completes),
         IN_HOME(the_bottom_line_names_the_keys_of_the_pane),
         IN_HOME(commands_refuse_what_they_do_not_take),
@@ -1118,6 +1270,7 @@ int main(int argc, char **argv) {
         IN_HOME(settings_hold_from_the_start),
         IN_HOME(changed_keys_hold_and_are_shown),
         IN_HOME(settings_that_are_not_understood_are_told),
+        IN_HOME(a_key_is_given_at_once_and_kept),
         IN_HOME(colorblind_is_blue_and_orange),
         IN_HOME(it_begins_as_it_was_left),
         IN_HOME(the_scope_comes_back_with_its_marks),

@@ -401,9 +401,9 @@ static void rows_that_begin_alike_are_told_apart(void **state) {
     (void)state;
     Screen *s = start(24, 80);
     key(s, "*5 down\ro:set weight-bits 8\r3");
-    expect(s, "#2 5.down bits 4→8");
+    expect(s, "#2 5.down_proj bits 4 → 8");
     key(s, "1:set weight-bits 3\r3");
-    expect(s, "#3 5.down bits 8→3");
+    expect(s, "#3 5.down_proj bits 8 → 3");
     key(s, "1:set alpha 0.4\r:set clip mse\r3");
     expect(s, "5.down alpha 0.3→0.4 +1");
     key(s, "jk");

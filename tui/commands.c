@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "tui/actions.h"
 #include "tui/dials.h"
+#include "tui/key_names.h"
 #include "tui/keys.h"
 
 static const Binding *command_named(const char *word, size_t length) {
@@ -171,6 +172,19 @@ static void offer_filter(Candidates *c, const Ui *ui, const char *argument, size
         candidate_add(c, filter_field_name(i), filter_field_name(i));
 }
 
+// The name first, then keys.
+static void offer_actions(Candidates *c, const Ui *ui, bool changed, size_t before) {
+    char words[256];
+    snprintf(words, sizeof words, "%s", key_words());
+    for (char *rest = words, *key; before && !changed && (key = strtok_r(rest, ", ", &rest));)
+        candidate_add(c, key, key);
+    for (int i = 0; !before && i < binding_count; i++) {
+        const char *name = binding_name(&bindings[i]);
+        if (name && action_named(name) == i && (!changed || settings_keys(&ui->settings, name)))
+            candidate_add(c, name, name);
+    }
+}
+
 static void offer_arguments(Candidates *c, const Ui *ui, const Binding *command, const char *argument, size_t before) {
     switch (command->completion) {
     case COMPLETE_DIAL: offer_dials(c, argument, before); break;
@@ -188,6 +202,8 @@ static void offer_arguments(Candidates *c, const Ui *ui, const Binding *command,
         break;
     case COMPLETE_ENGINE: offer_engines(c); break;
     case COMPLETE_BUDGET: candidate_add(c, "kl", "kl"); break;
+    case COMPLETE_ACTION:
+    case COMPLETE_CHANGED: offer_actions(c, ui, command->completion == COMPLETE_CHANGED, before); break;
     case COMPLETE_NOTHING: break;
     }
 }
@@ -195,7 +211,7 @@ static void offer_arguments(Candidates *c, const Ui *ui, const Binding *command,
 bool command_takes(const Ui *ui, const Binding *command, const char *part) {
     char all[1024] = "";
     Candidates c = {.prefix = "", .list = all, .list_size = sizeof all};
-    if (!command->text || names_file(command->completion)) return false;
+    if (!command->text || names_file(command->completion) || command->completion == COMPLETE_ACTION) return false;
     offer_arguments(&c, ui, command, "", 0);
     return strcasestr(all, part) != NULL;
 }
@@ -216,6 +232,8 @@ static const char *last_word(const char *line, const Binding *command, const cha
     return word;
 }
 
+static bool takes_more(Completion what) { return what == COMPLETE_DIAL || what == COMPLETE_ACTION; }
+
 void command_complete(Ui *ui, const char *line, char *out, size_t size) {
     const size_t name_length = strcspn(line, " ");
     const char *argument = line + name_length + strspn(line + name_length, " ");
@@ -235,8 +253,8 @@ void command_complete(Ui *ui, const char *line, char *out, size_t size) {
         ui_fail(ui, "nothing completes “%s”", word);
     const bool whole = c.count == 1 && *shared && shared[strlen(shared) - 1] != '/';
     snprintf(out, size, "%.*s%s%s", (int)(word - line), line, shared,
-             whole && !command                                                   ? " "
-             : whole && command->completion == COMPLETE_DIAL && word == argument ? " "
-                                                                                 : "");
+             whole && !command                                              ? " "
+             : whole && word == argument && takes_more(command->completion) ? " "
+                                                                            : "");
     if (c.count < 2) ui->suggestions[0] = '\0';
 }

@@ -21,14 +21,16 @@ static void add_cells(Sheet *sheet, const char *const *texts, size_t count) {
     for (size_t i = 0; i < count; i++) sheet_cell(sheet, texts[i]);
 }
 
-// Columns have a name for programs and a title for people.
+// Columns have a name for programs and a title for people; without a title they are for programs alone.
 typedef struct Heading {
     const char *name, *title;
 } Heading;
 
 static void add_headings(Sheet *sheet, const Heading *headings, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        sheet_cell(sheet, sheet->format == SHEET_CSV ? headings[i].name : headings[i].title);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = sheet->format == SHEET_CSV ? headings[i].name : headings[i].title;
+        if (text) sheet_cell(sheet, text);
+    }
 }
 
 // For programs the figure itself, for people as it is shown.
@@ -173,9 +175,26 @@ static const Heading trial_headings[] = {{"number", "#"},
                                          {"kl_se", "±"},
                                          {"kl_against_a", "against A"},
                                          {"kl_against_a_se", "± against A"},
+                                         {"ppl", "perplexity"},
+                                         {"base_ppl", "base"},
                                          {"top1", "top-1"},
                                          {"tokens_per_second", "tok/s"},
-                                         {"times_base", "× base"}};
+                                         {"times_base", "× base"},
+                                         {"kl_reverse", NULL},
+                                         {"ppl_se", NULL},
+                                         {"base_ppl_se", NULL},
+                                         {"top1_se", NULL},
+                                         {"tokens", NULL},
+                                         {"tokens_per_second_least", NULL},
+                                         {"tokens_per_second_most", NULL},
+                                         {"times_base_least", NULL},
+                                         {"times_base_most", NULL},
+                                         {"base_tokens_per_second", NULL},
+                                         {"busy", NULL},
+                                         {"from", NULL},
+                                         {"present", NULL},
+                                         {"front", NULL},
+                                         {"earlier", NULL}};
 
 static const char *compared_as(const Ui *ui, const TrialRow *row) {
     const bool a = row == trials_compared(ui, SIDE_A), b = row == trials_compared(ui, SIDE_B);
@@ -187,17 +206,38 @@ static void add_trial_figures(const Ui *ui, Sheet *sheet, const TrialRow *row) {
     const TrialRow *a = trials_compared(ui, SIDE_A);
     TrialDifference to_a = {(double)NAN, (double)NAN, false};
     if (a && a->figures != f) to_a = trial_difference(a->figures, f);
-    const double speed = f->timed ? f->speed.second.median : (double)NAN,
-                 times = f->timed ? f->speed.ratio.median : (double)NAN;
+    const DecodeSpeed *speed = &f->speed;
+    const double unknown = (double)NAN, rate = f->timed ? speed->second.median : unknown,
+                 times = f->timed ? speed->ratio.median : unknown;
     add_figure(sheet, f->bits_per_weight, format_fixed(f->bits_per_weight, 2).text);
     add_figure(sheet, (double)f->bytes, format_bytes((double)f->bytes).text);
     add_figure(sheet, f->accuracy.kl_mean, format_fixed(f->accuracy.kl_mean, 5).text);
     add_figure(sheet, f->accuracy.kl_se, format_fixed(f->accuracy.kl_se, 5).text);
     add_figure(sheet, to_a.mean, format_change(to_a.mean, 5, "").text);
     add_figure(sheet, to_a.se, format_fixed(to_a.se, 5).text);
+    add_figure(sheet, f->accuracy.ppl, format_figure(f->accuracy.ppl, 4).text);
+    add_figure(sheet, f->accuracy.base_ppl, format_figure(f->accuracy.base_ppl, 4).text);
     add_figure(sheet, f->accuracy.top1, format_percent(f->accuracy.top1).text);
-    add_figure(sheet, speed, format_figure(speed, 3).text);
-    add_figure(sheet, times, format_ratio(times).text);
+    add_figure(sheet, rate, format_figure(rate, 3).text);
+    char shown[32];
+    snprintf(shown, sizeof shown, "%s%s", format_ratio(times).text, decode_speed_is_busy(speed) ? " busy" : "");
+    add_figure(sheet, times, shown);
+}
+
+// What nobody reads and a plot needs.
+static void add_trial_numbers(Sheet *sheet, const Trials *trials, const TrialRow *row) {
+    const Accuracy *a = &row->figures->accuracy;
+    const DecodeSpeed *speed = &row->figures->speed;
+    const double numbers[] = {a->kl_reverse_mean, a->ppl_se, a->base_ppl_se, a->top1_se, (double)a->tokens},
+                 speeds[] = {speed->second.least, speed->second.most, speed->ratio.least, speed->ratio.most,
+                             speed->first.median};
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) sheet_number(sheet, numbers[i]);
+    for (size_t i = 0; i < COUNT_OF(speeds); i++) sheet_number(sheet, row->figures->timed ? speeds[i] : (double)NAN);
+    sheet_number(sheet, row->figures->timed ? decode_speed_is_busy(speed) : (double)NAN);
+    sheet_number(sheet, row->from ? row->from : (double)NAN);
+    sheet_number(sheet, row->number == trials->present);
+    sheet_number(sheet, trial_is_best(trials, row));
+    sheet_number(sheet, row->earlier);
 }
 
 static void add_trial(Ui *ui, Sheet *sheet, const TrialRow *row) {
@@ -206,9 +246,10 @@ static void add_trial(Ui *ui, Sheet *sheet, const TrialRow *row) {
     sheet_cell(sheet, row ? row->what : trials_present_words(ui));
     sheet_cell(sheet, row ? row->note : "");
     sheet_cell(sheet, row ? compared_as(ui, row) : "");
-    if (row)
+    if (row) {
         add_trial_figures(ui, sheet, row);
-    else { // not measured yet
+        if (sheet->format == SHEET_CSV) add_trial_numbers(sheet, workbench_trials(ui->workbench), row);
+    } else { // not measured yet
         add_figure(sheet, plan->quantized_count ? plan->bits_per_weight : (double)NAN,
                    format_fixed(plan->bits_per_weight, 2).text);
         add_figure(sheet, (double)plan->bytes, format_bytes((double)plan->bytes).text);
@@ -228,8 +269,12 @@ static void trials_sheet(Ui *ui, Sheet *sheet) {
 static void copy_trial_texts(Ui *ui, Text *out, Text *what) {
     for (int side = 0; side < SIDE_COUNT; side++) {
         const TrialText text = trials_text(ui, (TrialSide)side);
-        if (text.text && side == 0) text_addf(out, "prompt: %s\n", text.prompt);
-        if (text.text) text_addf(out, "%s: %s\n", trial_side_names[side], text.text->text);
+        const TrialRow *row = side == SIDE_BASE ? NULL : trials_compared(ui, (TrialSide)side);
+        if (!text.text) continue;
+        if (side == SIDE_BASE) text_addf(out, "prompt: %s\n", text.prompt);
+        text_addf(out, "%s", trial_side_names[side]);
+        if (row) text_addf(out, ", %s %s", trials_name(ui, row->number).text, *row->note ? row->note : row->what);
+        text_addf(out, ": %s\n", text.text->text);
     }
     text_addf(what, "the texts of base, A and B");
 }
@@ -243,10 +288,17 @@ static void copy_trial(Ui *ui, const TrialRow *row, Text *out, Text *what) {
         return;
     }
     const TrialFigures *f = row->figures;
-    text_addf(out, "%s: %s%s%s  bits/w %s  size %s  KL %s ±%s  top-1 %s", trials_name(ui, row->number).text, row->what,
-              *row->note ? "  " : "", row->note, format_fixed(f->bits_per_weight, 2).text,
-              format_bytes((double)f->bytes).text, format_fixed(f->accuracy.kl_mean, 5).text,
-              format_fixed(f->accuracy.kl_se, 5).text, format_percent(f->accuracy.top1).text);
+    text_addf(out, "%s: %s%s%s  bits/w %s  size %s  KL %s ±%s  perplexity %s (base %s)  top-1 %s",
+              trials_name(ui, row->number).text, row->what, *row->note ? "  " : "", row->note,
+              format_fixed(f->bits_per_weight, 2).text, format_bytes((double)f->bytes).text,
+              format_fixed(f->accuracy.kl_mean, 5).text, format_fixed(f->accuracy.kl_se, 5).text,
+              format_figure(f->accuracy.ppl, 4).text, format_figure(f->accuracy.base_ppl, 4).text,
+              format_percent(f->accuracy.top1).text);
+    if (f->timed) {
+        char speed[48];
+        speed_text(&f->speed, true, speed, sizeof speed);
+        text_addf(out, "  tok/s %s", speed);
+    }
     text_addf(what, "%s", trials_name(ui, row->number).text);
 }
 
@@ -291,12 +343,9 @@ static void trials_figure(Ui *ui, Text *out) {
 
 // ---- Sweep --------------------------------------------------------------------------------------------------------
 
-static const Heading point_headings[] = {{"bits_per_weight", "bits/w"},
-                                         {"bytes", "size"},
-                                         {"kl", "KL"},
-                                         {"kl_se", "±"},
-                                         {"top1", "top-1"},
-                                         {"state", "state"}};
+static const Heading point_headings[] = {
+    {"bits_per_weight", "bits/w"}, {"bytes", "size"}, {"kl", "KL"},      {"kl_se", "±"},
+    {"ppl", "perplexity"},         {"top1", "top-1"}, {"state", "state"}};
 
 static const char *point_state(const Ui *ui, const SweepView *v, int point) {
     const SweepPoint *p = &v->points[point];
@@ -320,6 +369,7 @@ static void add_point(const Ui *ui, Sheet *sheet, const SweepView *v, int point)
     add_figure(sheet, p->planned ? (double)p->point.bytes : unknown, format_bytes((double)p->point.bytes).text);
     add_figure(sheet, p->point.known ? a->kl_mean : unknown, format_fixed(a->kl_mean, 5).text);
     add_figure(sheet, p->point.known ? a->kl_se : unknown, format_fixed(a->kl_se, 5).text);
+    add_figure(sheet, p->point.known ? a->ppl : unknown, format_figure(a->ppl, 4).text);
     add_figure(sheet, p->point.known ? a->top1 : unknown, format_percent(a->top1).text);
     sheet_cell(sheet, point_state(ui, v, point));
     sheet_end_row(sheet);

@@ -7,8 +7,10 @@
 #include <strings.h>
 
 #include "base/array.h"
+#include "base/file.h"
 #include "tui/commands.h"
 #include "tui/dials.h"
+#include "tui/help_words.h"
 #include "tui/key_names.h"
 #include "tui/panels.h"
 #include "tui/screen.h"
@@ -20,7 +22,7 @@ typedef struct HelpLine {
     size_t length;            // bytes of it that this line has
     const char *arguments;    // of a command
     Style style;              // of what stands at the left
-    const char *name;         // of the action, for the file of settings
+    const char *name;         // of the action, for :bind and the file of settings
     const char *usual;        // keys that it would have without that; NULL: these
     const char *example;      // of a command; NULL: none
 } HelpLine;
@@ -61,8 +63,8 @@ static void help_section(HelpText *text, const char *heading) {
     text->headed = false;
 }
 
-// Bytes of the text that fit into a line, up to the end of a word.
-static size_t fitting(const HelpText *text, const char *words) {
+// Bytes of the text that fit into a line, up to the end of a word. *cols: of it all, when it fits.
+static size_t fitting(const HelpText *text, const char *words, int *cols) {
     int used = 0, width;
     size_t at = 0, end = 0, length;
     while ((length = canvas_character(&text->ui->canvas, words + at, &width)) > 0 && used + width <= text->room) {
@@ -70,25 +72,30 @@ static size_t fitting(const HelpText *text, const char *words) {
         used += width;
         at += length;
     }
+    *cols = used;
     return words[at] && end ? end : at;
 }
 
-// In as many lines as it needs.
+// In as many lines as it needs. The name stands at the end of the last one, or below it.
 static void add_wrapped(HelpText *text, HelpLine line) {
-    const char *usual = line.usual, *example = line.example, *rest;
-    line.usual = line.example = NULL; // in lines of their own
-    line.length = fitting(text, line.right);
-    rest = line.right + line.length;
-    if (*rest || usual) line.name = NULL;
-    help_add(text, line);
-    for (rest += *rest == ' '; *rest; rest += *rest == ' ') {
-        const size_t length = fitting(text, rest);
-        if (!length) return;
-        help_add(text, (HelpLine){.left = "", .right = rest, .length = length});
-        rest += length;
+    const HelpLine whole = line;
+    int cols;
+    line.usual = line.example = line.name = NULL;
+    for (const char *rest = line.right;;) {
+        line.right = rest;
+        line.length = fitting(text, rest, &cols);
+        rest += line.length;
+        rest += *rest == ' ';
+        if (!*rest || !line.length) break;
+        help_add(text, line);
+        line = (HelpLine){.left = ""};
     }
-    if (usual) help_add(text, (HelpLine){.left = "", .right = "", .usual = usual});
-    if (example) help_add(text, (HelpLine){.left = "", .right = "", .example = example});
+    const bool beside = whole.name && cols + 2 + canvas_width(&text->ui->canvas, whole.name) <= text->room;
+    if (beside) line.name = whole.name;
+    help_add(text, line);
+    if (whole.usual || (whole.name && !beside))
+        help_add(text, (HelpLine){.left = "", .right = "", .usual = whole.usual, .name = beside ? NULL : whole.name});
+    if (whole.example) help_add(text, (HelpLine){.left = "", .right = "", .example = whole.example});
 }
 
 // ---- search -------------------------------------------------------------------------------------------------------
@@ -162,19 +169,36 @@ static bool is_taken(const Ui *ui, int row) {
     return false;
 }
 
+static bool is_explained_by(const Binding *row, const Binding *first) {
+    return !row->help && row->where == first->where;
+}
+
+// Of a row, and of those that it explains, too: "find-next find-previous".
+static const char *names_from(const Ui *ui, HelpText *text, int row) {
+    const Binding *first = &bindings[row];
+    Text names = {0};
+    for (const Binding *b = first; b < bindings + binding_count && (b == first || is_explained_by(b, first)); b++) {
+        const Binding *same = first; // rows that do the same share a name
+        while (same < b && strcmp(binding_name(same), binding_name(b)) != 0) same++;
+        if (same == b && (b == first || !settings_keys(&ui->settings, binding_name(b))))
+            text_addf(&names, "%s%s", b == first ? "" : " ", binding_name(b));
+    }
+    return help_keep(text, &names);
+}
+
 // Rows that the one before explains, too, are shown when their keys were changed.
 static void add_keys(const Ui *ui, HelpText *text, Where where) {
     for (int i = 0; i < binding_count; i++) {
         const Binding *b = &bindings[i];
         bool changed;
         if (b->where != where || !b->shown || is_taken(ui, i)) continue;
-        const char *shown = binding_shown(&ui->settings, b, &changed), *name = binding_name(b);
+        const char *shown = binding_shown(&ui->settings, b, &changed);
         if (b->help || changed)
             help_line_of(text,
                          (HelpLine){.left = shown,
-                                    .right = b->help ? b->help : name,
+                                    .right = b->help ? b->help : binding_name(b),
                                     .style = changed ? MEANING_CHANGED : MEANING_ACCENT,
-                                    .name = name,
+                                    .name = b->help ? names_from(ui, text, i) : binding_name(b),
                                     .usual = changed ? b->shown : NULL},
                          b);
     }
@@ -219,6 +243,29 @@ static void add_commands(HelpText *text) {
     }
 }
 
+// ---- settings -----------------------------------------------------------------------------------------------------
+
+static void add_settings(HelpText *text) {
+    const Settings *settings = &text->ui->settings;
+    char *path = settings_path(), value[160];
+    Text file = {0}, faults = {0};
+    help_section(text, "Settings");
+    text_addf(&file, "%s%s", path ? path : "neither XDG_CONFIG_HOME nor HOME is set",
+              path && !file_exists(path) ? ": not there yet; :bind makes it, or an editor" : "");
+    help_line(text, (HelpLine){.left = "file", .right = help_keep(text, &file), .style = MEANING_TITLE});
+    free(path);
+    text_addf(&faults, "%s", settings->fault_count ? settings->faults.data : "");
+    for (char *rest = (char *)help_keep(text, &faults), *fault; (fault = strtok_r(rest, "\n", &rest));)
+        help_line(text, (HelpLine){.left = "not used", .right = fault, .style = MEANING_ERROR});
+    for (int i = 0; i < setting_count; i++) {
+        Text words = {0};
+        setting_table[i].show(settings, value, sizeof value);
+        text_addf(&words, "%s; now %s", setting_table[i].help, value);
+        help_line(text,
+                  (HelpLine){.left = setting_table[i].key, .right = help_keep(text, &words), .style = MEANING_ACCENT});
+    }
+}
+
 // ---- dials --------------------------------------------------------------------------------------------------------
 
 // "bits per weight code: 2, 3, 4, 8; usually 4".
@@ -249,126 +296,22 @@ static void add_dials(HelpText *text) {
 
 // ---- words --------------------------------------------------------------------------------------------------------
 
-// What the screen says without explaining it, and what people call it.
-static const struct {
-    const char *word, *meaning;
-} words[] = {
-    {"KL", "KL divergence: how far the quantized model's probabilities are from the base's, 0 being the same; the main "
-           "figure of quality"},
-    {"perplexity, ppl", "how much a text surprises the model; the accuracy that is lost shows in how far it rises"},
-    {"top-1", "share of tokens where both models say the same"},
-    {"dB", "signal to noise of a linear's output: 20 dB errs by 10 %, 40 dB by 1 %; larger is better"},
-    {"bits/weight", "with scales and what else is stored; smaller is a smaller model"},
-    {"tokens/s, 1.6×", "how fast it decodes, and how many times as fast as the base, measured here by this program"},
-    {"linear", "a matrix of weights; each layer has several: q, k, v, o, gate, up, down"},
-    {"recipe", "what all dials say, and the overrides: the file that w writes"},
-    {"override", "a rule that sets a dial for some linears, or for one layer only"},
-    {"pin", "the state that figures are compared with"},
-    {"calibration", "tokens that are run to measure the inputs of linears, of the text that the header names"},
-    {"scale, group", "weights that share a scale are a group; smaller groups err less and take more room"},
-    {"outlier", "a value far beyond the others, which makes the steps of all that share its scale large"},
-    {"KV cache",
-     "keys and values of earlier tokens, kept while a text is written; the dial cache says how they are kept"},
-    {"int8, W4A8", "a policy other than none rounds inputs to 8 bits; with 4 bits in weights that is W4A8"},
-};
-
-static void add_words(HelpText *text) {
-    help_section(text, "Words");
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        help_line(text, (HelpLine){.left = words[i].word, .right = words[i].meaning, .style = MEANING_TITLE});
+static void add_words(HelpText *text, const char *heading, const HelpWord *words, int count) {
+    help_section(text, heading);
+    for (int i = 0; i < count; i++)
+        help_line_of(text, (HelpLine){.left = words[i].word, .right = words[i].meaning, .style = MEANING_TITLE},
+                     &(Binding){.also = words[i].also});
 }
 
 // ---- colours and signs --------------------------------------------------------------------------------------------
 
-// As they are drawn. screens: a bit for each where they are seen; 0: all.
-#define ON(screen) (1u << (screen))
-static const struct {
-    const char *sign, *meaning;
-    Style style;
-    unsigned screens;
-} legend[] = {
-    {"─── static", "inputs up to v0: one scale for all tokens", MEANING_STATIC, ON(SCREEN_LAYERS)},
-    {"╌╌╌ LAE", "inputs between v0 and v1: channels are equalized", MEANING_LAE, ON(SCREEN_LAYERS)},
-    {"━━━ token", "inputs beyond v1: a scale for each token", MEANING_TOKEN, ON(SCREEN_LAYERS)},
-    {"▂▅▇", "how many weights have a value; counts are logarithmic", MEANING_WEIGHT, ON(SCREEN_LAYERS)},
-    {"▁▂▁", "weights beyond six standard deviations", MEANING_TAIL, ON(SCREEN_LAYERS)},
-    {"▸ ━━●", "the selected row, the current dial, a knob", MEANING_ACCENT, ON(SCREEN_LAYERS)},
-    {"● ◐", "marked; some of the row's linears are", MEANING_ACCENT | STYLE_BOLD, ON(SCREEN_LAYERS)},
-    {"○ ◉ ·", "changed by the last turn; marked and changed; unlike the pin", MEANING_CHANGED, ON(SCREEN_LAYERS)},
-    {"*", "overridden for this linear", MEANING_OVERRIDE | STYLE_BOLD, ON(SCREEN_LAYERS)},
-    {"0.4", "a dial off its default", MEANING_CHANGED, ON(SCREEN_LAYERS)},
-    {"▸looked for", "from here on the text differs from the base's", MEANING_DIFFERS,
-     ON(SCREEN_LAYERS) | ON(SCREEN_TRIALS)},
-    {"✓", "better than the pin", MEANING_BETTER, 0},
-    {"✗", "worse than the pin", MEANING_WORSE, 0},
-    {"≈", "the same as the pin within the error", MEANING_FAINT, 0},
-    {"0.78× ?  noise?", "times the pin's speed, but it may be noise: ranges overlap, or the base's changed as much",
-     MEANING_FAINT, ON(SCREEN_LAYERS)},
-    {"(2.41)", "of an earlier setting; the new figure is on its way", MEANING_FAINT | STYLE_DIM, 0},
-    {"2.41…", "not all tokens scored or timed yet", MEANING_VALUE, 0},
-    {"~", "rests on ranges that may still grow: calibration goes on", MEANING_VALUE, 0},
-    {"0.42 ±0.01 ← 0.51", "KL of the quantized model from the base, its error, and the other direction", MEANING_VALUE,
-     ON(SCREEN_LAYERS)},
-    {"1.6–1.9×", "times the base's speed, timed in turn, outermost tenths left out", MEANING_VALUE, ON(SCREEN_LAYERS)},
-    {"why",
-     "the channel of the input that reaches furthest, times the median channel; shares of weights and input in the "
-     "error of a linear's output; the column of weights that can err most, its share among all",
-     MEANING_TITLE, ON(SCREEN_LAYERS)},
-    {"· ░ ▒ ▓ █", "on the map: the better half, then ever worse; the line below it says from where on", MEANING_TAIL,
-     ON(SCREEN_OUTLIERS)},
-    {"◂ ◆ •", "the cell under the cursor, narrow cells; marked", MEANING_ACCENT, ON(SCREEN_OUTLIERS)},
-    {"–  ?", "not quantized; not known yet", MEANING_FAINT, ON(SCREEN_OUTLIERS)},
-    {"The outlier is",
-     "in the input: a channel beyond six times the median channel, in any token; in weights: beyond six standard "
-     "deviations",
-     MEANING_CHANGED | STYLE_BOLD, ON(SCREEN_OUTLIERS)},
-    {"of the error", "of the output, by rounding weights alone and the input alone", MEANING_TEXT | STYLE_BOLD,
-     ON(SCREEN_OUTLIERS)},
-    {"mends it",
-     "what would, on this linear: signal to noise with it, by how much the model grows, and ~ how far KL would fall, "
-     "estimated from what the linear costs alone (s) and the noise that is left",
-     MEANING_ACCENT, ON(SCREEN_OUTLIERS)},
-    {"channel",
-     "of the input, as it comes: how far it reaches, times the median channel; after LAE or smooth, what is left",
-     MEANING_VALUE, ON(SCREEN_OUTLIERS)},
-    {"of tokens", "in which the channel is above six times the mean magnitude of the token", MEANING_VALUE,
-     ON(SCREEN_OUTLIERS)},
-    {"column", "of weights that can err most, at the largest input of its channel; its share among all", MEANING_VALUE,
-     ON(SCREEN_OUTLIERS)},
-    {"errs by", "the error of the output as a share of its size: 20 dB are 10 %", MEANING_VALUE, ON(SCREEN_OUTLIERS)},
-    {"▒ ▓ █",
-     "of channels that stay outliers: beyond 6, 12 and 48 times the median, in the worst input of a layer; h: of "
-     "the head",
-     MEANING_TAIL, ON(SCREEN_OUTLIERS)},
-    {"6/13", "in 6 of the 13 inputs that a norm feeds the channel is beyond six times the median", MEANING_VALUE,
-     ON(SCREEN_OUTLIERS)},
-    {"● ◆", "the recipe as it is; the Pareto front: no other point is as small and as close to the base",
-     MEANING_BETTER, ON(SCREEN_SWEEP)},
-    {"★",
-     "the knee: of the front the furthest below the line from its smallest to its largest point, in log KL over size",
-     MEANING_BETTER, ON(SCREEN_SWEEP)},
-    {"=", "the same model as another point, which stands for both", MEANING_FAINT, ON(SCREEN_SWEEP)},
-    {"A B ●", "rows that are compared; the present state", MEANING_ACCENT, ON(SCREEN_TRIALS)},
-    {"◆", "no other row has both fewer bits and less KL", MEANING_BETTER, ON(SCREEN_TRIALS)},
-    {"e3", "a row of an earlier session", MEANING_FAINT, ON(SCREEN_TRIALS)},
-    {"from #2:  (#2)", "the row that was turned to make this one, where it is not the row before", MEANING_FAINT,
-     ON(SCREEN_TRIALS)},
-    {"+2", "so many more changes; the whole words of the chosen row stand below the table", MEANING_TEXT,
-     ON(SCREEN_TRIALS)},
-    {"−0.01 ±0.002", "KL less that of A, position by position, and its standard error", MEANING_VALUE,
-     ON(SCREEN_TRIALS)},
-    {"−0.01 (±0.01)", "the same where positions are not kept: by the two standard errors", MEANING_VALUE,
-     ON(SCREEN_TRIALS)},
-    {"underlined", "a token that the model gave less than 50 %", MEANING_TEXT | STYLE_UNDERLINE, ON(SCREEN_TRIALS)},
-    {"nonfin", "refused, failed, or not finite", MEANING_ERROR, 0},
-};
-
 static void add_legend(const Ui *ui, HelpText *text) {
     help_section(text, "Colours and signs");
-    for (size_t i = 0; i < sizeof legend / sizeof *legend; i++) {
-        const bool seen = !legend[i].screens || legend[i].screens & ON(ui->screen);
+    for (int i = 0; i < help_sign_count; i++) {
+        const HelpSign *sign = &help_signs[i];
+        const bool seen = !sign->screens || sign->screens >> ui->screen & 1;
         if (seen || *text->filter) // what is sought may be seen elsewhere
-            help_line(text, (HelpLine){.left = legend[i].sign, .right = legend[i].meaning, .style = legend[i].style});
+            help_line(text, (HelpLine){.left = sign->sign, .right = sign->meaning, .style = sign->style});
     }
 }
 
@@ -388,7 +331,9 @@ static HelpText whole_text(const Ui *ui, int cols, const char *filter) {
                                 .right = "move a slider; turn a dial once it is focused; scroll",
                                 .style = MEANING_ACCENT});
     add_dials(&text);
-    add_words(&text);
+    add_words(&text, "Words", help_words, help_word_count);
+    add_words(&text, "Elsewhere", help_elsewhere, help_elsewhere_count);
+    add_settings(&text);
     add_commands(&text);
     return text;
 }
@@ -431,7 +376,11 @@ static void draw_edge(Ui *ui, Rect line, bool scrolls) {
     snprintf(keys, sizeof keys, "%s%s Esc %s ", scrolls ? " ↑ ↓ scroll " : "", help->searching ? "" : " / search ",
              help->filter.length || help->searching ? "shows all" : "closes");
     canvas_right(canvas, line.row, line.col, line.cols, MEANING_FAINT, keys);
-    if (!help->searching && !help->filter.length) return;
+    const bool sought = help->searching || help->filter.length;
+    if (!sought)
+        canvas_fit(canvas, line.row, line.col, line.cols - canvas_width(canvas, keys) - 1, MEANING_FAINT,
+                   " :bind NAME KEY, names at the right ");
+    if (!sought) return;
     int col = line.col + canvas_text(canvas, line.row, line.col, line.cols, MEANING_ACCENT, " /");
     const int room = line.cols - canvas_width(canvas, keys) - 4;
     const int used = canvas_fit(canvas, line.row, col, room, MEANING_CHANGED, help->filter.text);

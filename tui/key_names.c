@@ -215,21 +215,20 @@ const char *binding_name(const Binding *binding) {
     return binding->word;
 }
 
-bool action_exists(const char *name) {
+int action_named(const char *name) {
     for (int i = 0; i < binding_count; i++) {
         const char *own = binding_name(&bindings[i]);
-        if (own && strcmp(own, name) == 0) return true;
+        if (own && strcmp(own, name) == 0) return i;
     }
-    return false;
+    return -1;
 }
+
+bool action_exists(const char *name) { return action_named(name) >= 0; }
 
 const char *action_keys(const Settings *settings, const char *name) {
     bool changed;
-    for (int i = 0; i < binding_count; i++) {
-        const char *own = binding_name(&bindings[i]);
-        if (own && strcmp(own, name) == 0) return binding_shown(settings, &bindings[i], &changed);
-    }
-    return "";
+    const int row = action_named(name);
+    return row < 0 ? "" : binding_shown(settings, &bindings[row], &changed);
 }
 
 // ---- agreement ----------------------------------------------------------------------------------------------------
@@ -254,21 +253,35 @@ static const Binding *other_user(const Settings *settings, const Binding *bindin
     return NULL;
 }
 
+// The name of one of its keys.
+static void key_name(const KeyChange *change, int at, char *out, size_t size) {
+    const char *name = change->shown;
+    while (at-- > 0) name += strcspn(name, " ") + 1;
+    snprintf(out, size, "%.*s", (int)strcspn(name, " "), name);
+}
+
 static bool key_agrees(const Settings *settings, const KeyChange *change, const Binding *binding, Error *err) {
     for (int i = 0; i < KEYS_OF_ACTION && change->codes[i]; i++) {
         const Binding *other = other_user(settings, binding, change->codes[i]);
         const char *name = other ? binding_name(other) : NULL;
+        char key[sizeof change->shown];
+        key_name(change, i, key, sizeof key);
         if (other)
-            return error_set(err, "keys.%s: one of \"%s\" is a key of %s already%s", change->action, change->shown,
-                             name ? name : "something that keeps its keys", name ? "; give that another one, too" : "");
+            return error_set(err, "\"%s\" is a key of %s already%s%s%s", key,
+                             name ? name : "something that keeps its keys", name ? "; give " : "", name ? name : "",
+                             name ? " another one first" : "");
     }
     return true;
 }
 
-bool keys_agree(const Settings *settings, Error *err) {
-    for (int i = 0; i < binding_count; i++) {
-        const KeyChange *change = settings_keys(settings, binding_name(&bindings[i]));
-        if (change && !key_agrees(settings, change, &bindings[i], err)) return false;
+int keys_disagree(const Settings *settings, Error *err) {
+    for (int change = 0; change < settings->key_count; change++) {
+        const KeyChange *keys = &settings->keys[change];
+        for (int i = 0; i < binding_count; i++) {
+            const char *name = binding_name(&bindings[i]);
+            if (name && strcmp(name, keys->action) == 0 && !key_agrees(settings, keys, &bindings[i], err))
+                return change;
+        }
     }
-    return true;
+    return -1;
 }

@@ -10,7 +10,8 @@ const char *key_words(void);     // those that are words, for a message
 // Its command, or for what has none a name of its own; NULL: its keys cannot be changed. Rows that do the same in other
 // places share it.
 const char *binding_name(const Binding *binding);
+int action_named(const char *name); // the first row of this name; −1: there is none
 bool action_exists(const char *name);
 const char *action_keys(const Settings *settings, const char *name); // as they are shown; "" when there is none
-// Whether no key that was changed means something else in the same place.
-bool keys_agree(const Settings *settings, Error *err);
+// The first change of keys of which one means something else in the same place; −1: they all agree.
+int keys_disagree(const Settings *settings, Error *err);

@@ -11,6 +11,7 @@
 #include "tui/key_names.h"
 #include "tui/menu.h"
 #include "tui/outliers.h"
+#include "tui/rebind.h"
 #include "tui/sensitivity.h"
 #include "tui/speeds.h"
 #include "tui/sweep.h"
@@ -363,6 +364,18 @@ const Binding bindings[] = {
      WORD_WITH("theme", "NAME", COMPLETE_SCHEME, action_theme),
      LIKE("theme light"),
      ALSO("color background")},
+    {.help = "give an action other keys, at once and from then on; the help names actions at the right",
+     WORD_WITH("bind", "NAME KEY", COMPLETE_ACTION, rebind),
+     LIKE("bind undo f9"),
+     ALSO("change rebind remap map keys shortcut keybinding customize configure hotkey")},
+    {.help = "the usual keys of an action again",
+     WORD_WITH("unbind", "NAME", COMPLETE_CHANGED, rebind_back),
+     LIKE("unbind undo"),
+     ALSO("rebind remap map keys shortcut keybinding reset")},
+    {.run = settings_show,
+     .help = "the file of settings: where it is, what it may say, what of it is not used",
+     WORD("settings"),
+     ALSO("preferences options configuration config.json")},
     {KEYS('q', KEY_CONTROL('c')), "q", KEYS_PROGRAM, EVERYWHERE, action_quit, 0,
      "back to the layers; there quit, which asks when the recipe is not saved", BAR("quit", 1), WORD("q"),
      ALSO("exit leave close")},

@@ -40,7 +40,9 @@ typedef enum Completion {
     COMPLETE_SCHEME,
     COMPLETE_ENGINE,
     COMPLETE_SCOPE,
-    COMPLETE_BUDGET
+    COMPLETE_BUDGET,
+    COMPLETE_ACTION, // what has keys, and these
+    COMPLETE_CHANGED // what has others than usual
 } Completion;
 
 // When the line at the bottom names a key.

@@ -197,8 +197,10 @@ void ratio_text(const Spread *ratio, char *out, size_t size) {
 }
 
 void speed_text(const DecodeSpeed *speed, bool roomy, char *out, size_t size) {
-    char ratio[24];
+    char ratio[32];
     ratio_text(&speed->ratio, ratio, sizeof ratio);
+    if (decode_speed_is_busy(speed)) // the range would tell of the machine, not of the models
+        snprintf(ratio, sizeof ratio, "%s× busy", format_figure(speed->ratio.median, 2).text);
     snprintf(out, size, "%s%s%s", roomy ? format_figure(speed->second.median, 3).text : "", roomy ? " " : "", ratio);
 }
 

@@ -12,6 +12,7 @@
 #include "tui/plot.h"
 #include "tui/prompt.h"
 #include "tui/screen.h"
+#include "tui/trial_words.h"
 #include "tui/trials.h"
 #include "tui/wrap.h"
 
@@ -34,58 +35,13 @@ typedef struct TableColumns {
     bool more;                                             // to the right
 } TableColumns;
 
-static bool is_from_elsewhere(const TrialRow *trial) { return trial->from && trial->from + 1 != trial->number; }
-
-// What stands before the words: a note, else the row that this one was turned from when it is not the one before.
-static void words_before(const Ui *ui, const TrialRow *trial, char *out, size_t size) {
-    *out = '\0';
-    if (*trial->note)
-        snprintf(out, size, "“%s” ", trial->note);
-    else if (is_from_elsewhere(trial))
-        snprintf(out, size, "from %s: ", trials_name(ui, trial->from).text);
-}
-
-// The same in fewer columns: "down_proj of layers 3–5 bits 4 → 8 (3 linears)" is "down 3–5 bits 4→8".
-static void words_brief(const char *words, char *out, size_t size) {
-    static const struct {
-        const char *whole, *brief;
-    } parts[] = {{" → ", "→"}, {"_proj", ""}, {" of layers ", " "}, {" of layer ", " "}};
-    size_t used = 0;
-    while (*words && used + 4 < size) {
-        const char *put = NULL;
-        size_t taken = 1;
-        for (size_t i = 0; !put && i < sizeof parts / sizeof *parts; i++) {
-            const size_t length = strlen(parts[i].whole);
-            if (strncmp(words, parts[i].whole, length) != 0) continue;
-            put = parts[i].brief;
-            taken = length;
-        }
-        if (!put && strncmp(words, " (", 2) == 0 && strchr(words, ')')) { // how many linears
-            put = "";
-            taken = (size_t)(strchr(words, ')') + 1 - words);
-        }
-        used += (size_t)(put ? snprintf(out + used, size - used, "%s", put)
-                             : snprintf(out + used, size - used, "%c", *words));
-        words += taken;
-    }
-    out[used] = '\0';
-}
-
 // As many as some row needs, briefly told.
 static int words_wished(Ui *ui) {
     const Trials *trials = workbench_trials(ui->workbench);
     int most = WORDS_COLS_LEAST;
-    char text[1200], brief[1200];
     for (size_t i = 0; i <= trials->count && most < WORDS_COLS_WISHED; i++) {
         const TrialRow *row = i < trials->count ? &trials->rows[i] : NULL;
-        if (row && *row->note)
-            snprintf(text, sizeof text, "“%s” %s", row->note, row->what);
-        else if (row)
-            snprintf(text, sizeof text, "%s%s", is_from_elsewhere(row) ? "(#0) " : "", row->what);
-        else
-            snprintf(text, sizeof text, "%s", trials->present ? "" : trials_present_words(ui));
-        words_brief(text, brief, sizeof brief);
-        const int width = canvas_width(&ui->canvas, brief);
+        const int width = row || !trials->present ? trial_words_cols(ui, row) : 0;
         if (width > most) most = width;
     }
     return most < WORDS_COLS_WISHED ? most : WORDS_COLS_WISHED;
@@ -171,61 +127,16 @@ static void draw_figures(Ui *ui, Rect line, const TableColumns *c, const TrialRo
     draw_against(ui, line.row, c, trial);
 }
 
-// Bytes of the first change: its end is a comma behind what was changed, not one between names.
-static size_t first_change(const char *words) {
-    bool said = false;
-    for (const char *at = words; *at; at++) {
-        said = said || strncmp(at, "→", strlen("→")) == 0 || strncmp(at, " left alone", 11) == 0 ||
-               strncmp(at, " quantized", 10) == 0;
-        if (said && strncmp(at, ", ", 2) == 0) return (size_t)(at - words);
-    }
-    return strlen(words);
-}
-
-// Bytes of so many changes.
-static size_t changes_length(const char *words, int count) {
-    size_t length = first_change(words);
-    while (--count > 0) length += 2 + first_change(words + length + 2);
-    return length;
-}
-
-static int count_changes(const char *words) {
-    int count = 1;
-    while (words[changes_length(words, count)]) count++;
-    return count;
-}
-
-// As much of it as finds room, whole changes, and how many more there are: "down bits 4→8 +2". Values stand at the end
-// of a change, and they tell rows apart: of one that has no room its beginning is left out.
-static void words_fit(const Canvas *canvas, const char *words, int cols, char *out, size_t size) {
-    char brief[600], more[16] = "";
-    snprintf(out, size, "%s", words);
-    if (canvas_width(canvas, words) <= cols) return;
-    words_brief(words, brief, sizeof brief);
-    const int all = count_changes(brief);
-    for (int shown = all; shown > 0; shown--) {
-        snprintf(more, sizeof more, shown < all ? " +%d" : "", all - shown);
-        snprintf(out, size, "%.*s%s", (int)changes_length(brief, shown), brief, more);
-        if (canvas_width(canvas, out) <= cols) return;
-    }
-    const char *from = brief;
-    int width;
-    brief[first_change(brief)] = '\0';
-    while (*from && canvas_width(canvas, from) > cols - canvas_width(canvas, more) - canvas_width(canvas, "…"))
-        from += canvas_character(canvas, from, &width);
-    snprintf(out, size, "…%s%s", from, more);
-}
-
 static void draw_words(Ui *ui, Rect line, const TableColumns *c, const TrialRow *trial) {
     char before[600], text[600];
-    words_before(ui, trial, before, sizeof before);
+    trial_words_before(ui, trial, before, sizeof before);
     const Canvas *canvas = &ui->canvas;
     if (!*trial->note && *before && canvas_width(canvas, before) + canvas_width(canvas, trial->what) > c->words_cols)
         snprintf(before, sizeof before, "(%s) ", trials_name(ui, trial->from).text);
     int used = canvas_fit(&ui->canvas, line.row, c->words, c->words_cols,
                           *trial->note ? MEANING_TITLE | STYLE_BOLD : MEANING_FAINT, before);
     if (used >= c->words_cols) return;
-    words_fit(canvas, trial->what, c->words_cols - used, text, sizeof text);
+    trial_words_fit(canvas, trial->what, c->words_cols - used, text, sizeof text);
     canvas_fit(&ui->canvas, line.row, c->words + used, c->words_cols - used,
                trial->earlier ? MEANING_FAINT : MEANING_TEXT, text);
 }
@@ -236,7 +147,7 @@ static void whole_words(Ui *ui, const TableColumns *c, char *out, size_t size) {
     char before[600], words[1024];
     *out = '\0';
     if (trial)
-        words_before(ui, trial, before, sizeof before);
+        trial_words_before(ui, trial, before, sizeof before);
     else
         *before = '\0';
     snprintf(words, sizeof words, "%s%s", before, trial ? trial->what : trials_present_words(ui));
@@ -274,7 +185,7 @@ static void draw_unmeasured(Ui *ui, Rect line, const TableColumns *c) {
     else
         snprintf(kl, sizeof kl, "%s", state);
     char words[600];
-    words_fit(&ui->canvas, trials_present_words(ui), c->words_cols, words, sizeof words);
+    trial_words_fit(&ui->canvas, trials_present_words(ui), c->words_cols, words, sizeof words);
     canvas_fit(&ui->canvas, line.row, c->words, c->words_cols, MEANING_TEXT, words);
     draw_figure(ui, line.row, c, TRIAL_BITS, MEANING_VALUE,
                 format_fixed(plan->quantized_count ? plan->bits_per_weight : NAN, 2).text);
@@ -376,7 +287,7 @@ static void side_label(const Ui *ui, TrialSide side, int cols, char *out, size_t
         snprintf(out, size, "%s  %s: %s", name, trials_name(ui, row->number).text, row->note);
     else if (row) {
         const int used = snprintf(out, size, "%s  %s: ", name, trials_name(ui, row->number).text);
-        words_fit(&ui->canvas, row->what, cols - used, out + used, size - (size_t)used);
+        trial_words_fit(&ui->canvas, row->what, cols - used, out + used, size - (size_t)used);
     } else
         snprintf(out, size, "%s  %s", name, present ? "now, not measured yet" : "none yet");
 }

@@ -133,19 +133,24 @@ bool tui_possible(Error *err) { return terminal_draws(err); }
 
 char *tui_settings_file(void) { return settings_path(); }
 
-bool tui_settings_check(const char *path, Error *err) {
+char *tui_settings_faults(const char *path) {
     Settings settings;
-    const bool ok = settings_load(path, &settings, err);
+    settings_load(path, &settings);
+    char *faults = settings.faults.data;
+    settings.faults = (Text){0};
     settings_free(&settings);
-    return ok;
+    return faults;
 }
 
-// A file that is not understood is told, and the program goes on without it. A tour presses the keys of the table.
+// What is not understood is told, and the program goes on without it. A tour presses the keys of the table.
 static void take_settings(Ui *ui, const TuiOptions *options) {
-    Error err = {0};
     char *path = options->tour > 0 ? NULL : settings_path();
     ui->settings = settings_default();
-    if (path) ui_report(ui, settings_load(path, &ui->settings, &err), &err);
+    if (path) settings_load(path, &ui->settings);
+    if (ui->settings.fault_count == 1)
+        ui_fail(ui, "%s: %s", path, ui->settings.faults.data);
+    else if (ui->settings.fault_count)
+        ui_fail(ui, "%d entries are not used, :settings says why: %s", ui->settings.fault_count, path);
     free(path);
     const Settings *settings = &ui->settings;
     ui->colors = options->theme   ? (ColorScheme)color_scheme_named(options->theme)

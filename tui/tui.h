@@ -19,10 +19,10 @@ typedef struct TuiOptions {
 // which then is taken for an xterm. err says why not.
 bool tui_possible(Error *err);
 
-// The file of settings, owned by the caller; NULL when there is no place for it. And whether what it says is
-// understood; a file that is not there is.
+// The file of settings, owned by the caller; NULL when there is no place for it. And what of it is not understood and
+// so not used: a line for each entry, owned by the caller; NULL: nothing.
 char *tui_settings_file(void);
-bool tui_settings_check(const char *path, Error *err);
+char *tui_settings_faults(const char *path);
 
 // Runs until the user quits; gives the terminal back in any case, also on signals and crashes. Refused, with the
 // reason, when the terminal cannot be used.

@@ -441,11 +441,13 @@ static void score(Workbench *w, double share) {
     }
 }
 
-// Speeds of one turn lie within 6 % of their middle. FAKE_BUSY: something else is at work from the first turn on.
+// Speeds of one turn lie within 6 % of their middle. FAKE_BUSY: something else is at work from the first turn on,
+// evenly, or "uneven".
 static void invent_speed(Workbench *w) {
-    const double left = getenv("FAKE_BUSY") && w->turn > 1 ? 0.25 : 1, base = 812 * left,
+    const char *busy = w->turn > 1 ? getenv("FAKE_BUSY") : NULL;
+    const double left = busy ? 0.25 : 1, apart = busy && strcmp(busy, "uneven") == 0 ? 0.2 : 0.03, base = 812 * left,
                  quantized = (2210 - 100 * w->plan.bits_per_weight) * left, ratio = quantized / base;
-    w->effect.speed = (DecodeSpeed){.first = {base, base * 0.97, base * 1.03},
+    w->effect.speed = (DecodeSpeed){.first = {base, base * (1 - apart), base * (1 + apart)},
                                     .second = {quantized, quantized * 0.97, quantized * 1.03},
                                     .ratio = {ratio, ratio * 0.94, ratio * 1.06},
                                     .pairs = 12};

@@ -75,6 +75,8 @@ static void dial_argument(Random *random, WildEvent *e) {
 
 static void argument(Random *random, WildEvent *e, Completion kind) {
     static const char *const files[] = {"a.json", "b.json", "recipe.json", "folder", "nosuch", ".", "ü漢.json", "f"};
+    static const char *const binds[] = {"undo f9", "undo", "page-up ctrl-u pgup", "pin w", "find-next f9",
+                                        "fly f",   "up uu"};
     switch (kind) {
     case COMPLETE_DIAL: dial_argument(random, e); break;
     case COMPLETE_FILE:
@@ -88,6 +90,8 @@ static void argument(Random *random, WildEvent *e, Completion kind) {
     case COMPLETE_ENGINE: put(e, target_table[random_below(random, TARGET_COUNT)].name); break;
     case COMPLETE_SCOPE: put(e, scope_names[random_below(random, SCOPES)]); break;
     case COMPLETE_BUDGET: put(e, ONE_OF(random, ((const char *const[]){"kl 0.01", "4.25", "kl", "0", "x"}))); break;
+    case COMPLETE_ACTION:
+    case COMPLETE_CHANGED: put(e, ONE_OF(random, binds)); break;
     case COMPLETE_NOTHING: text(random, e); break;
     }
 }
