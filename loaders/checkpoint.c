@@ -131,9 +131,10 @@ static bool open_shards(Checkpoint *out, const Names *shards, bool indexed, Erro
     for (size_t i = 0; i < shards->count; i++) {
         char *path = path_join(out->folder, shards->items[i]);
         if (!path) return error_memory(err, out->folder);
-        const bool absent = indexed && is_absent(path);
-        bool ok =
-            absent ? note_missing(out, shards, i, err) : safetensors_open(path, &out->files[out->file_count], err);
+        const bool absent = is_absent(path);
+        bool ok = !absent   ? safetensors_open(path, &out->files[out->file_count], err)
+                  : indexed ? note_missing(out, shards, i, err)
+                            : !recognize_missing(out->folder, shards, i, err);
         free(path);
         if (!ok) return false;
         out->file_count += !absent;
