@@ -531,6 +531,11 @@ static void names(void **state) {
     assert_int_equal(symlink("plain", "link"), 0);
     expect_name("Org/Name", "Name", "Org/Name");
     expect_name("Org/Name@0123abc", "Name", "Org/Name");
+    expect_name("hf://org/NAME", "Name", "Org/Name"); // as the Hub spells it
+    make("elsewhere/snapshots/1");
+    put("elsewhere/snapshots/1/model.safetensors", "{" ENTRY("x") "}");
+    assert_int_equal(symlink("elsewhere", "models--Org--Moved"), 0);
+    expect_name("Org/Moved@1", "Moved", "Org/Moved");
     expect_name("models--Org--Name", "Name", "Org/Name");
     expect_name("models--Org--Name/snapshots/0123abc/", "Name", "Org/Name");
     expect_name("models--Org--Name/snapshots/0123abc/model.safetensors", "Name", "Org/Name");
