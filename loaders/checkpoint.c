@@ -418,6 +418,7 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
     if (stat(path, &info) == 0)
         return S_ISDIR(info.st_mode) ? open_named_folder(path, out, err) : open_file(path, out, err);
     if (errno != ENOENT && errno != ENOTDIR) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+    if (recognize_link_to_nothing(path, err)) return false;
     char *name = hub_name_in(path);
     const bool is_file = name && (gguf_is_name(name) || ends_with(name, ".safetensors"));
     const bool ok =

@@ -117,6 +117,7 @@ static void downloads_of_which_a_part_is_there(void **state) {
     char *path = inside("model.safetensors");
     assert_int_equal(symlink("../../blobs/0123", path), 0);
     expect_refused(folder, "/model.safetensors: ", "link to ../../blobs/0123, which is not there", "download");
+    expect_refused(path, "/model.safetensors: ", "link to ../../blobs/0123, which is not there", "download");
     unlink(path);
     free(path);
     free(folder_put_safetensors(folder, "model-00001-of-00003.safetensors", PLAIN, 16));
