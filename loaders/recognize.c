@@ -1,6 +1,5 @@
 #include "loaders/recognize.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,19 +65,11 @@ typedef struct Folder {
     Error *err;
 } Folder;
 
-static void read_names(const char *path, Names *out) {
-    DIR *listing = opendir(path);
-    for (struct dirent *item; listing && (item = readdir(listing));) {
-        if (item->d_name[0] != '.') names_add(out, item->d_name);
-    }
-    if (listing) closedir(listing);
-}
-
 // The first name in a folder that fits; owned by the caller, NULL for none.
 static char *find_in(const char *folder, bool (*fits)(const char *name)) {
     Names names = {0};
     char *found = NULL;
-    read_names(folder, &names);
+    names_list(folder, &names, NULL);
     for (size_t i = 0; i < names.count && !found; i++) {
         if (fits(names.items[i])) found = strdup(names.items[i]);
     }
@@ -225,8 +216,7 @@ bool recognize_folder(const char *path, Error *err) {
     static bool (*const reasons[])(const Folder *) = {tells_links,   tells_adapter, tells_unfinished, tells_contents,
                                                       tells_formats, tells_hub,     tells_subfolders, tells_no_weights};
     Folder folder = {.path = path, .err = err};
-    read_names(path, &folder.names);
-    names_sort(&folder.names);
+    names_list(path, &folder.names, NULL);
     size_t i = 0;
     while (!reasons[i](&folder)) i++; // the last one always tells
     names_free(&folder.names);
