@@ -169,7 +169,7 @@ static bool scan_matrix(const Finder *f, int index) {
         scan_rows(linear, has_heads(f, linear) ? head_dim_of(f, linear) : linear->out, &m);
         tensor_release(linear->weight);
         tensor_drop_pages(linear->weight);
-        ok = checkpoint_intact(f->structure->checkpoint, f->err) &&
+        ok = tensor_intact(f->structure->checkpoint, linear->weight, f->err) &&
              summarize_matrix(f, linear, &m, &f->out->weights[index]);
     }
     free(m.row);
@@ -197,7 +197,7 @@ bool outliers_find(const ModelStructure *structure, const ModelStats *stats, dou
     out->weights = array_new((size_t)structure->linear_count, sizeof *out->weights);
     if (!out->inputs || !out->weights) return error_memory(err, "outliers");
     Finder f = {.structure = structure, .stats = stats, .out = out, .progress = progress, .err = err};
-    return find_inputs(&f) && find_recurring(&f) && scan_matrices(&f);
+    return find_inputs(&f) && find_recurring(&f) && scan_matrices(&f) && checkpoint_intact(structure->checkpoint, err);
 }
 
 void outliers_free(Outliers *out) {

@@ -297,7 +297,7 @@ bool weight_stats_measure(const ModelStructure *structure, int index, ModelStats
     WeightStats *out = &stats->weights[index];
     bool ok = tensor_hold(linear->weight, err);
     if (ok) {
-        ok = measure_linear(linear, patterns, out, err) && checkpoint_intact(structure->checkpoint, err);
+        ok = measure_linear(linear, patterns, out, err) && tensor_intact(structure->checkpoint, linear->weight, err);
         tensor_release(linear->weight);
         tensor_drop_pages(linear->weight); // a model larger than memory is measured matrix by matrix
     }

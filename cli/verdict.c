@@ -87,10 +87,11 @@ void verdict_print(const Engine *engine, const Verdict *verdict) {
 }
 
 static void warn_of(const Finding *finding, bool mended) {
-    fprintf(stderr, "%s: %s by", mended ? "note: mended in the result" : "warning", severity_names[finding->severity]);
-    for (int t = 0; t < TARGET_COUNT; t++)
-        if (finding->targets >> t & 1) fprintf(stderr, " %s", target_table[t].name);
-    fprintf(stderr, ": %s %s\n", finding->what, finding->remedy);
+    Text names = {0};
+    targets_list(finding->targets, &names);
+    fprintf(stderr, "%s: %s by %s: %s %s\n", mended ? "note: mended in the result" : "warning",
+            severity_names[finding->severity], names.data ? names.data : "", finding->what, finding->remedy);
+    text_free(&names);
 }
 
 // searched: bits and groups will be others, and what a recipe can mend is mended.

@@ -71,12 +71,12 @@ typedef struct EngineOptions {
 
 typedef struct Engine Engine;
 
-// Opens and checks everything that is quick (mapping, configuration, structure, statistics still unknown). Slow parts
-// follow on demand. A model that cannot be run is opened all the same: weights can be measured and a plan made, and
-// everything that needs a forward pass is refused. *out is NULL after a failure.
 // For people: whether all kernels of the first device are used, or why it is not.
 void engine_device_note(char *out, size_t size);
 
+// Opens and checks everything that is quick (mapping, configuration, structure, statistics still unknown). Slow parts
+// follow on demand. A model that cannot be run is opened all the same: weights can be measured and a plan made, and
+// everything that needs a forward pass is refused. *out is NULL after a failure.
 bool engine_open(const EngineOptions *options, Engine **out, Error *err);
 void engine_close(Engine *engine); // NULL: nothing
 

@@ -28,6 +28,7 @@ bool engine_measure(Engine *engine, Progress *progress, Error *err) {
         if (!weight_stats_measure(structure, i, &engine->stats, err)) return false;
         if (!progress_add(progress, structure->linears[i].weight->bytes)) return error_stopped(err);
     }
+    if (!checkpoint_intact(&engine->checkpoint, err)) return false;
     // A cache that cannot be written is only slower.
     if (engine->cache_folder)
         stats_cache_write_weights(engine->cache_folder, weight_stats_key(structure), &engine->stats, NULL);

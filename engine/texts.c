@@ -88,7 +88,7 @@ static bool check_ids(const Engine *engine, const TokenIds *ids, Error *err) {
             return error_set(err,
                              "%s: the tokenizer gives id %d, but the model has only %d; do tokenizer.json and the "
                              "weights belong together?",
-                             engine->checkpoint.folder, ids->ids[i], engine->structure.config.vocab);
+                             engine->checkpoint.path, ids->ids[i], engine->structure.config.vocab);
         }
     }
     return true;

@@ -1,7 +1,6 @@
 #include "loaders/checkpoint.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -37,22 +36,11 @@ static bool ends_with(const char *text, const char *ending) {
 // "model.safetensors.index.json", "model.safetensors.index.fp16.json"
 static bool is_index_name(const char *name) { return strstr(name, ".safetensors.index.") && ends_with(name, ".json"); }
 
-static bool list_folder(const char *folder, Names *names, Error *err) {
-    DIR *listing = opendir(folder);
-    if (!listing) return error_set(err, "%s: cannot be listed: %s", folder, strerror(errno));
-    bool ok = true;
-    for (struct dirent *item; ok && (item = readdir(listing));) ok = names_add(names, item->d_name);
-    closedir(listing);
-    if (!ok) return error_memory(err, folder);
-    names_sort(names);
-    return true;
-}
-
 // The only *.safetensors file of the folder.
 static bool find_single(const char *folder, const Names *names, Names *shards, Error *err) {
     const char *found = NULL;
     for (size_t i = 0; i < names->count; i++) {
-        if (!ends_with(names->items[i], ".safetensors") || names->items[i][0] == '.') continue;
+        if (!ends_with(names->items[i], ".safetensors")) continue;
         if (found) {
             return error_set(err,
                              "%s: holds several safetensors files (%s, %s, …) but no " INDEX_NAME "; name one of them",
@@ -63,14 +51,14 @@ static bool find_single(const char *folder, const Names *names, Names *shards, E
     return found ? names_add(shards, found) || error_memory(err, folder) : recognize_folder(folder, err);
 }
 
-// The only index of another name: of a variant ("model.safetensors.index.fp16.json") or of a part of a pipeline.
-static const char *find_index(const Names *names) {
-    const char *found = NULL;
+// The place of the only index of another name: of a variant ("model.safetensors.index.fp16.json") or of a part of a
+// pipeline. names->count: there is none, or more than one.
+static size_t find_index(const Names *names) {
+    size_t found = names->count;
     for (size_t i = 0; i < names->count; i++) {
-        const char *name = names->items[i];
-        if (!is_index_name(name) || name[0] == '.') continue;
-        if (found) return NULL;
-        found = name;
+        if (!is_index_name(names->items[i])) continue;
+        if (found < names->count) return names->count;
+        found = i;
     }
     return found;
 }
@@ -92,7 +80,7 @@ static bool find_set(const Names *names, Names *shards, int *of) {
     int first_stem = 0, stem, number, its;
     for (size_t i = 0; i < names->count; i++) {
         const char *name = names->items[i];
-        if (name[0] == '.' || !is_shard_name(name, &stem, &number, &its)) continue;
+        if (!is_shard_name(name, &stem, &number, &its)) continue;
         if (!first) {
             first = name;
             first_stem = stem;
@@ -131,9 +119,10 @@ static bool open_shards(Checkpoint *out, const Names *shards, bool indexed, Erro
     for (size_t i = 0; i < shards->count; i++) {
         char *path = path_join(out->folder, shards->items[i]);
         if (!path) return error_memory(err, out->folder);
-        const bool absent = indexed && is_absent(path);
-        bool ok =
-            absent ? note_missing(out, shards, i, err) : safetensors_open(path, &out->files[out->file_count], err);
+        const bool absent = is_absent(path);
+        bool ok = !absent   ? safetensors_open(path, &out->files[out->file_count], err)
+                  : indexed ? note_missing(out, shards, i, err)
+                            : !recognize_missing(out->folder, shards, i, err);
         free(path);
         if (!ok) return false;
         out->file_count += !absent;
@@ -314,7 +303,7 @@ static bool find_gguf(const char *folder, const Names *names, const char **found
         const char *name = names->items[i];
         size_t stem;
         unsigned number, of;
-        if (!gguf_is_name(name) || name[0] == '.' || strncmp(name, "mmproj", 6) == 0) continue;
+        if (!gguf_is_name(name) || strncmp(name, "mmproj", 6) == 0) continue;
         if (gguf_split_name(name, &stem, &number, &of) && number != 1) {
             part = name;
             continue;
@@ -344,11 +333,13 @@ static bool open_gguf_in(const char *name, Checkpoint *out, Error *err) {
 // Neither of the usual names is there.
 static bool open_unnamed(Checkpoint *out, Error *err) {
     Names names = {0}, shards = {0};
-    bool ok = list_folder(out->folder, &names, err);
-    const char *index = ok ? find_index(&names) : NULL, *gguf = NULL;
-    if (ok && !index && !has_safetensors(&names)) ok = find_gguf(out->folder, &names, &gguf, err);
-    if (index) {
-        ok = open_index(index, out, err);
+    bool ok = names_list(out->folder, &names, err);
+    const size_t index = find_index(&names);
+    const bool indexed = index < names.count;
+    const char *gguf = NULL;
+    if (ok && !indexed && !has_safetensors(&names)) ok = find_gguf(out->folder, &names, &gguf, err);
+    if (ok && indexed) {
+        ok = open_index(names.items[index], out, err);
     } else if (ok && gguf) {
         ok = open_gguf_in(gguf, out, err);
     } else if (ok) {
@@ -417,6 +408,7 @@ static bool open_path(const char *path, Checkpoint *out, Error *err) {
     if (stat(path, &info) == 0)
         return S_ISDIR(info.st_mode) ? open_named_folder(path, out, err) : open_file(path, out, err);
     if (errno != ENOENT && errno != ENOTDIR) return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+    if (recognize_link_to_nothing(path, err)) return false;
     char *name = hub_name_in(path);
     const bool is_file = name && (gguf_is_name(name) || ends_with(name, ".safetensors"));
     const bool ok =

@@ -33,8 +33,8 @@ char *checkpoint_hub_name(const Checkpoint *checkpoint);
 bool checkpoint_is_there(const char *path);
 
 // False when a file became shorter or was written to, or a part of it could not be read, while it was open: what was
-// read since then may be zeros, or numbers of another model. Ask after every piece of long work. `checkpoint` may be
-// NULL.
+// read since then may be zeros, or numbers of another model. Ask after every piece of long work, and
+// tensor_intact (loaders/stored/stored.h) after every matrix. `checkpoint` may be NULL.
 bool checkpoint_intact(const Checkpoint *checkpoint, Error *err);
 
 // A hash of what the tensors hold, part of the identity: of all bytes of a small checkpoint, of a page of each tensor

@@ -1,5 +1,7 @@
 #include "loaders/checkpoint_index.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +27,15 @@ bool names_add(Names *names, const char *name) {
 
 static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-void names_sort(Names *names) {
-    if (names->count) qsort(names->items, names->count, sizeof *names->items, compare_names);
+bool names_list(const char *folder, Names *out, Error *err) {
+    DIR *listing = opendir(folder);
+    if (!listing) return error_set(err, "%s: cannot be listed: %s", folder, strerror(errno));
+    bool ok = true;
+    for (struct dirent *item; ok && (item = readdir(listing));)
+        ok = item->d_name[0] == '.' || names_add(out, item->d_name);
+    closedir(listing);
+    if (out->count) qsort(out->items, out->count, sizeof *out->items, compare_names);
+    return ok || error_memory(err, folder);
 }
 
 static size_t names_find(const Names *names, const char *name) {

@@ -11,7 +11,8 @@ typedef struct Names {
 
 void names_free(Names *names);
 bool names_add(Names *names, const char *name); // false: memory is short
-void names_sort(Names *names);
+// Adds what is in a folder, sorted; hidden things are left out.
+bool names_list(const char *folder, Names *out, Error *err);
 
 // Reads the index at `path`. Appends the names of the files, each once; *document (cJSON_Delete) holds the weight_map.
 // File names may lead into folders below, but never out of the folder of the index.

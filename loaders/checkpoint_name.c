@@ -57,12 +57,17 @@ static char *name_of_file(const char *path, const char *folder) {
     return name;
 }
 
-static char *name_of_hub(const char *path) {
-    char *whole = hub_name_in(path), *name = NULL;
-    if (whole) {
-        whole[strcspn(whole, "@")] = '\0';
-        name = last_part(whole);
-    }
+// "org/model" as its folder in the cache spells it; as the user did, where that folder is a link to another place.
+static char *whole_hub_name(const char *path, const char *folder) {
+    char *name = hub_name_of(folder);
+    if (name || folder_exists(path) || file_exists(path)) return name;
+    name = hub_name_in(path);
+    if (name) name[strcspn(name, "@")] = '\0';
+    return name;
+}
+
+static char *name_of_hub(const char *path, const char *folder) {
+    char *whole = whole_hub_name(path, folder), *name = whole ? last_part(whole) : NULL;
     free(whole);
     return name;
 }
@@ -70,16 +75,14 @@ static char *name_of_hub(const char *path) {
 char *checkpoint_name_of(const char *path, const char *folder) {
     char *name = folder_exists(path) ? name_of_folder(path)
                  : file_exists(path) ? name_of_file(path, folder)
-                                     : name_of_hub(path);
+                                     : name_of_hub(path, folder);
     char *shown = name ? text_printable(name, strlen(name), false) : NULL;
     free(name);
     return shown;
 }
 
 char *checkpoint_hub_name(const Checkpoint *checkpoint) {
-    char *name = folder_exists(checkpoint->path) || file_exists(checkpoint->path) ? hub_name_of(checkpoint->folder)
-                                                                                  : hub_name_in(checkpoint->path);
-    if (name) name[strcspn(name, "@")] = '\0';
+    char *name = whole_hub_name(checkpoint->path, checkpoint->folder);
     if (name && strchr(name, '/')) return name;
     free(name);
     return NULL;

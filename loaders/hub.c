@@ -92,17 +92,28 @@ char *hub_name_in(const char *text) {
 
 #define MODEL_FOLDER "models--"
 
+// The part "models--org--name" of a real path that ends there or in a snapshot; NULL: it lies in no cache. Other
+// folders may be called so, too.
+static char *find_model_part(char *path) {
+    for (char *found = path; (found = strstr(found, "/" MODEL_FOLDER)); found++) {
+        char *part = found + 1, *end = part + strcspn(part, "/");
+        if (*end && strncmp(end, "/snapshots/", strlen("/snapshots/")) != 0) continue;
+        *end = '\0';
+        return part;
+    }
+    return NULL;
+}
+
 char *hub_name_of(const char *folder) {
-    char *path = realpath(folder, NULL), *found = path ? strstr(path, "/" MODEL_FOLDER) : NULL, *name = NULL;
-    if (found) {
-        found += strlen("/" MODEL_FOLDER);
-        found[strcspn(found, "/")] = '\0';
-        char *dashes = strstr(found, "--");
+    char *path = realpath(folder, NULL), *part = path ? find_model_part(path) : NULL, *name = NULL;
+    if (part) {
+        part += strlen(MODEL_FOLDER);
+        char *dashes = strstr(part, "--");
         if (dashes) {
             *dashes = '/';
             memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
         }
-        name = is_name(found) ? strdup(found) : NULL;
+        name = is_name(part) ? strdup(part) : NULL;
     }
     free(path);
     return name;
@@ -168,6 +179,7 @@ static char *read_ref(const char *model, const char *name) {
     return commit;
 }
 
+// name: how the user named the model; NULL: by its folder.
 static bool find_snapshot(const char *model, const char *name, const char *revision, char **out, Error *err) {
     char *snapshots = path_join(model, "snapshots"), *commit = read_ref(model, revision ? revision : "main");
     const char *wanted = commit ? commit : revision;
@@ -179,12 +191,13 @@ static bool find_snapshot(const char *model, const char *name, const char *revis
         count = list_folders(snapshots, out);
     bool found = *out && folder_exists(*out) && count <= 1;
     if (*out && count > 1)
-        error_set(err, "%s: %s holds %d snapshots, and no refs/main that says which; name one: %s@%s", name, model,
-                  count, name, strrchr(*out, '/') + 1);
+        error_set(err, "%s: holds %d snapshots, and no refs/main that says which; name one: %s%s%s", model, count,
+                  name ? name : snapshots, name ? "@" : "/", strrchr(*out, '/') + 1);
     else if (!found && revision)
-        error_set(err, "%s: %s holds no snapshot of the revision %s; download it first", name, model, revision);
+        error_set(err, "%s: holds no snapshot of the revision %s; download it first", model, revision);
     else if (!found)
-        error_set(err, "%s: %s holds no complete snapshot; download the model again", name, model);
+        error_set(err, "%s: holds no complete snapshot; download the model again", model);
+    if (!found && name) error_prefix(err, "%s", name);
     if (!found) {
         free(*out);
         *out = NULL;
@@ -223,5 +236,5 @@ bool hub_find_in(const char *path, char **folder, Error *err) {
         slash && strncmp(slash + 1, MODEL_FOLDER, strlen(MODEL_FOLDER)) == 0 && snapshots && folder_exists(snapshots);
     free(snapshots);
     free(whole);
-    return !is_model || find_snapshot(path, path, NULL, folder, err);
+    return !is_model || find_snapshot(path, NULL, NULL, folder, err);
 }

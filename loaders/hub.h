@@ -9,7 +9,8 @@
 // address on huggingface.co, with /tree/ and a revision or without. NULL: it is none of these. The caller's.
 char *hub_name_in(const char *text);
 
-// "org/name", or "name", of a model whose real folder lies in a cache of huggingface_hub; else NULL. The caller's.
+// "org/name", or "name", of a model whose real folder is its own in a cache of huggingface_hub or a snapshot in that;
+// else NULL. The caller's.
 char *hub_name_of(const char *folder);
 
 // The folder of the revision (a branch, a tag, a commit; "main" where none is named) of that model, or of the only

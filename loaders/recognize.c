@@ -1,6 +1,5 @@
 #include "loaders/recognize.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,19 +65,11 @@ typedef struct Folder {
     Error *err;
 } Folder;
 
-static void read_names(const char *path, Names *out) {
-    DIR *listing = opendir(path);
-    for (struct dirent *item; listing && (item = readdir(listing));) {
-        if (item->d_name[0] != '.') names_add(out, item->d_name);
-    }
-    if (listing) closedir(listing);
-}
-
 // The first name in a folder that fits; owned by the caller, NULL for none.
 static char *find_in(const char *folder, bool (*fits)(const char *name)) {
     Names names = {0};
     char *found = NULL;
-    read_names(folder, &names);
+    names_list(folder, &names, NULL);
     for (size_t i = 0; i < names.count && !found; i++) {
         if (fits(names.items[i])) found = strdup(names.items[i]);
     }
@@ -225,8 +216,7 @@ bool recognize_folder(const char *path, Error *err) {
     static bool (*const reasons[])(const Folder *) = {tells_links,   tells_adapter, tells_unfinished, tells_contents,
                                                       tells_formats, tells_hub,     tells_subfolders, tells_no_weights};
     Folder folder = {.path = path, .err = err};
-    read_names(path, &folder.names);
-    names_sort(&folder.names);
+    names_list(path, &folder.names, NULL);
     size_t i = 0;
     while (!reasons[i](&folder)) i++; // the last one always tells
     names_free(&folder.names);
@@ -310,20 +300,25 @@ static bool is_missing(const char *path) {
     return path && stat(path, &info) != 0 && errno == ENOENT;
 }
 
+bool recognize_link_to_nothing(const char *path, Error *err) {
+    char target[512];
+    const ssize_t n = is_missing(path) ? readlink(path, target, sizeof target) : -1;
+    if (n >= 0)
+        error_set(err, "%s: cannot be opened: it is a link to %.*s, which is not there; " DOWNLOAD_AGAIN, path, (int)n,
+                  target);
+    return n >= 0;
+}
+
 bool recognize_missing(const char *folder, const Names *files, size_t failed, Error *err) {
-    char target[512], *path = path_join(folder, files->items[failed]);
+    char *path = path_join(folder, files->items[failed]);
     size_t missing = 0;
-    bool gone = is_missing(path);
-    ssize_t n = gone ? readlink(path, target, sizeof target - 1) : -1;
-    for (size_t i = 0; gone && i < files->count; i++) {
+    const bool gone = is_missing(path), is_link = gone && recognize_link_to_nothing(path, err);
+    for (size_t i = 0; gone && !is_link && i < files->count; i++) {
         char *other = path_join(folder, files->items[i]);
         missing += is_missing(other);
         free(other);
     }
-    if (n >= 0)
-        error_set(err, "%s: cannot be opened: it is a link to %.*s, which is not there; " DOWNLOAD_AGAIN, path, (int)n,
-                  target);
-    else if (gone)
+    if (gone && !is_link)
         error_set(
             err,
             "%s: cannot be opened: it is missing; of %zu files of the checkpoint %zu %s not there; " DOWNLOAD_AGAIN,
@@ -333,11 +328,10 @@ bool recognize_missing(const char *folder, const Names *files, size_t failed, Er
 }
 
 bool recognize_broken_link(const char *folder, const char *name, Error *err) {
-    char *item = (char *)name, *path = path_join(folder, name);
-    struct stat info;
-    const bool is_link = path && lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+    char *path = path_join(folder, name);
+    const bool broken = path && recognize_link_to_nothing(path, err);
     free(path);
-    return is_link && recognize_missing(folder, &(const Names){.items = &item, .count = 1}, 0, err);
+    return broken;
 }
 
 bool recognize_links(const char *folder, Error *err) {

@@ -22,7 +22,8 @@ bool recognize_export(const char *folder, Error *err);
 // Refuses a set of numbered files, of which `name` is one, that has not all `of` of them.
 bool recognize_part_of_set(const char *folder, const char *name, int of, Error *err);
 
-// True when this name is a link to what is not there; the message then says so.
+// True when this path, or a name in a folder, is a link to what is not there; the message then says so.
+bool recognize_link_to_nothing(const char *path, Error *err);
 bool recognize_broken_link(const char *folder, const char *name, Error *err);
 
 // Refuses the adapter found at `path`, and names the model it belongs to if folder/adapter_config.json says so.

@@ -1,6 +1,4 @@
-// The header is read by a strict parser of its own: it needs exact 64-bit integers, which a general JSON library does
-// not give. Order of checks: safetensors reference implementation, tensor.rs
-// (Metadata::validate).
+// Order of checks: safetensors reference implementation, tensor.rs (Metadata::validate).
 #include "loaders/safetensors.h"
 
 #include <stdarg.h>
@@ -10,10 +8,10 @@
 
 #include "base/array.h"
 #include "base/recognize.h"
+#include "loaders/header_json.h"
 
 #define LENGTH_BYTES 8
 #define HEADER_MOST 100000000u
-#define DEEPEST 127 // serde_json refuses the 128th level
 
 typedef struct StoredType {
     const char *name;
@@ -53,23 +51,12 @@ typedef struct HeaderEntry {
 } HeaderEntry;
 
 typedef struct SafetensorsHeader {
-    const char *path;
-    const char *text, *at, *end; // the JSON text
-    // Storage of unescaped strings. An unescaped string with its NUL is shorter than its source with quotes, so as many
-    // bytes as the header has are always enough.
-    char *strings;
-    size_t strings_used;
+    HeaderText json;
     HeaderEntry *entries;
     size_t count, capacity;
-    Error *err;
 } SafetensorsHeader;
 
 // ---- Messages ----
-
-static bool refuse_at(const SafetensorsHeader *header, const char *reason) {
-    error_set(header->err, "%s: header, byte %zu: %s", header->path, (size_t)(header->at - header->text), reason);
-    return false;
-}
 
 __attribute__((format(printf, 3, 4))) static bool refuse_tensor(const SafetensorsHeader *header, const char *name,
                                                                 const char *format, ...) {
@@ -79,217 +66,21 @@ __attribute__((format(printf, 3, 4))) static bool refuse_tensor(const Safetensor
     vsnprintf(reason, sizeof reason, format, args);
     va_end(args);
     char *shown = text_printable(name, strlen(name), false);
-    error_set(header->err, "%s: tensor \"%.200s\": %s", header->path, shown ? shown : "?", reason);
+    error_set(header->json.err, "%s: tensor \"%.200s\": %s", header->json.path, shown ? shown : "?", reason);
     free(shown);
     return false;
 }
 
-// ---- JSON pieces ----
-
-static bool is_one_of(char c, const char *set) { return c && strchr(set, c); }
-
-static void skip_space(SafetensorsHeader *header) {
-    while (header->at < header->end && is_one_of(*header->at, " \t\r\n")) header->at++;
-}
-
-// The next character that is not white space, 0 at the end.
-static char header_peek(SafetensorsHeader *header) {
-    skip_space(header);
-    return header->at < header->end ? *header->at : '\0';
-}
-
-static bool header_accept(SafetensorsHeader *header, char wanted) {
-    if (header_peek(header) != wanted) return false;
-    header->at++;
-    return true;
-}
-
-static bool header_expect(SafetensorsHeader *header, char wanted, const char *reason) {
-    return header_accept(header, wanted) || refuse_at(header, reason);
-}
-
-// After an element of an array or object: true when another one follows; sets *ok to false when neither , nor the end
-// is there.
-static bool header_another(SafetensorsHeader *header, char closing, bool *ok) {
-    if (header_accept(header, ',')) return true;
-    *ok = header_expect(header, closing, closing == '}' ? "expected , or }" : "expected , or ]");
-    return false;
-}
-
-static bool read_hex4(SafetensorsHeader *header, uint32_t *out) {
-    if (header->end - header->at < 4) return refuse_at(header, "unfinished \\u escape");
-    uint32_t code = 0;
-    for (int i = 0; i < 4; i++) {
-        char c = *header->at;
-        uint32_t digit;
-        if (c >= '0' && c <= '9')
-            digit = (uint32_t)(c - '0');
-        else if (c >= 'a' && c <= 'f')
-            digit = (uint32_t)(c - 'a' + 10);
-        else if (c >= 'A' && c <= 'F')
-            digit = (uint32_t)(c - 'A' + 10);
-        else
-            return refuse_at(header, "\\u needs four hexadecimal digits");
-        code = code << 4 | digit;
-        header->at++;
-    }
-    *out = code;
-    return true;
-}
-
-static bool read_unicode_escape(SafetensorsHeader *header, uint32_t *code) {
-    if (!read_hex4(header, code)) return false;
-    if (*code < 0xD800 || *code > 0xDFFF) return true;
-    uint32_t low;
-    if (*code >= 0xDC00 || header->end - header->at < 2 || header->at[0] != '\\' || header->at[1] != 'u') {
-        return refuse_at(header, "lone surrogate");
-    }
-    header->at += 2;
-    if (!read_hex4(header, &low)) return false;
-    if (low < 0xDC00 || low > 0xDFFF) return refuse_at(header, "lone surrogate");
-    *code = 0x10000 + ((*code - 0xD800) << 10) + (low - 0xDC00);
-    return true;
-}
-
-static bool read_escape(SafetensorsHeader *header, char *out, size_t *length) {
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    char c = header->at < header->end ? *header->at++ : '\0';
-    const char *known = c ? strchr(from, c) : NULL;
-    uint32_t code;
-    if (known)
-        code = (unsigned char)to[known - from];
-    else if (c != 'u')
-        return refuse_at(header, "unknown escape in a string");
-    else if (!read_unicode_escape(header, &code))
-        return false;
-    *length += utf8_write(code, out + *length);
-    return true;
-}
-
-// Reads a string into the storage at strings_used, with a NUL behind it; the next string overwrites it unless it is
-// kept.
-static bool read_string(SafetensorsHeader *header, char **out, size_t *length) {
-    if (!header_expect(header, '"', "expected a string")) return false;
-    char *to = header->strings + header->strings_used;
-    size_t n = 0;
-    while (header->at < header->end && *header->at != '"') {
-        unsigned char c = (unsigned char)*header->at;
-        if (c < 0x20) return refuse_at(header, "control character in a string");
-        header->at++;
-        if (c != '\\')
-            to[n++] = (char)c;
-        else if (!read_escape(header, to, &n))
-            return false;
-    }
-    if (header->at >= header->end) return refuse_at(header, "unfinished string");
-    header->at++;
-    to[n] = '\0';
-    *out = to;
-    *length = n;
-    return true;
-}
-
-static void keep_string(SafetensorsHeader *header, size_t length) { header->strings_used += length + 1; }
+// ---- The schema ----
 
 static bool is_text(const char *string, size_t length, const char *text) {
     return length == strlen(text) && memcmp(string, text, length) == 0;
 }
 
-static bool is_digit(const SafetensorsHeader *header) {
-    return header->at < header->end && *header->at >= '0' && *header->at <= '9';
-}
-
-// A whole number as serde reads it into u64: no sign, no fraction, no exponent, no leading zero.
-static bool read_u64(SafetensorsHeader *header, uint64_t *out) {
-    skip_space(header);
-    if (!is_digit(header)) return refuse_at(header, "expected a whole number that is not negative");
-    uint64_t value = 0;
-    const char *first = header->at;
-    for (; is_digit(header); header->at++) {
-        uint64_t digit = (uint64_t)(*header->at - '0');
-        if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, digit, &value)) {
-            return refuse_at(header, "number does not fit into 64 bits");
-        }
-    }
-    if (*first == '0' && header->at - first > 1) return refuse_at(header, "number with a leading zero");
-    if (header->at < header->end && is_one_of(*header->at, ".eE")) return refuse_at(header, "expected a whole number");
-    *out = value;
-    return true;
-}
-
-static bool skip_digits(SafetensorsHeader *header) {
-    if (!is_digit(header)) return refuse_at(header, "malformed number");
-    while (is_digit(header)) header->at++;
-    return true;
-}
-
-static bool skip_number(SafetensorsHeader *header) {
-    if (*header->at == '-') header->at++;
-    if (header->at < header->end && *header->at == '0')
-        header->at++;
-    else if (!skip_digits(header))
-        return false;
-    if (header->at < header->end && *header->at == '.') {
-        header->at++;
-        if (!skip_digits(header)) return false;
-    }
-    if (header->at < header->end && (*header->at == 'e' || *header->at == 'E')) {
-        header->at++;
-        if (header->at < header->end && (*header->at == '+' || *header->at == '-')) header->at++;
-        if (!skip_digits(header)) return false;
-    }
-    return true;
-}
-
-static bool skip_word(SafetensorsHeader *header, const char *word) {
-    size_t n = strlen(word);
-    if ((size_t)(header->end - header->at) < n || memcmp(header->at, word, n) != 0)
-        return refuse_at(header, "unknown word");
-    header->at += n;
-    return true;
-}
-
-static bool skip_value(SafetensorsHeader *header, int depth);
-
-static bool skip_nested(SafetensorsHeader *header, int depth) {
-    if (depth > DEEPEST) return refuse_at(header, "nested too deep");
-    char closing = *header->at++ == '{' ? '}' : ']';
-    if (header_accept(header, closing)) return true;
-    bool ok = true;
-    do {
-        if (closing == '}') {
-            char *key;
-            size_t length;
-            if (!read_string(header, &key, &length) || !header_expect(header, ':', "expected :")) return false;
-        }
-        if (!skip_value(header, depth + 1)) return false;
-    } while (header_another(header, closing, &ok));
-    return ok;
-}
-
-// Any JSON value, checked but not kept. `depth` is the level that an array or object here would have.
-static bool skip_value(SafetensorsHeader *header, int depth) {
-    char *string;
-    size_t length;
-    switch (header_peek(header)) {
-    case '{':
-    case '[': return skip_nested(header, depth);
-    case '"': return read_string(header, &string, &length);
-    case 't': return skip_word(header, "true");
-    case 'f': return skip_word(header, "false");
-    case 'n': return skip_word(header, "null");
-    default:
-        if (header->at >= header->end) return refuse_at(header, "expected a value");
-        return skip_number(header);
-    }
-}
-
-// ---- The schema ----
-
 static bool read_dtype(SafetensorsHeader *header, HeaderEntry *entry) {
     char *name;
     size_t length;
-    if (!read_string(header, &name, &length)) return false;
+    if (!header_string(&header->json, &name, &length)) return false;
     for (size_t i = 0; i < sizeof stored_types / sizeof *stored_types; i++) {
         if (!is_text(name, length, stored_types[i].name)) continue;
         entry->tensor.dtype = stored_types[i].dtype;
@@ -304,23 +95,25 @@ static bool read_dtype(SafetensorsHeader *header, HeaderEntry *entry) {
 
 static bool read_shape(SafetensorsHeader *header, HeaderEntry *entry) {
     Tensor *tensor = &entry->tensor;
-    if (!header_expect(header, '[', "shape must be an array")) return false;
-    if (header_accept(header, ']')) return true;
+    if (!header_expect(&header->json, '[', "shape must be an array")) return false;
+    if (header_accept(&header->json, ']')) return true;
     bool ok = true;
     do {
         if (tensor->rank == TENSOR_MAX_RANK) {
             return refuse_tensor(header, tensor->name, "has more than %d dimensions, which is not supported",
                                  TENSOR_MAX_RANK);
         }
-        if (!read_u64(header, &tensor->shape[tensor->rank++])) return false;
-    } while (header_another(header, ']', &ok));
+        if (!header_u64(&header->json, &tensor->shape[tensor->rank++])) return false;
+    } while (header_another(&header->json, ']', &ok));
     return ok;
 }
 
 static bool read_offsets(SafetensorsHeader *header, HeaderEntry *entry) {
-    return header_expect(header, '[', "data_offsets must be an array") && read_u64(header, &entry->begin) &&
-           header_expect(header, ',', "data_offsets must have two numbers") && read_u64(header, &entry->end) &&
-           header_expect(header, ']', "data_offsets must have two numbers");
+    return header_expect(&header->json, '[', "data_offsets must be an array") &&
+           header_u64(&header->json, &entry->begin) &&
+           header_expect(&header->json, ',', "data_offsets must have two numbers") &&
+           header_u64(&header->json, &entry->end) &&
+           header_expect(&header->json, ']', "data_offsets must have two numbers");
 }
 
 static bool read_entry(SafetensorsHeader *header, HeaderEntry *entry) {
@@ -330,19 +123,19 @@ static bool read_entry(SafetensorsHeader *header, HeaderEntry *entry) {
     } fields[] = {{"dtype", read_dtype}, {"shape", read_shape}, {"data_offsets", read_offsets}};
     enum { FIELDS = sizeof fields / sizeof *fields };
     bool seen[FIELDS] = {false}, ok = true;
-    if (!header_expect(header, '{', "a tensor must be described by an object")) return false;
-    if (!header_accept(header, '}')) {
+    if (!header_expect(&header->json, '{', "a tensor must be described by an object")) return false;
+    if (!header_accept(&header->json, '}')) {
         do {
             char *key;
             size_t length, f = 0;
-            if (!read_string(header, &key, &length)) return false;
+            if (!header_string(&header->json, &key, &length)) return false;
             while (f < FIELDS && !is_text(key, length, fields[f].name)) f++;
             if (f < FIELDS && seen[f])
                 return refuse_tensor(header, entry->tensor.name, "%s is there twice", fields[f].name);
-            if (!header_expect(header, ':', "expected :")) return false;
+            if (!header_expect(&header->json, ':', "expected :")) return false;
             if (f < FIELDS) seen[f] = true;
-            if (f < FIELDS ? !fields[f].read(header, entry) : !skip_value(header, 3)) return false;
-        } while (header_another(header, '}', &ok));
+            if (f < FIELDS ? !fields[f].read(header, entry) : !header_skip_value(&header->json, 3)) return false;
+        } while (header_another(&header->json, '}', &ok));
     }
     for (size_t f = 0; ok && f < FIELDS; f++) {
         if (!seen[f]) ok = refuse_tensor(header, entry->tensor.name, "%s is missing", fields[f].name);
@@ -352,50 +145,53 @@ static bool read_entry(SafetensorsHeader *header, HeaderEntry *entry) {
 
 // Texts by name, or null. They are not used, but the file is only valid when they are texts.
 static bool read_metadata(SafetensorsHeader *header) {
-    if (header_peek(header) == 'n') return skip_word(header, "null");
-    if (!header_expect(header, '{', "__metadata__ must be an object")) return false;
-    if (header_accept(header, '}')) return true;
+    if (header_peek(&header->json) == 'n') return header_word(&header->json, "null");
+    if (!header_expect(&header->json, '{', "__metadata__ must be an object")) return false;
+    if (header_accept(&header->json, '}')) return true;
     bool ok = true;
     do {
         char *text;
         size_t length;
-        if (!read_string(header, &text, &length) || !header_expect(header, ':', "expected :")) return false;
-        if (header_peek(header) != '"') return refuse_at(header, "__metadata__ may only hold strings");
-        if (!read_string(header, &text, &length)) return false;
-    } while (header_another(header, '}', &ok));
+        if (!header_string(&header->json, &text, &length) || !header_expect(&header->json, ':', "expected :"))
+            return false;
+        if (header_peek(&header->json) != '"')
+            return header_refuse(&header->json, "__metadata__ may only hold strings");
+        if (!header_string(&header->json, &text, &length)) return false;
+    } while (header_another(&header->json, '}', &ok));
     return ok;
 }
 
 static bool read_tensor(SafetensorsHeader *header, char *name, size_t length) {
     if (strlen(name) != length) return refuse_tensor(header, name, "its name holds the character U+0000");
-    keep_string(header, length);
+    header_keep(&header->json, length);
     if (!array_grow(&header->entries, header->count, &header->capacity, sizeof *header->entries)) {
-        return error_memory(header->err, header->path);
+        return error_memory(header->json.err, header->json.path);
     }
     HeaderEntry *entry = &header->entries[header->count++];
-    *entry = (HeaderEntry){.tensor = {.name = name, .file = header->path}};
+    *entry = (HeaderEntry){.tensor = {.name = name, .file = header->json.path}};
     return read_entry(header, entry);
 }
 
 static bool read_header(SafetensorsHeader *header) {
-    if (!header_expect(header, '{', "expected an object")) return false;
+    if (!header_expect(&header->json, '{', "expected an object")) return false;
     bool ok = true, has_metadata = false;
-    if (!header_accept(header, '}')) {
+    if (!header_accept(&header->json, '}')) {
         do {
             char *name;
             size_t length;
-            if (!read_string(header, &name, &length) || !header_expect(header, ':', "expected :")) return false;
+            if (!header_string(&header->json, &name, &length) || !header_expect(&header->json, ':', "expected :"))
+                return false;
             if (!is_text(name, length, "__metadata__")) {
                 if (!read_tensor(header, name, length)) return false;
             } else {
-                if (has_metadata) return refuse_at(header, "__metadata__ is there twice");
+                if (has_metadata) return header_refuse(&header->json, "__metadata__ is there twice");
                 has_metadata = true;
                 if (!read_metadata(header)) return false;
             }
-        } while (header_another(header, '}', &ok));
+        } while (header_another(&header->json, '}', &ok));
     }
-    skip_space(header);
-    return ok && (header->at == header->end || refuse_at(header, "something follows the object"));
+    header_skip_space(&header->json);
+    return ok && (header->json.at == header->json.end || header_refuse(&header->json, "something follows the object"));
 }
 
 // ---- Validation ----
@@ -462,8 +258,8 @@ static bool check_layout(SafetensorsHeader *header, uint64_t data_bytes) {
         at = header->entries[i].end;
     }
     if (at == data_bytes) return true;
-    return error_set(header->err, "%s: the tensors take %llu bytes, the file has %llu for them: it is %s", header->path,
-                     (unsigned long long)at, (unsigned long long)data_bytes,
+    return error_set(header->json.err, "%s: the tensors take %llu bytes, the file has %llu for them: it is %s",
+                     header->json.path, (unsigned long long)at, (unsigned long long)data_bytes,
                      at > data_bytes ? "cut off; download it again" : "too long");
 }
 
@@ -493,7 +289,7 @@ static bool header_length(const TensorFile *file, uint64_t *out, Error *err) {
 // Hands the checked entries over as tensors that point into the mapping.
 static bool take_tensors(const SafetensorsHeader *header, size_t data_at, TensorFile *out, Error *err) {
     out->tensors = array_new(header->count, sizeof *out->tensors);
-    if (!out->tensors) return error_memory(err, header->path);
+    if (!out->tensors) return error_memory(err, header->json.path);
     for (size_t i = 0; i < header->count; i++) {
         out->tensors[i] = header->entries[i].tensor;
         out->tensors[i].data = out->map + data_at + header->entries[i].begin;
@@ -508,9 +304,10 @@ static bool read_tensors(TensorFile *out, Error *err) {
     if (!header_length(out, &length, err)) return false;
     const char *text = (const char *)out->map + LENGTH_BYTES;
     if (!text_is_utf8(text, length)) return error_set(err, "%s: header is not UTF-8", out->path);
-    SafetensorsHeader header = {.path = out->path, .text = text, .at = text, .end = text + length, .err = err};
-    header.strings = out->names = malloc(length + 1);
-    if (!header.strings) return error_memory(err, out->path);
+    SafetensorsHeader header = {
+        .json = {.path = out->path, .text = text, .at = text, .end = text + length, .err = err}};
+    header.json.strings = out->names = malloc(length + 1);
+    if (!header.json.strings) return error_memory(err, out->path);
     uint64_t data_at = LENGTH_BYTES + length;
     bool ok = read_header(&header) && check_layout(&header, out->map_bytes - data_at) &&
               take_tensors(&header, data_at, out, err);

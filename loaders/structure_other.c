@@ -229,7 +229,7 @@ bool structure_list(ModelStructure *out, Error *err) {
     if (out->linear_count == 0 && listing.unread.message[0]) return error_set(err, "%s", listing.unread.message);
     if (out->linear_count == 0)
         return error_set(err, "%s: holds no matrices of F32, F16 or BF16 that could be quantized (%s)",
-                         checkpoint->folder, out->config.not_run);
+                         checkpoint->path, out->config.not_run);
     qsort(out->linears, (size_t)out->linear_count, sizeof *out->linears, compare_linears);
     for (int i = 0; i < out->linear_count; i++) out->linears[i].input = i;
     out->input_count = out->linear_count;

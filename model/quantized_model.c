@@ -314,7 +314,7 @@ static bool pack_by_backend(const QuantizedModel *model, Change *change, const A
         ok = backend->ops->weight_from_dense(backend, transformer_dense(model->transformer, change->linear), &how,
                                              scheme, bias, errors, &change->weight, err);
         if (in_place) tensor_release(linear->weight);
-        ok = ok && checkpoint_intact(model->structure->checkpoint, err);
+        ok = ok && tensor_intact(model->structure->checkpoint, linear->weight, err);
     }
     change->wanted.error = (WeightError){0};
     for (size_t o = 0; ok && o < linear->out; o++) {
@@ -335,7 +335,7 @@ static bool pack_here(const QuantizedModel *model, Change *change, const Activat
     if (!quantize_linear(linear, &wanted->decision, wanted->factors, wanted->divisors, &quantized,
                          &change->wanted.error, err))
         return false;
-    bool ok = checkpoint_intact(model->structure->checkpoint, err) &&
+    bool ok = tensor_intact(model->structure->checkpoint, linear->weight, err) &&
               backend->ops->weight_quantized(backend, &quantized, scheme, bias,
                                              transformer_precision(model->transformer), &change->weight, err);
     quantized_weight_free(&quantized);

@@ -426,6 +426,8 @@ int dial_find(const char *option) {
     return -1;
 }
 
+bool dial_is_of_scheme(Dial dial) { return dial == DIAL_BITS || dial == DIAL_GRANULARITY || dial == DIAL_GROUP_SIZE; }
+
 int dial_idle_by(Dial dial, const double value[DIAL_COUNT]) {
     const Granularity granularity = (Granularity)value[DIAL_GRANULARITY];
     const ActivationPolicy policy = (ActivationPolicy)value[DIAL_ACTIVATIONS];

@@ -75,9 +75,8 @@ static void compare_linear(const Resolved *from, const Resolved *to, const Model
     if (before || after) return;
     changes->considered++;
     for (int dial = 0; dial < DIAL_COUNT; dial++) {
-        const bool scheme = dial == DIAL_BITS || dial == DIAL_GRANULARITY || dial == DIAL_GROUP_SIZE;
-        const bool asked =
-            (!changes->overridden || old[dial] != changes->from->value[dial]) && !(changes->beside && scheme);
+        const bool asked = (!changes->overridden || old[dial] != changes->from->value[dial]) &&
+                           !(changes->beside && dial_is_of_scheme(dial));
         if (asked && dial_table[dial].per_linear && old[dial] != new[dial])
             change_add(changes, dial, changes->merged ? 0 : old[dial], new[dial], structure, linear);
     }

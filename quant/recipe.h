@@ -129,6 +129,7 @@ void dial_format(Dial dial, double value, char *out, size_t size);
 // The next setting: steps > 0 up, < 0 down, in coarse steps if asked; stays within the range.
 double dial_turn(Dial dial, double value, int steps, bool coarse);
 int dial_find(const char *option); // −1 when unknown
+bool dial_is_of_scheme(Dial dial); // bits of weights, and which of them share a scale: what searches choose
 // The dial by which another has no effect as all of them stand; −1: it has one.
 int dial_idle_by(Dial dial, const double value[DIAL_COUNT]);
 

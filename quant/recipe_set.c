@@ -156,20 +156,22 @@ bool recipe_settings(const Recipe *recipe, const NameTable *names, double (*sett
 }
 
 bool recipe_held(const Recipe *recipe, const NameTable *names, bool *held, Error *err) {
-    static const Dial scheme[] = {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE};
-    enum { DIALS = sizeof scheme / sizeof *scheme };
     const size_t total = (size_t)names->structure->linear_count;
     int *matched = array_new(total, sizeof *matched);
-    bool(*by_hand)[DIALS] = array_new(total, sizeof *by_hand);
+    bool(*by_hand)[DIAL_COUNT] = array_new(total, sizeof *by_hand); // who said it last
     const bool ok = (matched && by_hand) || error_memory(err, "the settings");
     for (int o = 0; ok && o < recipe->override_count; o++) {
         const Override *override = &recipe->overrides[o];
         const int count = name_table_match(names, override->match, matched);
-        for (int d = 0; d < DIALS; d++) {
-            for (int i = 0; override->set[scheme[d]] && i < count; i++) by_hand[matched[i]][d] = !override->tuned;
+        for (int dial = 0; dial < DIAL_COUNT; dial++) {
+            if (!override->set[dial] || !dial_is_of_scheme(dial)) continue;
+            for (int i = 0; i < count; i++) by_hand[matched[i]][dial] = !override->tuned;
         }
     }
-    for (size_t i = 0; ok && i < total; i++) held[i] = by_hand[i][0] || by_hand[i][1] || by_hand[i][2];
+    for (size_t i = 0; ok && i < total; i++) {
+        held[i] = false;
+        for (int dial = 0; dial < DIAL_COUNT; dial++) held[i] |= by_hand[i][dial];
+    }
     free(matched);
     free(by_hand);
     return ok;

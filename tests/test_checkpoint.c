@@ -374,6 +374,10 @@ static void hub_names(void **state) {
     checkpoint_close(&checkpoint);
     folder_put_text(folder, "models--org--a.b-c/refs/main", "../../../etc");
     expect_refused("org/a.b-c", "no complete snapshot");
+    make("models--of-mine/one");
+    make("models--of-mine/models--Org--Other/snapshots/1");
+    put("models--of-mine/one/model.safetensors", "{" ENTRY("x") "}");
+    put("models--of-mine/models--Org--Other/snapshots/1/model.safetensors", "{" ENTRY("x") "}");
     make("models--plain/snapshots/1");
     put("models--plain/snapshots/1/model.safetensors", "{" ENTRY("x") "}");
     checkpoint = opened("plain"); // no refs: the only snapshot
@@ -455,6 +459,16 @@ static void hub_revisions(void **state) {
     unsetenv("HF_HUB_CACHE");
 }
 
+// Of several snapshots one is named, as it can be opened.
+static void expect_advice_opens(const char *path) {
+    Checkpoint checkpoint;
+    Error err = {0};
+    assert_false(checkpoint_open(path, &checkpoint, &err));
+    const char *advice = strstr(err.message, "name one: ");
+    if (!advice) fail_msg("no advice: %s", err.message);
+    expect_snapshot(advice + strlen("name one: "), "models--Org--Name/snapshots/");
+}
+
 // As people write the name of a model, or point to it.
 static void hub_spellings(void **state) {
     (void)state;
@@ -478,6 +492,11 @@ static void hub_spellings(void **state) {
     folder_put_text(folder, "models--Org--Name/refs/main", "ccc");
     model = path_join(folder, "models--Org--Name");
     expect_refused(model, "holds no complete snapshot");
+    char *ref = path_join(model, "refs/main");
+    assert_int_equal(unlink(ref), 0);
+    expect_advice_opens(model);
+    expect_advice_opens("Org/Name");
+    free(ref);
     free(model);
     unsetenv("HF_HUB_CACHE");
 }
@@ -498,6 +517,10 @@ static void names(void **state) {
     make("models--Org--Name/snapshots/0123abc");
     make("new\nline");
     make("plain");
+    make("models--of-mine/one");
+    make("models--of-mine/models--Org--Other/snapshots/1");
+    put("models--of-mine/one/model.safetensors", "{" ENTRY("x") "}");
+    put("models--of-mine/models--Org--Other/snapshots/1/model.safetensors", "{" ENTRY("x") "}");
     make("models--plain/snapshots/1");
     put("models--plain/snapshots/1/model.safetensors", "{" ENTRY("x") "}");
     put("models--Org--Name/snapshots/0123abc/model.safetensors", "{" ENTRY("x") "}");
@@ -508,10 +531,17 @@ static void names(void **state) {
     assert_int_equal(symlink("plain", "link"), 0);
     expect_name("Org/Name", "Name", "Org/Name");
     expect_name("Org/Name@0123abc", "Name", "Org/Name");
+    expect_name("hf://org/NAME", "Name", "Org/Name"); // as the Hub spells it
+    make("elsewhere/snapshots/1");
+    put("elsewhere/snapshots/1/model.safetensors", "{" ENTRY("x") "}");
+    assert_int_equal(symlink("elsewhere", "models--Org--Moved"), 0);
+    expect_name("Org/Moved@1", "Moved", "Org/Moved");
     expect_name("models--Org--Name", "Name", "Org/Name");
     expect_name("models--Org--Name/snapshots/0123abc/", "Name", "Org/Name");
     expect_name("models--Org--Name/snapshots/0123abc/model.safetensors", "Name", "Org/Name");
     expect_name("models--plain/snapshots/1", "plain", NULL);
+    expect_name("models--of-mine/one", "one", NULL); // is no cache
+    expect_name("models--of-mine/models--Org--Other", "Other", "Org/Other");
     expect_name("new\nline", "new\uFFFDline", NULL);
     expect_name("new\nline/other.safetensors", "other", NULL);
     expect_name("plain/model.safetensors", "plain", NULL);

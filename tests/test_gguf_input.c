@@ -435,6 +435,7 @@ static void files_are_found(void **state) {
     char *path = in_folder("one.gguf");
     put_file("one.gguf", "llama", true, true, true);
     put_file("mmproj-one.gguf", "clip", true, false, true);
+    folder_put_text(folder, "._model.safetensors", "what macOS leaves beside a file");
     expect_opened(path, 11, 1);
     expect_opened(folder, 11, 1);
     put_file("two.gguf", "llama", true, true, true);

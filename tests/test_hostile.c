@@ -20,6 +20,7 @@
 #include "analysis/stats.h"
 #include "base/array.h"
 #include "base/file.h"
+#include "engine/engine.h"
 #include "loaders/checkpoint.h"
 #include "tests/support/in_folder.h"
 #include "tui/signals.h"
@@ -50,6 +51,11 @@ static void expect_damage(const Checkpoint *checkpoint, const char *path, const 
     assert_false(checkpoint_intact(checkpoint, &err));
     if (!strstr(err.message, path) || !strstr(err.message, reason))
         fail_msg("expected \"%s: %s\", got \"%s\"", path, reason, err.message);
+}
+
+static void write_to(const char *path) {
+    int file = open(path, O_WRONLY);
+    assert_true(file >= 0 && pwrite(file, "x", 1, 2 * PAGE) == 1 && close(file) == 0);
 }
 
 // ---- Files that shrink ----
@@ -100,8 +106,7 @@ static void a_file_that_is_written_to_is_named(void **state) {
     Checkpoint checkpoint = opened(path);
     Error err = {0};
     assert_true(checkpoint_intact(&checkpoint, &err));
-    int file = open(path, O_WRONLY);
-    assert_true(file >= 0 && pwrite(file, "x", 1, 2 * PAGE) == 1 && close(file) == 0);
+    write_to(path);
     expect_damage(&checkpoint, path, "was written to while it was open");
     checkpoint_close(&checkpoint);
     char *other = put_large("other.safetensors"); // in its place: what is mapped stays
@@ -161,6 +166,31 @@ static void measuring_a_file_that_shrank_fails_by_name(void **state) {
     model_stats_free(&stats);
     structure_free(&structure);
     checkpoint_close(&checkpoint);
+}
+
+// A model may have hundreds of files, so that a matrix asks about its own alone; what is kept asks about all of them.
+static void a_matrix_asks_about_its_own_file(void **state) {
+    (void)state;
+    copy_file("tests/fixtures/stored/model-plain/model.safetensors", "model-00001-of-00002.safetensors");
+    copy_file("tests/fixtures/stored/model-plain/config.json", "config.json");
+    char *other = put_large("model-00002-of-00002.safetensors");
+    const struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    assert_int_equal(utimensat(AT_FDCWD, other, long_ago, 0), 0);
+    Engine *engine;
+    Error err = {0};
+    ModelStats stats;
+    if (!engine_open(&(EngineOptions){.model = folder, .no_cache = true}, &engine, &err)) fail_msg("%s", err.message);
+    const ModelStructure *structure = engine_structure(engine);
+    assert_true(model_stats_new(structure, &stats, &err));
+    write_to(other);
+    assert_true(weight_stats_measure(structure, 3, &stats, &err));
+    assert_true(tensor_intact(NULL, structure->linears[3].weight, &err));
+    assert_false(tensor_intact(structure->checkpoint, checkpoint_find(structure->checkpoint, "w"), &err));
+    assert_false(engine_measure(engine, NULL, &err));
+    assert_non_null(strstr(err.message, "00002.safetensors: the file was written to"));
+    model_stats_free(&stats);
+    engine_close(engine);
+    free(other);
 }
 
 // ---- Together with the terminal's crash guard ----
@@ -345,7 +375,7 @@ static void links_in_a_circle_and_into_nothing_are_refused(void **state) {
     free(deep);
     char *path = path_join(folder, "gone.safetensors");
     link_in_folder("nowhere", "gone.safetensors");
-    expect_refused(path, "there is no such file");
+    expect_refused(path, "it is a link to nowhere, which is not there");
     free(path);
 }
 
@@ -397,6 +427,7 @@ int main(void) {
         IN_FOLDER(a_file_that_is_written_to_is_named),
         IN_FOLDER(a_file_cut_off_and_grown_again_stays_damaged),
         IN_FOLDER(measuring_a_file_that_shrank_fails_by_name),
+        IN_FOLDER(a_matrix_asks_about_its_own_file),
         IN_FOLDER(the_crash_guard_lets_damaged_files_pass),
         IN_FOLDER(other_bus_errors_still_end_the_program),
         IN_FOLDER(links_out_of_the_folder_are_followed),

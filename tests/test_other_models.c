@@ -13,6 +13,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "tests/support/in_folder.h"
 #include "tests/support/quant_fixtures.h"
 #include "workbench/workbench.h"
@@ -153,6 +154,11 @@ static void nothing_to_quantize_is_refused(void **state) {
     assert_false(engine_open(&options, &engine, &err));
     assert_null(engine);
     assert_non_null(strstr(err.message, "holds no matrices"));
+    char *file = path_join(folder, "model.safetensors");
+    options.model = file;
+    assert_false(engine_open(&options, &engine, &err));
+    assert_int_equal(strncmp(err.message, file, strlen(file)), 0); // what was named
+    free(file);
 }
 
 // The workbench measures the weights, plans, and is done; turning a dial plans again.

@@ -117,12 +117,19 @@ static void downloads_of_which_a_part_is_there(void **state) {
     char *path = inside("model.safetensors");
     assert_int_equal(symlink("../../blobs/0123", path), 0);
     expect_refused(folder, "/model.safetensors: ", "link to ../../blobs/0123, which is not there", "download");
+    expect_refused(path, "/model.safetensors: ", "link to ../../blobs/0123, which is not there", "download");
     unlink(path);
     free(path);
     free(folder_put_safetensors(folder, "model-00001-of-00003.safetensors", PLAIN, 16));
     expect_refused(folder, "model-00001-of-00003.safetensors", "one of 3 files", "download");
     free(folder_put_safetensors(folder, "model-00002-of-00003.safetensors", PLAIN, 16));
     expect_refused(folder, "model-00001-of-00003.safetensors", "not all of these are there, and no index", "download");
+    char *last = inside("model-00003-of-00003.safetensors");
+    assert_int_equal(symlink("../../blobs/0123", last), 0);
+    expect_refused(folder, "model-00003-of-00003.safetensors", "link to ../../blobs/0123, which is not there",
+                   "download");
+    unlink(last);
+    free(last);
     path = inside("model-00002-of-00003.safetensors");
     unlink(path);
     free(path);

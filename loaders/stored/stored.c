@@ -616,6 +616,15 @@ const Tensor *tensor_in_file(const Tensor *tensor) {
     return tensor->whole ? tensor->whole : tensor;
 }
 
+bool tensor_intact(const Checkpoint *checkpoint, const Tensor *tensor, Error *err) {
+    const char *path = tensor_in_file(tensor)->file;
+    for (size_t f = 0; checkpoint && f < checkpoint->file_count; f++) {
+        const TensorFile *file = &checkpoint->files[f];
+        if (strcmp(file->path, path) == 0) return !file->mapping || mapping_intact(file->mapping, file->path, err);
+    }
+    return true;
+}
+
 bool tensor_is_slice(const Tensor *tensor) {
     while (tensor->made) tensor = tensor->made->codes;
     return tensor->whole != NULL;

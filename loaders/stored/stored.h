@@ -57,11 +57,16 @@ const Tensor *stored_companion(const Checkpoint *checkpoint, const Tensor *tenso
 const char *stored_warning(StoredSet *set);
 
 // Makes the data of a made tensor, which stays until as many releases as holds. Thread-safe. Nothing happens to tensors
-// that are as in the file. The numbers may be wrong when the file was damaged meanwhile: see checkpoint_intact.
+// that are as in the file. The numbers may be wrong when the file was damaged meanwhile: see tensor_intact.
 bool tensor_hold(const Tensor *tensor, Error *err);
 void tensor_release(const Tensor *tensor);
 // Releases a tensor that will soon be held again: it stays made, until its set is closed, if there is room to keep it.
 void tensor_keep(const Tensor *tensor);
+
+// checkpoint_intact of the one file that holds the numbers of this tensor: for work that goes matrix by matrix, where
+// there may be hundreds of files. Scales of a made tensor may lie in another, so before its results are kept ask
+// checkpoint_intact once. `checkpoint` may be NULL.
+bool tensor_intact(const Checkpoint *checkpoint, const Tensor *tensor, Error *err);
 
 // Drops the pages of the file that were read from memory; for readers that pass only once.
 void tensor_drop_pages(const Tensor *tensor);
