@@ -34,12 +34,10 @@ static double reach_of(const InputStats *input) {
 }
 
 // An expert writes for the tokens that are sent to it, one of several by the router's weight.
-static double weight_of(const ModelStructure *s, const InputSet *inputs, const Linear *linear, double *tokens) {
-    const int chosen = s->config.experts.per_token;
-    *tokens = 1;
-    if (linear->expert < 0 || chosen < 1) return 1;
-    if (inputs->tokens) *tokens = (double)inputs->inputs[linear->input].tokens / (double)inputs->tokens;
-    return 1.0 / chosen / chosen;
+static double weight_of(const ModelStructure *s, const InputSet *inputs, const Linear *linear) {
+    const double chosen = s->config.experts.per_token;
+    if (linear->expert < 0 || chosen < 1 || !inputs->tokens) return 1;
+    return (double)inputs->inputs[linear->input].tokens / (double)inputs->tokens / (chosen * chosen);
 }
 
 // A norm behind a branch, or behind the sum, leaves all branches about as large.
@@ -50,12 +48,10 @@ static bool is_normed(const ModelStructure *s, const Linear *linear) {
 static Energies energies_of(const ModelStructure *s, const InputSet *inputs, const double *energy, int i) {
     const Linear *linear = &s->linears[i];
     const InputStats *input = &inputs->inputs[linear->input];
-    double tokens;
-    const double weight = weight_of(s, inputs, linear, &tokens);
-    const double of_token = is_normed(s, linear) ? 1 : isfinite(energy[i]) ? energy[i] : 0;
-    const bool known = input->known && input->sample_rows && !is_normed(s, linear);
-    return (Energies){.mean = weight * tokens * of_token,
-                      .furthest = tokens > 0 ? weight * of_token * (known ? reach_of(input) : 1) : 0};
+    const double weight = weight_of(s, inputs, linear);
+    if (is_normed(s, linear)) return (Energies){weight, weight};
+    const double mean = isfinite(energy[i]) ? weight * energy[i] : 0;
+    return (Energies){.mean = mean, .furthest = input->known && input->sample_rows ? mean * reach_of(input) : mean};
 }
 
 static double share_of(double part, double whole) { return whole > 0 ? part / whole : 0; }

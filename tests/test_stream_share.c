@@ -110,9 +110,8 @@ static void an_expert_counts_by_its_tokens(void **state) {
     c.structure.config.experts.per_token = 2;
     c.inputs->inputs[3].tokens = 75;
     c.inputs->inputs[5].tokens = 25;
-    // On average 1 + 1.5 + 0.5 + 0; at the furthest, in a token of theirs, 1 + 2 + 2 + 0.
-    const double many = (1.5 / 3 + 2.0 / 5) / 2, few = (0.5 / 3 + 2.0 / 5) / 2;
-    expect_shares(&c, (const double[]){1, 1, many, many, few, few, 0});
+    // 1 + 1.5 + 0.5 + 0
+    expect_shares(&c, (const double[]){1, 1, 0.5, 0.5, 0.5 / 3, 0.5 / 3, 0});
 }
 
 // One token that reaches far makes up half of a share: all others may attend to it.
