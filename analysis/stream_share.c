@@ -54,7 +54,8 @@ static Energies energies_of(const ModelStructure *s, const InputSet *inputs, con
     return (Energies){.mean = mean, .furthest = input->known && input->sample_rows ? mean * reach_of(input) : mean};
 }
 
-static double share_of(double part, double whole) { return whole > 0 ? part / whole : 0; }
+// All of a stream of which nothing is known.
+static double share_of(double part, double whole) { return whole > 0 ? part / whole : 1; }
 
 // Linears [from, to) are in one branch: the experts of a layer, or one linear.
 static int branch_end(const ModelStructure *s, int from) {

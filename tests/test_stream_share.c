@@ -62,6 +62,10 @@ static void a_share_is_of_what_is_written_so_far(void **state) {
     add(&c, ROLE_DOWN, 1, -1, 2);
     add(&c, ROLE_HEAD, -1, -1, NAN);
     expect_shares(&c, (const double[]){1, 1, 0.75, 0.75, 0.5, 0.2, 1});
+    begin(&c); // before inputs are known
+    add(&c, ROLE_O, 0, -1, NAN);
+    add(&c, ROLE_DOWN, 0, -1, NAN);
+    expect_shares(&c, (const double[]){1, 1});
 }
 
 // A decoder's stream is another one than its encoder's. Norms behind each sum make it as large as before.
