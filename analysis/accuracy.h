@@ -77,3 +77,5 @@ typedef struct LinearRows {
 // equal. input_db (may be NULL): the same with ŷ by the dense weight on rows + changes.
 bool linear_output_sqnr(Transformer *base, Transformer *quantized, int linear, const LinearRows *x, double *db,
                         double *input_db, Error *err);
+// Mean of Σ y² over rows; there must be some.
+bool linear_output_energy(Transformer *base, int linear, const LinearRows *x, double *energy, Error *err);

@@ -40,6 +40,12 @@ static bool product_on_host(const Buffers *b, Transformer *t, int linear, const 
     return true;
 }
 
+static double energy_of(const float *values, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)values[i] * (double)values[i];
+    return sum;
+}
+
 static double ratio_db(const float *exact, const float *other, size_t n) {
     double signal = 0, noise = 0;
     for (size_t i = 0; i < n; i++) {
@@ -83,6 +89,17 @@ bool linear_output_sqnr(Transformer *base, Transformer *quantized, int index, co
             b.divided[i] = x->factors ? x->rows[i] / x->factors[i % in] : x->rows[i];
         ok = compare_output(&b, quantized, index, x, x->divisors, db, err) && transformer_healthy(base, err);
     }
+    buffers_free(&b);
+    return ok;
+}
+
+bool linear_output_energy(Transformer *base, int index, const LinearRows *x, double *energy, Error *err) {
+    const Linear *linear = &transformer_structure(base)->linears[index];
+    Buffers b;
+    const bool ok = buffers_new(transformer_backend(base), x->count, linear->in, linear->out, &b, err) &&
+                    product_on_host(&b, base, index, x->rows, x->count, linear->in, linear->out, b.exact, err) &&
+                    transformer_healthy(base, err);
+    if (ok) *energy = energy_of(b.exact, x->count * linear->out) / (double)x->count;
     buffers_free(&b);
     return ok;
 }

@@ -166,6 +166,9 @@ bool engine_weight_sqnr(const Engine *engine, const Plan *plan, int linear, doub
 // unknown. input_db (may be NULL): the same when only its input is rounded, +infinity when it is not. The plan is the
 // one followed last.
 bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, double *input_db, Progress *progress, Error *err);
+// shares [linear_count] of the residual stream (analysis/stream_share.h), by the calibration as far as it has come.
+// They do not depend on a plan.
+bool engine_stream_shares(Engine *engine, double *shares, Progress *progress, Error *err);
 
 // What the error of one linear's output comes from (analysis/why.h) under a plan that quantizes it. Needs calibration,
 // but no forward pass.

@@ -6,6 +6,7 @@
 #include "analysis/kept_base.h"
 #include "analysis/nonfinite.h"
 #include "analysis/stats_cache.h"
+#include "analysis/stream_share.h"
 #include "analysis/why.h"
 #include "base/array.h"
 #include "base/hash.h"
@@ -174,6 +175,28 @@ bool engine_output_sqnr(Engine *engine, const Plan *plan, double *db, double *in
         if (!progress_add(progress, 1)) return error_stopped(err);
     }
     return checkpoint_intact(&engine->checkpoint, err);
+}
+
+static bool measure_energy(Engine *engine, int linear, double *energy, Error *err) {
+    const Linear *l = &engine->structure.linears[linear];
+    const InputStats *input = &engine->stats.inputs[l->input];
+    *energy = NAN;
+    return !stream_is_written(l) || !input->known || !input->sample_rows ||
+           linear_output_energy(engine->base, linear, &(LinearRows){.rows = input->sample, .count = input->sample_rows},
+                                energy, err);
+}
+
+bool engine_stream_shares(Engine *engine, double *shares, Progress *progress, Error *err) {
+    const int count = engine->structure.linear_count;
+    double *energy = array_new((size_t)count, sizeof *energy);
+    bool ok = energy || error_memory(err, "the residual stream");
+    progress_begin(progress, "measuring outputs", (uint64_t)count);
+    for (int i = 0; ok && i < count; i++)
+        ok = measure_energy(engine, i, &energy[i], err) && (progress_add(progress, 1) || error_stopped(err));
+    ok = ok && checkpoint_intact(&engine->checkpoint, err);
+    if (ok) stream_shares(&engine->structure, engine->stats.set, energy, shares);
+    free(energy);
+    return ok;
 }
 
 bool engine_why(const Engine *engine, const Plan *plan, int linear, Why *out, Error *err) {

@@ -395,6 +395,12 @@ static void figures_are_short(void **state) {
     assert_string_equal(format_figure(9.71, 3).text, "9.71");
     assert_string_equal(format_figure(0.0413, 2).text, "0.041");
     assert_string_equal(format_figure(NAN, 3).text, "–");
+    assert_int_equal(format_decimals(0.0964, 1, 5), 1); // 0.1
+    assert_int_equal(format_decimals(0.0412, 1, 5), 2);
+    assert_int_equal(format_decimals(-0.0412, 2, 5), 3);
+    assert_int_equal(format_decimals(0.0000412, 2, 5), 5);
+    assert_int_equal(format_decimals(0.0000042, 1, 5), 0);
+    assert_int_equal(format_decimals(41, 1, 5), 0);
     assert_string_equal(format_percent(0.976).text, "97.6 %");
     assert_string_equal(format_percent(0.00004).text, "<0.01 %");
     assert_string_equal(format_percent(1).text, "100 %");

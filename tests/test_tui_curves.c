@@ -59,7 +59,7 @@ static void guesses_are_said_to_be_provisional(void **state) {
     Screen *s = start_with(36, 120, NULL, NULL);
     key(s, "5");
     expect(s, "provisional: KL alone is a guess");
-    expect(s, "~ its share by output noise");
+    expect(s, "~ its share by noise");
     key(s, ":budget 4\r");
     expect(s, "KL – (now ");
     expect(s, "estimates ");
@@ -75,6 +75,33 @@ static void guesses_are_said_to_be_provisional(void **state) {
     quit(s);
     s = on_sensitivity(36, 120);
     assert_false(screen_has(s, "provisional"));
+    quit(s);
+}
+
+// No more digits than are known, an order that does not pretend to be one, and nothing guessed above what was measured.
+static void a_guess_does_not_look_like_a_figure(void **state) {
+    (void)state;
+    Screen *s = start_with(24, 80, NULL, "FAKE_KEPT=0");
+    key(s, "5");
+    expect(s, "order is a guess ▼");
+    expect(s, "· guessed, not measured yet   KL alone");
+    expect(s, "· ~0.001                   4  │");
+    expect(s, "a step more: ~−0.0005 KL");
+    expect(s, "  0.q_proj "); // whose noise is among the least, in a layer that all others follow
+    assert_false(screen_has(s, "░"));
+    quit(s);
+    s = start_with(36, 120, NULL, "FAKE_KEPT=0.5");
+    key(s, "5");
+    expect(s, "guesses come last ▼");
+    expect(s, "█ meas. · guess");
+    expect(s, "2.up_proj "); // the last of those that are measured, above what is guessed to cost more
+    expect(s, "·           ~0.0002  ");
+    quit(s);
+    s = start_with(36, 120, NULL, "FAKE_LONG=1");
+    key(s, "5f");
+    expect(s, "by KL alone ▼");
+    expect(s, "░  0.0035   ±0.0004  "); // of estimates two digits
+    expect(s, "−0.0026 +36.9 kB");
     quit(s);
 }
 
@@ -549,6 +576,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         IN_HOME(costs_are_estimated_and_then_measured),
         IN_HOME(guesses_are_said_to_be_provisional),
+        IN_HOME(a_guess_does_not_look_like_a_figure),
         IN_HOME(a_row_is_found_as_on_the_layers),
         IN_HOME(a_budget_moves_the_bits_and_is_taken_as_one_step),
         IN_HOME(a_budget_for_an_engine_is_taken_by_it),

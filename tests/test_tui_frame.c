@@ -551,6 +551,26 @@ static bool is_there(Screen *s, const void *name) {
     return file_exists(path_in_folder(name));
 }
 
+// A file has all digits of a guess, says that it is one, and what is for eyes has one digit.
+static void what_was_guessed_says_so_in_files(void **state) {
+    (void)state;
+    const char *const options[] = {NULL}, *const environment[] = {"FAKE_KEPT=0", "FAKE_PACE=8", NULL};
+    Screen *s = start_as(36, 120, options, environment);
+    key(s, "5");
+    expect(s, "~0.001 ");
+    export_to(s, "export", "costs.csv");
+    expect(s, "costs.csv");
+    expect_file("costs.csv", "linear,linears,kl,kl_se,known,bits,chosen_bits,");
+    assert_in_file("costs.csv", ",,guessed,4,");
+    export_to(s, "export", "costs.md");
+    expect(s, "costs.md");
+    assert_in_file("costs.md", "| 0.gate_proj | 1 | ~0.001 |  | guessed | 4 |");
+    export_to(s, "export", "costs.svg");
+    expect(s, "figure written to ");
+    assert_in_file("costs.svg", ">~0.001</text>");
+    quit(s);
+}
+
 // The message of the file before looks the same.
 static void write_to(Screen *s, const char *name, const char *said) {
     export_to(s, "export", name);
@@ -1261,6 +1281,7 @@ int main(int argc, char **argv) {
         IN_HOME(what_the_keys_are_on_is_copied),
         IN_HOME(a_terminal_without_a_clipboard_says_so),
         IN_HOME(tables_become_files),
+        IN_HOME(what_was_guessed_says_so_in_files),
         IN_HOME(the_figure_becomes_a_file),
         IN_HOME(outliers_are_handed_out),
         IN_HOME(trials_are_handed_out),

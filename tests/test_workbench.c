@@ -64,6 +64,7 @@ static void everything_arrives(void **state) {
     for (int i = 0; i < workbench_structure(w)->linear_count; i++) {
         assert_non_null(workbench_weight_stats(w, i));
         assert_non_null(workbench_input_stats(w, i));
+        assert_true(e->stream_shares[i] > 0 && e->stream_shares[i] <= 1);
         known += !isnan(e->output_sqnr_db[i]);
     }
     assert_int_equal(known, workbench_plan(w)->quantized_count);

@@ -185,8 +185,7 @@ static void add_cost(Figure *f, const Ui *ui, const CostRow *row) {
     add_label(f, LEFT, f->y, "start", MEANING_TEXT, text);
     text_addf(f->out, "<rect x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"#%06x\"/>\n", LEFT + COST_NAME,
               f->y - 11, largest > 0 && row->kl > 0 ? row->kl / largest * room : 0, COST_ROW - 5, color(f, style));
-    snprintf(text, sizeof text, measured ? "%s" : "~%s", format_fixed(row->kl, 5).text);
-    add_label(f, WIDTH - LEFT, f->y, "end", measured ? MEANING_TEXT : MEANING_FAINT, text);
+    add_label(f, WIDTH - LEFT, f->y, "end", measured ? MEANING_TEXT : MEANING_FAINT, sensitivity_kl_text(row).text);
 }
 
 void figure_costs(const Ui *ui, ColorScheme scheme, Text *out) {
@@ -195,5 +194,5 @@ void figure_costs(const Ui *ui, ColorScheme scheme, Text *out) {
     add_heading(&f, "KL divergence from the base with each quantized alone");
     for (int i = 0; i < ui->sensitivity.row_count; i++) add_cost(&f, ui, &ui->sensitivity.rows[i]);
     f.y += COST_ROW / 2;
-    finish(&f, "~ estimated · quantdial", out);
+    finish(&f, "pale: not measured, ~ guessed · quantdial", out);
 }

@@ -52,6 +52,14 @@ Short format_fixed(double value, int decimals) {
     return isnan(value) ? format_nothing() : PRINT("%.*f", decimals, value);
 }
 
+int format_decimals(double value, int digits, int most) {
+    const Short rounded = PRINT("%.*e", digits - 1, fabs(value)); // 0.096 is 0.1
+    const double size = strtod(rounded.text, NULL);
+    if (!(size >= 0.5 * pow(10, -most))) return 0;
+    const int decimals = digits - 1 - (int)floor(log10(size) + 1e-9);
+    return decimals < 0 ? 0 : decimals > most ? most : decimals;
+}
+
 Short format_ratio(double ratio) { return format_fixed(ratio, ratio < 9.995 ? 2 : ratio < 99.95 ? 1 : 0); }
 
 Short format_percent(double share) {

@@ -15,6 +15,8 @@ Short format_figure(
     double value,
     int digits); // at least so many significant digits, never an exponent between 0.001 and 10⁵: "412", "38.2"
 Short format_fixed(double value, int decimals);
+// Decimals that show so many significant digits of it, at most `most`; 0 where even these show none.
+int format_decimals(double value, int digits, int most);
 Short format_ratio(double ratio);                                  // "3.42", "15.0", "120": always as short
 Short format_percent(double share);                                // "97.6 %"
 Short format_change(double value, int decimals, const char *unit); // "+0.012", "−0.3 MB"

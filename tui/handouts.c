@@ -437,11 +437,11 @@ static const Heading cost_headings[] = {{"linear", "linear"},
                                         {"fewer_bytes", "a step fewer: size"}};
 
 static const char *const source_names[] = {
-    [COST_STATISTICS] = "shared out by noise", [COST_ESTIMATED] = "estimated", [COST_MEASURED] = "measured"};
+    [COST_STATISTICS] = "guessed", [COST_ESTIMATED] = "estimated", [COST_MEASURED] = "measured"};
 
-static void add_step(Sheet *sheet, bool scaled, double kl, double bytes) {
+static void add_step(Sheet *sheet, bool scaled, const CostRow *row, double kl, double bytes) {
     const bool there = bytes != 0;
-    add_figure(sheet, there && scaled ? kl : (double)NAN, format_change(kl, 5, "").text);
+    add_figure(sheet, there && scaled ? kl : (double)NAN, sensitivity_change_text(row, kl).text);
     add_figure(sheet, there ? bytes : (double)NAN, format_change(bytes / 1000, 1, "kB").text);
 }
 
@@ -454,13 +454,13 @@ static void add_cost(const Ui *ui, Sheet *sheet, const CostRow *row) {
     snprintf(chosen, sizeof chosen, "%d", row->chosen);
     sheet_cell(sheet, name);
     sheet_number(sheet, row->count);
-    add_figure(sheet, s->scaled ? row->kl : unknown, format_fixed(row->kl, 5).text);
-    add_figure(sheet, s->scaled ? row->se : unknown, format_fixed(row->se, 5).text);
+    add_figure(sheet, s->scaled ? row->kl : unknown, sensitivity_kl_text(row).text);
+    add_figure(sheet, s->scaled ? row->se : unknown, format_fixed(row->se, sensitivity_kl_decimals(row)).text);
     sheet_cell(sheet, source_names[row->source]);
     add_figure(sheet, row->bits ? row->bits : unknown, bits);
     add_figure(sheet, row->chosen ? row->chosen : unknown, chosen);
-    add_step(sheet, s->scaled, row->more_kl, row->more_bytes);
-    add_step(sheet, s->scaled, row->fewer_kl, row->fewer_bytes);
+    add_step(sheet, s->scaled, row, row->more_kl, row->more_bytes);
+    add_step(sheet, s->scaled, row, row->fewer_kl, row->fewer_bytes);
     sheet_end_row(sheet);
 }
 
@@ -479,7 +479,7 @@ static void sensitivity_copy(Ui *ui, Text *out, Text *what) {
     sensitivity_row_name(ui, row, name, sizeof name);
     text_addf(out, "%s", row->count == 1 ? workbench_structure(ui->workbench)->linears[row->first].name : name);
     if (ui->sensitivity.scaled)
-        text_addf(out, "  KL alone %s, %s", format_fixed(row->kl, 5).text, source_names[row->source]);
+        text_addf(out, "  KL alone %s, %s", sensitivity_kl_text(row).text, source_names[row->source]);
     if (row->bits) text_addf(out, "  bits %d", row->bits);
     if (row->chosen) text_addf(out, "  chosen %d", row->chosen);
     text_addf(what, "the row of %s", name);

@@ -28,12 +28,12 @@ static CostColumns cost_columns(int room) {
     return c;
 }
 
-// "−.0110 +31.2 kB", of one step of bits.
-static void step_text(const SensitivityScreen *s, double kl, double bytes, char *out, size_t size) {
+// "−0.01100 +31.2 kB", of one step of bits.
+static void step_text(const SensitivityScreen *s, const CostRow *row, double kl, double bytes, char *out, size_t size) {
     if (bytes == 0)
         snprintf(out, size, "–");
     else if (s->scaled)
-        snprintf(out, size, "%s %s%s", format_change(kl, 5, "").text, bytes > 0 ? "+" : "−",
+        snprintf(out, size, "%s %s%s", sensitivity_change_text(row, kl).text, bytes > 0 ? "+" : "−",
                  format_bytes(fabs(bytes)).text);
     else
         snprintf(out, size, "%s%s", bytes > 0 ? "+" : "−", format_bytes(fabs(bytes)).text);
@@ -42,12 +42,11 @@ static void step_text(const SensitivityScreen *s, double kl, double bytes, char 
 static void draw_bar(Ui *ui, Rect place, const CostRow *row) {
     const double largest = ui->sensitivity.largest;
     const int length = largest > 0 && row->kl > 0 ? (int)ceil(row->kl / largest * place.cols) : 0;
-    const bool measured = row->source == COST_MEASURED;
-    const Style style = row->source == COST_STATISTICS ? MEANING_FAINT | STYLE_DIM
-                        : measured                     ? MEANING_WEIGHT
-                                                       : MEANING_FAINT;
+    static const Style styles[] = {
+        [COST_STATISTICS] = MEANING_FAINT, [COST_ESTIMATED] = MEANING_FAINT, [COST_MEASURED] = MEANING_WEIGHT};
+    static const char *const signs[] = {[COST_STATISTICS] = "·", [COST_ESTIMATED] = "░", [COST_MEASURED] = "█"};
     for (int i = 0; i < length && i < place.cols; i++)
-        canvas_text(&ui->canvas, place.row, place.col + i, 1, style, measured ? "█" : "░");
+        canvas_text(&ui->canvas, place.row, place.col + i, 1, styles[row->source], signs[row->source]);
 }
 
 static void bits_text(const SensitivityScreen *s, const CostRow *row, char *out, size_t size) {
@@ -61,15 +60,24 @@ static void bits_text(const SensitivityScreen *s, const CostRow *row, char *out,
         snprintf(out, size, "%s → %s", now, then);
 }
 
+// Figures of few digits, too, have their points below one another.
+static void draw_kl(Ui *ui, Rect line, int col, const CostColumns *c, const CostRow *row) {
+    if (!ui->sensitivity.scaled) {
+        canvas_right(&ui->canvas, line.row, col, c->kl, MEANING_FAINT, "–");
+        return;
+    }
+    const int decimals = sensitivity_kl_decimals(row), after = KL_DECIMALS - decimals + (decimals == 0);
+    char se[64] = "";
+    if (!isnan(row->se)) snprintf(se, sizeof se, "±%s", format_fixed(row->se, decimals).text);
+    canvas_right(&ui->canvas, line.row, col, c->kl - after,
+                 row->source == COST_STATISTICS ? MEANING_FAINT : MEANING_VALUE, sensitivity_kl_text(row).text);
+    canvas_right(&ui->canvas, line.row, col + c->kl, c->se - after, MEANING_FAINT, se);
+}
+
 static void draw_figures(Ui *ui, Rect line, int col, const CostColumns *c, const CostRow *row) {
     const SensitivityScreen *s = &ui->sensitivity;
-    const bool guessed = row->source == COST_STATISTICS;
-    const Style style = guessed ? MEANING_FAINT : MEANING_VALUE;
-    char kl[64] = "–", se[64] = "", bits[32], step[80];
-    if (s->scaled) snprintf(kl, sizeof kl, guessed ? "~%s" : "%s", format_fixed(row->kl, 5).text);
-    if (s->scaled && !isnan(row->se)) snprintf(se, sizeof se, "±%s", format_fixed(row->se, 5).text);
-    canvas_right(&ui->canvas, line.row, col, c->kl, style, kl);
-    canvas_right(&ui->canvas, line.row, col + c->kl, c->se, MEANING_FAINT, se);
+    char bits[32], step[80];
+    draw_kl(ui, line, col, c, row);
     col += c->kl + c->se;
     bits_text(s, row, bits, sizeof bits);
     const Style moved = row->bits == row->chosen  ? MEANING_VALUE
@@ -78,9 +86,9 @@ static void draw_figures(Ui *ui, Rect line, int col, const CostColumns *c, const
     canvas_right(&ui->canvas, line.row, col, c->bits, moved, bits);
     col += c->bits;
     if (!c->more) return;
-    step_text(s, row->more_kl, row->more_bytes, step, sizeof step);
+    step_text(s, row, row->more_kl, row->more_bytes, step, sizeof step);
     canvas_right(&ui->canvas, line.row, col, c->more, MEANING_TEXT, step);
-    step_text(s, row->fewer_kl, row->fewer_bytes, step, sizeof step);
+    step_text(s, row, row->fewer_kl, row->fewer_bytes, step, sizeof step);
     canvas_right(&ui->canvas, line.row, col + c->more, c->fewer, MEANING_TEXT, step);
 }
 
@@ -103,16 +111,21 @@ static void draw_row(Ui *ui, Rect line, int index, bool selected) {
     ui_hit(ui, line, HIT_COST, index);
 }
 
+// What the bars are made of, as far as they are there.
+static const char *legend(const SensitivityScreen *s, int room) {
+    if (s->guessed && s->guessed == s->priced) return room >= 28 ? "· guessed, not measured yet" : "· only guessed";
+    if (s->guessed) return room >= 24 ? "█ measured  · guessed" : "█ meas. · guess";
+    return room >= 24 ? "█ measured  ░ estimated" : "█ measured ░ est.";
+}
+
 static void draw_heading(Ui *ui, Rect line) {
     const CostColumns c = cost_columns(line.cols);
     Canvas *canvas = &ui->canvas;
     int col = line.col + 2;
     canvas_text(canvas, line.row, col, c.name, MEANING_FAINT, "linear");
     col += c.name;
-    canvas_fit(canvas, line.row, col, c.bar, MEANING_FAINT,
-               c.bar >= 40   ? "█ measured  ░ estimated, ~ a guess"
-               : c.bar >= 24 ? "█ measured  ░ estimated"
-                             : "█ measured ░ est.");
+    const SensitivityScreen *s = &ui->sensitivity;
+    canvas_fit(canvas, line.row, col, c.bar, s->guessed ? MEANING_CHANGED : MEANING_FAINT, legend(s, c.bar));
     col += c.bar;
     canvas_right(canvas, line.row, col, c.kl, MEANING_FAINT, "KL alone");
     col += c.kl + c.se;
@@ -134,7 +147,10 @@ static void draw_list(Ui *ui, Rect pane) {
     SensitivityScreen *s = &ui->sensitivity;
     const int selected = sensitivity_index(ui);
     const Rect list = {pane.row + 1, pane.col, pane.rows - 1, pane.cols};
-    const char *title = s->in_order ? " in the model's order " : " by KL alone ▼ ";
+    const char *title = s->in_order                ? " in the model's order "
+                        : !s->guessed || !s->ready ? " by KL alone ▼ "
+                        : s->guessed == s->priced  ? " order is a guess ▼ "
+                                                   : " guesses come last ▼ ";
     const int after = screen_tabs_draw(ui, (Rect){pane.row - 1, pane.col, 1, pane.cols - 24});
     canvas_right(&ui->canvas, pane.row - 1, after, pane.col + pane.cols - after - 1, MEANING_FAINT, title);
     draw_heading(ui, (Rect){pane.row, pane.col, 1, pane.cols});
@@ -158,11 +174,12 @@ static void draw_steps(Ui *ui, Rect line) {
     pen_text(&pen, MEANING_TITLE | STYLE_BOLD, "%s", name);
     pen_text(&pen, MEANING_FAINT, "  ");
     if (row->more_bytes > 0 && s->scaled)
-        pen_text(&pen, MEANING_TEXT, "a step more: %s KL for %s", format_change(row->more_kl, 5, "").text,
+        pen_text(&pen, MEANING_TEXT, "a step more: %s KL for %s", sensitivity_change_text(row, row->more_kl).text,
                  format_change(row->more_bytes / 1000, 1, "kB").text);
     if (row->fewer_bytes < 0 && s->scaled)
         pen_text(&pen, MEANING_TEXT, "%sfewer: %s KL for %s", row->more_bytes > 0 ? "   " : "",
-                 format_change(row->fewer_kl, 5, "").text, format_change(row->fewer_bytes / 1000, 1, "kB").text);
+                 sensitivity_change_text(row, row->fewer_kl).text,
+                 format_change(row->fewer_bytes / 1000, 1, "kB").text);
 }
 
 // ---- the budget ---------------------------------------------------------------------------------------------------
@@ -315,7 +332,7 @@ static void draw_choice(Ui *ui, Rect line) {
 // What guesses rest on.
 static void draw_guessed(Ui *ui, Pen *pen) {
     const SensitivityScreen *s = &ui->sensitivity;
-    const char *by = s->carried ? "by the recipe before" : "by output noise";
+    const char *by = s->carried ? "by the recipe before" : "by noise";
     if (s->guessed == s->priced)
         pen_text(pen, MEANING_FAINT, "   ~ its share %s", by);
     else

@@ -130,9 +130,16 @@ static bool can_carry(const Ui *ui, const SensitivityView *v) {
     return v->turn && !is_of_now(ui, v);
 }
 
+// Noise reaches the stream as far as what the linear has a part in does.
+static double noise_of_stream(const Ui *ui, const BitChoices *choices, int linear) {
+    const double *shares = workbench_effect(ui->workbench)->stream_shares;
+    const bool known = shares && isfinite(shares[linear]);
+    return noise_of(ui, choices, linear) * (known ? shares[linear] : 1);
+}
+
 static double guess_of(const Ui *ui, const SensitivityView *v, int linear) {
     return ui->sensitivity.carried ? expected_now(ui, v, linear, figure_of(v, linear))
-                                   : noise_of(ui, &v->choices[linear], linear);
+                                   : noise_of_stream(ui, &v->choices[linear], linear);
 }
 
 static double error_of(const Ui *ui, const SensitivityView *v, int linear) {
@@ -225,8 +232,11 @@ static void add_to_row(Ui *ui, const SensitivityView *v, CostRow *row, int linea
     add_step(ui, c, linear, -1, &row->fewer_kl, &row->fewer_bytes);
 }
 
+// Guesses come last: where they belong among what is measured is not known.
 static int by_kl(const void *a, const void *b) {
     const CostRow *x = a, *y = b;
+    const int guessed = (x->source == COST_STATISTICS) - (y->source == COST_STATISTICS);
+    if (guessed) return guessed;
     return x->kl < y->kl ? 1 : x->kl > y->kl ? -1 : x->first - y->first;
 }
 
@@ -266,6 +276,30 @@ void sensitivity_row_name(const Ui *ui, const CostRow *row, char *out, size_t si
         snprintf(out, size, "%s × %d", role_name(l->role), row->count);
     else
         snprintf(out, size, "%d.%s × %d", l->layer, dot ? dot + 1 : l->name, row->count);
+}
+
+static int decimals_known(const CostRow *row, double kl) {
+    static const int digits[] = {[COST_STATISTICS] = 1, [COST_ESTIMATED] = 2};
+    return row->source == COST_MEASURED ? KL_DECIMALS : format_decimals(kl, digits[row->source], KL_DECIMALS);
+}
+
+int sensitivity_kl_decimals(const CostRow *row) { return decimals_known(row, row->kl); }
+
+static Short marked_text(const CostRow *row, const Short *figure) {
+    Short out;
+    snprintf(out.text, sizeof out.text, "%s%.30s", row->source == COST_STATISTICS ? "~" : "", figure->text);
+    return out;
+}
+
+Short sensitivity_kl_text(const CostRow *row) {
+    const Short figure = format_fixed(row->kl, sensitivity_kl_decimals(row));
+    return marked_text(row, &figure);
+}
+
+// Of a step no more is known than of the cost that it is expected from.
+Short sensitivity_change_text(const CostRow *row, double kl) {
+    const Short figure = format_change(kl, decimals_known(row, kl), "");
+    return marked_text(row, &figure);
 }
 
 int sensitivity_index(const Ui *ui) {

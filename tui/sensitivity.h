@@ -2,7 +2,10 @@
 // panel_sensitivity.c draws it.
 #pragma once
 
+#include "tui/format.h"
 #include "tui/ui.h"
+
+#define KL_DECIMALS 5 // of what is measured
 
 bool sensitivity_init(Ui *ui, Error *err);
 void sensitivity_free(Ui *ui);
@@ -16,6 +19,10 @@ double sensitivity_together(const Ui *ui, double alone);
 // All linears together under the recipe as it is; NAN while unknown.
 double sensitivity_whole(const Ui *ui);
 void sensitivity_row_name(const Ui *ui, const CostRow *row, char *out, size_t size);
+// As many digits as are known of it: one of a guess, "~0.001", two of an estimate.
+Short sensitivity_kl_text(const CostRow *row);
+Short sensitivity_change_text(const CostRow *row, double kl); // of one of its steps: "−0.011", "~−0.01"
+int sensitivity_kl_decimals(const CostRow *row);
 int sensitivity_index(const Ui *ui); // of the selected row, −1: there is none
 // When more than noise will be known of what linears cost: "estimates in about 1:24".
 void sensitivity_wait_text(const Ui *ui, char *out, size_t size);

@@ -140,7 +140,8 @@ static bool make_tables(Workbench *w, Error *err) {
     const ModelStructure *structure = engine_structure(w->engine);
     size_t linears = (size_t)structure->linear_count;
     double **figures[] = {&w->findings.output_sqnr_db, &w->findings.input_sqnr_db, &w->findings.weight_sqnr_db,
-                          &w->effect_output_sqnr,      &w->effect_input_sqnr,      &w->effect_weight_sqnr};
+                          &w->findings.stream_shares,  &w->effect_output_sqnr,     &w->effect_input_sqnr,
+                          &w->effect_weight_sqnr,      &w->effect_shares};
     w->inputs = input_set_new(structure->input_count);
     w->measured = (Measured){.weights = array_new(linears, sizeof(WeightMeasure)),
                              .inputs = w->inputs ? w->inputs->measured : NULL,
@@ -244,9 +245,11 @@ void workbench_close(Workbench *w) {
     free(w->findings.output_sqnr_db);
     free(w->findings.input_sqnr_db);
     free(w->findings.weight_sqnr_db);
+    free(w->findings.stream_shares);
     free(w->effect_output_sqnr);
     free(w->effect_input_sqnr);
     free(w->effect_weight_sqnr);
+    free(w->effect_shares);
     decode_text_free(&w->findings.base);
     decode_text_free(&w->findings.quantized);
     decode_text_free(&w->effect.base);
@@ -343,12 +346,14 @@ static void take_findings(Workbench *w) {
     memcpy(w->effect_output_sqnr, f->output_sqnr_db, bytes);
     memcpy(w->effect_input_sqnr, f->input_sqnr_db, bytes);
     memcpy(w->effect_weight_sqnr, f->weight_sqnr_db, bytes);
+    memcpy(w->effect_shares, f->stream_shares, bytes);
     if (f->base.known) decode_text_copy(&f->base, &e->base);
     if (f->quantized.known) decode_text_copy(&f->quantized, &e->quantized);
     pthread_mutex_unlock(&w->lock);
     e->output_sqnr_db = w->effect_output_sqnr;
     e->input_sqnr_db = w->effect_input_sqnr;
     e->weight_sqnr_db = w->effect_weight_sqnr;
+    e->stream_shares = w->effect_shares;
     trials_update(w);
 }
 

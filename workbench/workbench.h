@@ -99,6 +99,7 @@ typedef struct Effect {
     const double *output_sqnr_db; // [linear_count], NAN where unknown; NULL before the first
     const double *input_sqnr_db;  // the same when only inputs are rounded; +infinity where they are not
     const double *weight_sqnr_db; // [linear_count], NAN where not quantized
+    const double *stream_shares;  // [linear_count] (analysis/stream_share.h), NAN where unknown; NULL before the first
     // Why one linear hurts: the one that workbench_look named last, as soon as it is known. NULL before.
     uint64_t why_turn;
     int why_linear;

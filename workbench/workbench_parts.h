@@ -65,8 +65,8 @@ typedef struct Findings {
     bool speed_finished, speed_remembered;
     DecodeSpeed speed;
     Accuracy accuracy;
-    double *output_sqnr_db, *input_sqnr_db, *weight_sqnr_db; // [linear_count]
-    float *by_position;                                      // as in Effect
+    double *output_sqnr_db, *input_sqnr_db, *weight_sqnr_db, *stream_shares; // [linear_count]
+    float *by_position;                                                      // as in Effect
     size_t positions;
     uint64_t positions_version; // counts changes of them
     uint64_t why_turn;
@@ -173,7 +173,7 @@ struct Workbench {
     SharedChannels channels; // of these
     int weights_known;
     Effect effect;
-    double *effect_output_sqnr, *effect_input_sqnr, *effect_weight_sqnr;
+    double *effect_output_sqnr, *effect_input_sqnr, *effect_weight_sqnr, *effect_shares;
     float *effect_by_position;
     uint64_t effect_positions; // the version of these
     Why effect_why;

@@ -27,6 +27,7 @@ typedef struct Worker {
     uint64_t turn;                                         // and its turn
     uint64_t followed, scored, generated, measured, timed; // the turns for which each part is complete
     uint64_t measured_tokens;                              // calibration tokens behind the measured errors
+    uint64_t shares_tokens;                                // and behind the shares of the stream
     uint64_t explained, explained_tokens;                  // the same where it is known why
     int explained_linear;                                  // this one hurts
     uint64_t explained_recipe;                             // and what would mend it, by this recipe
@@ -512,13 +513,28 @@ static bool must_measure_errors(const Worker *k) {
     return k->measured != k->turn || k->measured_tokens != engine_calibration_tokens(k->w->engine);
 }
 
+// shares [linear_count]: room. They are the same for every recipe.
+static bool find_shares(Worker *k, double *shares, Error *err) {
+    Workbench *w = k->w;
+    const uint64_t tokens = engine_calibration_tokens(w->engine);
+    if (k->shares_tokens == tokens) return true;
+    if (!engine_stream_shares(w->engine, shares, &w->jobs[JOB_ERRORS].progress, err)) return false;
+    pthread_mutex_lock(&w->lock);
+    memcpy(w->findings.stream_shares, shares, (size_t)engine_structure(w->engine)->linear_count * sizeof *shares);
+    pthread_mutex_unlock(&w->lock);
+    signal_screen(w);
+    k->shares_tokens = tokens;
+    return true;
+}
+
 // db [2, linear_count]: of the outputs, and when only inputs are rounded.
 static bool measure_errors(Worker *k, double *db, Error *err) {
     if (!must_measure_errors(k)) return true;
     Workbench *w = k->w;
     const size_t linears = (size_t)engine_structure(w->engine)->linear_count;
-    bool ok = db ? engine_output_sqnr(w->engine, &k->plan, db, db + linears, &w->jobs[JOB_ERRORS].progress, err)
-                 : error_memory(err, "errors");
+    const bool ok = db ? find_shares(k, db, err) && engine_output_sqnr(w->engine, &k->plan, db, db + linears,
+                                                                       &w->jobs[JOB_ERRORS].progress, err)
+                       : error_memory(err, "errors");
     if (ok) {
         pthread_mutex_lock(&w->lock);
         memcpy(w->findings.output_sqnr_db, db, linears * sizeof *db);
