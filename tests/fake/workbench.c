@@ -133,6 +133,7 @@ struct Workbench {
         double started, share;
         TuneGoal goal;
         uint64_t turn;
+        Recipe began;
         Tuned tuned;
     } tune;
 };
@@ -336,6 +337,7 @@ void workbench_close(Workbench *w) {
     for (int i = 0; i < w->sweep.view.count; i++) free(w->sweep.points[i].divergences);
     for (int d = 0; d < SWEEP_DIALS; d++) sweep_dial_free(&w->sweep.view.dials[d]);
     recipe_free(&w->sweep.recipe);
+    recipe_free(&w->tune.began);
     tuned_free(&w->tune.tuned);
     free(w->prompt);
     decode_text_free(&w->effect.base);
@@ -649,7 +651,7 @@ static void advance_tune(Workbench *w) {
     if (w->tune.share <= 0) t->uniform.known = false;
     if (w->tune.share < 1 && !(w->tune.stopped && isfinite(t->best_kl))) return;
     const double bits = 8;
-    w->tune.done = recipe_copy(history_now(&w->history), &t->recipe, NULL) &&
+    w->tune.done = recipe_copy(&w->tune.began, &t->recipe, NULL) &&
                    recipe_override(&t->recipe, "*.down_proj", DIAL_BITS, &bits, NULL);
     t->recipe.overrides[t->recipe.override_count - 1].tuned = true;
     t->cut = w->tune.share < 1 ? TUNE_STOPPED : TUNE_WHOLE;
@@ -796,6 +798,8 @@ static void age_sweep(Workbench *w) {
 bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engine, Error *err) {
     if (w->tune.asked && !w->tune.done) return error_set(err, "a search is on its way; x stops it");
     tuned_free(&w->tune.tuned);
+    recipe_free(&w->tune.began);
+    if (!recipe_copy(history_now(&w->history), &w->tune.began, err)) return false;
     w->tune.asked = true;
     w->tune.done = w->tune.stopped = false;
     w->tune.share = 0;
@@ -807,13 +811,21 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engin
     return true;
 }
 
+bool workbench_tune_seconds(const Workbench *w, const TuneGoal *goal, const VerdictWish *engine, double *seconds,
+                            Error *err) {
+    (void)goal, (void)engine, (void)err;
+    *seconds = !has_figures(w) ? (double)NAN : getenv("FAKE_LONG") ? 4800 : 150;
+    return true;
+}
+
 void workbench_tuned(const Workbench *w, TuneView *out) {
     *out = (TuneView){.asked = w->tune.asked,
                       .goal = w->tune.goal,
                       .changes = w->turn - w->tune.turn,
                       .done = w->tune.done,
                       .tuned = w->tune.tuned,
-                      .recipe = w->tune.done ? &w->tune.tuned.recipe : NULL};
+                      .recipe = w->tune.done ? &w->tune.tuned.recipe : NULL,
+                      .began = &w->tune.began};
 }
 
 void workbench_forget_tuned(Workbench *w) {
