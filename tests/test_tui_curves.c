@@ -222,6 +222,27 @@ static void tune_shows_its_best_and_enter_takes_it(void **state) {
     quit(s);
 }
 
+// Where nothing better is found, the recipe stays.
+static void a_search_may_find_nothing_better(void **state) {
+    (void)state;
+    static const char *const halves[] = {"FAKE_HALF=1", "FAKE_HALF=2"};
+    for (int half = 0; half < 2; half++) {
+        const char *const environment[] = {"TERM=xterm-256color", "FAKE_STAYS=1", halves[half], NULL};
+        Screen *s = start_as(36, 120, (const char *const[]){NULL}, environment);
+        expect(s, "p99.9");
+        key(s, "5");
+        expect(s, "within this budget, about 2:30");
+        key(s, "T");
+        if (half == 0) expect(s, "so far nothing is better than the recipe as it was");
+        if (half == 0) key(s, "x");
+        expect(s, half == 0 ? "nothing better found yet: KL 0.0105" : "nothing better found: KL 0.0105");
+        key(s, "\r");
+        expect(s, "the recipe stays as it is: the search found nothing better");
+        expect(s, "T searches bits and groups within this budget");
+        quit(s);
+    }
+}
+
 // Chosen after the search, the engine is kept to all the same.
 static void what_was_tuned_is_kept_to_the_engine_of_now(void **state) {
     (void)state;
@@ -608,6 +629,7 @@ int main(int argc, char **argv) {
         IN_HOME(a_budget_out_of_reach_names_why),
         IN_HOME(rows_are_marked_and_folded),
         IN_HOME(tune_shows_its_best_and_enter_takes_it),
+        IN_HOME(a_search_may_find_nothing_better),
         IN_HOME(what_was_tuned_is_kept_to_the_engine_of_now),
         IN_HOME(what_was_changed_since_stays),
         IN_HOME(a_search_and_a_study_are_stopped),

@@ -441,6 +441,8 @@ static void draw_so_far(Ui *ui, Rect line, const TuneView *view) {
     else if (isfinite(t->best_kl) && t->best_kl < 0.995 * t->first_kl)
         pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "so far KL %.0f %% below one scheme for all, at %.2f bits",
                  100 * (1 - t->best_kl / t->first_kl), t->best_bits);
+    else if (isfinite(t->best_kl) && t->given.known && t->given.accuracy.kl_mean <= t->uniform.accuracy.kl_mean)
+        pen_text(&pen, MEANING_TEXT, "so far nothing is better than the recipe as it was");
     else if (isfinite(t->best_kl) && isfinite(t->first_kl))
         pen_text(&pen, MEANING_TEXT, "so far one scheme for all is the best, at %.2f bits", t->best_bits);
     else if (isfinite(t->best_kl))

@@ -636,7 +636,7 @@ static void advance_sweep(Workbench *w) {
     v->version++;
 }
 
-// What it finds has 8 bits in all down projections.
+// What it finds has 8 bits in all down projections; or nothing better than what it began from.
 static void advance_tune(Workbench *w) {
     if (!w->tune.asked || w->tune.done || !has_figures(w)) return;
     w->tune.share = study_share(JOB_TUNE, w->tune.started, w->tune.share, w->tune.stopped);
@@ -647,15 +647,22 @@ static void advance_tune(Workbench *w) {
     t->first_kl = 0.0123;
     t->units = 30;
     t->uniform = (Point){.known = true, .bits_per_weight = 4.3, .accuracy = {.kl_mean = 0.0125}};
+    const bool stays = getenv("FAKE_STAYS") != NULL;
+    if (stays) {
+        t->best_kl = t->first_kl;
+        t->given = (Point){.known = true, .bits_per_weight = 4.31, .accuracy.kl_mean = 0.0105};
+    }
     if (w->tune.share < 0.25) t->best_kl = t->first_kl = (double)NAN; // not found yet
     if (w->tune.share <= 0) t->uniform.known = false;
     if (w->tune.share < 1 && !(w->tune.stopped && isfinite(t->best_kl))) return;
     const double bits = 8;
     w->tune.done = recipe_copy(&w->tune.began, &t->recipe, NULL) &&
-                   recipe_override(&t->recipe, "*.down_proj", DIAL_BITS, &bits, NULL);
-    t->recipe.overrides[t->recipe.override_count - 1].tuned = true;
+                   (stays || recipe_override(&t->recipe, "*.down_proj", DIAL_BITS, &bits, NULL));
+    if (!stays) t->recipe.overrides[t->recipe.override_count - 1].tuned = true;
+    t->stays = stays;
     t->cut = w->tune.share < 1 ? TUNE_STOPPED : TUNE_WHOLE;
     t->point = (Point){.known = true, .bits_per_weight = 5.1, .accuracy.kl_mean = 0.0103};
+    if (stays) t->point = t->given;
     t->uniform.known = true;
     t->difference.kl = (Difference){-0.0021, 0.0003};
 }
