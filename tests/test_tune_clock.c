@@ -77,8 +77,8 @@ static const char *const recordings[] = {FIXTURES "storyteller-4.5-bits.txt", FI
                                          FIXTURES "smollm2-4.5-bits-part.txt"};
 #define RECORDINGS (sizeof recordings / sizeof *recordings)
 
-// From the first tenth on what is told is at most twice as long as it takes, or half, or off by less than a tenth of the
-// whole. And what is told to end at some moment is never told to end much later afterwards.
+// From the first tenth on what is told is at most twice as long as it takes, or half, or off by less than a tenth of
+// the whole. And what is told to end at some moment is never told to end much later afterwards.
 #define LATER 1.5
 static void what_is_told_is_within_a_factor_of_two(void **state) {
     (void)state;
@@ -92,8 +92,7 @@ static void what_is_told_is_within_a_factor_of_two(void **state) {
             const double at = r.pieces[p].at, left = left_at(&clock, &r, p), truth = end - at;
             if (at < end / 10) continue;
             const bool near = left > truth / 2 && left < truth * 2, about = fabs(left - truth) < end / 10;
-            if (!near && !about)
-                fail_msg("%s: %.1f s left at %.1f, but it took %.1f", recordings[i], left, at, truth);
+            if (!near && !about) fail_msg("%s: %.1f s left at %.1f, but it took %.1f", recordings[i], left, at, truth);
             least = fmin(least, at + left);
             if (at + left > LATER * least)
                 fail_msg("%s: the end is put off from %.1f to %.1f", recordings[i], least, at + left);
