@@ -58,6 +58,7 @@ struct Evaluator {
     char *folder;       // where states of the base are kept on disk; NULL: nowhere
     uint64_t key;
     size_t windows_on_disk;
+    EvaluatorWork work;
 };
 
 // What one run needs beside what is kept.
@@ -273,6 +274,7 @@ static bool embed_piece(const Run *run, Transformer *t, const WindowPiece *piece
 
 static bool layer_of(const Run *run, Transformer *t, Sequences *running, int layer, const WindowPiece *piece,
                      float *hidden) {
+    run->evaluator->work.layers += (double)piece->tokens;
     return keep_going(run) && transformer_layers(t, running, layer, layer + 1, hidden, piece->tokens, NULL, run->err);
 }
 
@@ -343,8 +345,9 @@ static bool quantized_states(const Run *run, const WindowPiece *piece, int *star
 
 static bool logits_of(const Run *run, Transformer *t, Sequences *running, const float *hidden, size_t row, size_t rows,
                       float *host) {
-    const Evaluator *e = run->evaluator;
+    Evaluator *e = run->evaluator;
     const float *targets = hidden + e->source * e->hidden;
+    e->work.heads += (double)rows;
     if (!transformer_head(t, running, targets + row * e->hidden, rows, run->logits, NULL, run->err)) return false;
     run->backend->ops->download(run->backend, host, run->logits, rows * e->vocab * sizeof(float));
     return transformer_healthy(t, run->err);
@@ -515,6 +518,8 @@ bool evaluator_run(Evaluator *e, Transformer *quantized, int first_changed, void
 }
 
 // ---- Looking back at a run ----
+
+EvaluatorWork evaluator_work(const Evaluator *e) { return e->work; }
 
 size_t evaluator_positions(const Evaluator *e) { return e->planned; }
 

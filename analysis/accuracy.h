@@ -49,6 +49,13 @@ bool evaluator_run(Evaluator *evaluator, Transformer *quantized, int first_chang
                    void (*partial)(void *context, const Accuracy *so_far), void *context, Accuracy *out,
                    Progress *progress, Error *err);
 
+// What was computed since it was made: tokens × layers of both models, and tokens whose logits were. It tells how fast
+// that goes.
+typedef struct EvaluatorWork {
+    double layers, heads;
+} EvaluatorWork;
+EvaluatorWork evaluator_work(const Evaluator *evaluator);
+
 // The positions that a run scores.
 size_t evaluator_positions(const Evaluator *evaluator);
 // What the last run that finished found at each of them, for comparing two models position by position (statistics.h):

@@ -1,6 +1,7 @@
 #include "analysis/tune.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,6 @@
 #include "base/array.h"
 #include "base/clock.h"
 
-enum { FINALISTS = 3, BOUND_WAYS = 2, BOUND_TRIES = 6, NOISE_TRIES = 5 };
 // A candidate is measured in full unless it is worse on few tokens by more than so many standard errors.
 #define REJECTED_BY 3
 // Units are measured alone on the most tokens of which weights × units × tokens stay below this for each second.
@@ -26,15 +26,52 @@ static void keep(Tuning *t, const int *schemes, double kl) {
     if (t->partial) t->partial(t->context, t->out);
 }
 
+// "; for vllm-sm80 no fewer than 4 bits": of those that may be used.
+static void engines_text(const Tuning *t, Text *out) {
+    int fewest = t->schemes[0].bits, offered = INT_MAX;
+    for (int s = 0; s < t->scheme_count; s++) fewest = t->schemes[s].bits < fewest ? t->schemes[s].bits : fewest;
+    for (int u = 0; u < t->unit_count; u++) {
+        for (int s = 0; s < t->scheme_count; s++)
+            if (t->units[u].offered[s] && t->schemes[s].bits < offered) offered = t->schemes[s].bits;
+    }
+    if (!t->goal->engines.count || offered <= fewest) return;
+    Text names = {0};
+    Targets targets = 0;
+    for (int e = 0; e < t->goal->engines.count; e++) targets |= t->goal->engines.wishes[e].targets;
+    targets_list(targets, &names);
+    text_addf(out, "; for %s no fewer than %d bits", names.data ? names.data : "", offered);
+    text_free(&names);
+}
+
 static bool cannot_reach(const Tuning *t, const char *what, double least) {
     char kept[80] = "";
+    Text engines = {0};
+    engines_text(t, &engines);
     if (t->out->kept)
         snprintf(kept, sizeof kept, ", with %d linear%s kept as the recipe has them (see --keep)", t->out->kept,
                  t->out->kept == 1 ? "" : "s");
-    return error_set(t->err, "no choice of bits and groups reaches %s %g; the least is %g%s%s",
-                     for_bound(t) ? "a KL divergence of" : "a budget in bits per weight of",
-                     for_bound(t) ? t->goal->max_kl : t->goal->max_bits, least, kept, what);
+    error_set(t->err, "no choice of bits and groups reaches %s %g; the least is %g%s%s%s",
+              for_bound(t) ? "a KL divergence of" : "a budget in bits per weight of",
+              for_bound(t) ? t->goal->max_kl : t->goal->max_bits, least, kept, engines.data ? engines.data : "", what);
+    text_free(&engines);
+    return false;
 }
+
+static double least_bits(const Tuning *t) {
+    double bytes = t->kept_bytes;
+    for (int u = 0; u < t->unit_count; u++) {
+        double least = INFINITY;
+        for (int s = 0; s < t->scheme_count; s++) {
+            if (t->units[u].offered[s]) least = fmin(least, t->units[u].bytes[s]);
+        }
+        bytes += least;
+    }
+    return 8 * bytes / t->elements;
+}
+
+static bool is_out_of_reach(const Tuning *t) { return !for_bound(t) && least_bits(t) > t->goal->max_bits * (1 + 1e-9); }
+
+static bool refuse_budget(const Tuning *t) { return cannot_reach(t, "; see --bits and --min-group", least_bits(t)); }
 
 // ---- Verifying ----
 
@@ -42,7 +79,7 @@ static bool verify(Tuning *t, const Plan *plan, Point *out, float *by_position) 
     const double before = clock_seconds();
     out->bytes = plan->bytes;
     out->bits_per_weight = plan->bits_per_weight;
-    out->known = tuning_run(t, t->verify, plan, &out->accuracy, by_position);
+    out->known = tuning_run(t, t->verify, plan, -1, &out->accuracy, by_position);
     t->verify_seconds = fmax(t->verify_seconds, clock_seconds() - before);
     return out->known;
 }
@@ -58,11 +95,47 @@ static bool make_recipe(const Tuning *t, const int *schemes, Recipe *out, Plan *
 static bool verify_choice(Tuning *t, const int *schemes, Point *out, float *by_position) {
     Recipe recipe;
     Plan plan;
-    tuning_begin(t, trial_work(t->verify));
     bool ok = make_recipe(t, schemes, &recipe, &plan) && verify(t, &plan, out, by_position);
     plan_free(&plan);
     recipe_free(&recipe);
     return ok;
+}
+
+// ---- The recipe as it is given ----
+
+static bool has_bits(const TuneGoal *goal, int bits) {
+    for (int b = 0; b < 4; b++)
+        if (goal->bits[b] == bits) return true;
+    return false;
+}
+
+// Of what may be used, and within the budget. Whether it is within a bound has to be measured.
+static bool may_stay(const Tuning *t, const Plan *plan) {
+    for (int i = 0; i < plan->linear_count; i++) {
+        const Decision *d = &plan->decisions[i];
+        if (d->quantized && !t->kept[i] && !has_bits(t->goal, d->bits)) return false;
+    }
+    return plan->quantized_count > 0 && (for_bound(t) || plan->bits_per_weight <= t->goal->max_bits + 1e-9);
+}
+
+static bool measure_given(Tuning *t) {
+    bool *refused = array_new((size_t)t->structure->linear_count, sizeof *refused);
+    Plan plan = {0};
+    Point *given = &t->out->given;
+    bool ok = (refused || error_memory(t->err, "tuning")) && recipe_copy(t->recipe, &t->given, t->err) &&
+              verdict_keep(t->structure, &t->stats->measured, &t->goal->engines, &t->given, &plan, refused, t->err);
+    if (ok && may_stay(t, &plan)) ok = verify(t, &plan, given, t->given_by_position);
+    if (for_bound(t) && given->accuracy.kl_mean > t->goal->max_kl) *given = (Point){0};
+    plan_free(&plan);
+    free(refused);
+    return ok;
+}
+
+static bool given_is_as_good(const Tuning *t) {
+    const Point *given = &t->out->given, *found = &t->out->point;
+    if (!given->known || !t->best_known) return given->known;
+    if (for_bound(t) && given->bytes != found->bytes) return given->bytes < found->bytes;
+    return given->accuracy.kl_mean <= found->accuracy.kl_mean;
 }
 
 // ---- One scheme for all ----
@@ -100,15 +173,12 @@ static bool try_on_few(Tuning *t, Candidates *c) {
     const size_t n = (size_t)trial_work(&c->few), each = POSITION_FIGURES * n;
     c->by_position = array_new(KNAPSACK_CHOICES * each, sizeof *c->by_position);
     if (!c->by_position) return error_memory(t->err, "tuning");
-    int candidates = 0;
-    for (int s = 0; s < t->scheme_count; s++) candidates += is_candidate(t, s);
-    tuning_begin(t, (uint64_t)candidates * n);
     for (int s = 0; s < t->scheme_count; s++) {
         if (!is_candidate(t, s)) continue;
         Candidate *one = &c->list[c->count];
         *one = (Candidate){
             .scheme = s, .bytes = (double)t->uniform[s].bytes, .by_position = c->by_position + (size_t)c->count * each};
-        if (!tuning_run(t, &c->few, &t->uniform[s], &one->few, one->by_position)) return false;
+        if (!tuning_run(t, &c->few, &t->uniform[s], -1, &one->few, one->by_position)) return false;
         c->count++;
     }
     qsort(c->list, (size_t)c->count, sizeof *c->list, for_bound(t) ? by_bytes : by_few);
@@ -132,9 +202,6 @@ static bool try_in_full(Tuning *t, const Candidates *c) {
     const size_t each = POSITION_FIGURES * (size_t)trial_work(t->verify);
     float *by_position = array_new(each, sizeof *by_position);
     bool ok = by_position || error_memory(t->err, "tuning");
-    uint64_t left = 0;
-    for (int i = 0; i < c->count; i++) left += !is_rejected(t, c, &c->list[i]);
-    tuning_begin(t, left * trial_work(t->verify));
     for (int i = 0; ok && i < c->count && !(for_bound(t) && t->out->uniform.known); i++) {
         const Candidate *one = &c->list[i];
         Point point = {0};
@@ -180,18 +247,6 @@ static bool best_uniform(Tuning *t) {
 
 // ---- Within a budget ----
 
-static double least_bits(const Tuning *t) {
-    double bytes = t->kept_bytes;
-    for (int u = 0; u < t->unit_count; u++) {
-        double least = INFINITY;
-        for (int s = 0; s < t->scheme_count; s++) {
-            if (t->units[u].offered[s]) least = fmin(least, t->units[u].bytes[s]);
-        }
-        bytes += least;
-    }
-    return 8 * bytes / t->elements;
-}
-
 // The best few once more, on all tokens of the search.
 static bool try_finalists(Tuning *t, const Choices *choices) {
     for (int i = 0; i < FINALISTS && isfinite(choices->list[i].kl); i++) {
@@ -217,7 +272,7 @@ static bool search_within_budget(Tuning *t) {
     if (!tuning_measure(t, t->chosen)) return false;
     t->phase = TUNE_CHOICES;
     if (!tuning_choose(t, most_bytes, INFINITY, t->chosen, &found)) return false;
-    if (!found) return cannot_reach(t, "; see --bits and --min-group", least_bits(t));
+    if (!found) return t->out->given.known || refuse_budget(t);
     const bool ok = tuning_choices(t, most_bytes, &choices) && try_finalists(t, &choices);
     choices_free(&choices);
     return ok;
@@ -300,7 +355,8 @@ static bool search_within_bound(Tuning *t) {
     // The choice of least divergence, whatever its size: the last hope, and what can be told.
     if (!tuning_choose(t, INFINITY, 0, t->chosen, &found) || !verify_choice(t, t->chosen, &point, NULL)) return false;
     if (point.accuracy.kl_mean > t->goal->max_kl)
-        return cannot_reach(t, " (activations are as the recipe has them)", point.accuracy.kl_mean);
+        return t->out->given.known ||
+               cannot_reach(t, " (activations are as the recipe has them)", point.accuracy.kl_mean);
     keep(t, t->chosen, point.accuracy.kl_mean);
     return true;
 }
@@ -311,10 +367,12 @@ static bool prepare(Tuning *t) {
     if (!tuning_units(t)) return false;
     t->chosen = array_new((size_t)t->unit_count, sizeof *t->chosen);
     t->best = array_new((size_t)t->unit_count, sizeof *t->best);
-    t->uniform_by_position =
-        array_new(POSITION_FIGURES * (size_t)trial_work(t->verify), sizeof *t->uniform_by_position);
+    const size_t figures = POSITION_FIGURES * (size_t)trial_work(t->verify);
+    t->uniform_by_position = array_new(figures, sizeof *t->uniform_by_position);
+    t->given_by_position = array_new(figures, sizeof *t->given_by_position);
     t->out->units = t->unit_count;
-    if (!t->chosen || !t->best || !t->uniform_by_position) return error_memory(t->err, "tuning");
+    if (!t->chosen || !t->best || !t->uniform_by_position || !t->given_by_position)
+        return error_memory(t->err, "tuning");
     return trial_begin_on(t->search, FEW_TOKENS, &t->few, t->err) &&
            trial_begin_on(t->search, SOME_TOKENS, &t->some, t->err);
 }
@@ -329,18 +387,20 @@ static Trial *trial_for_units(Tuning *t) {
     return t->goal->seconds > 0 ? &t->few : t->search;
 }
 
-// What is expected, to tell how far the search is. It changes nothing else.
-static void plan_work(Tuning *t) {
-    const double few = (double)trial_work(&t->few), some = (double)trial_work(&t->some),
-                 whole = (double)trial_work(t->search), verified = (double)trial_work(t->verify),
-                 units = (double)trial_work(t->alone) * t->unit_count;
-    const double wholes = for_bound(t) ? 2 * WEIGHINGS * some + (1 + BOUND_WAYS) * BOUND_TRIES / 2.0 * verified
-                                       : WEIGHINGS * some + FINALISTS * whole;
-    const double planned[] = {t->scheme_count * few + 2 * verified,
-                              t->scheme_count * few + (for_bound(t) ? NOISE_TRIES * verified : whole), units,
-                              units / 2 + wholes, verified};
-    static_assert(sizeof planned == sizeof t->planned, "a phase has no work");
-    memcpy(t->planned, planned, sizeof planned);
+static void start_clock(Tuning *t) {
+    TuneExtent extent = {.for_bound = for_bound(t),
+                         .schemes = t->scheme_count,
+                         .units = t->unit_count,
+                         .layers = t->structure->config.layers,
+                         .few = (double)trial_work(&t->few),
+                         .some = (double)trial_work(&t->some),
+                         .whole = (double)trial_work(t->search),
+                         .verified = (double)trial_work(t->verify),
+                         .alone = (double)trial_work(t->alone)};
+    for (int s = 0; s < t->scheme_count; s++) extent.candidates += is_candidate(t, s);
+    for (int u = 0; u < t->unit_count; u++) extent.packed += t->units[u].weights;
+    tune_weights_met(t->structure, &extent.layer, &extent.head);
+    t->clock = tune_clock_new(&extent, &t->goal->pace);
 }
 
 static void set_deadline(Tuning *t, double deadline) {
@@ -362,7 +422,7 @@ static bool search(Tuning *t) {
     if (search_units(t)) return true;
     const bool asked = progress_should_stop(t->progress);
     if (!t->err->stopped || (asked && !t->best_known)) return false;
-    if (!t->best_known)
+    if (!t->best_known && !t->out->given.known)
         return error_set(t->err, "the time was over before there was a recipe that reaches the goal; run the same "
                                  "command again to continue");
     t->out->cut = asked ? TUNE_STOPPED : TUNE_OUT_OF_TIME;
@@ -378,17 +438,30 @@ static double expected(Tuning *t) {
     return tuning_sum_alone(t, t->best);
 }
 
+// What was found, unless what was given is as good.
+static bool take_result(Tuning *t, float *by_position, size_t figures) {
+    Plan plan = {0};
+    if (t->best_known && !verify_choice(t, t->best, &t->out->point, by_position)) return false;
+    t->out->expected_kl = t->best_known ? expected(t) : (double)NAN;
+    t->out->stays = given_is_as_good(t);
+    if (t->out->stays) {
+        t->out->point = t->out->given;
+        t->out->expected_kl = (double)NAN;
+        memcpy(by_position, t->given_by_position, figures * sizeof *by_position);
+        return recipe_copy(&t->given, &t->out->recipe, t->err);
+    }
+    const bool ok = make_recipe(t, t->best, &t->out->recipe, &plan);
+    plan_free(&plan);
+    return ok;
+}
+
 static bool report(Tuning *t) {
-    const size_t n = (size_t)trial_work(t->verify);
-    float *by_position = array_new(POSITION_FIGURES * n, sizeof *by_position);
+    const size_t n = (size_t)trial_work(t->verify), figures = POSITION_FIGURES * n;
+    float *by_position = array_new(figures, sizeof *by_position);
     t->phase = TUNE_VERIFYING;
-    bool ok = by_position ? verify_choice(t, t->best, &t->out->point, by_position) : error_memory(t->err, "tuning");
-    t->out->expected_kl = expected(t);
+    const bool ok = by_position ? take_result(t, by_position, figures) : error_memory(t->err, "tuning");
     if (ok && t->out->uniform.known) t->out->difference = paired_differences(by_position, t->uniform_by_position, n);
     free(by_position);
-    Plan plan = {0};
-    ok = ok && make_recipe(t, t->best, &t->out->recipe, &plan);
-    plan_free(&plan);
     return ok;
 }
 
@@ -402,7 +475,9 @@ static void tuning_free(Tuning *t) {
     free(t->kept);
     free(t->unit_of);
     free(t->units);
+    recipe_free(&t->given);
     free(t->uniform_by_position);
+    free(t->given_by_position);
     tuning_forget(t);
     free(t->chosen);
     free(t->best);
@@ -427,8 +502,13 @@ bool tune(Trial *search_on, Trial *verify_on, const ModelStats *stats, const Rec
                 .weighing = {1, 0}};
     bool ok = prepare(&t);
     t.alone = trial_for_units(&t);
-    if (ok) plan_work(&t);
-    ok = ok && best_uniform(&t) && search(&t) && report(&t);
+    if (ok) start_clock(&t);
+    ok = ok && measure_given(&t);
+    if (ok && is_out_of_reach(&t))
+        ok = t.out->given.known || refuse_budget(&t);
+    else
+        ok = ok && best_uniform(&t) && search(&t);
+    ok = ok && report(&t);
     tuning_free(&t);
     return ok;
 }

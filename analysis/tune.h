@@ -6,12 +6,19 @@
 // alone, and other schemes are expected from the noise in its outputs. The sum over units is minimized exactly within a
 // size (a knapsack with one choice per unit); what it chooses is measured alone, too, and chosen again. Then the sum is
 // weighed in several ways, and the choice of each is measured as a whole. For a bound on divergence, what is measured
-// of wholes corrects the sum.
+// of wholes corrects the sum. The given recipe is a candidate, too, where it reaches the goal: no result is worse.
 #pragma once
 
 #include "analysis/points.h"
 #include "analysis/statistics.h"
 #include "export/verdict.h"
+
+// Seconds that the machine takes for each weight that is packed, and for each that a token meets; 0: not known. Where
+// only the second is known, packing a weight takes as long as meeting it so many times: measured, on processors.
+typedef struct TunePace {
+    double pack, meet;
+} TunePace;
+#define TUNE_PACKING 100
 
 typedef struct TuneGoal {
     double max_kl;   // > 0: the smallest size whose mean divergence is at most this
@@ -26,14 +33,18 @@ typedef struct TuneGoal {
     const bool *kept;
     double seconds; // after which the search ends with the best so far, and on how many tokens units are measured; 0:
                     // no limit, and all
+    TunePace pace;  // as far as it is known: it tells how long the search takes before it has measured that
 } TuneGoal;
 
 typedef enum TuneCut { TUNE_WHOLE, TUNE_OUT_OF_TIME, TUNE_STOPPED } TuneCut;
 
 typedef struct Tuned {
-    // The given one with an override for each linear that is not kept. Overrides that these would overrule are gone.
+    // The given one with an override for each linear that is not kept. Overrides that these would overrule are gone. Or
+    // the given one itself.
     Recipe recipe;
     Point point; // what it costs, on the tokens of `verify`
+    Point given; // the recipe as it was given, mended for the engines; not known where it does not reach the goal
+    bool stays;  // nothing better was found: the result is that one
     // Of the recipes with the same bits and group size everywhere that reach the goal, the best (smallest, or least
     // divergence); not known when none does.
     Point uniform;
@@ -47,6 +58,7 @@ typedef struct Tuned {
     int kept_mended;   // of these: the engines do not take what the recipe gives them, and so they have something else
     uint64_t tokens;   // positions in these evaluations
     double seconds;    // since the beginning
+    TunePace pace;     // measured
     TuneCut cut;       // whether the search ended early
     // Of the best so far, NAN before: bits per weight of its units, and divergence on the tokens of `search` (for a
     // bound, of `verify`). Within a budget best_kl only falls, within a bound best_bits.
@@ -63,3 +75,10 @@ bool tune(Trial *search, Trial *verify, const ModelStats *stats, const Recipe *r
           void (*partial)(void *context, const Tuned *so_far), void *context, Tuned *out, Progress *progress,
           Error *err);
 void tuned_free(Tuned *tuned);
+
+// Seconds that a search would take without a limit, on so many tokens for choosing and as many for verifying; NAN where
+// the pace is not known. Only what is scarce is asked: units, schemes, and the weights that a token meets.
+bool tune_forecast(const ModelStructure *structure, const Plan *plan, const Recipe *recipe, const TuneGoal *goal,
+                   size_t tokens, double *seconds, Error *err);
+// Weights that a token meets in a layer, on average: of experts, those that it is sent to. And in the head.
+void tune_weights_met(const ModelStructure *structure, double *layer, double *head);

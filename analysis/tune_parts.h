@@ -1,9 +1,9 @@
 // What the files of the tuner share: units, the schemes that each may have, and what is known of their divergences.
-// Calls go one way: tune.c → tune_choose.c → tune_units.c → tune_kept.c.
+// tune_clock.h tells how long that takes. Calls go one way: tune.c → tune_choose.c → tune_units.c → tune_kept.c.
 #pragma once
 
 #include "analysis/knapsack.h"
-#include "analysis/tune.h"
+#include "analysis/tune_clock.h"
 
 typedef struct Scheme {
     int bits;
@@ -19,6 +19,8 @@ typedef struct Unit {
     double alone[KNAPSACK_CHOICES];    // the same, or what is expected
     double share[KNAPSACK_CHOICES];    // what it is thought to add to a whole
     double worth;                      // by which that is multiplied to agree with wholes that were measured
+    double weights;
+    int layer; // of its first linear
 } Unit;
 
 // How shares follow from what units cost alone. trust: the power of the divergence; the rest to 1 is that of the noise.
@@ -35,9 +37,6 @@ typedef struct Whole {
 #define WHOLES 32
 #define LEAST_KL 1e-12 // where nothing is lost at all
 
-// A search is told as one piece of work: its bar only goes forward.
-typedef enum TunePhase { TUNE_SCHEMES, TUNE_NOISE, TUNE_LINEARS, TUNE_CHOICES, TUNE_VERIFYING, TUNE_PHASES } TunePhase;
-
 typedef struct Tuning {
     Trial *search, *verify;
     Trial few, some; // of search
@@ -52,8 +51,8 @@ typedef struct Tuning {
     Tuned *out;
     Progress *progress;
     TunePhase phase;
-    double planned[TUNE_PHASES]; // tokens that each phase is expected to evaluate and has not yet
-    double reached;              // share of the whole that is told by the work begun so far
+    TuneClock clock;
+    double reached; // share of the whole that is told by the work begun so far
     Error *err;
     double began; // clock_seconds
     Scheme schemes[KNAPSACK_CHOICES];
@@ -70,10 +69,12 @@ typedef struct Tuning {
     double elements;            // weights in all units, and in what is kept
     int anchor;                 // the scheme by which all units are measured first
     float *uniform_by_position; // [POSITION_FIGURES, positions of verify], of out->uniform
-    double verify_seconds;      // what one evaluation there takes
-    Weighing weighing;          // the best so far
-    int *chosen, *best;         // [unit_count] → scheme
-    Whole wholes[WHOLES];       // that shares are learned from; for a bound only
+    Recipe given;               // of out->given
+    float *given_by_position;
+    double verify_seconds; // what one evaluation there takes
+    Weighing weighing;     // the best so far
+    int *chosen, *best;    // [unit_count] → scheme
+    Whole wholes[WHOLES];  // that shares are learned from; for a bound only
     int whole_count;
     bool best_known;
 } Tuning;
@@ -94,10 +95,9 @@ double tuning_bytes(const Tuning *t, const int *schemes); // with those of what 
 // The recipe that gives units these schemes.
 bool tuning_recipe(const Tuning *t, const int *schemes, Recipe *out);
 
-// The plan on the tokens of one of the trials; by_position as of trial_run_positions, or NULL.
-bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *by_position);
-// Begins the evaluation of so many tokens in the present phase.
-void tuning_begin(Tuning *t, uint64_t tokens);
+// The plan on the tokens of one of the trials: of everything (only −1), or of this unit. by_position as of
+// trial_run_positions, or NULL.
+bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, int only, Accuracy *out, float *by_position);
 // All units by their schemes, and the recipe's cache.
 bool tuning_whole(Tuning *t, Trial *trial, const int *schemes, double *kl);
 // Measures each unit alone by its scheme, as far as that is not known.
@@ -126,7 +126,6 @@ typedef struct Choice {
     double kl;    // of the whole, on some tokens; infinite: the same as another
 } Choice;
 
-#define WEIGHINGS 10
 typedef struct Choices {
     Choice list[WEIGHINGS]; // the best first
     int *schemes;           // [WEIGHINGS, unit_count]

@@ -7,6 +7,7 @@
 #include "analysis/tune_parts.h"
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/log.h"
 
 #define LEAST_NOISE 1e-12 // where nothing is lost at all
 
@@ -103,6 +104,11 @@ static bool make_units(Tuning *t) {
     return error_set(t->err, "the recipe quantizes no linear; there is nothing to tune");
 }
 
+static int layer_of(const Tuning *t, int linear) { // the head is part of the last
+    const int layer = t->structure->linears[linear].layer;
+    return layer < 0 ? t->structure->config.layers - 1 : layer;
+}
+
 // A scheme is offered to a unit when all of its linears have whole groups of that size, and the engines take it.
 static void offer_schemes(Tuning *t, const bool *refused) {
     const int linears = t->structure->linear_count;
@@ -110,7 +116,9 @@ static void offer_schemes(Tuning *t, const bool *refused) {
     for (int i = 0; i < linears; i++) {
         if (t->unit_of[i] < 0) continue;
         Unit *unit = &t->units[t->unit_of[i]];
-        size_t in = t->structure->linears[i].in;
+        const size_t in = t->structure->linears[i].in;
+        if (!(unit->weights > 0)) unit->layer = layer_of(t, i);
+        unit->weights += (double)(t->structure->linears[i].out * in);
         for (int s = 0; s < t->scheme_count; s++) {
             size_t group = t->schemes[s].group;
             unit->offered[s] &= (!group || (group < in && in % group == 0)) && !refused[s * linears + i];
@@ -184,6 +192,31 @@ bool tuning_recipe(const Tuning *t, const int *schemes, Recipe *out) {
     return ok;
 }
 
+// ---- Time ----
+
+// What comes after this piece. Where the time is limited, verifying comes on top.
+static double within_limit(const Tuning *t, double piece) {
+    const double left = tune_clock_left(&t->clock, t->phase), end = t->began + t->goal->seconds;
+    if (!(t->goal->seconds > 0)) return left;
+    return fmin(left, fmax(end - clock_seconds() - piece, 0) + t->verify_seconds);
+}
+
+// A piece of work gets as much of what is left of the bar as it is expected to take of the time from here on.
+static void begin(Tuning *t, bool of_unit, TuneWork work, uint64_t ticks) {
+    static const char *const names[] = {"1 of 5, comparing schemes", "2 of 5, measuring noise",
+                                        "3 of 5, measuring linears", "4 of 5, comparing choices", "5 of 5, verifying"};
+    static_assert(sizeof names / sizeof *names == TUNE_PHASES, "a phase has no name");
+    tune_clock_begin(&t->clock, t->phase, of_unit, work);
+    log_line("tune: phase %d expects %.6g weights packed, %.6g met, at %.3f", (int)t->phase, work.packed, work.met,
+             clock_seconds() - t->began);
+    const double piece = tune_clock_seconds(&t->clock, work), rest = within_limit(t, piece);
+    const double share = (1 - t->reached) * piece / (piece + rest), total = (double)ticks / share;
+    const bool known = tune_clock_pace(&t->clock).meet > 0;
+    progress_expect(t->progress, known ? piece : (double)NAN, rest);
+    progress_begin_at(t->progress, names[t->phase], (uint64_t)total, (uint64_t)(total * t->reached));
+    t->reached += share;
+}
+
 // ---- Noise ----
 
 static bool linear_noise(const Tuning *t, int linear, double *noise) {
@@ -203,8 +236,8 @@ static bool linear_noise(const Tuning *t, int linear, double *noise) {
 bool tuning_noise(Tuning *t) {
     t->last = t->search;
     const uint64_t each = trial_work(&t->few); // takes about as long
-    tuning_begin(t, (uint64_t)t->scheme_count * each);
     for (int s = 0; s < t->scheme_count; s++) {
+        begin(t, false, tune_noise_of_all(&t->clock.extent), each);
         if (!progress_add(t->progress, each)) return error_stopped(t->err);
         if (!trial_follow(t->search, &t->uniform[s], NULL, t->err)) return false;
         for (int i = 0; i < t->structure->linear_count; i++) {
@@ -222,30 +255,45 @@ bool tuning_noise(Tuning *t) {
 
 // ---- Measuring ----
 
-// A piece of work gets as much of what is left of the bar as it has of the tokens that are expected from here on.
-void tuning_begin(Tuning *t, uint64_t tokens) {
-    static const char *const names[] = {"1 of 5, comparing schemes", "2 of 5, measuring noise",
-                                        "3 of 5, measuring linears", "4 of 5, comparing choices", "5 of 5, verifying"};
-    static_assert(sizeof names / sizeof *names == TUNE_PHASES, "a phase has no name");
-    const double work = fmax((double)tokens, 1);
-    double rest = 0;
-    t->planned[t->phase] = fmax(t->planned[t->phase] - work, 0);
-    for (int p = (int)t->phase; p < TUNE_PHASES; p++) rest += t->planned[p];
-    const double share = (1 - t->reached) * work / (work + rest), total = work / share;
-    progress_begin_at(t->progress, names[t->phase], (uint64_t)total, (uint64_t)(total * t->reached));
-    t->reached += share;
+static TuneWork work_of(const Tuning *t, const Trial *trial, int only) {
+    const bool fresh = !(evaluator_work(trial->evaluator).heads > 0);
+    const double positions = (double)trial_work(trial);
+    return only < 0
+               ? tune_evaluation(&t->clock.extent, positions, fresh)
+               : tune_evaluation_from(&t->clock.extent, positions, fresh, t->units[only].layer, t->units[only].weights);
 }
 
-// The model was left where another trial had it: this one does not know what changed since its last run.
-bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, Accuracy *out, float *by_position) {
-    if (t->last != trial) trial->first_changed = 0;
-    t->last = trial;
+// With what it took, where it was not known already.
+static bool run_timed(Tuning *t, Trial *trial, const Plan *plan, double packed, Accuracy *out, float *by_position) {
+    const EvaluatorWork before = evaluator_work(trial->evaluator);
+    const TuneExtent *e = &t->clock.extent;
+    const double began = clock_seconds();
+    if (!trial_known(trial, plan, out, by_position) && !trial_follow(trial, plan, t->progress, t->err)) return false;
+    const double followed = clock_seconds();
     if (!(by_position ? trial_run_positions(trial, plan, out, by_position, t->progress, t->err)
                       : trial_run(trial, plan, out, t->progress, t->err)))
         return false;
+    const EvaluatorWork after = evaluator_work(trial->evaluator);
+    const double met = (after.layers - before.layers) * e->layer + (after.heads - before.heads) * e->head;
+    const TuneWork done = {met > 0 ? packed : 0, met};
+    const double pack = followed - began, meet = clock_seconds() - followed;
+    if (met > 0) tune_clock_timed(&t->clock, done, pack, meet);
+    log_line("tune: took %.4f s to pack, %.4f s for %.4g weights met, at %.3f", pack, meet, met,
+             clock_seconds() - t->began);
+    return true;
+}
+
+// The model was left where another trial had it: this one does not know what changed since its last run.
+bool tuning_run(Tuning *t, Trial *trial, const Plan *plan, int only, Accuracy *out, float *by_position) {
+    const TuneWork work = work_of(t, trial, only);
+    begin(t, only >= 0, work, trial_work(trial));
+    if (t->last != trial) trial->first_changed = 0;
+    t->last = trial;
+    if (!run_timed(t, trial, plan, work.packed, out, by_position)) return false;
     t->out->trials++;
     t->out->tokens += trial_work(trial);
     t->out->seconds = clock_seconds() - t->began;
+    t->out->pace = tune_clock_pace(&t->clock);
     if (t->partial) t->partial(t->context, t->out);
     return true;
 }
@@ -263,9 +311,8 @@ static void assemble(Tuning *t, const int *schemes, int only) {
 
 bool tuning_whole(Tuning *t, Trial *trial, const int *schemes, double *kl) {
     Accuracy accuracy;
-    tuning_begin(t, trial_work(trial));
     assemble(t, schemes, -1);
-    if (!tuning_run(t, trial, &t->varied, &accuracy, NULL)) return false;
+    if (!tuning_run(t, trial, &t->varied, -1, &accuracy, NULL)) return false;
     *kl = accuracy.kl_mean;
     return true;
 }
@@ -289,13 +336,13 @@ bool tuning_begun(const Tuning *t) {
 
 // From the last layer to the first, so that each evaluation starts where the one before left the model unchanged.
 bool tuning_measure(Tuning *t, const int *schemes) {
-    tuning_begin(t, (uint64_t)count_unknown(t, schemes) * trial_work(t->alone));
+    if (t->phase == TUNE_CHOICES) tune_clock_again(&t->clock, count_unknown(t, schemes));
     for (int u = t->unit_count - 1; u >= 0; u--) {
         double *measured = &t->units[u].measured[schemes[u]];
         Accuracy accuracy;
         if (*measured >= 0) continue;
         assemble(t, schemes, u);
-        if (!tuning_run(t, t->alone, &t->varied, &accuracy, NULL)) return false;
+        if (!tuning_run(t, t->alone, &t->varied, u, &accuracy, NULL)) return false;
         *measured = fmax(accuracy.kl_mean, LEAST_NOISE);
     }
     return true;
@@ -326,4 +373,47 @@ void tuning_expect(Tuning *t) {
                 unit->measured[s] >= 0 ? unit->measured[s] : expect_alone(unit, t->scheme_count, unit->noise[s]);
         }
     }
+}
+
+// ---- Before it begins ----
+
+static double positions_of(Pieces pieces, double most) {
+    return fmin((double)(pieces.count * (pieces.tokens - 1)), most);
+}
+
+// Units by the plan, and weights in them.
+static void count_units(const Tuning *t, const Plan *plan, int *unit, bool *known, TuneExtent *extent) {
+    for (int i = 0; i < t->structure->linear_count; i++) {
+        if (!plan->decisions[i].quantized || (t->goal->kept && t->goal->kept[i])) continue;
+        const int first = units_first(unit, i);
+        extent->units += !known[first];
+        extent->packed += (double)(t->structure->linears[i].out * t->structure->linears[i].in);
+        known[first] = true;
+    }
+}
+
+bool tune_forecast(const ModelStructure *structure, const Plan *plan, const Recipe *recipe, const TuneGoal *goal,
+                   size_t tokens, double *seconds, Error *err) {
+    Tuning t = {.structure = structure, .recipe = recipe, .goal = goal, .err = err};
+    const double all = (double)tokens;
+    const size_t linears = (size_t)structure->linear_count;
+    int *unit = array_new(linears, sizeof *unit);
+    bool *known = array_new(linears, sizeof *known);
+    TuneExtent extent = {.for_bound = goal->max_kl > 0,
+                         .layers = structure->config.layers,
+                         .few = positions_of(FEW_TOKENS, all),
+                         .some = positions_of(SOME_TOKENS, all),
+                         .whole = all,
+                         .verified = all,
+                         .alone = all};
+    const bool ok = ((unit && known) || error_memory(err, "tuning")) && begin_units(&t, unit);
+    list_schemes(&t);
+    extent.schemes = extent.candidates = t.scheme_count;
+    if (ok) count_units(&t, plan, unit, known, &extent);
+    free(unit);
+    free(known);
+    tune_weights_met(structure, &extent.layer, &extent.head);
+    const TuneClock clock = tune_clock_new(&extent, &goal->pace);
+    *seconds = goal->pace.meet > 0 && extent.units > 0 ? tune_clock_left(&clock, TUNE_SCHEMES) : (double)NAN;
+    return ok;
 }

@@ -64,6 +64,11 @@ static cJSON *tuned_json(const Engine *engine, const Tuned *tuned, const Plan *p
     point_json(object, &tuned->point);
     scored_json(object, engine, TEXT_EVALUATION, tuned->point.accuracy.tokens);
     json_add_number(object, "expected_kl", tuned->expected_kl);
+    cJSON_AddBoolToObject(object, "stays", tuned->stays);
+    if (tuned->given.known)
+        point_json(cJSON_AddObjectToObject(object, "given"), &tuned->given);
+    else
+        cJSON_AddNullToObject(object, "given");
     cJSON_AddNumberToObject(object, "kept", tuned->kept);
     cJSON_AddNumberToObject(object, "kept_mended", tuned->kept_mended);
     cJSON_AddNumberToObject(object, "trials", tuned->trials);
@@ -119,17 +124,24 @@ static void print_tuned(const Engine *engine, const Tuned *tuned, const Plan *pl
     print_linears(plan, engine_structure(engine));
     printf("\n%-30s ", "");
     point_print_header();
-    printf("%-30s ", "tuned");
-    point_print(&tuned->point);
+    if (!tuned->stays) {
+        printf("%-30s ", "tuned");
+        point_print(&tuned->point);
+    }
+    if (tuned->given.known) {
+        printf("%-30s ", "the recipe as it was");
+        point_print(&tuned->given);
+    }
     if (tuned->uniform.known) {
         uniform_name(tuned, name, sizeof name);
         printf("the same for all: %-12s ", name);
         point_print(&tuned->uniform);
-        printf("\ntuned minus the same for all, ");
+        printf("\n%s minus the same for all, ", tuned->stays ? "the recipe as it was" : "tuned");
         differences_print(&tuned->difference);
     } else {
         printf("\nno uniform setting for all linears reaches the goal\n");
     }
+    if (tuned->stays) printf("nothing better was found: the recipe stays as it was\n");
     print_kept(tuned);
     printf("%d units, %d evaluations of %.0f tokens in all, %.0f s", tuned->units, tuned->trials, (double)tuned->tokens,
            tuned->seconds);

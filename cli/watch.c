@@ -40,11 +40,10 @@ static void print_bar(double started) {
     for (int i = 0; i < BAR; i++) bar[i] = i < (int)(share * BAR) ? '#' : '.';
     bar[BAR] = '\0';
     fprintf(stderr, "\r\033[K%-18s [%s] %3.0f %%", what, bar, share * 100);
-    if (here && seconds > 0.5) {
-        double left = seconds * (double)(total - done) / (double)here;
-        fprintf(stderr, "  %.3g/s  %.0f:%02.0f left", (double)here / seconds, (double)(int)(left / 60),
-                (double)((int)left % 60));
-    }
+    const double left = progress_left(&progress, seconds);
+    if (atomic_load(&progress.told) <= 0 && here && seconds > 0.5) fprintf(stderr, "  %.3g/s", (double)here / seconds);
+    if (left >= 0 && seconds > 0.5)
+        fprintf(stderr, "  %.0f:%02.0f left", (double)(int)(left / 60), (double)((int)left % 60));
 }
 
 static void *show(void *unused) {

@@ -143,6 +143,7 @@ Transformer *engine_quantized(const Engine *engine); // NULL before the first en
 
 bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *context, const Accuracy *so_far),
                      void *context, Accuracy *out, Progress *progress, Error *err);
+EvaluatorWork engine_evaluation_work(const Engine *engine); // of all of these so far (evaluator_work)
 // The same for another checkpoint of this model, as someone stored it: the file's numbers, inputs left as they are. Not
 // of another shape or vocabulary. *bytes: of its tensors. Afterwards the next evaluation counts as all new
 // (first_changed 0).

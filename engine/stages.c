@@ -137,6 +137,10 @@ bool engine_evaluate(Engine *engine, int first_changed, void (*partial)(void *, 
            engine_blame(engine, err);
 }
 
+EvaluatorWork engine_evaluation_work(const Engine *engine) {
+    return engine->evaluator ? evaluator_work(engine->evaluator) : (EvaluatorWork){0};
+}
+
 // [sample_rows, in], to be freed; NULL where the input is not rounded.
 static bool input_changes(const Engine *engine, const Plan *plan, int linear, float **changes, Error *err) {
     const Linear *l = &engine->structure.linears[linear];

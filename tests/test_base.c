@@ -628,6 +628,29 @@ static void progress(void **state) {
     assert_true(progress_add(NULL, 1) && !progress_should_stop(NULL));
 }
 
+// Work that knows how long its pieces take is not told in proportion to what is done.
+static void progress_of_unlike_pieces(void **state) {
+    (void)state;
+    Progress watched = {0};
+    progress_begin(&watched, "measuring", 100);
+    assert_true(progress_left(&watched, 3) < 0);
+    progress_add(&watched, 25);
+    assert_float_equal(progress_left(&watched, 3), 9, 1e-9);
+    progress_expect(&watched, 1000, 500);
+    progress_begin_at(&watched, "measuring", 100, 30);
+    progress_add(&watched, 1);
+    const double left = progress_left(&watched, 3);
+    assert_true(left > 1400 && left <= 1500);
+    progress_expect(&watched, -1000, 500); // it took longer than was expected
+    assert_float_equal(progress_left(&watched, 3), 500, 1e-9);
+    progress_expect(&watched, (double)NAN, 500);
+    assert_true(progress_left(&watched, 3) < 0);
+    progress_begin(&watched, "writing", 10);
+    progress_add(&watched, 10);
+    assert_float_equal(progress_left(&watched, 3), 0, 1e-9);
+    progress_expect(NULL, 1, 1);
+}
+
 static void randoms(void **state) {
     (void)state;
     Random random = random_seeded(42), again = random_seeded(42), other = random_seeded(43);
@@ -728,6 +751,7 @@ int main(void) {
         cmocka_unit_test(user_folders),
         cmocka_unit_test(homes_in_paths),
         cmocka_unit_test(progress),
+        cmocka_unit_test(progress_of_unlike_pieces),
         cmocka_unit_test(randoms),
         cmocka_unit_test(hash_of_many_bytes),
         cmocka_unit_test(hashes),

@@ -635,6 +635,8 @@ static void tune_in_json(void **state) {
     }
     assert_int_equal(at(at(object, "linears")->child, "bits")->valueint, 4);
     assert_true(cJSON_IsNull(at(object, "cut")));
+    assert_true(cJSON_IsBool(at(object, "stays")));
+    assert_true(at(object, "given.kl")->valuedouble >= at(object, "kl")->valuedouble);
     assert_true(at(object, "trial_tokens")->valuedouble > at(object, "trials")->valuedouble);
     assert_true(at(object, "seconds")->valuedouble > 0);
     cJSON_Delete(object);

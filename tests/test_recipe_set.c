@@ -1,4 +1,5 @@
 // Rules of a recipe for sets of linears: short where they can be, and exact always.
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 
 #include "base/array.h"
 #include "base/random.h"
+#include "quant/carry.h"
 #include "quant/recipe_set.h"
 
 enum { LAYERS = 30, EXPERTS = 12, PER_LAYER = 3 + EXPERTS, LINEARS = LAYERS * PER_LAYER + 1 };
@@ -297,6 +299,104 @@ static void random_turns_hold_for_their_linears_alone(void **state) {
     recipe_free(&recipe);
 }
 
+// ---- carrying changes over ----
+
+// What a search found: of the recipe that it began from, all but what was set by hand has other bits.
+static void begin_and_find(Recipe *began, Recipe *found) {
+    static const char *const searched[] = {"*.q_proj", "*.gate", "*.down_proj"};
+    const double eight = 8;
+    assert_true(recipe_default(began, NULL) && recipe_override(began, "*.o_proj", DIAL_BITS, &eight, NULL));
+    assert_true(recipe_copy(began, found, NULL));
+    for (int i = 0; i < 3; i++) {
+        Override *override = recipe_add_override(found, searched[i], NULL);
+        override->tuned = override->set[DIAL_BITS] = override->set[DIAL_GROUP_SIZE] = true;
+        override->value[DIAL_BITS] = i == 0 ? 3 : 2;
+        override->value[DIAL_GROUP_SIZE] = 64;
+    }
+}
+
+typedef struct Kind {
+    const char *match; // NULL: the dial for all
+    int dial;          // −1: left alone
+    double value;      // NAN: taken back
+    const char *at;    // a linear, and what its bits and the dial are then
+    double bits, is;
+} Kind;
+
+#define LAYER_0 "model.layers.0."
+#define LAYER_1 "model.layers.1."
+
+static void change(Recipe *recipe, const Kind *k) {
+    if (k->dial < 0)
+        assert_true(recipe_ignore(recipe, k->match, NULL));
+    else if (k->match)
+        assert_true(recipe_override(recipe, k->match, (Dial)k->dial, isnan(k->value) ? NULL : &k->value, NULL));
+    else
+        recipe->value[k->dial] = k->value;
+}
+
+static void what_was_changed_is_carried_over(void **state) {
+    (void)state;
+    static const Kind kinds[] = {
+        {NULL, DIAL_ACTIVATIONS, POLICY_NONE, LAYER_0 "self_attn.q_proj", 3, POLICY_NONE},
+        {NULL, DIAL_CACHE_BITS, 8, LAYER_0 "self_attn.q_proj", 3, 8},
+        {NULL, DIAL_BITS, 2, LAYER_0 "self_attn.q_proj", 3, 3}, // what the search was for
+        {LAYER_0 "self_attn.q_proj", DIAL_BITS, 8, LAYER_0 "self_attn.q_proj", 8, 8},
+        {LAYER_0 "self_attn.q_proj", DIAL_BITS, 8, LAYER_1 "self_attn.q_proj", 3, 3},
+        {"*.down_proj", DIAL_CLIP, CLIP_MSE, LAYER_1 "mlp.experts.0.down_proj", 2, CLIP_MSE},
+        {"*.down_proj", DIAL_ACTIVATIONS, POLICY_TOKEN, LAYER_0 "self_attn.q_proj", 3, POLICY_FPTQ},
+        {"*.o_proj", DIAL_BITS, NAN, LAYER_0 "self_attn.o_proj", 4, 4},
+        {"*.o_proj", DIAL_BITS, 3, LAYER_0 "self_attn.o_proj", 3, 3},
+        {"*.gate", -1, 0, LAYER_1 "mlp.gate", 2, 0},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const Kind *k = &kinds[i];
+        Recipe began, found, present, again;
+        begin_and_find(&began, &found);
+        assert_true(recipe_copy(&began, &present, NULL) && recipe_copy(&found, &again, NULL));
+        assert_true(recipe_carry(&began, &present, &names_index, &found, NULL));
+        assert_true(recipe_equal(&found, &again)); // nothing was changed yet
+        change(&present, k);
+        assert_true(recipe_carry(&began, &present, &names_index, &found, NULL));
+        if (recipe_value(&found, DIAL_BITS, k->at) != k->bits) fail_msg("%zu: bits", i);
+        if (k->dial >= 0 && recipe_value(&found, (Dial)k->dial, k->at) != k->is) fail_msg("%zu: the dial", i);
+        assert_int_equal(recipe_ignores(&found, k->at), k->dial < 0);
+        recipe_free(&began);
+        recipe_free(&found);
+        recipe_free(&present);
+        recipe_free(&again);
+    }
+}
+
+// All at once, and back: what was left alone and is not any more has the bits that it was given, and nothing is left of
+// what was undone.
+static void several_changes_are_carried_over(void **state) {
+    (void)state;
+    Recipe began, found, present;
+    const double three = 3, token = POLICY_TOKEN;
+    begin_and_find(&began, &found);
+    assert_true(recipe_ignore(&began, "*.gate", NULL) && recipe_ignore(&found, "*.gate", NULL));
+    assert_true(recipe_copy(&began, &present, NULL));
+    choose((const char *const[]){"*.gate", NULL});
+    LinearSet gates = chosen();
+    assert_true(recipe_ignore_set(&present, &gates, false, NULL));
+    assert_true(recipe_override(&present, "*.gate", DIAL_BITS, &three, NULL));
+    assert_true(recipe_override(&present, "*.down_proj", DIAL_ACTIVATIONS, &token, NULL));
+    present.value[DIAL_V0] = 2;
+    assert_true(recipe_carry(&began, &present, &names_index, &found, NULL));
+    assert_false(recipe_ignores(&found, LAYER_0 "mlp.gate"));
+    assert_true(recipe_value(&found, DIAL_BITS, LAYER_0 "mlp.gate") == 3);
+    assert_true(recipe_value(&found, DIAL_BITS, LAYER_0 "mlp.experts.1.down_proj") == 2);
+    assert_true(recipe_value(&found, DIAL_ACTIVATIONS, LAYER_0 "mlp.experts.1.down_proj") == POLICY_TOKEN);
+    assert_true(recipe_value(&found, DIAL_ACTIVATIONS, LAYER_0 "self_attn.o_proj") == POLICY_FPTQ);
+    assert_true(recipe_value(&found, DIAL_BITS, LAYER_0 "self_attn.o_proj") == 8);
+    assert_true(found.value[DIAL_V0] == 2);
+    linear_set_free(&gates);
+    recipe_free(&began);
+    recipe_free(&found);
+    recipe_free(&present);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_set_is_named_by_few_short_globs),
@@ -307,6 +407,8 @@ int main(void) {
         cmocka_unit_test(what_a_person_gave_is_held_and_what_is_overruled_is_told),
         cmocka_unit_test(linears_are_left_alone_and_taken_back),
         cmocka_unit_test(random_turns_hold_for_their_linears_alone),
+        cmocka_unit_test(what_was_changed_is_carried_over),
+        cmocka_unit_test(several_changes_are_carried_over),
     };
     return cmocka_run_group_tests(tests, build, drop);
 }

@@ -350,7 +350,13 @@ static void a_search_goes_on_after_a_turn_and_is_taken_as_one_step(void **state)
     Error err = {0};
     Workbench *w = opened();
     const TuneGoal goal = {.max_bits = 5.5, .bits = {4, 8}};
+    double seconds, more_bits;
     assert_false(tuned(w).asked);
+    assert_true(workbench_tune_seconds(w, &goal, NULL, &seconds, &err) && isnan(seconds));
+    wait_until(w, has_accuracy);
+    assert_true(workbench_tune_seconds(w, &goal, NULL, &seconds, &err) && seconds > 0 && seconds < 3600);
+    const TuneGoal four = {.max_bits = 5.5, .bits = {2, 3, 4, 8}};
+    assert_true(workbench_tune_seconds(w, &four, NULL, &more_bits, &err) && more_bits > seconds);
     assert_true(workbench_tune(w, &goal, NULL, &err));
     assert_false(workbench_tune(w, &goal, NULL, &err));
     wait_until(w, has_best);

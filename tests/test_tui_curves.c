@@ -192,6 +192,22 @@ static void a_budget_for_an_engine_is_taken_by_it(void **state) {
     quit(s);
 }
 
+// Who is to blame for a least that is out of reach is named.
+static void a_budget_out_of_reach_names_why(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(24, 80);
+    key(s, ":set activations none\r:target vllm-sm80\r:budget 3.5\r");
+    expect(s, "cannot be met: the least is 4.");
+    expect(s, "vllm-sm80 takes no fewer than 4 bits");
+    key(s, "\r");
+    expect(s, "this budget cannot be met: vllm-sm80 takes no fewer than 4 bits");
+    key(s, "1*role = q\ro:set weight-bits 8\r5");
+    expect(s, "no fewer than 4 bits; 6 set by hand stay (K)");
+    key(s, ":target none\r:budget 2\r");
+    expect(s, "Enter     6 set by hand stay (K)");
+    quit(s);
+}
+
 static void rows_are_marked_and_folded(void **state) {
     (void)state;
     Screen *s = on_sensitivity(36, 120);
@@ -233,6 +249,27 @@ static void tune_shows_its_best_and_enter_takes_it(void **state) {
     quit(s);
 }
 
+// Where nothing better is found, the recipe stays.
+static void a_search_may_find_nothing_better(void **state) {
+    (void)state;
+    static const char *const halves[] = {"FAKE_HALF=1", "FAKE_HALF=2"};
+    for (int half = 0; half < 2; half++) {
+        const char *const environment[] = {"TERM=xterm-256color", "FAKE_STAYS=1", halves[half], NULL};
+        Screen *s = start_as(36, 120, (const char *const[]){NULL}, environment);
+        expect(s, "p99.9");
+        key(s, "5");
+        expect(s, "within this budget, about 2:30");
+        key(s, "T");
+        if (half == 0) expect(s, "so far nothing is better than the recipe as it was");
+        if (half == 0) key(s, "x");
+        expect(s, half == 0 ? "nothing better found yet: KL 0.0105" : "nothing better found: KL 0.0105");
+        key(s, "\r");
+        expect(s, "the recipe stays as it is: the search found nothing better");
+        expect(s, "T searches bits and groups within this budget");
+        quit(s);
+    }
+}
+
 // Chosen after the search, the engine is kept to all the same.
 static void what_was_tuned_is_kept_to_the_engine_of_now(void **state) {
     (void)state;
@@ -242,6 +279,24 @@ static void what_was_tuned_is_kept_to_the_engine_of_now(void **state) {
     key(s, ":target vllm-sm80\r\r"); // static inputs with 4 bits
     expect(s, "what was tuned is in the recipe, and for vllm-sm80 policy fptq → none");
     expect(s, " for vllm-sm80 ");
+    quit(s);
+}
+
+// Whatever was changed after T was pressed is there when the result is taken, in one step.
+static void what_was_changed_since_stays(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 140);
+    key(s, "T");
+    expect(s, "Enter takes it");
+    key(s, ":set activations none\r1*role = q\ro:set weight-bits 3\r5");
+    expect(s, "measured before your last changes, which stay");
+    key(s, "\r");
+    expect(s, "what was tuned is in the recipe, with what was changed since: policy fptq → none, q_proj bits 4 → 3");
+    key(s, "1O");
+    expect(s, "q_proj");
+    expect(s, "(tuned)");
+    key(s, ESCAPE "u");
+    expect(s, "undid: down_proj bits 4 → 8 (6 linears)");
     quit(s);
 }
 
@@ -376,6 +431,25 @@ static void a_long_study_waits_to_be_asked_for(void **state) {
     expect(s, "m measures, which takes about 6:20");
     key(s, "m");
     expect(s, "11 of 11 points");
+    quit(s);
+}
+
+// How long a search takes is said before it begins, and where it is long, T asks.
+static void a_search_says_before_how_long_it_takes(void **state) {
+    (void)state;
+    Screen *s = on_sensitivity(36, 120);
+    expect(s, "T searches bits and groups within this budget, about 2:30");
+    quit(s);
+    s = start_with(36, 120, NULL, "FAKE_LONG=1");
+    expect(s, "p99.9");
+    key(s, "5");
+    expect(s, "within this budget, about 1:20 h");
+    key(s, "T");
+    expect(s, "a search takes about 1:20 h; T again begins it, and x ends it with the best so far");
+    key(s, LEFT "T"); // of another budget it is said again
+    expect(s, "within this budget, about 1:20 h");
+    key(s, "T");
+    expect(s, "tuned: KL 0.0103");
     quit(s);
 }
 
@@ -580,9 +654,12 @@ int main(int argc, char **argv) {
         IN_HOME(a_row_is_found_as_on_the_layers),
         IN_HOME(a_budget_moves_the_bits_and_is_taken_as_one_step),
         IN_HOME(a_budget_for_an_engine_is_taken_by_it),
+        IN_HOME(a_budget_out_of_reach_names_why),
         IN_HOME(rows_are_marked_and_folded),
         IN_HOME(tune_shows_its_best_and_enter_takes_it),
+        IN_HOME(a_search_may_find_nothing_better),
         IN_HOME(what_was_tuned_is_kept_to_the_engine_of_now),
+        IN_HOME(what_was_changed_since_stays),
         IN_HOME(a_search_and_a_study_are_stopped),
         IN_HOME(a_search_that_is_stopped_early_goes_on),
         IN_HOME(figures_of_an_older_turn_are_shares_of_the_new),
@@ -590,6 +667,7 @@ int main(int argc, char **argv) {
         IN_HOME(what_is_kept_gives_way_to_an_engine),
         IN_HOME(a_rule_without_effect_says_so),
         IN_HOME(a_long_study_waits_to_be_asked_for),
+        IN_HOME(a_search_says_before_how_long_it_takes),
         IN_HOME(a_curve_of_the_chosen_dial),
         IN_HOME(points_come_and_can_be_stopped),
         IN_HOME(a_field_of_two_dials),

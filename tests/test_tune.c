@@ -183,6 +183,51 @@ static void a_bound_is_kept_with_less_than_all_bits(void **state) {
     study_close(&s);
 }
 
+static void expect_result_is_verified(StudyFixture *s, const Tuned *tuned) {
+    Error err = {0};
+    Plan plan;
+    assert_true(plan_make(&tuned->recipe, &s->model.structure, &s->stats.measured, &plan, &err));
+    assert_true(study_kl(s, &plan) == tuned->point.accuracy.kl_mean);
+    plan_free(&plan);
+}
+
+// Groups of 16 by hand, which a search does not try: 5 bits per weight.
+static void the_given_recipe_is_a_candidate(void **state) {
+    (void)state;
+    static const struct {
+        double max_bits;
+        bool by_kl, stays;
+        int bits;
+    } cases[] = {{5, false, true, 4}, {4.9, false, false, 4}, {0, true, true, 4}, {5, false, false, 3}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        StudyFixture s;
+        Tuned tuned;
+        Error err = {0};
+        study_open(NULL, &s);
+        Recipe recipe = recipe_with_fused(0);
+        recipe.value[DIAL_GRANULARITY] = GRANULARITY_GROUP;
+        recipe.value[DIAL_GROUP_SIZE] = 16;
+        Plan plan = study_plan(&s, "granularity=group group-size=16 fused-together=off activations=none");
+        assert_true(fabs(plan.bits_per_weight - 5) < 1e-9);
+        const double kl = study_kl(&s, &plan);
+        const TuneGoal goal = {
+            .max_bits = cases[c].max_bits, .max_kl = cases[c].by_kl ? kl : 0, .bits = {cases[c].bits}};
+        recipe.value[DIAL_MIN_GROUP] = 32;
+        const bool found = tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err);
+        if (!found) fail_msg("case %zu: %s", c, err.message);
+        assert_int_equal(tuned.stays, cases[c].stays);
+        assert_int_equal(tuned.given.known, cases[c].stays);
+        if (tuned.stays) assert_true(tuned.point.accuracy.kl_mean == kl && recipe_equal(&tuned.recipe, &recipe));
+        if (tuned.stays && tuned.uniform.known)
+            assert_true(fabs(tuned.difference.kl.mean - (kl - tuned.uniform.accuracy.kl_mean)) < 1e-9);
+        expect_result_is_verified(&s, &tuned);
+        plan_free(&plan);
+        tuned_free(&tuned);
+        recipe_free(&recipe);
+        study_close(&s);
+    }
+}
+
 static void fused_sets_stay_together(void **state) {
     (void)state;
     StudyFixture s;
@@ -207,14 +252,6 @@ static void fused_sets_stay_together(void **state) {
     tuned_free(&tuned);
     recipe_free(&recipe);
     study_close(&s);
-}
-
-static void expect_result_is_verified(StudyFixture *s, const Tuned *tuned) {
-    Error err = {0};
-    Plan plan;
-    assert_true(plan_make(&tuned->recipe, &s->model.structure, &s->stats.measured, &plan, &err));
-    assert_true(study_kl(s, &plan) == tuned->point.accuracy.kl_mean);
-    plan_free(&plan);
 }
 
 static void expect_that_it_loads(const StudyFixture *s, const Tuned *tuned, const VerdictWish *wish) {
@@ -368,6 +405,16 @@ static void goals_out_of_reach_say_what_is_in_reach(void **state) {
     assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err));
     assert_non_null(strstr(err.message, "the least is 4."));
     tuned_free(&tuned);
+    assert_int_equal(tuned.trials, 0); // before anything is measured
+    assert_null(strstr(err.message, "no fewer than"));
+    tuned_free(&tuned);
+    const VerdictWish wish = {EXPORT_COMPRESSED_TENSORS, 1U << TARGET_VLLM_SM80, false};
+    goal = (TuneGoal){.max_bits = 3.5, .bits = {2, 3, 4, 8}, .engines = engines_of(&wish)};
+    assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err));
+    assert_non_null(strstr(err.message, "the least is 4."));
+    if (!strstr(err.message, "; for vllm-sm80 no fewer than 4 bits")) fail_msg("%s", err.message);
+    tuned_free(&tuned);
+    goal = (TuneGoal){.max_bits = 5, .bits = {4, 8}};
     Progress progress = {0};
     progress_request_stop(&progress);
     assert_false(tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, &progress, &err));
@@ -425,6 +472,7 @@ static void what_is_stopped_gives_the_best_so_far(void **state) {
     Error err = {0};
     study_open(NULL, &s);
     Recipe recipe = recipe_with_fused(0);
+    recipe.value[DIAL_BITS] = 8; // no candidate
     TuneGoal goal = {.max_bits = 4.6, .bits = {3, 4}};
     // Before the first recipe there is nothing to give.
     Stopper stopper = {.after = 1};
@@ -453,6 +501,7 @@ static void the_time_is_kept(void **state) {
     Error err = {0};
     study_open(NULL, &s);
     Recipe recipe = recipe_with_fused(0);
+    recipe.value[DIAL_BITS] = 8; // no candidate
     TuneGoal goal = {.max_bits = 4.6, .bits = {3, 4}, .seconds = 1e-6};
     if (!tune(&s.trial, &s.trial, &s.stats, &recipe, &goal, NULL, NULL, &tuned, NULL, &err))
         fail_msg("%s", err.message);
@@ -477,6 +526,7 @@ int main(void) {
         cmocka_unit_test(knapsack_at_its_ends),
         cmocka_unit_test(a_budget_is_kept_and_used_well),
         cmocka_unit_test(a_bound_is_kept_with_less_than_all_bits),
+        cmocka_unit_test(the_given_recipe_is_a_candidate),
         cmocka_unit_test(fused_sets_stay_together),
         cmocka_unit_test(what_an_engine_takes_is_what_it_ends_with),
         cmocka_unit_test(an_engine_may_take_nothing),

@@ -261,7 +261,13 @@ static void draw_moves(Ui *ui, Rect line) {
     const SensitivityScreen *s = &ui->sensitivity;
     int more, fewer, same;
     Pen pen = pen_at(&ui->canvas, line);
-    if (!s->ready || !(s->choice.met || shows_tuned(ui))) return;
+    if (!s->ready) return;
+    if (!s->choice.met && !shows_tuned(ui)) {
+        char why[160];
+        sensitivity_unmet_text(ui, why, sizeof why);
+        pen_text(&pen, MEANING_ERROR, "%s", why);
+        return;
+    }
     count_moves(ui, &more, &fewer, &same);
     if (more + fewer)
         pen_text(&pen, MEANING_TEXT, "%d up, %d down, %d as they are", more, fewer, same);
@@ -422,11 +428,15 @@ static void draw_tuned(Ui *ui, Rect lines, const TuneView *view) {
     const Point *p = &t->point;
     Pen pen = pen_at(&ui->canvas, lines), below = pen_at(&ui->canvas, (Rect){lines.row + 1, lines.col, 1, lines.cols});
     const bool stopped = t->cut == TUNE_STOPPED;
-    pen_text(&pen, MEANING_BETTER, "%s", stopped ? "cut short: " : "tuned: ");
+    if (t->stays)
+        pen_text(&pen, MEANING_TEXT, "nothing better found%s: ", stopped ? " yet" : "");
+    else
+        pen_text(&pen, MEANING_BETTER, "%s", stopped ? "cut short: " : "tuned: ");
     pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "KL %s at %.2f bits%s", format_figure(p->accuracy.kl_mean, 3).text,
              p->bits_per_weight, stopped ? "" : " per weight");
     pen_text(&pen, MEANING_ACCENT, "   %s%s", ui->sensitivity.tuned ? "Enter takes it" : "T shows it",
              stopped && ui->sensitivity.tuned ? ", x goes on" : "");
+    if (view->changes) pen_text(&below, MEANING_CHANGED, "measured before your last changes, which stay   ");
     if (p->accuracy.kl_mean > sensitivity_whole(ui))
         pen_text(&below, MEANING_WORSE, "farther from the base than the recipe as it is, KL %s   ",
                  whole_text(ui).text);
@@ -435,7 +445,6 @@ static void draw_tuned(Ui *ui, Rect lines, const TuneView *view) {
                  format_change(t->difference.kl.mean, 5, "").text, format_fixed(t->difference.kl.se, 5).text);
     if (t->kept_mended)
         pen_text(&below, MEANING_CHANGED, "%d of %d kept changed for the engine   ", t->kept_mended, t->kept);
-    if (view->changes) pen_text(&below, MEANING_CHANGED, "of the recipe as it was when T was pressed");
 }
 
 // Recipes are compared on other tokens than those of the figures on the screen, so that only what they save of their
@@ -449,6 +458,8 @@ static void draw_so_far(Ui *ui, Rect line, const TuneView *view) {
     else if (isfinite(t->best_kl) && t->best_kl < 0.995 * t->first_kl)
         pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "so far KL %.0f %% below one scheme for all, at %.2f bits",
                  100 * (1 - t->best_kl / t->first_kl), t->best_bits);
+    else if (isfinite(t->best_kl) && t->given.known && t->given.accuracy.kl_mean <= t->uniform.accuracy.kl_mean)
+        pen_text(&pen, MEANING_TEXT, "so far nothing is better than the recipe as it was");
     else if (isfinite(t->best_kl) && isfinite(t->first_kl))
         pen_text(&pen, MEANING_TEXT, "so far one scheme for all is the best, at %.2f bits", t->best_bits);
     else if (isfinite(t->best_kl))
@@ -464,8 +475,10 @@ static void draw_so_far(Ui *ui, Rect line, const TuneView *view) {
 // What T would do, before it does.
 static void draw_offer(Ui *ui, Rect lines) {
     const int held = ui->sensitivity.held_count;
+    const double seconds = ui->sensitivity.search_seconds;
     Pen pen = pen_at(&ui->canvas, lines), below = pen_at(&ui->canvas, (Rect){lines.row + 1, lines.col, 1, lines.cols});
-    pen_text(&pen, MEANING_FAINT, "T searches bits and groups within this budget and measures them");
+    pen_text(&pen, MEANING_FAINT, "T searches bits and groups within this budget%s", isnan(seconds) ? "" : ", ");
+    if (!isnan(seconds)) pen_text(&pen, MEANING_TEXT, "about %s", format_seconds(seconds).text);
     if (held && ui->sensitivity.takes_back)
         pen_text(&below, MEANING_CHANGED, "also of %d that overrides set by hand; K keeps these", held);
     else if (held)

@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/number.h"
 #include "quant/assign.h"
+#include "quant/carry.h"
 #include "quant/difference.h"
 #include "quant/recipe_set.h"
 #include "tui/convert.h"
@@ -34,6 +35,7 @@ bool sensitivity_init(Ui *ui, Error *err) {
     SensitivityScreen *s = &ui->sensitivity;
     const size_t n = (size_t)linear_count(ui);
     s->selected = -1;
+    s->search_seconds = (double)NAN;
     s->costs = array_new(n, sizeof *s->costs);
     s->sources = array_new(n, sizeof *s->sources);
     s->chosen = array_new(n, sizeof *s->chosen);
@@ -341,13 +343,28 @@ static void show_tuned(Ui *ui, const SensitivityView *v) {
     }
 }
 
+static TuneGoal goal_of(const Ui *ui) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    TuneGoal goal = {
+        .max_bits = s->by_kl ? 0 : s->bits, .max_kl = s->by_kl ? s->kl : 0, .kept = s->takes_back ? NULL : s->held};
+    memcpy(goal.bits, budget_bits, sizeof goal.bits);
+    return goal;
+}
+
+static bool time_search(Ui *ui, Error *err) {
+    const TuneGoal goal = goal_of(ui);
+    VerdictWish engine;
+    const bool aimed = convert_wish(ui, &engine);
+    return workbench_tune_seconds(ui->workbench, &goal, aimed ? &engine : NULL, &ui->sensitivity.search_seconds, err);
+}
+
 // From the costs that are known: what a budget or another order of rows changes.
 static void choose_again(Ui *ui) {
     SensitivityScreen *s = &ui->sensitivity;
     const SensitivityView *v = workbench_sensitivity(ui->workbench);
     Error err = {0};
     if (!s->ready) return;
-    s->ready = choose(ui, &err);
+    s->ready = choose(ui, &err) && time_search(ui, &err);
     if (!ui_report(ui, s->ready, &err)) return;
     show_tuned(ui, v);
     make_rows(ui, v);
@@ -474,7 +491,7 @@ void sensitivity_sort(Ui *ui, int unused) {
 
 // Of another budget; what was tuned, and what was said of the choice before, is not of it.
 static void choose_anew(Ui *ui) {
-    ui->sensitivity.tuned = false;
+    ui->sensitivity.tuned = ui->sensitivity.told_long = false;
     ui->sensitivity.warned = 0;
     choose_again(ui);
 }
@@ -576,12 +593,30 @@ static void what_came_with_it(const Ui *ui, const Recipe *recipe, Text *out) {
         text_addf(out, ", and %d set by hand changed, which %s does not take", changed, target_table[target].name);
 }
 
+// What was tuned, with what was changed since T was pressed, and kept to the engine, which may be another one since.
+static bool result_of(const Ui *ui, const TuneView *tuned, Recipe *out, Text *beside, Error *err) {
+    Text changes = {0};
+    if (!recipe_copy(tuned->recipe, out, err) ||
+        !recipe_carry(tuned->began, workbench_recipe(ui->workbench), workbench_index(ui->workbench), out, err))
+        return false;
+    if (recipe_difference(tuned->recipe, out, workbench_structure(ui->workbench), ", ", &changes) && changes.data)
+        text_addf(beside, ", with what was changed since: %s", changes.data);
+    text_free(&changes);
+    if (!keep_to_engine(ui, out, err)) return false;
+    what_came_with_it(ui, out, beside);
+    return true;
+}
+
 static void put_tuned(Ui *ui, const Recipe *recipe, const char *beside) {
     Error err = {0};
-    if (!ui_report(ui, workbench_restore(ui->workbench, recipe, &err), &err)) return;
+    const bool same = recipe_equal(recipe, workbench_recipe(ui->workbench));
+    if (!same && !ui_report(ui, workbench_restore(ui->workbench, recipe, &err), &err)) return;
     ui->sensitivity.tuned = false;
     workbench_forget_tuned(ui->workbench);
-    ui_say(ui, "what was tuned is in the recipe%s; u undoes it", beside);
+    if (same)
+        ui_say(ui, "the recipe stays as it is: the search found nothing better");
+    else
+        ui_say(ui, "what was tuned is in the recipe%s; u undoes it", beside);
     ui_update(ui);
 }
 
@@ -599,11 +634,9 @@ static void take_tuned(Ui *ui) {
         return;
     }
     Text beside = {0};
-    Recipe recipe = {0}; // the engine may be another one since
-    if (ui_report(ui, recipe_copy(tuned.recipe, &recipe, &err) && keep_to_engine(ui, &recipe, &err), &err)) {
-        what_came_with_it(ui, &recipe, &beside);
+    Recipe recipe = {0};
+    if (ui_report(ui, result_of(ui, &tuned, &recipe, &beside, &err), &err))
         put_tuned(ui, &recipe, beside.data ? beside.data : "");
-    }
     recipe_free(&recipe);
     text_free(&beside);
 }
@@ -654,6 +687,46 @@ static void say_what_was_taken(Ui *ui, bool same, int rules, const char *beside)
                beside);
 }
 
+// The fewest bits that the chosen engine takes for a linear, as a place in budget_bits.
+static int fewest_taken(const Ui *ui, int linear) {
+    int fewest = 0;
+    while (fewest + 1 < BUDGET_BITS && ui->sensitivity.refused[linear] >> fewest & 1) fewest++;
+    return fewest;
+}
+
+// "vllm-sm80 takes no fewer than 4 bits": of all that are quantized, or of so many.
+static void engine_text(const Ui *ui, Text *out) {
+    const BitChoices *choices = workbench_sensitivity(ui->workbench)->choices;
+    int most = 0, count = 0, all = 0;
+    for (int i = 0; i < linear_count(ui); i++) {
+        if (choices[i].now < 0) continue;
+        const int fewest = fewest_taken(ui, i);
+        count = fewest > most ? 1 : count + (fewest == most);
+        most = fewest > most ? fewest : most;
+        all++;
+    }
+    if (!most) return;
+    text_addf(out, "%s takes no fewer than %d bits", target_table[convert_target(ui)].name, budget_bits[most]);
+    if (count < all) text_addf(out, " for %d of %d linears", count, all);
+}
+
+void sensitivity_unmet_text(const Ui *ui, char *out, size_t size) {
+    const SensitivityScreen *s = &ui->sensitivity;
+    Text why = {0};
+    if (s->bound_by.targets) engine_text(ui, &why);
+    if (sensitivity_kept(ui))
+        text_addf(&why, "%s%d set by hand stay%s (K)", why.data ? "; " : "", s->held_count,
+                  s->held_count == 1 ? "s" : "");
+    snprintf(out, size, "%s", why.data ? why.data : "");
+    text_free(&why);
+}
+
+static void refuse_budget(Ui *ui) {
+    char why[160];
+    sensitivity_unmet_text(ui, why, sizeof why);
+    ui_fail(ui, "this budget cannot be met%s%s", *why ? ": " : "", why);
+}
+
 void sensitivity_take(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
@@ -672,7 +745,7 @@ void sensitivity_take(Ui *ui, int unused) {
         return;
     }
     if (!s->choice.met) {
-        ui_fail(ui, "this budget cannot be met");
+        refuse_budget(ui);
         return;
     }
     if (!ui_report(ui, chosen_recipe(ui, &recipe, &err), &err)) return;
@@ -725,9 +798,10 @@ static void start_tuning(Ui *ui, const TuneGoal *goal) {
     bool bad;
     const bool aimed = convert_wish(ui, &engine);
     if (!ui_report(ui, find_held(ui, &err), &err)) return;
-    if (!s->takes_back) whole.kept = s->held;
+    whole.kept = s->takes_back ? NULL : s->held;
     if (!ui_report(ui, workbench_tune(ui->workbench, &whole, aimed ? &engine : NULL, &err), &err)) return;
     s->tuned = true;
+    s->told_long = false;
     convert_aim_text(ui, false, aim, sizeof aim, &bad);
     if (aimed && bad)
         snprintf(text, sizeof text, "%s now; the search keeps to what it takes, and ends with that mended", aim);
@@ -757,12 +831,23 @@ static bool is_for_engine(const Ui *ui, const TuneGoal *goal) {
     return goal->engines.count == 1 && verdict_wish_equal(&goal->engines.wishes[0], &engine);
 }
 
+#define LONG_SECONDS 600
+
+// A long search begins when it is asked for again.
+static bool length_needs_a_word(Ui *ui) {
+    SensitivityScreen *s = &ui->sensitivity;
+    if (!(s->search_seconds > LONG_SECONDS) || s->told_long || runs(ui, JOB_TUNE)) return false;
+    s->told_long = true;
+    ui_say(ui, "a search takes about %s; T again begins it, and x ends it with the best so far",
+           format_seconds(s->search_seconds).text);
+    return true;
+}
+
 void sensitivity_tune(Ui *ui, int unused) {
     (void)unused;
     SensitivityScreen *s = &ui->sensitivity;
-    TuneGoal goal = {.max_bits = s->by_kl ? 0 : s->bits, .max_kl = s->by_kl ? s->kl : 0};
     screen_go(ui, SCREEN_SENSITIVITY);
-    memcpy(goal.bits, budget_bits, sizeof goal.bits);
+    const TuneGoal goal = goal_of(ui);
     if (!(goal.max_bits > 0 || goal.max_kl > 0)) {
         ui_say(ui, "set a budget first: = types it");
         return;
@@ -775,7 +860,7 @@ void sensitivity_tune(Ui *ui, int unused) {
         choose_again(ui);
         return;
     }
-    start_tuning(ui, &goal);
+    if (!length_needs_a_word(ui)) start_tuning(ui, &goal);
 }
 
 // Ends a search, or goes on with one that was stopped or cut short. False: none is there.

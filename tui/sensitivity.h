@@ -26,6 +26,8 @@ int sensitivity_kl_decimals(const CostRow *row);
 int sensitivity_index(const Ui *ui); // of the selected row, −1: there is none
 // When more than noise will be known of what linears cost: "estimates in about 1:24".
 void sensitivity_wait_text(const Ui *ui, char *out, size_t size);
+// Why a budget cannot be met: "vllm-sm80 takes no fewer than 4 bits"; "": only the bits that there are.
+void sensitivity_unmet_text(const Ui *ui, char *out, size_t size);
 // How many linears stay as they were set by hand, whatever is chosen; 0 where the user wants none to.
 int sensitivity_kept(const Ui *ui);
 JobState sensitivity_job(const Ui *ui, JobKind kind);

@@ -148,9 +148,11 @@ typedef struct SensitivityScreen {
     bool takes_back;     // a budget and a search choose also for linears that were given bits or groups by hand
     bool *held;          // [linear_count]: those that were, at the change of the recipe held_change, and how many
     int held_count;
-    uint64_t held_change; // + 1
-    uint64_t warned;      // the turn + 1 at which Enter said so
-    BitCost *costs;       // [linear_count]
+    uint64_t held_change;  // + 1
+    uint64_t warned;       // the turn + 1 at which Enter said so
+    double search_seconds; // that a search would take; NAN: not known
+    bool told_long;        // T said that this is long: T again begins it
+    BitCost *costs;        // [linear_count]
     CostSource *sources;
     int *chosen; // [linear_count] → budget_bits
     int *unit; // [linear_count]: what the chosen engine asks of the budget, with the change and the turn that it is of

@@ -373,8 +373,10 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engin
     const JobState state = w->jobs[JOB_TUNE].state;
     const bool runs = job_is_on(state);
     if (!runs) {
+        const TunePace pace = study_pace_locked(w);
         recipe_free(&s->tune_recipe);
         tuned_free(&s->tuned);
+        s->tuned.pace = pace;
         s->tune_recipe = copy;
         s->goal = *goal;
         s->goal.kept = NULL; // of the caller
@@ -393,6 +395,35 @@ bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engin
     return !runs || error_set(err, "a search is on its way; x stops it");
 }
 
+void study_pace(Workbench *w, const EvaluatorWork *before, double seconds) {
+    const EvaluatorWork after = engine_evaluation_work(w->engine);
+    double layer, head;
+    tune_weights_met(engine_structure(w->engine), &layer, &head);
+    pthread_mutex_lock(&w->lock);
+    w->studies.met += layer * (after.layers - before->layers) + head * (after.heads - before->heads);
+    w->studies.met_seconds += seconds;
+    pthread_mutex_unlock(&w->lock);
+}
+
+// Of a search that was interrupted, or of evaluations.
+TunePace study_pace_locked(const Workbench *w) {
+    const Studies *s = &w->studies;
+    if (s->tuned.pace.meet > 0) return s->tuned.pace;
+    return (TunePace){.meet = s->met > 0 ? s->met_seconds / s->met : 0};
+}
+
+bool workbench_tune_seconds(const Workbench *w, const TuneGoal *goal, const VerdictWish *engine, double *seconds,
+                            Error *err) {
+    Workbench *shared = (Workbench *)w;
+    TuneGoal whole = *goal;
+    if (engine) whole.engines = engines_of(engine);
+    pthread_mutex_lock(&shared->lock);
+    whole.pace = study_pace_locked(w);
+    pthread_mutex_unlock(&shared->lock);
+    return tune_forecast(engine_structure(w->engine), &w->plan, history_now(&w->history), &whole,
+                         (size_t)w->effect.accuracy.planned, seconds, err);
+}
+
 void workbench_tuned(const Workbench *w, TuneView *out) {
     Workbench *shared = (Workbench *)w;
     const Studies *s = &w->studies;
@@ -403,7 +434,8 @@ void workbench_tuned(const Workbench *w, TuneView *out) {
                       .done = s->tune_done,
                       .ends = s->tune_ends,
                       .tuned = s->tuned,
-                      .recipe = s->tune_done ? &s->tuned.recipe : NULL};
+                      .recipe = s->tune_done ? &s->tuned.recipe : NULL,
+                      .began = &s->tune_recipe};
     pthread_mutex_unlock(&shared->lock);
 }
 

@@ -386,6 +386,7 @@ static bool tune_run(Workbench *w, Error *err) {
     w->studies.tune_reached = false;
     bool ok = recipe_copy(&w->studies.tune_recipe, &recipe, err);
     goal.kept = w->studies.tune_kept; // which stays as it is while the search is on
+    goal.pace = study_pace_locked(w);
     pthread_mutex_unlock(&w->lock);
     if (!ok) return false;
     ok = engine_tune(w->engine, &recipe, &goal, take_tuned, w, &tuned, &w->jobs[JOB_TUNE].progress, err);

@@ -568,12 +568,10 @@ void workbench_job(const Workbench *w, JobKind kind, JobView *out) {
     snprintf(out->message, sizeof out->message, "%s", job->message);
     if (job->state == JOB_STOPPED) out->put_off = job->put_off;
     uint64_t done = atomic_load(&job->progress.done), total = atomic_load(&job->progress.total);
-    uint64_t from = atomic_load(&job->progress.from);
     out->what = atomic_load(&job->progress.what);
+    if (out->state == JOB_RUNNING) out->seconds_left = progress_left(&job->progress, out->seconds);
     pthread_mutex_unlock(&shared->lock);
     if (total) out->share = done >= total ? 1 : (double)done / (double)total;
-    if (total && done > from && out->state == JOB_RUNNING)
-        out->seconds_left = out->seconds * (double)(total - done) / (double)(done - from);
 }
 
 void workbench_stop_job(Workbench *w, JobKind kind) {

@@ -247,11 +247,15 @@ typedef struct TuneView {
     bool ends;            // was stopped, and ends with the best so far
     Tuned tuned;          // best_bits, best_kl and first_kl, uniform, units, trials; everything of one that is done
     const Recipe *recipe; // of one that is done; NULL before
+    const Recipe *began;  // that it began from
 } TuneView;
 // Searches on by the recipe as it is now, until it is done; the job ends with the best so far when it is stopped.
 // Refused while another search is on its way. engine: only what it takes is tried, and what it refuses of other dials
 // is mended; NULL: whatever there is.
 bool workbench_tune(Workbench *w, const TuneGoal *goal, const VerdictWish *engine, Error *err);
+// How long that would take, as far as evaluations so far tell; NAN before they do.
+bool workbench_tune_seconds(const Workbench *w, const TuneGoal *goal, const VerdictWish *engine, double *seconds,
+                            Error *err);
 void workbench_tuned(const Workbench *w, TuneView *out); // good until the next call of workbench_tune
 void workbench_forget_tuned(Workbench *w);               // one that is done, stopped or failed
 

@@ -139,6 +139,7 @@ typedef struct Studies {
     SweepPoint *points;               // [points_count]
     uint64_t sweep_asked, sweep_done; // counts questions; the one that is complete
 
+    double met, met_seconds; // weights that tokens met in evaluations so far, and how long that took
     bool tune_asked, tune_done;
     bool tune_ends;    // with the best so far, as soon as a search that begins again has come to it
     bool tune_reached; // it has
@@ -290,7 +291,10 @@ void studies_interrupt_locked(Workbench *w); // those that run step back
 void studies_turn_locked(Workbench *w);      // there is another turn
 void studies_change_locked(Workbench *w);    // there is another recipe, whether it makes another model or not
 bool tune_can_end(const Studies *s);         // it has a best so far, and was not asked to end with it
-void tune_end_locked(Workbench *w);          // with the best so far
+// After evaluations that took so long, with the work that was done before them.
+void study_pace(Workbench *w, const EvaluatorWork *before, double seconds);
+TunePace study_pace_locked(const Workbench *w);
+void tune_end_locked(Workbench *w); // with the best so far
 bool study_wanted_locked(const Workbench *w, JobKind kind);
 // What was asked for comes before the pin, and that before what began by looking; among equals, what is looked at, and
 // a search before what is measured by itself. JOB_COUNT: none is wanted, but for this one.

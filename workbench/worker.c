@@ -246,8 +246,10 @@ static void accuracy_job(Worker *k) {
         job_end(k, JOB_ACCURACY, false, &err);
         return;
     }
+    const EvaluatorWork before = engine_evaluation_work(w->engine);
     bool ok = engine_evaluate(w->engine, k->first_changed, accuracy_partial, k, &accuracy,
                               &w->jobs[JOB_ACCURACY].progress, &err);
+    study_pace(w, &before, clock_seconds() - w->jobs[JOB_ACCURACY].started);
     if (ok || err.stopped) k->first_changed = engine_structure(w->engine)->config.layers;
     if (ok) {
         take_positions(w, k->turn);
