@@ -187,9 +187,10 @@ static void add_why(const Report *r, const WorstLinear *worst, Text *page) {
     const Why *why = &worst->why;
     const Decision *decision = &engine_plan(r->engine)->decisions[worst->linear];
     const double weights = why_weights_share(why);
-    char text[320], mends[256];
+    char text[400], mends[320];
     if (isnan(weights)) return;
-    why_text(why, &engine_stats(r->engine)->weights[worst->linear], decision, text, sizeof text);
+    const WhyPlace place = why_place(r->output_db, engine_structure(r->engine)->linear_count, worst->linear);
+    why_text(why, &engine_stats(r->engine)->weights[worst->linear], decision, place, text, sizeof text);
     remedies_text(&worst->remedies, mends, sizeof mends);
     mends[0] = (char)toupper((unsigned char)mends[0]);
     add(page, "<p><strong>");
