@@ -11,8 +11,8 @@
 typedef struct Why {
     double signal;               // of the exact output
     double weights, input, both; // of its error when only the weights are rounded, only the input, both
-    // As `weights`, if no factors had widened columns. Only why_planned finds it out; else, and where there are none, it
-    // is the same.
+    // As `weights`, if no factors had widened columns. Only why_planned finds it out; else, and where there are none,
+    // it is the same.
     double weights_plain;
     // The column whose rounding can bring most, |ΔW_j| times the channel's largest magnitude in calibration, and its
     // share of the squares of that over all columns, 0…1. It finds rare tokens too, which sample rows may miss.
