@@ -140,6 +140,12 @@ static void name_dials(const Change *change, Remedy *remedy) {
     }
 }
 
+// What helps, and more than what costs nothing does where it gives up products of integers, which is tried last.
+static bool is_worth_telling(const Remedies *remedies, const Remedy *remedy) {
+    const bool given_up = remedy->kind == REMEDY_INPUT && remedies->count && remedy_is_free(&remedies->list[0]);
+    return remedy->gain >= REMEDY_GAIN_LEAST + (given_up ? remedies->list[0].gain : 0);
+}
+
 static bool measure(const ModelStructure *structure, const ModelStats *stats, const Plan *changed, const Plan *plan,
                     int linear, Remedy *remedy, Remedies *remedies, Error *err) {
     const Decision *before = &plan->decisions[linear], *after = &changed->decisions[linear];
@@ -150,7 +156,7 @@ static bool measure(const ModelStructure *structure, const ModelStats *stats, co
     remedy->gain = remedy->db - remedies->db;
     remedy->bits_per_weight = after->bits_per_weight - before->bits_per_weight;
     remedy->bytes = (double)changed->bytes - (double)plan->bytes;
-    if (remedy->gain >= REMEDY_GAIN_LEAST) insert(remedies, remedy);
+    if (is_worth_telling(remedies, remedy)) insert(remedies, remedy);
     return true;
 }
 

@@ -211,6 +211,24 @@ static void the_best_comes_first(void **state) {
     assert_true(pairs[0] && pairs[2] && bits_after_a_free_one);
 }
 
+// Giving up products of integers is no advice where as much is to be had for nothing: here one token of many reached
+// far, for which a scale per token is enough.
+static void nothing_is_given_up_for_nothing(void **state) {
+    (void)state;
+    const int linear = linear_of(ROLE_DOWN);
+    InputMeasure *input = &s.stats.measured.inputs[s.model.structure.linears[linear].input];
+    const float range = input->range;
+    Recipe recipe;
+    recipe_with("weight-bits=4 granularity=channel activations=static", &recipe);
+    input->range = 20 * range;
+    const Remedies all = remedies_of(&recipe, linear), alone = tried(&recipe, linear, REMEDY_INPUT);
+    input->range = range;
+    assert_int_equal(all.list[0].kind, REMEDY_TOKEN);
+    assert_true(alone.list[0].db > all.db + 6 && alone.list[0].db < all.list[0].db + REMEDY_GAIN_LEAST);
+    assert_null(find(&all, REMEDY_INPUT));
+    recipe_free(&recipe);
+}
+
 static void remedies_are_told_in_words(void **state) {
     (void)state;
     char text[320];
@@ -233,6 +251,7 @@ int main(void) {
         cmocka_unit_test(smoothquant_is_told_only_where_it_can_be_folded),
         cmocka_unit_test(what_a_remedy_costs_is_the_size_of_the_plan),
         cmocka_unit_test(the_best_comes_first),
+        cmocka_unit_test(nothing_is_given_up_for_nothing),
         cmocka_unit_test(remedies_are_told_in_words),
     };
     return cmocka_run_group_tests_name("remedies", tests, open_study, close_study);
