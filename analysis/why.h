@@ -45,7 +45,7 @@ double why_factors_share(const Why *why);
 // Whole percents, but never none or all of what is a part: "61 %", "<1 %"; "–" of what is not known. Returns out.
 const char *why_percent(double share, char *out, size_t size);
 
-// What stands out. Whatever is said of that, in words or by signs, goes by this.
+// What stands out. Sentences, and what they name as the cause, go by this.
 typedef enum StandsOut {
     STANDS_CHANNEL = 1, // raw_channel, beyond OUTLIER_FACTOR times the median
     STANDS_TOKENS = 2,  // raw_channel, among those of its token, in 1 % of the tokens or more
