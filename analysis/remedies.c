@@ -106,16 +106,22 @@ static bool was_made(RemedyKind kind, const Decision *before, const Decision *d)
     return (kind != REMEDY_BITS || d->bits > before->bits) && (kind != REMEDY_GROUP || d->group < before->group);
 }
 
-// Free ones, then those that take bits, then the one that gives up products of integers.
+bool remedy_is_free(const Remedy *remedy) { return remedy->bytes <= 0; }
+
+double remedy_noise_taken(const Remedy *remedy) { return 1 - pow(10, -remedy->gain / 10); }
+
+// Free ones, then the one that gives up products of integers, then those that take room.
 static int cost_rank(const Remedy *remedy) {
-    if (remedy->kind == REMEDY_INPUT) return 2;
-    return remedy->bits_per_weight > 0;
+    if (!remedy_is_free(remedy)) return 2;
+    return remedy->kind == REMEDY_INPUT;
 }
 
+// Divergence goes with noise, so that this is the order of what the model gains for a byte, also where nobody knows yet
+// how much that is.
 static bool goes_before(const Remedy *a, const Remedy *b) {
     const int rank = cost_rank(a);
     if (rank != cost_rank(b)) return rank < cost_rank(b);
-    return rank == 1 ? a->gain / a->bits_per_weight > b->gain / b->bits_per_weight : a->gain > b->gain;
+    return rank == 2 ? remedy_noise_taken(a) / a->bytes > remedy_noise_taken(b) / b->bytes : a->gain > b->gain;
 }
 
 static void insert(Remedies *remedies, const Remedy *remedy) {
@@ -134,17 +140,23 @@ static void name_dials(const Change *change, Remedy *remedy) {
     }
 }
 
+// What helps, and more than what costs nothing does where it gives up products of integers, which is tried last.
+static bool is_worth_telling(const Remedies *remedies, const Remedy *remedy) {
+    const bool given_up = remedy->kind == REMEDY_INPUT && remedies->count && remedy_is_free(&remedies->list[0]);
+    return remedy->gain >= REMEDY_GAIN_LEAST + (given_up ? remedies->list[0].gain : 0);
+}
+
 static bool measure(const ModelStructure *structure, const ModelStats *stats, const Plan *changed, const Plan *plan,
                     int linear, Remedy *remedy, Remedies *remedies, Error *err) {
     const Decision *before = &plan->decisions[linear], *after = &changed->decisions[linear];
     Why why;
     if (!was_made(remedy->kind, before, after)) return true;
-    if (!why_planned(structure, stats, changed, linear, &why, err)) return false;
+    if (!why_errors(structure, stats, changed, linear, &why, err)) return false;
     remedy->db = why_db(&why);
     remedy->gain = remedy->db - remedies->db;
     remedy->bits_per_weight = after->bits_per_weight - before->bits_per_weight;
     remedy->bytes = (double)changed->bytes - (double)plan->bytes;
-    if (remedy->gain >= REMEDY_GAIN_LEAST) insert(remedies, remedy);
+    if (is_worth_telling(remedies, remedy)) insert(remedies, remedy);
     return true;
 }
 
@@ -181,7 +193,8 @@ void remedies_text(const Remedies *remedies, char *out, size_t size) {
         snprintf(out, size, remedies->count ? "mends it:" : "no dial helps here");
     for (int i = 0; i < remedies->count; i++) {
         const size_t used = strlen(out);
-        snprintf(out + used, size - used, "%s %s %.1f dB", i ? " or" : "", remedies->list[i].text,
-                 remedies->list[i].db);
+        const Remedy *remedy = &remedies->list[i];
+        snprintf(out + used, size - used, "%s %s %.1f dB%s", i ? " or" : "", remedy->text, remedy->db,
+                 remedy_is_free(remedy) ? " (same size)" : "");
     }
 }

@@ -29,17 +29,21 @@ typedef struct Remedies {
     bool known; // all were tried
     double db;  // now
     int count;
-    Remedy list[REMEDY_COUNT]; // the least costly first: those that leave the size and 8-bit products alone, by gain;
-                               // then by gain for a bit; last an input that is not rounded
+    // The best first: those that leave the size and 8-bit products alone, by gain; an input that is not rounded; then
+    // by the noise that they take away for a byte.
+    Remedy list[REMEDY_COUNT];
 } Remedies;
+
+bool remedy_is_free(const Remedy *remedy);       // the model grows by nothing
+double remedy_noise_taken(const Remedy *remedy); // the share of the output's noise that it takes away
 
 // Tries one kind and puts it into *remedies, if the recipe can make it, it makes another linear, and brings enough.
 // Bits and groups are set for this linear; what becomes of an input, for all that read it. plan: of the recipe. Begin
-// with {.db = why_db(…)}. One call costs about what why_planned costs.
+// with {.db = why_db(…)}. One call costs about what why_errors costs.
 bool remedies_try(const ModelStructure *structure, const ModelStats *stats, const Recipe *recipe, const Plan *plan,
                   int linear, RemedyKind kind, Remedies *remedies, Error *err);
 // All of them, if the output needs any.
 bool remedies_find(const ModelStructure *structure, const ModelStats *stats, const Recipe *recipe, const Plan *plan,
                    int linear, const Why *why, Remedies *out, Error *err);
-// "mends it: 8 bits 24.8 dB or policy none 22.1 dB", "no dial helps here", "nothing needed: 43.6 dB".
+// "mends it: policy token 22.1 dB (same size) or 8 bits 24.8 dB", "no dial helps here", "nothing needed: 43.6 dB".
 void remedies_text(const Remedies *remedies, char *out, size_t size);

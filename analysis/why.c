@@ -31,64 +31,136 @@ double why_weights_share(const Why *why) {
 
 double why_db(const Why *why) { return why->both > 0 ? 10 * log10(why->signal / why->both) : (double)INFINITY; }
 
+double why_factors_share(const Why *why) {
+    return why->weights > why->weights_plain ? 1 - why->weights_plain / why->weights : 0;
+}
+
+// ---- What stands out ----
+
+#define TOKENS_SHARE_LEAST 0.01
+#define COLUMN_SHARE_LEAST 0.1 // a column that has no more than its share is not worth a word
+#define FACTORS_SHARE_LEAST 0.5
+
+unsigned why_stands_out(const Why *why, const WeightStats *weights) {
+    return (why->raw_ratio > OUTLIER_FACTOR ? STANDS_CHANNEL : 0u) |
+           (why->raw_tokens >= TOKENS_SHARE_LEAST ? STANDS_TOKENS : 0u) |
+           (weights && weights->outliers_6sigma > 0 ? STANDS_WEIGHTS : 0u) |
+           (why->column_share >= COLUMN_SHARE_LEAST ? STANDS_COLUMN : 0u) |
+           (why_factors_share(why) >= FACTORS_SHARE_LEAST ? STANDS_FACTORS : 0u);
+}
+
+WhyPlace why_place(const double *db, int count, int linear) {
+    WhyPlace place = {0};
+    for (int i = 0; db && !isnan(db[linear]) && i < count; i++) {
+        place.count += !isnan(db[i]);
+        place.worse += db[i] < db[linear];
+    }
+    return place;
+}
+
 // ---- In words ----
 
-// Whole percents, but never none or all of what is a part.
-static const char *percent_text(double share, char *out, size_t size) {
+const char *why_percent(double share, char *out, size_t size) {
     const double percent = 100 * share;
     const bool all = percent > 99.5 && percent < 100;
-    snprintf(out, size, percent > 0 && percent < 0.5 ? "<1 %%" : all ? ">99 %%" : "%.0f %%", percent);
+    if (isnan(share))
+        snprintf(out, size, "–");
+    else
+        snprintf(out, size, percent > 0 && percent < 0.5 ? "<1 %%" : all ? ">99 %%" : "%.0f %%", percent);
     return out;
 }
 
-static void cause_text(const Why *why, const WeightStats *weights, char *out, size_t size) {
-    const bool known = weights && weights->elements, some = known && weights->outliers_6sigma > 0;
-    if (why->raw_ratio > OUTLIER_FACTOR)
-        snprintf(out, size, "Input channel %u stands out (%.*f×)", why->raw_channel, why->raw_ratio < 10,
+static const char *factors_name(const Decision *decision) { return decision->lae ? "LAE" : "smooth"; }
+
+static void channel_text(const Why *why, const Decision *decision, unsigned stands, char *out, size_t size) {
+    char moved[48] = "", share[16];
+    if (stands & STANDS_FACTORS)
+        snprintf(moved, sizeof moved, ", which %s moves into the weights,", factors_name(decision));
+    if (stands & STANDS_CHANNEL)
+        snprintf(out, size, "Input channel %u%s stands out (%.*f×)", why->raw_channel, moved, why->raw_ratio < 10,
                  why->raw_ratio);
-    else if (known && !some)
-        snprintf(out, size, "Nothing stands out, in the input or in weights");
     else
-        snprintf(out, size, "No input channel stands out");
-    if (!some) return;
-    const size_t used = strlen(out);
-    snprintf(out + used, size - used,
-             why->raw_ratio > OUTLIER_FACTOR ? ", and %.2g %% of the weights do" : "; %.2g %% of the weights do",
-             100 * (double)weights->outliers_6sigma / (double)weights->elements);
+        snprintf(out, size, "Input channel %u%s stands out in %s of the tokens", why->raw_channel, moved,
+                 why_percent(why->raw_tokens, share, sizeof share));
 }
 
-// A column that has no more than its share is not worth a word.
-#define COLUMN_SHARE_LEAST 0.1
-
-static void weights_text(const Why *why, const char *share, char *out, size_t size) {
-    const bool same = why->column == why->raw_channel && why->raw_ratio > OUTLIER_FACTOR;
-    if (why->column_share < COLUMN_SHARE_LEAST)
-        snprintf(out, size, "%s weights", share);
+// Where no channel of the input stands out.
+static void weights_cause(const Why *why, const WeightStats *weights, unsigned stands, char *out, size_t size) {
+    if (stands & STANDS_WEIGHTS)
+        snprintf(out, size, "%.2g %% of the weights stand out",
+                 100 * (double)weights->outliers_6sigma / (double)weights->elements);
+    else if (stands & STANDS_COLUMN)
+        snprintf(out, size, "Column %u of the weights stands out", why->column);
+    else if (why->raw_ratio > 0)
+        snprintf(out, size, "No input channel is beyond %g× the median%s", OUTLIER_FACTOR,
+                 weights ? ", no weight beyond 6σ" : "");
     else
-        snprintf(out, size, "%s weights, worst in column %u%s", share, why->column,
+        snprintf(out, size, "Half of the input channels are always 0");
+}
+
+// Of the worst tenth nobody should read that nothing is wrong.
+static void place_text(WhyPlace place, char *out, size_t size) {
+    if (place.count < 2 || 10 * place.worse >= place.count) return;
+    if (place.worse)
+        snprintf(out, size, "; only %d of %d other linears %s more", place.worse, place.count - 1,
+                 place.worse == 1 ? "errs" : "err");
+    else
+        snprintf(out, size, "; no other linear errs more");
+}
+
+static void cause_text(const Why *why, const WeightStats *weights, const Decision *decision, WhyPlace place, char *out,
+                       size_t size) {
+    const unsigned stands = why_stands_out(why, weights);
+    if (!(stands & (STANDS_CHANNEL | STANDS_TOKENS))) {
+        weights_cause(why, weights, stands, out, size);
+        if (!(stands & (STANDS_WEIGHTS | STANDS_COLUMN))) place_text(place, out + strlen(out), size - strlen(out));
+        return;
+    }
+    channel_text(why, decision, stands, out, size);
+    if (stands & STANDS_WEIGHTS)
+        snprintf(out + strlen(out), size - strlen(out), ", and %.2g %% of the weights do",
+                 100 * (double)weights->outliers_6sigma / (double)weights->elements);
+}
+
+#define FACTORS_SHARE_TOLD 0.1
+
+static void weights_text(const Why *why, const WeightStats *weights, const Decision *decision, const char *share,
+                         char *out, size_t size) {
+    const unsigned stands = why_stands_out(why, weights);
+    const bool same = why->column == why->raw_channel && stands & STANDS_CHANNEL;
+    char widened[64] = "", column[64] = "", percent[16];
+    if (why_factors_share(why) >= FACTORS_SHARE_TOLD)
+        snprintf(widened, sizeof widened, " (%s of that since %s widens them)",
+                 why_percent(why_factors_share(why), percent, sizeof percent), factors_name(decision));
+    if (stands & STANDS_COLUMN)
+        snprintf(column, sizeof column, ", worst in column %u%s", why->column,
                  same ? ", which that channel multiplies" : "");
+    snprintf(out, size, "%s weights%s%s", share, widened, column);
 }
 
-static void effect_text(const Why *why, const Decision *decision, char *out, size_t size) {
+static void effect_text(const Why *why, const WeightStats *stats, const Decision *decision, char *out, size_t size) {
     const double share = why_weights_share(why);
-    char percent[16], weights[96], input[32];
+    char percent[16], weights[160], input[32];
     if (isnan(share)) {
         snprintf(out, size, "Nothing errs here.");
         return;
     }
     const bool all = decision->activations == POLICY_NONE;
-    weights_text(why, all ? "all of" : percent_text(share, percent, sizeof percent), weights, sizeof weights);
-    snprintf(input, sizeof input, "%s input", percent_text(1 - share, percent, sizeof percent));
+    weights_text(why, stats, decision, all ? "all of" : why_percent(share, percent, sizeof percent), weights,
+                 sizeof weights);
+    snprintf(input, sizeof input, "%s input", why_percent(1 - share, percent, sizeof percent));
     if (all)
         snprintf(out, size, "Error: %s.", weights);
     else
         snprintf(out, size, "Error: %s; %s.", share >= 0.5 ? weights : input, share >= 0.5 ? input : weights);
 }
 
-void why_text(const Why *why, const WeightStats *weights, const Decision *decision, char *out, size_t size) {
-    char cause[128], effect[160];
-    cause_text(why, weights, cause, sizeof cause);
-    effect_text(why, decision, effect, sizeof effect);
+void why_text(const Why *why, const WeightStats *weights, const Decision *decision, WhyPlace place, char *out,
+              size_t size) {
+    char cause[160], effect[240];
+    const WeightStats *known = weights && weights->elements ? weights : NULL;
+    cause_text(why, known, decision, place, cause, sizeof cause);
+    effect_text(why, known, decision, effect, sizeof effect);
     snprintf(out, size, "%s. %s", cause, effect);
 }
 
@@ -160,6 +232,8 @@ static bool find_channel(const Inspection *w, Why *out, Error *err) {
     const bool ok = furthest(w->input, in, NULL, reach, &out->raw_channel, &out->raw_ratio, err) &&
                     furthest(w->input, in, w->factors, reach, &out->channel, &out->channel_ratio, err);
     out->channel_absmax = reach[out->channel];
+    if (w->input->tokens && w->input->channel_tokens)
+        out->raw_tokens = (double)w->input->channel_tokens[out->raw_channel] / (double)w->input->tokens;
     free(reach);
     return ok;
 }
@@ -263,6 +337,7 @@ static bool inspect_linear(Inspection *w, Why *out, Error *err) {
         return false;
     const bool ok = change_input(w, err) && find_channel(w, out, err) && add_rows(w, out, err);
     if (ok) find_column(w, out);
+    out->weights_plain = out->weights;
     quantized_weight_free(&w->codes);
     return ok;
 }
@@ -325,16 +400,56 @@ static bool look_at_others(const ModelStructure *structure, const ModelStats *st
     return true;
 }
 
+typedef struct PlannedFactors {
+    float *factors, *divisors; // each may be NULL
+} PlannedFactors;
+
+static void free_planned(PlannedFactors *p) {
+    free(p->factors);
+    free(p->divisors);
+}
+
+static bool find_planned(const ModelStructure *structure, const ModelStats *stats, const Plan *plan, int linear,
+                         PlannedFactors *p, Error *err) {
+    return planned_factors(structure, &stats->measured, plan, linear, &p->factors, err) &&
+           planned_divisors(structure, &stats->measured, plan, linear, &p->divisors, err);
+}
+
+static bool errors_by(const ModelStructure *structure, const ModelStats *stats, const Plan *plan, int linear,
+                      const PlannedFactors *p, Why *out, Error *err) {
+    const Linear *of = &structure->linears[linear];
+    return why_linear(of, &plan->decisions[linear], p->factors, p->divisors, &stats->inputs[of->input], out, err);
+}
+
+bool why_errors(const ModelStructure *structure, const ModelStats *stats, const Plan *plan, int linear, Why *out,
+                Error *err) {
+    PlannedFactors p = {0};
+    const bool ok = find_planned(structure, stats, plan, linear, &p, err) &&
+                    errors_by(structure, stats, plan, linear, &p, out, err);
+    free_planned(&p);
+    return ok;
+}
+
+// The weights rounded once more, as wide as they are.
+static bool measure_plain(const ModelStructure *structure, const ModelStats *stats, const Plan *plan, int linear,
+                          const PlannedFactors *p, Why *out, Error *err) {
+    const Linear *of = &structure->linears[linear];
+    Decision plain = plan->decisions[linear];
+    Why without;
+    if (!p->factors) return true;
+    plain.activations = POLICY_NONE;
+    if (!why_linear(of, &plain, NULL, p->divisors, &stats->inputs[of->input], &without, err)) return false;
+    out->weights_plain = without.weights;
+    return true;
+}
+
 bool why_planned(const ModelStructure *structure, const ModelStats *stats, const Plan *plan, int linear, Why *out,
                  Error *err) {
-    const Linear *of = &structure->linears[linear];
-    const InputStats *input = &stats->inputs[of->input];
-    float *factors = NULL, *divisors = NULL;
-    const bool ok = planned_factors(structure, &stats->measured, plan, linear, &factors, err) &&
-                    planned_divisors(structure, &stats->measured, plan, linear, &divisors, err) &&
-                    why_linear(of, &plan->decisions[linear], factors, divisors, input, out, err) &&
+    PlannedFactors p = {0};
+    const bool ok = find_planned(structure, stats, plan, linear, &p, err) &&
+                    errors_by(structure, stats, plan, linear, &p, out, err) &&
+                    measure_plain(structure, stats, plan, linear, &p, out, err) &&
                     look_at_others(structure, stats, linear, out, err);
-    free(factors);
-    free(divisors);
+    free_planned(&p);
     return ok;
 }

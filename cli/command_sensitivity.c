@@ -51,6 +51,7 @@ static void why_json(cJSON *linear, const Why *why) {
     const double signal = why->signal > 0 ? why->signal : NAN;
     cJSON *noise = cJSON_AddObjectToObject(linear, "noise"), *column, *channel;
     json_add_number(noise, "weights", why->weights / signal);
+    json_add_number(noise, "weights_without_factors", why->weights_plain / signal);
     json_add_number(noise, "input", why->input / signal);
     json_add_number(noise, "both", why->both / signal);
     json_add_number(linear, "weights_share", why_weights_share(why));

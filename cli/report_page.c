@@ -162,11 +162,16 @@ static void add_outliers(const Report *r, Text *page) {
 
 // ---- the worst linears --------------------------------------------------------------------------------------------
 
+static void add_percent(Text *page, double share) {
+    char percent[16];
+    markup_text(page, why_percent(share, percent, sizeof percent));
+}
+
 static void add_share(Text *page, const char *label, double share) {
-    text_addf(page,
-              "<div class=\"share\"><span>%s</span><i><b class=\"%s\" style=\"width:%.1f%%\"></b></i><span>%.1f "
-              "%%</span></div>\n",
-              label, label, 100 * share, 100 * share);
+    text_addf(page, "<div class=\"share\"><span>%s</span><i><b class=\"%s\" style=\"width:%.1f%%\"></b></i><span>",
+              label, label, 100 * share);
+    add_percent(page, share);
+    add(page, "</span></div>\n");
 }
 
 // How far the channel reaches, before and after factors; and in how many tokens.
@@ -180,16 +185,19 @@ static void add_channel(const Why *why, const Decision *decision, const InputSta
                   report_figure(why->channel_ratio, after, sizeof after));
     text_addf(page, ", and is above %d times its token’s mean in %.3g %% of tokens. ", STANDS_OUT,
               100 * (double)input->channel_tokens[why->raw_channel] / (double)input->tokens);
-    text_addf(page, "Column %u can bring %.1f %% of what the weights err.</p>\n", why->column, 100 * why->column_share);
+    text_addf(page, "Column %u can bring ", why->column);
+    add_percent(page, why->column_share);
+    add(page, " of what the weights err.</p>\n");
 }
 
 static void add_why(const Report *r, const WorstLinear *worst, Text *page) {
     const Why *why = &worst->why;
     const Decision *decision = &engine_plan(r->engine)->decisions[worst->linear];
     const double weights = why_weights_share(why);
-    char text[320], mends[256];
+    char text[400], mends[320];
     if (isnan(weights)) return;
-    why_text(why, &engine_stats(r->engine)->weights[worst->linear], decision, text, sizeof text);
+    const WhyPlace place = why_place(r->output_db, engine_structure(r->engine)->linear_count, worst->linear);
+    why_text(why, &engine_stats(r->engine)->weights[worst->linear], decision, place, text, sizeof text);
     remedies_text(&worst->remedies, mends, sizeof mends);
     mends[0] = (char)toupper((unsigned char)mends[0]);
     add(page, "<p><strong>");

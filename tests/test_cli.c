@@ -541,6 +541,7 @@ static void sensitivity_in_json(void **state) {
         const double weights = at(at(of, "noise"), "weights")->valuedouble,
                      input = at(at(of, "noise"), "input")->valuedouble;
         assert_true(at(at(of, "noise"), "both")->valuedouble > 0 && weights > 0);
+        assert_true(at(at(of, "noise"), "weights_without_factors")->valuedouble > 0);
         assert_true(fabs(at(of, "weights_share")->valuedouble - weights / (weights + input)) < 1e-6);
         const double share = at(at(of, "column"), "share")->valuedouble;
         assert_true(share > 0 && share <= 1 && at(at(of, "column"), "index")->valuedouble >= 0);

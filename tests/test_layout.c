@@ -393,6 +393,9 @@ static void figures_are_short(void **state) {
     assert_string_equal(format_count(16000).text, "16k");
     assert_string_equal(format_figure(412, 3).text, "412");
     assert_string_equal(format_figure(9.71, 3).text, "9.71");
+    assert_string_equal(format_figure(9999.4, 3).text, "9999");
+    assert_string_equal(format_figure(13085, 3).text, "13.1k"); // five digits are never known
+    assert_string_equal(format_figure(-99999, 3).text, "-100k");
     assert_string_equal(format_figure(0.0413, 2).text, "0.041");
     assert_string_equal(format_figure(NAN, 3).text, "–");
     assert_int_equal(format_decimals(0.0964, 1, 5), 1); // 0.1

@@ -175,27 +175,73 @@ static void what_a_remedy_costs_is_the_size_of_the_plan(void **state) {
     recipe_free(&changed);
 }
 
-static void the_least_costly_comes_first(void **state) {
+// 0: costs nothing; 1: no room, but products of integers; 2: room.
+static int kind_of_cost(const Remedy *remedy) { return remedy->bytes > 0 ? 2 : remedy->kind == REMEDY_INPUT; }
+
+static double noise_for_a_byte(const Remedies *remedies, int i) {
+    const double now = pow(10, -remedies->db / 10), then = pow(10, -remedies->list[i].db / 10);
+    return (now - then) / remedies->list[i].bytes;
+}
+
+static void the_best_comes_first(void **state) {
     (void)state;
-    char text[256];
-    Recipe recipe;
-    recipe_with("weight-bits=3 granularity=channel activations=static", &recipe);
-    const Remedies remedies = remedies_of(&recipe, linear_of(ROLE_DOWN));
-    for (int i = 1; i < remedies.count; i++) {
-        assert_int_not_equal(remedies.list[i - 1].kind, REMEDY_INPUT);
-        assert_true(remedies.list[i - 1].bits_per_weight <= 0 || remedies.list[i].bits_per_weight > 0 ||
-                    remedies.list[i].kind == REMEDY_INPUT);
+    static const char *const recipes[] = {"weight-bits=3 granularity=channel activations=static",
+                                          "weight-bits=2 granularity=group group-size=64 activations=token",
+                                          "weight-bits=4 granularity=tensor activations=fptq v0=0.1 v1=1000",
+                                          "weight-bits=8 granularity=channel activations=static"};
+    int pairs[3] = {0}, bits_after_a_free_one = 0;
+    for (size_t k = 0; k < sizeof recipes / sizeof *recipes; k++) {
+        Recipe recipe;
+        recipe_with(recipes[k], &recipe);
+        for (int linear = 0; s.model.structure.linears[linear].role != ROLE_HEAD; linear++) {
+            const Remedies remedies = remedies_of(&recipe, linear);
+            for (int i = 1; i < remedies.count; i++) {
+                const Remedy *a = &remedies.list[i - 1], *b = &remedies.list[i];
+                const int cost = kind_of_cost(b);
+                assert_true(kind_of_cost(a) <= cost);
+                bits_after_a_free_one += b->kind == REMEDY_BITS && remedy_is_free(&remedies.list[0]);
+                if (kind_of_cost(a) != cost) continue;
+                pairs[cost]++;
+                assert_true(cost == 2 ? noise_for_a_byte(&remedies, i - 1) >= noise_for_a_byte(&remedies, i)
+                                      : a->gain >= b->gain);
+            }
+        }
+        recipe_free(&recipe);
     }
+    assert_true(pairs[0] && pairs[2] && bits_after_a_free_one);
+}
+
+// Giving up products of integers is no advice where as much is to be had for nothing: here one token of many reached
+// far, for which a scale per token is enough.
+static void nothing_is_given_up_for_nothing(void **state) {
+    (void)state;
+    const int linear = linear_of(ROLE_DOWN);
+    InputMeasure *input = &s.stats.measured.inputs[s.model.structure.linears[linear].input];
+    const float range = input->range;
+    Recipe recipe;
+    recipe_with("weight-bits=4 granularity=channel activations=static", &recipe);
+    input->range = 20 * range;
+    const Remedies all = remedies_of(&recipe, linear), alone = tried(&recipe, linear, REMEDY_INPUT);
+    input->range = range;
+    assert_int_equal(all.list[0].kind, REMEDY_TOKEN);
+    assert_true(alone.list[0].db > all.db + 6 && alone.list[0].db < all.list[0].db + REMEDY_GAIN_LEAST);
+    assert_null(find(&all, REMEDY_INPUT));
     recipe_free(&recipe);
+}
+
+static void remedies_are_told_in_words(void **state) {
+    (void)state;
+    char text[320];
     remedies_text(&(Remedies){.db = 43.58}, text, sizeof text);
     assert_string_equal(text, "nothing needed: 43.6 dB");
     remedies_text(&(Remedies){.db = 20}, text, sizeof text);
     assert_string_equal(text, "no dial helps here");
-    remedies_text(&(Remedies){.db = 20,
-                              .count = 2,
-                              .list = {{.text = "8 bits", .db = 24.8}, {.text = "policy none", .db = 22.1}}},
-                  text, sizeof text);
-    assert_string_equal(text, "mends it: 8 bits 24.8 dB or policy none 22.1 dB");
+    remedies_text(
+        &(Remedies){.db = 20,
+                    .count = 2,
+                    .list = {{.text = "policy token", .db = 22.1}, {.text = "8 bits", .db = 24.8, .bytes = 9}}},
+        text, sizeof text);
+    assert_string_equal(text, "mends it: policy token 22.1 dB (same size) or 8 bits 24.8 dB");
 }
 
 int main(void) {
@@ -204,7 +250,9 @@ int main(void) {
         cmocka_unit_test(what_a_recipe_cannot_give_is_not_told),
         cmocka_unit_test(smoothquant_is_told_only_where_it_can_be_folded),
         cmocka_unit_test(what_a_remedy_costs_is_the_size_of_the_plan),
-        cmocka_unit_test(the_least_costly_comes_first),
+        cmocka_unit_test(the_best_comes_first),
+        cmocka_unit_test(nothing_is_given_up_for_nothing),
+        cmocka_unit_test(remedies_are_told_in_words),
     };
     return cmocka_run_group_tests_name("remedies", tests, open_study, close_study);
 }

@@ -550,9 +550,9 @@ static void small_changes_are_told_by_positions(void **state) {
 static void it_is_said_why_a_linear_hurts(void **state) {
     (void)state;
     Screen *s = start(36, 130);
-    expect(s, "why      weights 25.0 %   input 75.0 %");
+    expect(s, "why      weights 25 %   input 75 %");
     screen_resize(s, 36, 200);
-    expect(s, "weights 25.0 %   input 75.0 %   channel 17 (61.5×)   column 7 (42.0 %)");
+    expect(s, "weights 25 %   input 75 %   channel 17 (61.5×)   column 7 (42 %)");
     expect(s, "0.0105 ±0.0002 ← 0.0094"); // KL, and the other direction
     key(s, "i");                          // left in its own precision it does not
     expect_gone_text(s, "why  ");

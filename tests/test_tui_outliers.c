@@ -94,8 +94,8 @@ static void the_worst_is_under_the_cursor_with_its_outlier(void **state) {
     expect(&ui, "1286◂"); // with its figure, where cells are wide
     expect(&ui, "layers.5.mlp.down_proj  64 × 192");
     expect(&ui, "Input channel 17 stands out (62×)");
-    expect(&ui, "mends it: 8 bits 24.8 dB +6.1 kB or policy");
-    expect(&ui, "none 22.1 dB same size");
+    expect(&ui, "mends it: policy token 22.1 dB same size or");
+    expect(&ui, "8 bits 24.8 dB +6.1 kB");
     expect(&ui, "|x|max 1286   output errs by 9.4 %, 20.6 dB");
     expect(&ui, "channel 17  61.5× median");
     resize(&ui, 40, 160);
@@ -104,7 +104,7 @@ static void the_worst_is_under_the_cursor_with_its_outlier(void **state) {
     expect(&ui, ">6× the median in 2 of 5 other down");
     expect(&ui, "Error: 75 %");
     expect(&ui, "input; 25 % weights, worst in column 7.");
-    expect(&ui, "column 7  42.0 % of what weights err");
+    expect(&ui, "column 7  42 % of what weights err");
     end(&ui);
 }
 
@@ -135,10 +135,10 @@ static void what_is_of_an_earlier_setting_stands_in_brackets(void **state) {
     workbench->effect.why_turn = workbench->effect.sqnr_turn = workbench->turn - 1;
     screen_draw(&ui);
     expect(&ui, "(Input channel 17 stands out");
-    expect(&ui, "(mends it: 8 bits 24.8 dB +6.1 kB or policy none 22.1 dB same size)");
+    expect(&ui, "(mends it: policy token 22.1 dB same size or 8 bits 24.8 dB +6.1 kB)");
     expect(&ui, "(output errs by 9.4 %, 20.6 dB)");
     expect(&ui, "(channel 17  61.5× median)");
-    expect(&ui, "(column 7  42.0 % of what weights err)");
+    expect(&ui, "(column 7  42 % of what weights err)");
     press(&ui, 'm');
     press(&ui, 'm'); // out dB
     expect(&ui, "measuring errors; this is of an earlier setting");
@@ -361,11 +361,13 @@ static void measures_follow_the_recipe(void **state) {
     assert_null(row_with(&ui, "estimates"));
     assert_int_equal(ui.outliers.heat.map.known, LINEARS - 1);
     expect(&ui, "±0.0");
-    // What mends it is then told with the divergence, too: 4.2 dB leave 38 % of the noise.
+    // What mends it is then told with the divergence, too, in two digits: 1.5 dB leave 71 % of the noise.
     const int linear = ui.outliers.heat.map.cells[ui.outliers.cell].worst;
     const double kl = workbench_sensitivity(ui.workbench)->linears[linear].kl;
     char text[80];
-    snprintf(text, sizeof text, "mends it: 8 bits 24.8 dB +6.1 kB KL ~−%.5f", kl * (1 - pow(10, -0.42)));
+    const double less = kl * (1 - pow(10, -0.15));
+    snprintf(text, sizeof text, "mends it: policy token 22.1 dB same size KL ~−%.*f", 1 - (int)floor(log10(less)),
+             less);
     expect(&ui, text);
     press(&ui, 'm');
     expect(&ui, "[since pin]");

@@ -325,7 +325,7 @@ static void layers_fold(void **state) {
     expect(s, "▸layer 5 ×7");
     key(s, "zZ");
     expect(s, "layer 0 ×7");
-    expect(s, "layer 4 ×7        2.62  646.5  token    4 32–64"); // the largest, and what they have in common
+    expect(s, "layer 4 ×7        2.62    646  token    4 32–64"); // the largest, and what they have in common
     key(s, "o:set weight-bits 8\r");
     expect(s, "7 of 43 linears changed");
     assert_recipe(s, "model.layers.5.* bits=8; lm_head ignore");
@@ -340,6 +340,26 @@ static void layers_fold(void **state) {
     expect(s, " 4+ "); // where the column has no room for 4–8
     key(s, RIGHT);
     expect(s, "5.0.down_proj");
+    quit(s);
+}
+
+// A row of several shows the worst of each column, the pane beside it one of them: which, and whose the others are, is
+// said there.
+static void it_is_said_whose_figures_a_folded_row_shows(void **state) {
+    (void)state;
+    Screen *s = start_mixture(36, 120);
+    key(s, "sw");
+    expect(s, "worst of 4 by |w|max: 5.0.down_proj");
+    expect(s, "in the row: out dB of expert 1");
+    key(s, "jkso"); // of the row that was chosen, the worst is another one then
+    expect(s, "worst of 4 by out dB: 5.1.down_proj");
+    expect(s, "in the row: |w|max of expert 0");
+    key(s, "/5 down_proj 2\r");
+    expect(s, "1 of 4: model.layers.5.mlp.experts.2.down_proj");
+    key(s, RIGHT);
+    expect(s, "▸5.2.down_proj");
+    expect_gone_text(s, "1 of 4");
+    expect_gone_text(s, "in the row");
     quit(s);
 }
 
@@ -446,6 +466,7 @@ int main(int argc, char **argv) {
         IN_HOME(experts_are_folded_at_first),
         IN_HOME(a_click_on_what_is_gone_does_nothing),
         IN_HOME(layers_fold),
+        IN_HOME(it_is_said_whose_figures_a_folded_row_shows),
         IN_HOME(columns_scroll),
         IN_HOME(overrides_are_listed_edited_and_removed),
         IN_HOME(marks_and_menus_work_in_ascii),

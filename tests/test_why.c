@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,28 +165,120 @@ static void what_is_exact_has_no_share(void **state) {
     assert_non_null(strstr(err.message, "some.linear: no sample rows of its input; calibrate first"));
 }
 
+// The linear of the first layer that a norm feeds, with a channel that once reached far, but in no sample row.
+static int linear_with_an_outlier(StudyFixture *s, uint32_t channel) {
+    const int linear = 0;
+    InputStats *input = &s->stats.inputs[s->model.structure.linears[linear].input];
+    assert_int_equal(s->model.structure.linears[linear].fold, FOLD_NORM);
+    input->channel_absmax[channel] = input->range = 100;
+    return linear;
+}
+
+static Why why_by(const StudyFixture *s, const char *dials, int linear, char *text, size_t size) {
+    Plan plan = study_plan(s, dials);
+    Error err = {0};
+    Why why;
+    if (!why_planned(&s->model.structure, &s->stats, &plan, linear, &why, &err)) fail_msg("%s", err.message);
+    why_text(&why, &s->stats.weights[linear], &plan.decisions[linear], (WhyPlace){0}, text, size);
+    plan_free(&plan);
+    return why;
+}
+
+// LAE makes the column wide, and all that share a scale with it coarse: that is the outlier's doing, not the weights'.
+static void an_outlier_in_the_weights_is_not_called_theirs(void **state) {
+    (void)state;
+    StudyFixture s;
+    char text[400];
+    const char *blames = "which LAE moves into the weights";
+    study_open(NULL, &s);
+    const int linear = linear_with_an_outlier(&s, 5);
+    const Why lae =
+        why_by(&s, "weight-bits=4 granularity=channel activations=fptq v0=0.5 v1=1000", linear, text, sizeof text);
+    assert_true(lae.weights > 2 * lae.weights_plain && why_factors_share(&lae) > 0.5);
+    assert_true(why_stands_out(&lae, NULL) & STANDS_FACTORS);
+    assert_non_null(strstr(text, "Input channel 5, which LAE moves into the weights, stands out ("));
+    assert_non_null(strstr(text, " of that since LAE widens them)"));
+    const Why token = why_by(&s, "weight-bits=4 granularity=channel activations=token", linear, text, sizeof text);
+    assert_near(lae.weights_plain, token.weights, "what weights err without factors");
+    assert_true(token.weights_plain == token.weights && why_factors_share(&token) == 0);
+    assert_null(strstr(text, blames));
+    const Why none = why_by(&s, "weight-bits=4 granularity=channel activations=fptq v0=0.5 v1=1000 lae-alpha=0", linear,
+                            text, sizeof text);
+    assert_near(none.weights, token.weights, "what weights err with factors of 1");
+    assert_null(strstr(text, "LAE"));
+    study_close(&s);
+    assert_true(why_factors_share(&(Why){.weights = 1, .weights_plain = 3}) == 0); // factors may help, too
+}
+
+static void assert_text(const Why *why, const WeightStats *weights, const Decision *decision, WhyPlace place,
+                        const char *expected) {
+    char text[400];
+    why_text(why, weights, decision, place, text, sizeof text);
+    assert_string_equal(text, expected);
+}
+
 static void cause_and_effect_are_one_statement(void **state) {
     (void)state;
     const WeightStats none = {.elements = 1000}, some = {.elements = 1000, .outliers_6sigma = 2};
+    const Decision token = {.activations = POLICY_TOKEN}, smooth = {.smooth = true, .activations = POLICY_STATIC};
+    const WhyPlace nowhere = {0};
+    Why why = {.weights = 61, .weights_plain = 61, .input = 39, .raw_channel = 567, .raw_ratio = 110, .column = 567};
+    why.column_share = 0.9;
+    assert_text(&why, &none, &token, nowhere,
+                "Input channel 567 stands out (110×). Error: 61 % weights, worst in column 567, which that channel "
+                "multiplies; 39 % input.");
+    why.weights_plain = 61 * 0.4;
+    assert_text(&why, &some, &smooth, nowhere,
+                "Input channel 567, which smooth moves into the weights, stands out (110×), and 0.2 % of the weights "
+                "do. Error: 61 % weights (60 % of that since smooth widens them), worst in column 567, which that "
+                "channel multiplies; 39 % input.");
+    const Why apart = {.weights = 1,
+                       .weights_plain = 1,
+                       .input = 3,
+                       .raw_channel = 567,
+                       .raw_ratio = 7,
+                       .column = 5,
+                       .column_share = 0.2};
+    assert_text(&apart, &some, &token, nowhere,
+                "Input channel 567 stands out (7.0×), and 0.2 % of the weights do. Error: 75 % input; 25 % weights, "
+                "worst in column 5.");
+    const Why often = {
+        .weights = 1, .weights_plain = 1, .input = 3, .raw_channel = 7, .raw_ratio = 5, .raw_tokens = 0.12};
+    assert_text(&often, NULL, &token, nowhere,
+                "Input channel 7 stands out in 12 % of the tokens. Error: 75 % input; 25 % weights.");
+    assert_text(&(Why){.signal = 1, .raw_ratio = 2}, &some, &token, nowhere,
+                "0.2 % of the weights stand out. Nothing errs here.");
+}
+
+// Nothing is said to be in order where a figure beside it says that it is not.
+static void where_nothing_stands_out_no_figure_says_more(void **state) {
+    (void)state;
+    const WeightStats none = {.elements = 1000};
     const Decision exact = {.activations = POLICY_NONE}, token = {.activations = POLICY_TOKEN};
-    const Why joined = {
-        .weights = 61, .input = 39, .raw_channel = 567, .raw_ratio = 110, .column = 567, .column_share = 0.9};
-    const Why apart = {.weights = 1, .input = 3, .raw_channel = 567, .raw_ratio = 7, .column = 5, .column_share = 0.2};
-    char text[320];
-    why_text(&joined, &none, &token, text, sizeof text);
-    assert_string_equal(text,
-                        "Input channel 567 stands out (110×). Error: 61 % weights, worst in column 567, which that "
-                        "channel multiplies; 39 % input.");
-    why_text(&apart, &some, &token, text, sizeof text);
-    assert_string_equal(text,
-                        "Input channel 567 stands out (7.0×), and 0.2 % of the weights do. Error: 75 % input; 25 % "
-                        "weights, worst in column 5.");
-    why_text(&(Why){.weights = 999, .input = 1}, &none, &token, text, sizeof text);
-    assert_string_equal(text, "Nothing stands out, in the input or in weights. Error: >99 % weights; <1 % input.");
-    why_text(&(Why){.weights = 1, .raw_ratio = OUTLIER_FACTOR}, NULL, &exact, text, sizeof text); // weights not known
-    assert_string_equal(text, "No input channel stands out. Error: all of weights.");
-    why_text(&(Why){.signal = 1}, &some, &token, text, sizeof text);
-    assert_string_equal(text, "No input channel stands out; 0.2 % of the weights do. Nothing errs here.");
+    Why why = {.weights = 999, .weights_plain = 999, .input = 1, .raw_ratio = OUTLIER_FACTOR};
+    const double db[] = {9, 20, 30, NAN, INFINITY, 21, 22, 23, 24, 25, 26, 27};
+    const WhyPlace worst = why_place(db, 12, 0), second = why_place(db, 12, 1);
+    assert_int_equal(second.worse, 1);
+    assert_int_equal(second.count, 11);
+    assert_int_equal(why_place(db, 12, 3).count, 0);
+    assert_int_equal(why_place(NULL, 12, 3).count, 0);
+    const char *error = "Error: >99 % weights; <1 % input.";
+    char expected[400];
+    snprintf(expected, sizeof expected, "No input channel is beyond 6× the median, no weight beyond 6σ. %s", error);
+    assert_text(&why, &none, &token, why_place(db, 12, 2), expected);
+    snprintf(expected, sizeof expected,
+             "No input channel is beyond 6× the median, no weight beyond 6σ; no other linear errs more. %s", error);
+    assert_text(&why, &none, &token, worst, expected);
+    snprintf(expected, sizeof expected,
+             "No input channel is beyond 6× the median, no weight beyond 6σ; only 1 of 10 other linears errs more. %s",
+             error);
+    assert_text(&why, &none, &token, second, expected);
+    why.raw_ratio = 0;
+    snprintf(expected, sizeof expected, "Half of the input channels are always 0. %s", error);
+    assert_text(&why, &none, &token, (WhyPlace){0}, expected);
+    why = (Why){.weights = 1, .weights_plain = 1, .raw_ratio = OUTLIER_FACTOR, .column = 9, .column_share = 0.5};
+    assert_text(&why, NULL, &exact, worst,
+                "Column 9 of the weights stands out. Error: all of weights, worst in column 9.");
 }
 
 int main(void) {
@@ -193,7 +286,9 @@ int main(void) {
         cmocka_unit_test(shares_are_those_of_the_reference),
         cmocka_unit_test(both_is_what_the_backend_computes),
         cmocka_unit_test(what_is_exact_has_no_share),
+        cmocka_unit_test(an_outlier_in_the_weights_is_not_called_theirs),
         cmocka_unit_test(cause_and_effect_are_one_statement),
+        cmocka_unit_test(where_nothing_stands_out_no_figure_says_more),
     };
     return cmocka_run_group_tests_name("why", tests, NULL, NULL);
 }

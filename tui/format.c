@@ -43,6 +43,7 @@ Short format_figure(double value, int digits) {
     if (isinf(value)) return PRINT("%s∞", value < 0 ? "−" : "");
     double size = fabs(value);
     if (size != 0 && (size < 1e-3 || size >= 1e5)) return PRINT("%.*e", digits > 1 ? digits - 2 : 0, value);
+    if (size >= 9999.5) return PRINT("%.*fk", size < 99950 ? 1 : 0, value / 1000);
     const int before = size > 0 ? (int)floor(log10(size)) + 1 : 1; // digits before the point
     const int decimals = digits - before;
     return PRINT("%.*f", decimals < 0 ? 0 : decimals, value);

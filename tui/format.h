@@ -11,9 +11,8 @@ typedef struct Short {
 // All give "–" for NAN.
 Short format_bytes(double bytes); // "10.4 MB", decimal
 Short format_count(double count); // "16k", "1.2M"
-Short format_figure(
-    double value,
-    int digits); // at least so many significant digits, never an exponent between 0.001 and 10⁵: "412", "38.2"
+// At least so many significant digits, never an exponent between 0.001 and 10⁵: "412", "38.2", "13.1k".
+Short format_figure(double value, int digits);
 Short format_fixed(double value, int decimals);
 // Decimals that show so many significant digits of it, at most `most`; 0 where even these show none.
 int format_decimals(double value, int digits, int most);

@@ -314,15 +314,20 @@ static void draw_why(Ui *ui, Rect line, const Decision *decision, int linear) {
     if (!effect->why || effect->why_linear != linear) return;
     const Why *why = effect->why;
     const Style style = effect->why_turn == workbench_turn(ui->workbench) ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM;
-    const double weights = why_weights_share(why);
-    char times[64];
-    const bool stale = effect->why_turn != workbench_turn(ui->workbench);
+    const double weights = why_weights_share(why), factors = why_factors_share(why);
+    char times[64], of_weights[64], part[16], by_factors[16], of_input[16], column[16];
+    const bool stale = style != MEANING_VALUE;
+    why_percent(weights, part, sizeof part);
+    snprintf(of_weights, sizeof of_weights, "%s", part);
+    if (why_stands_out(why, NULL) & STANDS_FACTORS)
+        snprintf(of_weights, sizeof of_weights, "%s, %s of that by %s", part,
+                 why_percent(factors, by_factors, sizeof by_factors), decision->lae ? "LAE" : "smooth");
     panel_times(why, decision, false, times, sizeof times);
-    pen_field(&pen, "weights", style, stale ? "(%s)" : "%s", format_percent(weights).text);
-    pen_field(&pen, "input", style, stale ? "(%s)" : "%s", format_percent(1 - weights).text);
+    pen_field(&pen, "weights", style, stale ? "(%s)" : "%s", of_weights);
+    pen_field(&pen, "input", style, stale ? "(%s)" : "%s", why_percent(1 - weights, of_input, sizeof of_input));
     pen_field(&pen, "channel", style, stale ? "(%u, %s)" : "%u (%s)", why->raw_channel, times);
     pen_field(&pen, "column", style, stale ? "(%u, %s)" : "%u (%s)", why->column,
-              format_percent(why->column_share).text);
+              why_percent(why->column_share, column, sizeof column));
 }
 
 #define RUNG_COLS 9
@@ -418,6 +423,30 @@ void panel_graphs_draw(Ui *ui, Rect rect, int linear) {
     draw_channels(ui, &d, input, l->name);
 }
 
+// As much as there is room for.
+static void draw_detail_title(Ui *ui, Rect pane, const Linear *l) {
+    char shown[64], brief[32], name[128], forms[4][320];
+    const char *stored = l->weight->stored;
+    rows_shown_text(&ui->rows, true, shown, sizeof shown);
+    rows_shown_text(&ui->rows, false, brief, sizeof brief);
+    linear_short_name(l, name, sizeof name);
+    snprintf(forms[0], sizeof *forms, "%s%.160s  %zu × %zu%s%s", shown, l->name, l->out, l->in, stored ? "  " : "",
+             stored ? stored : "");
+    snprintf(forms[1], sizeof *forms, "%s%s  %zu × %zu", shown, name, l->out, l->in);
+    snprintf(forms[2], sizeof *forms, "%s%s  %zu × %zu", brief, name, l->out, l->in);
+    snprintf(forms[3], sizeof *forms, "%s%s", brief, name);
+    int form = 0;
+    while (form < 3 && canvas_width(&ui->canvas, forms[form]) > pane.cols - 4) form++;
+    panel_title(ui, pane, forms[form], PANE_COUNT);
+}
+
+// Why it is not as the recipe asks, and whose figures are beside it in the table.
+static void note_text(const Ui *ui, const Decision *decision, char *out, size_t size) {
+    char others[192];
+    rows_others_text(&ui->rows, others, sizeof others);
+    snprintf(out, size, "%s%s%s", decision->note ? decision->note : "", decision->note && *others ? ". " : "", others);
+}
+
 void panel_detail_draw(Ui *ui) {
     const Rect pane = ui->layout.detail, inside = rect_inset(pane, 1);
     const int linear = ui_linear(ui);
@@ -426,17 +455,10 @@ void panel_detail_draw(Ui *ui) {
     const Linear *l = &workbench_structure(ui->workbench)->linears[linear];
     const Decision *decision = &workbench_plan(ui->workbench)->decisions[linear];
     const InputStats *input = workbench_input_stats(ui->workbench, linear);
-    char title[256];
-    const char *stored = l->weight->stored;
-    snprintf(title, sizeof title, "%s  %zu × %zu%s%s", l->name, l->out, l->in, stored ? "  " : "",
-             stored ? stored : "");
-    if (canvas_width(&ui->canvas, title) > pane.cols - 4) {
-        char short_name[128];
-        linear_short_name(l, short_name, sizeof short_name);
-        snprintf(title, sizeof title, "%s  %zu × %zu", short_name, l->out, l->in);
-    }
-    panel_title(ui, pane, title, PANE_COUNT);
-    const WrapPiece note = {decision->note ? decision->note : "", SIZE_MAX, MEANING_CHANGED};
+    draw_detail_title(ui, pane, l);
+    char about[256];
+    note_text(ui, decision, about, sizeof about);
+    const WrapPiece note = {about, SIZE_MAX, MEANING_CHANGED};
     const int note_rows = wrap_lines(&ui->canvas, inside.cols, &note, 1);
     const DetailLayout d = layout_detail(inside, note_rows < NOTE_ROWS_MOST ? note_rows : NOTE_ROWS_MOST);
     draw_weights(ui, &d, linear);

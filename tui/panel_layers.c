@@ -94,7 +94,7 @@ static Short figure_text(double figure, Column column) {
     switch (column) {
     case COLUMN_WEIGHT_MAX:
         return isinf(figure) ? short_text("nonfin") : uncut_figure(figure, column_table[column].width);
-    case COLUMN_RANGE: return figure < 1 ? format_figure(figure, 3) : format_fixed(figure, figure < 10000 ? 1 : 0);
+    case COLUMN_RANGE: return format_figure(figure, 3);
     case COLUMN_SQNR: return format_decibel(figure);
     case COLUMN_KURTOSIS: return format_figure(figure, 3);
     case COLUMN_OUTLIERS: return format_percent(figure);
@@ -133,7 +133,8 @@ static Shared shared_by(const Ui *ui, int index) {
     const Rows *rows = &ui->rows;
     const int *members = rows_members(rows, index);
     Shared s = {.size = rows_size(rows, index)};
-    rows_figures(rows, index, s.figures);
+    int of[COLUMN_COUNT];
+    rows_figures(rows, index, s.figures, of);
     for (int i = 0; i < s.size; i++) {
         const int linear = members[i];
         const Decision *d = &workbench_plan(ui->workbench)->decisions[linear];

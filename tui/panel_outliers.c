@@ -278,13 +278,15 @@ static bool take_line(Rect *rest, Rect *line) {
     return true;
 }
 
-// Wrapped, in as many lines as it takes. What is of an earlier setting stands in brackets, all of it.
-static void draw_sentence(Ui *ui, Rect *rest, const char *text, Style style, Style dim) {
-    char whole[400];
-    snprintf(whole, sizeof whole, dim ? "(%s)" : "%s", text);
-    const WrapPiece piece = {whole, SIZE_MAX, dim ? dim : style};
-    const int needed = wrap_lines(&ui->canvas, rest->cols, &piece, 1), rows = needed < rest->rows ? needed : rest->rows;
-    wrap_draw(&ui->canvas, (Rect){rest->row, rest->col, rows, rest->cols}, &piece, 1, 0);
+// Wrapped, in as many lines as it takes, the first bytes bold. What is of an earlier setting stands in brackets, all of
+// it.
+static void draw_sentence(Ui *ui, Rect *rest, const char *text, size_t bold, Style style, Style dim) {
+    const WrapPiece pieces[] = {{dim ? "(" : "", SIZE_MAX, dim},
+                                {text, bold, dim ? dim : style | STYLE_BOLD},
+                                {text + bold, SIZE_MAX, dim ? dim : style},
+                                {dim ? ")" : "", SIZE_MAX, dim}};
+    const int needed = wrap_lines(&ui->canvas, rest->cols, pieces, 4), rows = needed < rest->rows ? needed : rest->rows;
+    wrap_draw(&ui->canvas, (Rect){rest->row, rest->col, rows, rest->cols}, pieces, 4, 0);
     rest->row += rows;
     rest->rows -= rows;
 }
@@ -298,55 +300,97 @@ static double kl_known(const Ui *ui, int linear) {
     return fresh ? kl_alone(&study->linears[linear]) : (double)NAN;
 }
 
+// So many that two digits of a figure are seen.
+static int decimals_for(double figure) {
+    const int needed = figure == 0 || !isfinite(figure) ? 5 : 1 - (int)floor(log10(fabs(figure)));
+    return needed < 0 ? 0 : needed > 7 ? 7 : needed;
+}
+
 // "8 bits 24.8 dB +6.1 kB KL ~−0.0011": the size is that of the model, exactly. The divergence goes with the noise that
 // is left of what the linear costs alone, and so it is an estimate.
 static void add_remedy(Text *out, const Remedy *remedy, double kl) {
+    const double change = -kl * remedy_noise_taken(remedy);
     text_addf(out, " %s %.1f dB ", remedy->text, remedy->db);
     if (remedy->bytes == 0) // NOLINT: whole numbers
         text_addf(out, "same size");
     else
         text_addf(out, "%s%s", remedy->bytes < 0 ? "−" : "+", format_bytes(fabs(remedy->bytes)).text);
-    if (!isnan(kl)) text_addf(out, " KL ~%s", format_change(-kl * (1 - pow(10, -remedy->gain / 10)), 5, "").text);
+    if (remedy->kind == REMEDY_INPUT) text_addf(out, ", no int8 products");
+    if (!isnan(kl)) text_addf(out, " KL ~%s", format_change(change, decimals_for(change), "").text);
 }
 
-static void mends_text(const Ui *ui, const Remedies *remedies, int linear, Text *out) {
+// What mends it. Returns the length of the first remedy, with what stands before it.
+static size_t mends_text(const Ui *ui, const Remedies *remedies, int linear, Text *out) {
     char text[256];
-    if (!remedies || !remedies->known)
-        text_addf(out, "mends it: being measured");
-    else if (!remedies->count) {
-        remedies_text(remedies, text, sizeof text);
-        text_addf(out, "%s", text);
-    } else
-        text_addf(out, "mends it:");
-    for (int i = 0; remedies && remedies->known && i < remedies->count; i++) {
+    if (!remedies || !remedies->known || !remedies->count) {
+        if (remedies && remedies->known) remedies_text(remedies, text, sizeof text);
+        text_addf(out, "%s", remedies && remedies->known ? text : "mends it: being measured");
+        return 0;
+    }
+    size_t first = 0;
+    text_addf(out, "mends it:");
+    for (int i = 0; i < remedies->count; i++) {
         text_addf(out, i ? " or" : "");
         add_remedy(out, &remedies->list[i], kl_known(ui, linear));
+        if (i == 0) first = out->length;
     }
+    return out->failed ? 0 : first;
 }
 
-// What stands out and what errs, then what mends that.
+static WhyPlace place_of(const Ui *ui, int linear) {
+    const Effect *effect = workbench_effect(ui->workbench);
+    const bool fresh = effect->sqnr_turn == workbench_turn(ui->workbench);
+    return why_place(fresh ? effect->output_sqnr_db : NULL, ui->rows.total, linear);
+}
+
+// What stands out and what errs, then what mends that, the best in bold.
 static void draw_verdict(Ui *ui, Rect *rest, const Why *why, const Decision *decision, int linear, Style dim) {
     const Remedies *remedies = workbench_effect(ui->workbench)->remedies;
-    char text[320];
+    char text[400];
     Text mends = {0};
-    why_text(why, workbench_weight_stats(ui->workbench, linear), decision, text, sizeof text);
-    draw_sentence(ui, rest, text, MEANING_CHANGED | STYLE_BOLD, dim);
+    why_text(why, workbench_weight_stats(ui->workbench, linear), decision, place_of(ui, linear), text, sizeof text);
+    draw_sentence(ui, rest, text, strlen(text), MEANING_CHANGED, dim);
     if (isnan(why_weights_share(why))) return;
-    mends_text(ui, remedies, linear, &mends);
-    if (!mends.failed) draw_sentence(ui, rest, mends.data, MEANING_ACCENT, dim);
+    const size_t first = mends_text(ui, remedies, linear, &mends);
+    if (!mends.failed) draw_sentence(ui, rest, mends.data, first, MEANING_ACCENT, dim);
     text_free(&mends);
 }
 
 #define SHARE_COLS 8
 
-static void draw_share(Ui *ui, Rect line, const char *label, double share, Style style) {
-    canvas_text(&ui->canvas, line.row, line.col, line.cols, MEANING_TEXT, label);
+// A bar whose last part may have a style of its own.
+typedef struct Share {
+    const char *label;
+    double whole, part;
+    Style style, part_style;
+} Share;
+
+static void draw_share(Ui *ui, Rect line, const Share *s) {
+    char percent[16];
+    canvas_text(&ui->canvas, line.row, line.col, line.cols, MEANING_TEXT, s->label);
     const int most = 40, room = line.cols - 9 - SHARE_COLS, width = room < most ? room : most;
-    const int rounded = (int)lround(share * width), filled = share > 0 && rounded == 0 ? 1 : rounded;
+    const int rounded = (int)lround(s->whole * width), filled = s->whole > 0 && rounded == 0 ? 1 : rounded;
+    const int part = (int)lround(s->part * filled);
     for (int i = 0; i < width; i++)
-        canvas_text(&ui->canvas, line.row, line.col + 9 + i, 1, i < filled ? style : MEANING_TRACK,
+        canvas_text(&ui->canvas, line.row, line.col + 9 + i, 1,
+                    i >= filled          ? MEANING_TRACK
+                    : i >= filled - part ? s->part_style
+                                         : s->style,
                     i < filled ? "█" : "─");
-    canvas_right(&ui->canvas, line.row, line.col + 9 + width, SHARE_COLS, MEANING_VALUE, format_percent(share).text);
+    canvas_right(&ui->canvas, line.row, line.col + 9 + width, SHARE_COLS, MEANING_VALUE,
+                 why_percent(s->whole, percent, sizeof percent));
+}
+
+static void draw_shares(Ui *ui, Rect *rest, const Why *why, Style dim) {
+    const double weights = why_weights_share(why);
+    const Share shares[] = {{"weights", weights, why_factors_share(why), MEANING_WEIGHT, MEANING_LAE},
+                            {"input", 1 - weights, 0, MEANING_TAIL, MEANING_TAIL}};
+    Rect line;
+    for (int i = 0; i < 2 && take_line(rest, &line); i++) {
+        Share share = shares[i];
+        if (dim) share.style = share.part_style = dim;
+        draw_share(ui, line, &share);
+    }
 }
 
 // How far its input and its weights reach.
@@ -398,8 +442,10 @@ static void draw_cost(Ui *ui, Rect *rest, int linear) {
     for (int i = 0; i < ui->rows.total; i++) rank += kl_alone(&study->linears[i]) > kl;
     Pen pen = pen_at(&ui->canvas, line);
     pen_text(&pen, MEANING_FAINT, fresh ? "costs the model KL " : "(cost the model KL ");
-    pen_text(&pen, fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, "%s%.5f ±%.5f", s->alone_known ? "" : "~", kl,
-             s->alone_known ? s->kl_se : s->estimate_se);
+    const double error = s->alone_known ? s->kl_se : s->estimate_se;
+    const int decimals = decimals_for(isfinite(error) && error > 0 ? error : kl);
+    pen_text(&pen, fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, "%s%.*f ±%.*f", s->alone_known ? "" : "~",
+             decimals, kl, decimals, error);
     pen_text(&pen, MEANING_FAINT, fresh ? ", rank %d" : ", rank %d)", rank);
 }
 
@@ -438,10 +484,11 @@ static void draw_others(Ui *ui, Rect line, const Why *why, int linear, Style sty
 static void draw_column(Ui *ui, Rect line, const Why *why, Style style) {
     Pen pen = pen_at(&ui->canvas, line);
     const bool stale = style & STYLE_DIM;
+    char share[16];
     pen_text(&pen, MEANING_FAINT, stale ? "(column " : "column ");
     pen_text(&pen, style, "%u", why->column);
     pen_text(&pen, MEANING_FAINT, "  ");
-    pen_text(&pen, style, "%s", format_percent(why->column_share).text);
+    pen_text(&pen, style, "%s", why_percent(why->column_share, share, sizeof share));
     pen_text(&pen, MEANING_FAINT, stale ? " of what weights err)" : " of what weights err");
 }
 
@@ -461,15 +508,13 @@ static void draw_why(Ui *ui, Rect *rest, const Decision *decision, int linear) {
     }
     const Why *why = effect->why;
     const Style dim = effect->why_turn == workbench_turn(ui->workbench) ? 0 : MEANING_FAINT | STYLE_DIM;
-    const double weights = why_weights_share(why);
     const bool bars = rest->rows >= BARS_ROWS_LEAST;
     const Style value = dim ? dim : MEANING_VALUE;
     draw_verdict(ui, rest, why, decision, linear, dim);
     if (take_line(rest, &line)) draw_error(ui, line, linear);
     draw_cost(ui, rest, linear);
-    if (isnan(weights)) return;
-    if (bars && take_line(rest, &line)) draw_share(ui, line, "weights", weights, dim ? dim : MEANING_WEIGHT);
-    if (bars && take_line(rest, &line)) draw_share(ui, line, "input", 1 - weights, dim ? dim : MEANING_TAIL);
+    if (isnan(why_weights_share(why))) return;
+    if (bars) draw_shares(ui, rest, why, dim);
     if (take_line(rest, &line)) draw_channel(ui, line, why, decision, value);
     if (take_line(rest, &line)) draw_tokens(ui, line, why, linear, MEANING_VALUE);
     if (take_line(rest, &line)) draw_others(ui, line, why, linear, MEANING_FAINT);

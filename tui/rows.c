@@ -89,14 +89,20 @@ static bool is_worse(Column column, double figure, double than) {
     return isnan(than) || (column_table[column].falling ? figure > than : figure < than);
 }
 
-void rows_figures(const Rows *rows, int index, double out[COLUMN_COUNT]) {
+void rows_figures(const Rows *rows, int index, double out[COLUMN_COUNT], int of[COLUMN_COUNT]) {
     const int *members = rows_members(rows, index), size = rows_size(rows, index);
     double sum = 0;
-    for (int column = 0; column < COLUMN_COUNT; column++) out[column] = NAN;
+    for (int column = 0; column < COLUMN_COUNT; column++) {
+        out[column] = NAN;
+        of[column] = members[0];
+    }
     for (int i = 0; i < size; i++) {
         for (int column = 0; column < COLUMN_COUNT; column++) {
             const double figure = rows_figure(rows->workbench, members[i], (Column)column);
-            if (is_worse((Column)column, figure, out[column])) out[column] = figure;
+            if (is_worse((Column)column, figure, out[column])) {
+                out[column] = figure;
+                of[column] = members[i];
+            }
             if (column == COLUMN_SIZE) sum += figure;
         }
     }
@@ -401,8 +407,13 @@ static int nearest(const Rows *rows) {
     return rows->count ? rows->linears[0] : -1;
 }
 
+// Whoever looks at the worst of a row goes on doing so, whichever that is.
 void rows_arrange(Rows *rows) {
+    const int before = rows_index(rows);
+    const bool worst = before >= 0 && rows->selected == rows->linears[before];
     if (look_again(rows)) arrange(rows);
+    const int index = rows_index(rows);
+    if (worst && rows_is_folded(rows, index)) rows->selected = rows->linears[index];
     if (!rows->moved || rows_index(rows) < 0) rows->selected = nearest(rows);
 }
 
@@ -485,7 +496,7 @@ bool rows_fold(Rows *rows, bool fold) {
     }
     if (group == NO_GROUP) return false;
     rows->folded[group] = fold;
-    rows->stale = rows->moved = true; // it stays where it is
+    rows->stale = rows->moved = true; // the row is where it was
     rows_arrange(rows);
     return true;
 }
@@ -512,6 +523,50 @@ void rows_fold_all(Rows *rows) {
     }
     rows->stale = true;
     rows_arrange(rows);
+}
+
+// ---- a folded row and what is shown beside it
+// ------------------------------------------------------------------------
+
+void rows_shown_text(const Rows *rows, bool whole, char *out, size_t size) {
+    const int index = rows_index(rows), count = index < 0 ? 0 : rows_size(rows, index);
+    *out = 0;
+    if (count < 2) return;
+    const bool worst = rows->selected == rows->linears[index] && !isnan(rows->figures[rows->selected]);
+    if (worst && rows->sort != COLUMN_LINEAR)
+        snprintf(out, size, "worst of %d%s%s: ", count, whole ? " by " : "",
+                 whole ? column_table[rows->sort].title : "");
+    else
+        snprintf(out, size, "1 of %d: ", count);
+}
+
+static void add_member_name(const Rows *rows, int linear, bool first, char *out, size_t size) {
+    const Linear *l = &workbench_structure(rows->workbench)->linears[linear];
+    const int group = hidden_by(rows, linear);
+    const size_t used = strlen(out);
+    if (group == rows->group[FOLD_EXPERTS][linear])
+        snprintf(out + used, size - used, first ? "expert %d" : "%d", l->expert);
+    else
+        linear_short_name(l, out + used, size - used);
+}
+
+void rows_others_text(const Rows *rows, char *out, size_t size) {
+    static const Column told[] = {COLUMN_RANGE, COLUMN_WEIGHT_MAX, COLUMN_SQNR, COLUMN_KURTOSIS, COLUMN_OUTLIERS};
+    const int index = rows_index(rows);
+    double figures[COLUMN_COUNT];
+    int of[COLUMN_COUNT];
+    *out = 0;
+    if (index < 0 || rows_size(rows, index) < 2) return;
+    rows_figures(rows, index, figures, of);
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        const Column column = told[i];
+        const double here = rows_figure(rows->workbench, rows->selected, column);
+        if (isnan(figures[column]) || figures[column] == here) continue;
+        const bool first = !*out;
+        const size_t used = strlen(out);
+        snprintf(out + used, size - used, first ? "in the row: %s of " : ", %s of ", column_table[column].title);
+        add_member_name(rows, of[column], first, out, size);
+    }
 }
 
 // ---- names --------------------------------------------------------------------------------------------------------

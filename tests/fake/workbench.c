@@ -410,6 +410,7 @@ static void score(Workbench *w, double share) {
     w->effect.positions = POSITIONS;
     w->why = (Why){.signal = 1,
                    .weights = 0.003,
+                   .weights_plain = 0.003,
                    .input = 0.009,
                    .both = 0.012,
                    .column = 7,
@@ -425,8 +426,8 @@ static void score(Workbench *w, double share) {
     w->remedies = (Remedies){.known = true,
                              .db = 20.6,
                              .count = 2,
-                             .list = {{.kind = REMEDY_BITS, .text = "8 bits", .db = 24.8, .gain = 4.2, .bytes = 6144},
-                                      {.kind = REMEDY_INPUT, .text = "policy none", .db = 22.1, .gain = 1.5}}};
+                             .list = {{.kind = REMEDY_TOKEN, .text = "policy token", .db = 22.1, .gain = 1.5},
+                                      {.kind = REMEDY_BITS, .text = "8 bits", .db = 24.8, .gain = 4.2, .bytes = 6144}}};
     w->effect.remedies = &w->remedies;
     w->effect.why_turn = w->turn;
     w->effect.why_linear = w->looked_at;
