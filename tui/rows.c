@@ -525,7 +525,7 @@ void rows_fold_all(Rows *rows) {
     rows_arrange(rows);
 }
 
-// ---- a folded row and the pane beside it ----------------------------------------------------------------------------
+// ---- a folded row and the pane beside it --------------------------------------------------------------------------
 
 void rows_shown_text(const Rows *rows, bool whole, char *out, size_t size) {
     const int index = rows_index(rows), count = index < 0 ? 0 : rows_size(rows, index);
