@@ -262,24 +262,63 @@ static void test_int8_products(void **state) {
     }
 }
 
-// More tiles than pairs of blocks: two pairs share three tiles or more, so that one goes on where the other ends, also
-// within a group of several slabs. Up to 256 tokens for a block, and stages that go round.
+// The slabs of all tiles, in their order, belong to the pairs in theirs. A pair begins with what it leaves for the next
+// one, and ends with what it takes.
+static void chain_case(int tiles, int pairs, int steps, int step) {
+    const IntegerArguments a = {
+        .layout = {.slabs = steps * step}, .splits = 1, .chain = {.tiles = tiles, .pairs = pairs, .step = step}};
+    const int slabs = a.layout.slabs;
+    long long next = 0;
+    for (int pair = 0; pair < pairs; pair++) {
+        Pieces all = pieces_of(&a, pair, 0);
+        long long from = all.end;
+        Piece p = {.taken = false};
+        assert_int_equal(all.from, next);
+        next = all.end;
+        for (int n = 0; next_piece(&a, &all, &p); n++) {
+            assert_int_equal((long long)p.tile * slabs + p.end, from);
+            from -= p.end - p.from;
+            assert_true(p.from >= 0 && p.end > p.from && p.end <= slabs);
+            assert_true(p.from % step == 0 && p.end % step == 0);
+            assert_int_equal(p.left, p.end < slabs);
+            assert_int_equal(p.taken, p.from > 0);
+            assert_true(n == 0 || !p.left);
+            assert_true(!p.taken || (!p.left && from == all.from));
+        }
+        assert_int_equal(from, all.from);
+    }
+    assert_int_equal(next, (long long)tiles * slabs);
+}
+
+static void test_chains(void **state) {
+    (void)state;
+    Random random = random_seeded(5);
+    for (int i = 0; i < 2000; i++) {
+        const int pairs = 1 + (int)random_below(&random, 80), tiles = pairs + 1 + (int)random_below(&random, 300);
+        chain_case(tiles, pairs, 1 + (int)random_below(&random, 230), 1 + (int)random_below(&random, 4));
+    }
+}
+
+// More tiles than pairs of blocks: two to four pairs share one tile more, so that each goes on where the one before
+// ends, also within a group of several slabs. Up to 256 tokens for a block, and stages that go round.
 static void test_chained_products(void **state) {
     (void)state;
     static const size_t groups[] = {64, 128, 32, 256};
     static const Grid grids[] = {GRID_SYMMETRIC, GRID_ASYMMETRIC, GRID_TWO_LEVEL};
     EmulatedDevice device = emulated_hopper;
-    device.multiprocessors = 4;
     for (int i = thorough ? 0 : 1; i < (thorough ? 8 : 2); i++) {
         Checks c;
+        const int pairs = 2 + (i + 1) / 2 % 3;
+        device.multiprocessors = 2 * pairs;
         begin(&device, &c);
         const bool int8 = i % 2;
+        const size_t rows = (size_t)pairs * PAIR_ROW_BLOCKS * UNIT_ROWS;
         const QuantizedCase q = {.grid = grids[i / 2 % (int8 ? 3 : 2)],
                                  .bits = all_bits[int8 ? (i / 2 + 1) % 4 : i / 2],
-                                 .out = between(&c, 513, 530),
+                                 .out = between(&c, rows + 1, rows + 18),
                                  .in = between(&c, int8 ? 520 : 130, int8 ? 630 : 250),
                                  .group = groups[int8 ? (i + i / 2) % 4 : i / 2 % 3],
-                                 .tokens = int8     ? between(&c, 65, 130)
+                                 .tokens = int8     ? between(&c, 65, 128)
                                            : i == 6 ? between(&c, 65, 128)
                                                     : between(&c, 129, 200),
                                  .mode = int8 ? ACTIVATION_TOKEN : ACTIVATION_NONE,
@@ -1180,6 +1219,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_tiles),
         cmocka_unit_test(test_f16_products),
         cmocka_unit_test(test_int8_products),
+        cmocka_unit_test(test_chains),
         cmocka_unit_test(test_chained_products),
         cmocka_unit_test(test_quantized_long_rows),
         cmocka_unit_test(what_is_wrong_is_avoided),

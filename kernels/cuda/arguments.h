@@ -497,6 +497,47 @@ LAYOUT size_t integer_blocks(const IntegerArguments *a, int rows, int tokens) {
     return blocks * (size_t)((token_blocks(a->tokens) + tokens - 1) / tokens);
 }
 LAYOUT size_t pair_tiles(const IntegerArguments *a) { return integer_blocks(a, PAIR_ROW_BLOCKS, a->tile.tokens); }
+
+// What a pair computes: slabs from … end of one tile. *chained*: the slabs of all tiles, one behind the other, are
+// shared among the pairs of the launch evenly. Each has at least as many as a tile, so that a tile is cut once at most:
+// one pair begins it, and the next one goes on with its sums. Whoever begins a tile that another one ends does so
+// before anything else, and nobody has to wait.
+typedef struct Piece {
+    int tile, from, end;
+    bool taken, left; // its first sums come from the pair before; its last ones go to the next
+} Piece;
+typedef struct Pieces {
+    long long from, end; // slabs
+} Pieces;
+
+LAYOUT Pieces pieces_of(const IntegerArguments *a, int pair, int split) {
+    const long long slabs = a->layout.slabs, pairs = a->chain.pairs;
+    Pieces p;
+    if (a->chain.tiles == 0) {
+        p.from = pair * slabs + slabs * split / a->splits;
+        p.end = pair * slabs + slabs * (split + 1) / a->splits;
+    } else {
+        const long long steps = a->chain.tiles * (slabs / a->chain.step);
+        p.from = steps * pair / pairs * a->chain.step;
+        p.end = steps * (pair + 1) / pairs * a->chain.step;
+    }
+    return p;
+}
+
+// The last one first.
+LAYOUT bool next_piece(const IntegerArguments *a, Pieces *all, Piece *p) {
+    const int slabs = a->layout.slabs;
+    if (all->from >= all->end) return false;
+    p->tile = (int)((all->end - 1) / slabs);
+    const long long begin = (long long)p->tile * slabs, from = all->from > begin ? all->from : begin;
+    p->from = (int)(from - begin);
+    p->end = (int)(all->end - begin);
+    p->taken = a->chain.tiles > 0 && p->from > 0;
+    p->left = a->chain.tiles > 0 && p->end < slabs;
+    all->end = from;
+    return true;
+}
+
 // Shared memory of the kernel for few tokens: what its warps leave for each other, pieces in order and totals
 // otherwise, and behind it the stages.
 LAYOUT size_t few_piece_bytes(const IntegerArguments *a) {

@@ -241,7 +241,7 @@ DEVICE void f16_piece(const int bits, const int nb, const IntegerArguments *a, c
 
 DEVICE void f16_by_pairs(const int bits, const int nb, const IntegerArguments *a, uint8_t *memory) {
     Ring ring = ring_of(a, memory);
-    Pieces all = pieces_of(a);
+    Pieces all = pieces_of(a, (int)blockIdx.x / 2, (int)blockIdx.y);
     Piece piece;
     while (next_piece(a, &all, &piece)) f16_piece(bits, nb, a, &piece, &ring);
     pair_barrier(); // or one would bring something to a block that is over

@@ -200,46 +200,6 @@ DEVICE void spoil_if_late(const int nb, const Ring *r, float (*sums)[4]) {
     UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) sums[b][i] = NAN;
 }
 
-// What a pair computes: slabs from … end of one tile. *chained*: the slabs of all tiles, one behind the other, are
-// shared among the pairs of the launch evenly. Each has at least as many as a tile, so that a tile is cut once at most:
-// one pair begins it, and the next one goes on with its sums. Whoever begins a tile that another
-// one ends does so before anything else, and nobody has to wait.
-typedef struct Piece {
-    int tile, from, end;
-    bool taken, left; // its first sums come from the pair before; its last ones go to the next
-} Piece;
-typedef struct Pieces {
-    long long from, end; // slabs
-} Pieces;
-
-DEVICE Pieces pieces_of(const IntegerArguments *a) {
-    const long long slabs = a->layout.slabs, pair = blockIdx.x / 2, pairs = gridDim.x / 2, split = blockIdx.y;
-    Pieces p;
-    if (a->chain.tiles == 0) {
-        p.from = pair * slabs + slabs * split / a->splits;
-        p.end = pair * slabs + slabs * (split + 1) / a->splits;
-    } else {
-        const long long steps = a->chain.tiles * (slabs / a->chain.step);
-        p.from = steps * pair / pairs * a->chain.step;
-        p.end = steps * (pair + 1) / pairs * a->chain.step;
-    }
-    return p;
-}
-
-// The last one first.
-DEVICE bool next_piece(const IntegerArguments *a, Pieces *all, Piece *p) {
-    const int slabs = a->layout.slabs;
-    if (all->from >= all->end) return false;
-    p->tile = (int)((all->end - 1) / slabs);
-    const long long begin = (long long)p->tile * slabs, from = all->from > begin ? all->from : begin;
-    p->from = (int)(from - begin);
-    p->end = (int)(all->end - begin);
-    p->taken = a->chain.tiles > 0 && p->from > 0;
-    p->left = a->chain.tiles > 0 && p->end < slabs;
-    all->end = from;
-    return true;
-}
-
 // Where a block leaves sums for the block with the same rows of the next pair: of a block of tokens four of each
 // thread.
 DEVICE float4 *chain_place(const int nb, const IntegerArguments *a, int block) {
