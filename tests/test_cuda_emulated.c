@@ -318,9 +318,7 @@ static void test_chained_products(void **state) {
                                  .out = between(&c, rows + 1, rows + 18),
                                  .in = between(&c, int8 ? 520 : 130, int8 ? 630 : 250),
                                  .group = groups[int8 ? (i + i / 2) % 4 : i / 2 % 3],
-                                 .tokens = int8     ? between(&c, 65, 128)
-                                           : i == 6 ? between(&c, 65, 128)
-                                                    : between(&c, 129, 200),
+                                 .tokens = int8 ? between(&c, 65, 128) : between(&c, 129, 200),
                                  .mode = int8 ? ACTIVATION_TOKEN : ACTIVATION_NONE,
                                  .scale_dtype = DTYPE_F16,
                                  .outlier = 1};
@@ -491,6 +489,38 @@ static void every_width_is_proven(void **state) {
         assert_int_equal(avoid, 1U << KERNELS_INT8_WARPGROUPS);
         end(&c);
     }
+}
+
+static CudaLaunches watched;
+static int rounds_by_f16, rounds_by_int8;
+
+static int watch_f16(void *stream, const IntegerArguments *a) {
+    if (a->splits == 1 && a->layout.slabs > a->stages) rounds_by_f16++;
+    return watched.f16_by_warpgroups(stream, a);
+}
+static int watch_int8(void *stream, const IntegerArguments *a) {
+    if (a->splits == 1 && a->layout.slabs > a->stages) rounds_by_int8++;
+    return watched.int8_by_warpgroups(stream, a);
+}
+
+// A pair goes through all its stages and begins again, on a large device, too, where rows are shared among blocks.
+static void stages_go_round_in_the_proof(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    unsigned avoid = 0;
+    Checks c;
+    device.multiprocessors = 132;
+    begin(&device, &c);
+    CudaRuntime *runtime = cuda_of(c.b)->runtime;
+    CudaLaunches launches = watched = *runtime->launches;
+    launches.f16_by_warpgroups = watch_f16;
+    launches.int8_by_warpgroups = watch_int8;
+    runtime->launches = &launches;
+    rounds_by_f16 = rounds_by_int8 = 0;
+    assert_true(backend_prove(c.b, c.reference, &avoid, NULL));
+    assert_int_equal(avoid, 0);
+    assert_true(rounds_by_f16 > 0 && rounds_by_int8 > 0);
+    end(&c);
 }
 
 // A family that computes nothing is found and avoided, and all is right without it; no other is blamed. What nothing
@@ -1227,6 +1257,7 @@ int main(void) {
         cmocka_unit_test(what_fails_is_avoided_by_the_next),
         cmocka_unit_test(wrong_codes_are_found),
         cmocka_unit_test(every_width_is_proven),
+        cmocka_unit_test(stages_go_round_in_the_proof),
         cmocka_unit_test(a_proof_is_kept),
         cmocka_unit_test(test_products_fit),
         cmocka_unit_test(test_attention_fits),

@@ -190,9 +190,10 @@ typedef struct IntegerTile {
     int rows, tokens, warps, token_warps;
 } IntegerTile;
 
-// A slab of a product in shared memory: its weights, then from here on what is multiplied with them, in bytes.
+// A slab of a product in shared memory: its weights, then from here on what is multiplied with them, in bytes. Of a
+// pair of blocks what is each warp's own, weights, scales and levels, lies apart (ring_bytes).
 typedef struct Stage {
-    int x, scales, levels, x_scales, x_sums, bytes;
+    int x, scales, levels, x_scales, x_sums, bytes, own_bytes;
     int slot_bits; // 2^this slots for groups and segments (integer_layout.h)
 } Stage;
 
@@ -460,8 +461,9 @@ typedef struct CudaLaunches {
     int (*measure)(void *stream, const MeasureArguments *);
 } CudaLaunches;
 
-// Blocks of the products of many tokens in rows: a warp for each row block, and at most so many token blocks.
-enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 32, INT8_MOST_TOKENS = 16 };
+// Blocks of the products of many tokens in rows: a warp for each row block, and at most so many token blocks. Pairs of
+// blocks pay from so many on in 16-bit floats.
+enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, F16_PAIR_TOKENS = 8, WARPGROUP_MOST_TOKENS = 32, INT8_MOST_TOKENS = 16 };
 // A pair's row blocks, its stages at most, and the bytes behind those: two arrivals for each, and whether they came.
 enum { PAIR_ROW_BLOCKS = 2 * SLAB_WARPS, RING_STAGES = 5, RING_BYTES = 2 * RING_STAGES * 8 + 16 };
 
@@ -497,6 +499,11 @@ LAYOUT size_t integer_blocks(const IntegerArguments *a, int rows, int tokens) {
     return blocks * (size_t)((token_blocks(a->tokens) + tokens - 1) / tokens);
 }
 LAYOUT size_t pair_tiles(const IntegerArguments *a) { return integer_blocks(a, PAIR_ROW_BLOCKS, a->tile.tokens); }
+// Shared memory of a block of a pair: what both need in stages, what is each warp's own in stages of which there is one
+// less, as nobody else has to be done with it, and the arrivals.
+LAYOUT size_t ring_bytes(const Stage *s, int stages) {
+    return (size_t)stages * (size_t)s->bytes + (size_t)(stages - 1) * (size_t)s->own_bytes + RING_BYTES;
+}
 
 // What a pair computes: slabs from … end of one tile. *chained*: the slabs of all tiles, one behind the other, are
 // shared among the pairs of the launch evenly. Each has at least as many as a tile, so that a tile is cut once at most:
