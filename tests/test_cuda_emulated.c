@@ -831,6 +831,18 @@ KERNEL(trial_tf32_kernel, 32, TrialArguments) {
     for (int i = 0; i < 2; i++) a.y[threadIdx.x * 2 + i] = c[i];
 }
 
+KERNEL(trial_copy_kernel, 32, TrialArguments) {
+    SHARED(float, place, 4 * 32);
+    float *own = place + threadIdx.x * 4, *y = a.y + threadIdx.x * 4;
+    own[0] = 1;
+    copy_begin(own, y);
+    COPY_COMMIT();
+    const float early = own[0];
+    COPY_WAIT(0);
+    y[1] = early;
+    y[2] = own[0];
+}
+
 static int launch_trial(void *stream, Extent grid, unsigned threads, size_t shared, float *y) {
     const TrialArguments a = {y};
     return LAUNCH(trial_kernel, grid, threads, shared, stream, &a);
@@ -938,6 +950,20 @@ static void test_tf32(void **state) {
     const TrialArguments a = {y};
     assert_int_equal(LAUNCH(trial_tf32_kernel, ((Extent){1, 1, 1}), 32, 0, cuda_of(c.b)->runtime->stream, &a), 0);
     for (int n = 0; n < 64; n++) assert_true(y[n] == (n % 8 ? 0 : 1 + 0x1p-10f));
+    c.b->ops->memory_free(c.b, y);
+    end(&c);
+}
+
+// What is copied in the background is not there before it is waited for, nor is what it replaces.
+static void test_copies(void **state) {
+    (void)state;
+    Checks c;
+    begin(&emulated_hopper, &c);
+    float *y = c.b->ops->memory_new(c.b, 4 * 32 * sizeof *y, NULL);
+    const TrialArguments a = {y};
+    for (int n = 0; n < 4 * 32; n++) y[n] = (float)n;
+    assert_int_equal(LAUNCH(trial_copy_kernel, ((Extent){1, 1, 1}), 32, 0, cuda_of(c.b)->runtime->stream, &a), 0);
+    for (int n = 0; n < 4 * 32; n += 4) assert_true(isnan(y[n + 1]) && y[n + 2] == (float)n);
     c.b->ops->memory_free(c.b, y);
     end(&c);
 }
@@ -1268,6 +1294,7 @@ int main(void) {
         cmocka_unit_test(test_unprepared_kernels),
         cmocka_unit_test(test_beginnings),
         cmocka_unit_test(test_tf32),
+        cmocka_unit_test(test_copies),
         cmocka_unit_test(test_warpgroups),
 #endif
         cmocka_unit_test(test_model_logits),
