@@ -291,23 +291,8 @@ F16_KERNELS(3)
 F16_KERNELS(4)
 F16_KERNELS(8)
 
-static int launch_f16_product(void *stream, const IntegerArguments *a) {
-    switch (a->layout.bits) {
-    case 2: return launch_f16_2(stream, a);
-    case 3: return launch_f16_3(stream, a);
-    case 4: return launch_f16_4(stream, a);
-    default: return launch_f16_8(stream, a);
-    }
-}
-
-static int launch_f16_by_warpgroups(void *stream, const IntegerArguments *a) {
-    switch (a->layout.bits) {
-    case 2: return launch_warpgroups_2(stream, a);
-    case 3: return launch_warpgroups_3(stream, a);
-    case 4: return launch_warpgroups_4(stream, a);
-    default: return launch_warpgroups_8(stream, a);
-    }
-}
+LAUNCH_BY_BITS(launch_f16_product, launch_f16)
+LAUNCH_BY_BITS(launch_f16_by_warpgroups, launch_warpgroups)
 
 static int launch_f16_activations(void *stream, const F16Arguments *a) {
     const int wanted = a->layout.units * UNIT_COLUMNS / ACTIVATION_COLUMNS; // a multiple of 32

@@ -164,14 +164,7 @@ INT8_KERNELS(3)
 INT8_KERNELS(4)
 INT8_KERNELS(8)
 
-static int launch_int8_by_warpgroups(void *stream, const IntegerArguments *a) {
-    switch (a->layout.bits) {
-    case 2: return launch_int8_2(stream, a);
-    case 3: return launch_int8_3(stream, a);
-    case 4: return launch_int8_4(stream, a);
-    default: return launch_int8_8(stream, a);
-    }
-}
+LAUNCH_BY_BITS(launch_int8_by_warpgroups, launch_int8)
 
 static int launch_reduce_whole(void *stream, const ReduceWholeArguments *a) {
     int most = 0;
