@@ -262,26 +262,63 @@ static void test_int8_products(void **state) {
     }
 }
 
-// More tiles than pairs of blocks: two pairs share three tiles or more, so that one goes on where the other ends, also
-// within a group of several slabs. Up to 256 tokens for a block, and stages that go round.
+// The slabs of all tiles, in their order, belong to the pairs in theirs. A pair begins with what it leaves for the next
+// one, and ends with what it takes.
+static void chain_case(int tiles, int pairs, int steps, int step) {
+    const IntegerArguments a = {
+        .layout = {.slabs = steps * step}, .splits = 1, .chain = {.tiles = tiles, .pairs = pairs, .step = step}};
+    const int slabs = a.layout.slabs;
+    long long next = 0;
+    for (int pair = 0; pair < pairs; pair++) {
+        Pieces all = pieces_of(&a, pair, 0);
+        long long from = all.end;
+        Piece p = {.taken = false};
+        assert_int_equal(all.from, next);
+        next = all.end;
+        for (int n = 0; next_piece(&a, &all, &p); n++) {
+            assert_int_equal((long long)p.tile * slabs + p.end, from);
+            from -= p.end - p.from;
+            assert_true(p.from >= 0 && p.end > p.from && p.end <= slabs);
+            assert_true(p.from % step == 0 && p.end % step == 0);
+            assert_int_equal(p.left, p.end < slabs);
+            assert_int_equal(p.taken, p.from > 0);
+            assert_true(n == 0 || !p.left);
+            assert_true(!p.taken || (!p.left && from == all.from));
+        }
+        assert_int_equal(from, all.from);
+    }
+    assert_int_equal(next, (long long)tiles * slabs);
+}
+
+static void test_chains(void **state) {
+    (void)state;
+    Random random = random_seeded(5);
+    for (int i = 0; i < 2000; i++) {
+        const int pairs = 1 + (int)random_below(&random, 80), tiles = pairs + 1 + (int)random_below(&random, 300);
+        chain_case(tiles, pairs, 1 + (int)random_below(&random, 230), 1 + (int)random_below(&random, 4));
+    }
+}
+
+// More tiles than pairs of blocks: two to four pairs share one tile more, so that each goes on where the one before
+// ends, also within a group of several slabs. Up to 256 tokens for a block, and stages that go round.
 static void test_chained_products(void **state) {
     (void)state;
     static const size_t groups[] = {64, 128, 32, 256};
     static const Grid grids[] = {GRID_SYMMETRIC, GRID_ASYMMETRIC, GRID_TWO_LEVEL};
     EmulatedDevice device = emulated_hopper;
-    device.multiprocessors = 4;
     for (int i = thorough ? 0 : 1; i < (thorough ? 8 : 2); i++) {
         Checks c;
+        const int pairs = 2 + (i + 1) / 2 % 3;
+        device.multiprocessors = 2 * pairs;
         begin(&device, &c);
         const bool int8 = i % 2;
+        const size_t rows = (size_t)pairs * PAIR_ROW_BLOCKS * UNIT_ROWS;
         const QuantizedCase q = {.grid = grids[i / 2 % (int8 ? 3 : 2)],
                                  .bits = all_bits[int8 ? (i / 2 + 1) % 4 : i / 2],
-                                 .out = between(&c, 513, 530),
+                                 .out = between(&c, rows + 1, rows + 18),
                                  .in = between(&c, int8 ? 520 : 130, int8 ? 630 : 250),
                                  .group = groups[int8 ? (i + i / 2) % 4 : i / 2 % 3],
-                                 .tokens = int8     ? between(&c, 65, 130)
-                                           : i == 6 ? between(&c, 65, 128)
-                                                    : between(&c, 129, 200),
+                                 .tokens = int8 ? between(&c, 65, 128) : between(&c, 129, 200),
                                  .mode = int8 ? ACTIVATION_TOKEN : ACTIVATION_NONE,
                                  .scale_dtype = DTYPE_F16,
                                  .outlier = 1};
@@ -452,6 +489,38 @@ static void every_width_is_proven(void **state) {
         assert_int_equal(avoid, 1U << KERNELS_INT8_WARPGROUPS);
         end(&c);
     }
+}
+
+static CudaLaunches watched;
+static int rounds_by_f16, rounds_by_int8;
+
+static int watch_f16(void *stream, const IntegerArguments *a) {
+    if (a->splits == 1 && a->layout.slabs > a->stages) rounds_by_f16++;
+    return watched.f16_by_warpgroups(stream, a);
+}
+static int watch_int8(void *stream, const IntegerArguments *a) {
+    if (a->splits == 1 && a->layout.slabs > a->stages) rounds_by_int8++;
+    return watched.int8_by_warpgroups(stream, a);
+}
+
+// A pair goes through all its stages and begins again, on a large device, too, where rows are shared among blocks.
+static void stages_go_round_in_the_proof(void **state) {
+    (void)state;
+    EmulatedDevice device = emulated_hopper;
+    unsigned avoid = 0;
+    Checks c;
+    device.multiprocessors = 132;
+    begin(&device, &c);
+    CudaRuntime *runtime = cuda_of(c.b)->runtime;
+    CudaLaunches launches = watched = *runtime->launches;
+    launches.f16_by_warpgroups = watch_f16;
+    launches.int8_by_warpgroups = watch_int8;
+    runtime->launches = &launches;
+    rounds_by_f16 = rounds_by_int8 = 0;
+    assert_true(backend_prove(c.b, c.reference, &avoid, NULL));
+    assert_int_equal(avoid, 0);
+    assert_true(rounds_by_f16 > 0 && rounds_by_int8 > 0);
+    end(&c);
 }
 
 // A family that computes nothing is found and avoided, and all is right without it; no other is blamed. What nothing
@@ -762,6 +831,18 @@ KERNEL(trial_tf32_kernel, 32, TrialArguments) {
     for (int i = 0; i < 2; i++) a.y[threadIdx.x * 2 + i] = c[i];
 }
 
+KERNEL(trial_copy_kernel, 32, TrialArguments) {
+    SHARED(float, place, 4 * 32);
+    float *own = place + threadIdx.x * 4, *y = a.y + threadIdx.x * 4;
+    own[0] = 1;
+    copy_begin(own, y);
+    COPY_COMMIT();
+    const float early = own[0];
+    COPY_WAIT(0);
+    y[1] = early;
+    y[2] = own[0];
+}
+
 static int launch_trial(void *stream, Extent grid, unsigned threads, size_t shared, float *y) {
     const TrialArguments a = {y};
     return LAUNCH(trial_kernel, grid, threads, shared, stream, &a);
@@ -869,6 +950,20 @@ static void test_tf32(void **state) {
     const TrialArguments a = {y};
     assert_int_equal(LAUNCH(trial_tf32_kernel, ((Extent){1, 1, 1}), 32, 0, cuda_of(c.b)->runtime->stream, &a), 0);
     for (int n = 0; n < 64; n++) assert_true(y[n] == (n % 8 ? 0 : 1 + 0x1p-10f));
+    c.b->ops->memory_free(c.b, y);
+    end(&c);
+}
+
+// What is copied in the background is not there before it is waited for, nor is what it replaces.
+static void test_copies(void **state) {
+    (void)state;
+    Checks c;
+    begin(&emulated_hopper, &c);
+    float *y = c.b->ops->memory_new(c.b, 4 * 32 * sizeof *y, NULL);
+    const TrialArguments a = {y};
+    for (int n = 0; n < 4 * 32; n++) y[n] = (float)n;
+    assert_int_equal(LAUNCH(trial_copy_kernel, ((Extent){1, 1, 1}), 32, 0, cuda_of(c.b)->runtime->stream, &a), 0);
+    for (int n = 0; n < 4 * 32; n += 4) assert_true(isnan(y[n + 1]) && y[n + 2] == (float)n);
     c.b->ops->memory_free(c.b, y);
     end(&c);
 }
@@ -1180,6 +1275,7 @@ int main(void) {
         cmocka_unit_test(test_quantized_tiles),
         cmocka_unit_test(test_f16_products),
         cmocka_unit_test(test_int8_products),
+        cmocka_unit_test(test_chains),
         cmocka_unit_test(test_chained_products),
         cmocka_unit_test(test_quantized_long_rows),
         cmocka_unit_test(what_is_wrong_is_avoided),
@@ -1187,6 +1283,7 @@ int main(void) {
         cmocka_unit_test(what_fails_is_avoided_by_the_next),
         cmocka_unit_test(wrong_codes_are_found),
         cmocka_unit_test(every_width_is_proven),
+        cmocka_unit_test(stages_go_round_in_the_proof),
         cmocka_unit_test(a_proof_is_kept),
         cmocka_unit_test(test_products_fit),
         cmocka_unit_test(test_attention_fits),
@@ -1197,6 +1294,7 @@ int main(void) {
         cmocka_unit_test(test_unprepared_kernels),
         cmocka_unit_test(test_beginnings),
         cmocka_unit_test(test_tf32),
+        cmocka_unit_test(test_copies),
         cmocka_unit_test(test_warpgroups),
 #endif
         cmocka_unit_test(test_model_logits),

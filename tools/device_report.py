@@ -77,7 +77,7 @@ PREFILL = [
     launch("512 tokens: add, norm", "rms_norm_1", 512, 1024, path=NORM.path),
     launch("512 tokens: activations in 16 bits", "f16_activations_kernel", 512, 1024),
     launch("512 tokens: activation", "elementwise_kernel", 512 * 43, 256),
-    launch("512 tokens: products", "warpgroups_4_32", MULTIPROCESSORS, 256, dynamic=3 * (73 << 10),
+    launch("512 tokens: products", "warpgroups_4_32", MULTIPROCESSORS, 256, dynamic=3 * (64 << 10) + 2 * (17 << 9),
            loop="LDGSTS HGMMA", path=dict(LDGSTS=3, UBLKCP=2, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36, NANOSLEEP=0)),
     launch("512 tokens: attention", "attention_tiles_128_exact", 256, 128, dynamic=(64 + 64) * 132 * 4 + 384,
            loop="HMMA"),
@@ -116,40 +116,62 @@ QUANTIZING = [
 
 SHAPES = (28672, 8192), (8192, 28672)
 F16_RATE, INT8_RATE = 989e12, 1979e12  # operations a second of the tensor cores, by the data sheet
+BY_WARP = 5 / 8  # of that is reached where each warp multiplies for itself: an assumption
 CACHE_RATE = 5.5e12  # B/s from the second-level cache to all multiprocessors: an assumption
 PAIRS = MULTIPROCESSORS // 2  # of blocks with one on each multiprocessor
 
-Product = collections.namedtuple("Product", "out inside tokens side tiles splits chained launch")
+Product = collections.namedtuple("Product", "out inside tokens bits side rows tiles splits chained launch")
 
 
 def ceil(n, each):
     return -(-n // each)
 
 
-def product(f16, out, inside, tokens, goal):
-    """(Product, goal): weights of 4 bits with groups of 64 in 16-bit floats, or of 128 with int8 activations"""
-    side, rows = min(1 << (ceil(tokens, 8) - 1).bit_length(), 32 if f16 else 16), ceil(out, 256)
-    while not f16 and side > 2 and 8 * rows * ceil(tokens, 8 * side) < 3 * MULTIPROCESSORS:
+def stages_of(shared, own, each, least, most):
+    """(stages, bytes): as many as there is room for beside `each` − 1 other blocks"""
+    stages = least
+    while stages < most and (stages + 1) * shared + stages * own + 176 <= SHARED // each - OWN_SHARED:
+        stages += 1
+    return stages * shared + (stages - 1) * own + 176
+
+
+def product(f16, bits, out, inside, tokens, goal):
+    """(Product, goal): weights with groups of 64 in 16-bit floats, or of 128 with int8 activations"""
+    side = min(1 << (ceil(tokens, 8) - 1).bit_length(), 32 if f16 else 16)
+    alone = f16 and side < 8  # no pairs
+    rows = 128 if alone else 256
+    while not f16 and side > 2 and 8 * ceil(out, rows) * ceil(tokens, 8 * side) < 3 * MULTIPROCESSORS:
         side //= 2
     each = 1 if side >= 16 else 2  # blocks of a multiprocessor
-    tiles = rows * ceil(tokens, 8 * side)  # of pairs
+    tiles = ceil(out, rows) * ceil(tokens, 8 * side)
     chained = each == 1 and tiles > PAIRS
-    stage = ceil(8 * 1024 + side * 8 * 128 * (2 if f16 else 1) + 8 * 32 * (2 if f16 else 1), 1024) * 1024
-    room = SHARED // each - OWN_SHARED
-    stages = max(min(room // stage, 5 if f16 else 4), 3 if f16 else 2)
-    splits = (max(1, min(each * MULTIPROCESSORS // (2 * tiles), inside // 128 // 4, inside * 4 // 64 // tokens, 8))
+    weights, x = 8 * 256 * bits + 8 * 32 * (2 if f16 else 1), side * 8 * 128 * (2 if f16 else 1)
+    if alone:
+        stage = ceil(weights + x, 1024) * 1024
+        dynamic = min((SHARED // each - OWN_SHARED) // stage, 5) * stage
+    else:
+        dynamic = stages_of(x, weights, each, 3 if f16 else 2, 5 if f16 else 4)
+    blocks = tiles if alone else 2 * tiles
+    splits = (max(1, min(each * MULTIPROCESSORS // blocks, inside // 128 // 4, inside * bits // 64 // tokens, 8))
               if f16 and not chained else 1)
-    path = (dict(LDGSTS=3, UBLKCP=2, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36, NANOSLEEP=0) if f16 else
-            dict(LDGSTS=3, UBLKCP=1, IGMMA=4, WARPGROUP=2, I2F=0, I2FP=4 * side, NANOSLEEP=0))
-    return Product(out, inside, tokens, side, tiles, splits, chained,
-                   launch(f"{out} × {inside}, {tokens} tokens", ("warpgroups_4_" if f16 else "int8_4_") + str(side),
-                          2 * (PAIRS if chained else tiles * splits), 256, dynamic=stages * stage + 64,
-                          loop="LDGSTS " + ("HGMMA" if f16 else "IGMMA"), path=path)), goal
+    copies = 1 + ceil(bits, 2)
+    if alone:
+        name, work = "f16", dict(LDGSTS=copies + side // 2, HMMA=8 * side, F2FP=4, HADD2=4, HFMA2=36)
+    elif f16:
+        name, work = "warpgroups", dict(LDGSTS=copies, UBLKCP=2, HGMMA=8, F2FP=4, HADD2=4, HFMA2=36, NANOSLEEP=0)
+    else:
+        name, work = "int8", dict(LDGSTS=copies, UBLKCP=1, IGMMA=4, WARPGROUP=2, I2F=0, I2FP=4 * side, NANOSLEEP=0)
+    return Product(out, inside, tokens, bits, side, rows, tiles, splits, chained,
+                   launch(f"{out} × {inside}, {tokens} tokens", f"{name}_{bits}_{side}",
+                          2 * PAIRS if chained else blocks * splits, 256, dynamic=dynamic,
+                          loop="LDGSTS " + ("HMMA" if alone else "HGMMA" if f16 else "IGMMA"), path=work)), goal
 
 
-FUSED = [product(True, *shape, tokens, goal) for shape in SHAPES
-         for tokens, goal in ((16, 2.5), (32, 2.0), (64, 1.2), (128, 0.9), (256, 0.9), (512, 0.9))]
-INT8 = [product(False, *shape, tokens, goal) for shape in SHAPES for tokens, goal in ((64, 1.5), (128, 1.3), (256, 1.1), (512, 1.1))]
+FUSED, FUSED_8 = ([product(True, bits, *shape, tokens, goal) for shape in SHAPES for tokens, goal in goals] for bits, goals in (
+    (4, ((16, 2.5), (32, 2.0), (64, 1.2), (128, 0.9), (256, 0.9), (512, 0.9))),
+    (8, ((16, 0.9), (32, 0.9), (64, 0.9), (128, 0.9), (256, 0.9), (512, 0.9)))))
+INT8 = [product(False, 4, *shape, tokens, goal) for shape in SHAPES
+        for tokens, goal in ((64, 1.5), (128, 1.3), (256, 1.1), (512, 1.1))]
 
 # ---- Machine code ----
 
@@ -258,7 +280,7 @@ def resident(l, registers, shared):
     """blocks on a multiprocessor"""
     warps = -(-l.threads // 32)
     by_registers = REGISTERS // (-(-registers * 32 // 256) * 256) // warps
-    return min(by_registers, SHARED // (shared + l.dynamic + OWN_SHARED), 2048 // l.threads, 32)
+    return min(by_registers, SHARED // (shared + l.dynamic), 2048 // l.threads, 32)
 
 
 def under_way(l, blocks, each):
@@ -317,14 +339,15 @@ def many_tokens(title, products, code, use, f16):
     for p, goal in products:
         l, (registers, shared) = p.launch, use[p.launch.kernel]
         count, rate = slab_instructions(code[l.kernel], l), F16_RATE if f16 else INT8_RATE
-        weights, wide = p.out * p.inside * (0.5 + 2 / (64 if f16 else 128)), 2 if f16 else 1
+        rate *= 1 if p.rows == 256 else BY_WARP
+        weights, wide = p.out * p.inside * (p.bits / 8 + 2 / (64 if f16 else 128)), 2 if f16 else 1
         along = ceil(p.tokens, 8 * p.side)
         padded = along * 8 * p.side
         if p.chained:  # what is left for the next pair, and taken
             parts = 2 * (PAIRS - 1) * 256 * 8 * p.side * 4
         else:
             parts = 2 * p.splits * p.out * p.tokens * 4 if p.splits > 1 else 0
-        x = ceil(p.out, 256) * padded * p.inside * wide
+        x = ceil(p.out, p.rows) * padded * p.inside * wide
         most = ceil(l.blocks, MULTIPROCESSORS)  # of one multiprocessor
         uneven = most * MULTIPROCESSORS / l.blocks
         slab_count = p.inside / 128 * p.tiles / PAIRS if p.chained else p.inside / 128 / p.splits
@@ -357,6 +380,7 @@ def main():
         print(f"Predicted for a layer at {rate / 1e12:.1f} TB/s: {t4:.0f} µs in {len(DECODE)} launches at 4 bits, {t16:.0f} µs "
               f"in {len(OWN16)} at 16: {t16 / t4:.2f} times as fast.")
     many_tokens("Many tokens, int4 in groups of 64", FUSED, code, use, True)
+    many_tokens("Many tokens, int8 in groups of 64", FUSED_8, code, use, True)
     many_tokens("Many tokens, W4A8 in groups of 128", INT8, code, use, False)
     quantizing(code, use, early)
 

@@ -190,9 +190,10 @@ typedef struct IntegerTile {
     int rows, tokens, warps, token_warps;
 } IntegerTile;
 
-// A slab of a product in shared memory: its weights, then from here on what is multiplied with them, in bytes.
+// A slab of a product in shared memory: its weights, then from here on what is multiplied with them, in bytes. Of a
+// pair of blocks what is each warp's own, weights, scales and levels, lies apart (ring_bytes).
 typedef struct Stage {
-    int x, scales, levels, x_scales, x_sums, bytes;
+    int x, scales, levels, x_scales, x_sums, bytes, own_bytes;
     int slot_bits; // 2^this slots for groups and segments (integer_layout.h)
 } Stage;
 
@@ -460,8 +461,9 @@ typedef struct CudaLaunches {
     int (*measure)(void *stream, const MeasureArguments *);
 } CudaLaunches;
 
-// Blocks of the products of many tokens in rows: a warp for each row block, and at most so many token blocks.
-enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, WARPGROUP_MOST_TOKENS = 32, INT8_MOST_TOKENS = 16 };
+// Blocks of the products of many tokens in rows: a warp for each row block, and at most so many token blocks. Pairs of
+// blocks pay from so many on in 16-bit floats.
+enum { SLAB_WARPS = 8, F16_MOST_TOKENS = 8, F16_PAIR_TOKENS = 8, WARPGROUP_MOST_TOKENS = 32, INT8_MOST_TOKENS = 16 };
 // A pair's row blocks, its stages at most, and the bytes behind those: two arrivals for each, and whether they came.
 enum { PAIR_ROW_BLOCKS = 2 * SLAB_WARPS, RING_STAGES = 5, RING_BYTES = 2 * RING_STAGES * 8 + 16 };
 
@@ -497,6 +499,52 @@ LAYOUT size_t integer_blocks(const IntegerArguments *a, int rows, int tokens) {
     return blocks * (size_t)((token_blocks(a->tokens) + tokens - 1) / tokens);
 }
 LAYOUT size_t pair_tiles(const IntegerArguments *a) { return integer_blocks(a, PAIR_ROW_BLOCKS, a->tile.tokens); }
+// Shared memory of a block of a pair: what both need in stages, what is each warp's own in stages of which there is one
+// less, as nobody else has to be done with it, and the arrivals.
+LAYOUT size_t ring_bytes(const Stage *s, int stages) {
+    return (size_t)stages * (size_t)s->bytes + (size_t)(stages - 1) * (size_t)s->own_bytes + RING_BYTES;
+}
+
+// What a pair computes: slabs from … end of one tile. *chained*: the slabs of all tiles, one behind the other, are
+// shared among the pairs of the launch evenly. Each has at least as many as a tile, so that a tile is cut once at most:
+// one pair begins it, and the next one goes on with its sums. Whoever begins a tile that another one ends does so
+// before anything else, and nobody has to wait.
+typedef struct Piece {
+    int tile, from, end;
+    bool taken, left; // its first sums come from the pair before; its last ones go to the next
+} Piece;
+typedef struct Pieces {
+    long long from, end; // slabs
+} Pieces;
+
+LAYOUT Pieces pieces_of(const IntegerArguments *a, int pair, int split) {
+    const long long slabs = a->layout.slabs, pairs = a->chain.pairs;
+    Pieces p;
+    if (a->chain.tiles == 0) {
+        p.from = pair * slabs + slabs * split / a->splits;
+        p.end = pair * slabs + slabs * (split + 1) / a->splits;
+    } else {
+        const long long steps = a->chain.tiles * (slabs / a->chain.step);
+        p.from = steps * pair / pairs * a->chain.step;
+        p.end = steps * (pair + 1) / pairs * a->chain.step;
+    }
+    return p;
+}
+
+// The last one first.
+LAYOUT bool next_piece(const IntegerArguments *a, Pieces *all, Piece *p) {
+    const int slabs = a->layout.slabs;
+    if (all->from >= all->end) return false;
+    p->tile = (int)((all->end - 1) / slabs);
+    const long long begin = (long long)p->tile * slabs, from = all->from > begin ? all->from : begin;
+    p->from = (int)(from - begin);
+    p->end = (int)(all->end - begin);
+    p->taken = a->chain.tiles > 0 && p->from > 0;
+    p->left = a->chain.tiles > 0 && p->end < slabs;
+    all->end = from;
+    return true;
+}
+
 // Shared memory of the kernel for few tokens: what its warps leave for each other, pieces in order and totals
 // otherwise, and behind it the stages.
 LAYOUT size_t few_piece_bytes(const IntegerArguments *a) {

@@ -8,7 +8,7 @@
 // whose scale is more than 2^5 (2 bits) … 2^11 (8 bits) times smaller than their row's largest: they are whole
 // multiples of 2^−14 (2 bits) … 2^−20 (8 bits) of its largest weight.
 //
-// A block computes 128 rows, 16 a warp, of up to 64 tokens, or 256 by warpgroups (kernels_slabs.h).
+// A block computes 128 rows, 16 a warp, of up to 64 tokens, or by warpgroups of 64 to 256 (kernels_slabs.h).
 #pragma once
 
 #include "kernels/cuda/kernels_slabs.h"
@@ -206,30 +206,29 @@ DEVICE void f16_piece(const int bits, const int nb, const IntegerArguments *a, c
     uint32_t fragments[2][F16_STEPS][4];
     row_powers(bits, &t, powers);
     UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) sums[b][i] = 0;
-    for (int i = 0; i < ahead; i++) {
-        if (t.slab < piece->end) ring_copy(bits, nb, 2, a, &t, ring);
-        COPY_COMMIT();
-    }
+    ring_begin(bits, nb, 2, a, piece, &t, ring);
     for (int slab = piece->from; slab < piece->end; slab++) {
-        const uint8_t *stage = ring_wait(a, ring);
-        const uint64_t x = matrix_descriptor(stage + a->stage.x);
+        const uint64_t x = matrix_descriptor(ring_wait(a, ring));
+        const uint8_t *own = ring->own + ring->own_at * a->stage.own_bytes;
         UNROLL for (int half = 0; half < 2; half++) {
             WARPGROUP_WAIT(1); // these registers are free
             if (half == 1) {
-                if (slab > piece->from) ring_leave(ring, ring->at > 0 ? ring->at - 1 : ahead);
-                if (t.slab < piece->end) ring_copy(bits, nb, 2, a, &t, ring);
-                COPY_COMMIT();
+                if (slab > piece->from) ring_leave(ring, ring_stage(a, ring, ahead));
+                if (t.slab < piece->end && threadIdx.x < WARP) copy_for_pair(nb, 2, a, &t, ring, ahead);
             }
-            widen(bits, a, powers, stage, half, &widening, fragments[half]);
+            widen(bits, a, powers, own, half, &widening, fragments[half]);
             WARPGROUP_FENCE();
             UNROLL for (int k = 0; k < F16_STEPS; k++) warpgroup_multiply(
                 nb, sums, fragments[half][k], matrix_behind(x, half * nb * TOKEN_BLOCK * X_ROW_BYTES + 32 * k));
             WARPGROUP_COMMIT();
         }
+        warp_barrier();
+        if (t.slab < piece->end) ring_copy_own(bits, 2, a, &t, ring);
+        ring_step_own(a, ring);
         ring_step(a, ring);
     }
     WARPGROUP_WAIT(0);
-    ring_leave(ring, ring->at > 0 ? ring->at - 1 : ahead);
+    ring_leave(ring, ring_stage(a, ring, ahead));
     // Were they there before, ptxas would wait for each multiplication.
     if (piece->taken) take_sums(nb, true, a, ring, sums);
     spoil_if_late(nb, ring, sums);
@@ -241,7 +240,7 @@ DEVICE void f16_piece(const int bits, const int nb, const IntegerArguments *a, c
 
 DEVICE void f16_by_pairs(const int bits, const int nb, const IntegerArguments *a, uint8_t *memory) {
     Ring ring = ring_of(a, memory);
-    Pieces all = pieces_of(a);
+    Pieces all = pieces_of(a, (int)blockIdx.x / 2, (int)blockIdx.y);
     Piece piece;
     while (next_piece(a, &all, &piece)) f16_piece(bits, nb, a, &piece, &ring);
     pair_barrier(); // or one would bring something to a block that is over
@@ -269,10 +268,9 @@ DEVICE void f16_by_pairs(const int bits, const int nb, const IntegerArguments *a
     CROWDED_F16(f16_##BITS##_2, BITS, 2, 3)                                        \
     FREE_F16(f16_##BITS##_4, BITS, 4)                                              \
     FREE_F16(f16_##BITS##_8, BITS, 8)                                              \
-    WARPGROUPS_F16(warpgroups_##BITS##_2, BITS, 2, 2)                              \
-    WARPGROUPS_F16(warpgroups_##BITS##_4, BITS, 4, 2)                              \
     WARPGROUPS_F16(warpgroups_##BITS##_8, BITS, 8, 2)                              \
     WARPGROUPS_F16(warpgroups_##BITS##_16, BITS, 16, 1)                            \
+    WARPGROUPS_F16(warpgroups_##BITS##_32, BITS, 32, 1)                            \
     static int launch_f16_##BITS(void *stream, const IntegerArguments *a) {        \
         switch (a->tile.tokens) {                                                  \
         case 2: return LAUNCH_SLABS(f16_##BITS##_2);                               \
@@ -282,10 +280,9 @@ DEVICE void f16_by_pairs(const int bits, const int nb, const IntegerArguments *a
     }                                                                              \
     static int launch_warpgroups_##BITS(void *stream, const IntegerArguments *a) { \
         switch (a->tile.tokens) {                                                  \
-        case 2: return LAUNCH_RINGS(warpgroups_##BITS##_2);                        \
-        case 4: return LAUNCH_RINGS(warpgroups_##BITS##_4);                        \
         case 8: return LAUNCH_RINGS(warpgroups_##BITS##_8);                        \
-        default: return LAUNCH_RINGS(warpgroups_##BITS##_16);                      \
+        case 16: return LAUNCH_RINGS(warpgroups_##BITS##_16);                      \
+        default: return LAUNCH_RINGS(warpgroups_##BITS##_32);                      \
         }                                                                          \
     }
 
@@ -294,36 +291,8 @@ F16_KERNELS(3)
 F16_KERNELS(4)
 F16_KERNELS(8)
 
-// 256 tokens. With 8 bits there is no room for as many stages.
-WARPGROUPS_F16(warpgroups_2_32, 2, 32, 1)
-WARPGROUPS_F16(warpgroups_3_32, 3, 32, 1)
-WARPGROUPS_F16(warpgroups_4_32, 4, 32, 1)
-static int launch_wide_f16(void *stream, const IntegerArguments *a) {
-    switch (a->layout.bits) {
-    case 2: return LAUNCH_RINGS(warpgroups_2_32);
-    case 3: return LAUNCH_RINGS(warpgroups_3_32);
-    default: return LAUNCH_RINGS(warpgroups_4_32);
-    }
-}
-
-static int launch_f16_product(void *stream, const IntegerArguments *a) {
-    switch (a->layout.bits) {
-    case 2: return launch_f16_2(stream, a);
-    case 3: return launch_f16_3(stream, a);
-    case 4: return launch_f16_4(stream, a);
-    default: return launch_f16_8(stream, a);
-    }
-}
-
-static int launch_f16_by_warpgroups(void *stream, const IntegerArguments *a) {
-    if (a->tile.tokens == WARPGROUP_MOST_TOKENS) return launch_wide_f16(stream, a);
-    switch (a->layout.bits) {
-    case 2: return launch_warpgroups_2(stream, a);
-    case 3: return launch_warpgroups_3(stream, a);
-    case 4: return launch_warpgroups_4(stream, a);
-    default: return launch_warpgroups_8(stream, a);
-    }
-}
+LAUNCH_BY_BITS(launch_f16_product, launch_f16)
+LAUNCH_BY_BITS(launch_f16_by_warpgroups, launch_warpgroups)
 
 static int launch_f16_activations(void *stream, const F16Arguments *a) {
     const int wanted = a->layout.units * UNIT_COLUMNS / ACTIVATION_COLUMNS; // a multiple of 32

@@ -15,12 +15,12 @@ enum { ONE_GROUP = FACTORS + 1 }; // in place of levels: whole numbers are added
 
 // Adds what a group comes to.
 DEVICE void add_group_with(const int bits, const int levels, const int nb, const IntegerArguments *a,
-                           const uint8_t *stage, int slot, WholeSums sums, OrderedTotals totals) {
+                           const uint8_t *stage, const uint8_t *own, int slot, WholeSums sums, OrderedTotals totals) {
     const int warp = threadIdx.x / WARP, tokens = nb * TOKEN_BLOCK, first = slot * tokens + (int)threadIdx.x % 4 * 2;
     float scale[2];
     int level[2];
     level[0] = level[1] = 1;
-    if (levels != ONE_GROUP) scale_pair(levels, a, stage, (warp << a->stage.slot_bits) + slot, scale, level);
+    if (levels != ONE_GROUP) scale_pair(levels, a, own, (warp << a->stage.slot_bits) + slot, scale, level);
     // What codes are multiplied by (integer_layout.h) is taken back from the scale, where nothing else is to be added:
     // that is exact from 2^−120 on.
     if (levels == NO_LEVELS) UNROLL for (int i = 0; i < 2; i++) scale[i] *= 1.0f / (1 << (8 - bits));
@@ -34,23 +34,23 @@ DEVICE void add_group_with(const int bits, const int levels, const int nb, const
     }
 }
 
-DEVICE void add_group(const int bits, const int nb, const IntegerArguments *a, const uint8_t *stage, int slot,
-                      WholeSums sums, OrderedTotals totals) {
+DEVICE void add_group(const int bits, const int nb, const IntegerArguments *a, const uint8_t *stage, const uint8_t *own,
+                      int slot, WholeSums sums, OrderedTotals totals) {
     if (a->whole && a->levels != FACTORS)
-        add_group_with(bits, ONE_GROUP, nb, a, stage, slot, sums, totals);
+        add_group_with(bits, ONE_GROUP, nb, a, stage, own, slot, sums, totals);
     else if (a->levels == ZERO_POINTS)
-        add_group_with(bits, ZERO_POINTS, nb, a, stage, slot, sums, totals);
+        add_group_with(bits, ZERO_POINTS, nb, a, stage, own, slot, sums, totals);
     else if (a->levels == FACTORS)
-        add_group_with(bits, FACTORS, nb, a, stage, slot, sums, totals);
+        add_group_with(bits, FACTORS, nb, a, stage, own, slot, sums, totals);
     else
-        add_group_with(bits, NO_LEVELS, nb, a, stage, slot, sums, totals);
+        add_group_with(bits, NO_LEVELS, nb, a, stage, own, slot, sums, totals);
 }
 
 // A slab whose groups have `units` units, or that belongs to one, which may begin and end here.
 DEVICE void int8_slab(const int bits, const int units, const int nb, const IntegerArguments *a, const uint8_t *stage,
-                      int slab, bool begins, bool ends, WholeSums sums, OrderedTotals totals) {
-    const uint8_t *weights = stage + (int)threadIdx.x / WARP * (int)slab_bytes(bits);
-    const uint64_t x = matrix_descriptor(stage + a->stage.x);
+                      const uint8_t *own, int slab, bool begins, bool ends, WholeSums sums, OrderedTotals totals) {
+    const uint8_t *weights = own + (int)threadIdx.x / WARP * (int)slab_bytes(bits);
+    const uint64_t x = matrix_descriptor(stage);
     uint32_t fragments[SLAB_UNITS][4];
     UNROLL for (int slot = 0; slot < SLAB_UNITS / units; slot++) {
         if (units < SLAB_UNITS && slab * (SLAB_UNITS / units) + slot >= a->layout.groups) return; // padding
@@ -60,7 +60,7 @@ DEVICE void int8_slab(const int bits, const int units, const int nb, const Integ
             nb, sums, fragments[u], matrix_behind(x, 32 * (slot * units + u)), u > 0 || !begins);
         WARPGROUP_COMMIT();
         WARPGROUP_WAIT(0);
-        if (ends) add_group(bits, nb, a, stage, slot, sums, totals);
+        if (ends) add_group(bits, nb, a, stage, own, slot, sums, totals);
     }
 }
 
@@ -75,29 +75,29 @@ DEVICE void store_totals(const int nb, const IntegerArguments *a, const SlabTile
 
 // A chain is cut between groups, so that only totals are handed on.
 DEVICE void int8_piece(const int bits, const int nb, const IntegerArguments *a, const Piece *piece, Ring *ring) {
-    const int ahead = a->stages - 1, group_slabs = slabs_of_group(&a->layout), end = piece->end;
+    const int group_slabs = slabs_of_group(&a->layout), end = piece->end;
     SlabTile t = slab_tile(nb, 1, true, a, piece->tile, piece->from);
     WholeSums sums;
     OrderedTotals totals;
     UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) totals[b][i] = 0, sums[b][i] = 0;
     if (piece->taken) take_sums(nb, false, a, ring, totals);
-    for (int i = 0; i < ahead; i++) {
-        if (t.slab < end) ring_copy(bits, nb, 1, a, &t, ring);
-        COPY_COMMIT();
-    }
+    ring_begin(bits, nb, 1, a, piece, &t, ring);
     for (int slab = piece->from, within = piece->from % group_slabs; slab < end; slab++) {
         const bool begins = within == 0 || slab == piece->from, ends = within + 1 == group_slabs || slab + 1 == end;
-        const uint8_t *stage = ring_wait(a, ring);
+        const uint8_t *stage = ring_wait(a, ring), *own = ring->own + ring->own_at * a->stage.own_bytes;
         switch (a->stage.slot_bits) {
-        case 0: int8_slab(bits, 4, nb, a, stage, slab, begins, ends, sums, totals); break;
-        case 1: int8_slab(bits, 2, nb, a, stage, slab, true, true, sums, totals); break;
-        default: int8_slab(bits, 1, nb, a, stage, slab, true, true, sums, totals); break;
+        case 0: int8_slab(bits, 4, nb, a, stage, own, slab, begins, ends, sums, totals); break;
+        case 1: int8_slab(bits, 2, nb, a, stage, own, slab, true, true, sums, totals); break;
+        default: int8_slab(bits, 1, nb, a, stage, own, slab, true, true, sums, totals); break;
         }
         within = within + 1 < group_slabs ? within + 1 : 0;
         ring_leave(ring, ring->at);
+        if (t.slab < end) {
+            if (threadIdx.x < WARP) copy_for_pair(nb, 1, a, &t, ring, a->stages - 1);
+            ring_copy_own(bits, 1, a, &t, ring);
+        }
+        ring_step_own(a, ring);
         ring_step(a, ring);
-        if (t.slab < end) ring_copy(bits, nb, 1, a, &t, ring);
-        COPY_COMMIT();
     }
     spoil_if_late(nb, ring, totals);
     if (piece->left)
@@ -108,7 +108,7 @@ DEVICE void int8_piece(const int bits, const int nb, const IntegerArguments *a, 
 
 DEVICE void int8_by_pairs(const int bits, const int nb, const IntegerArguments *a, uint8_t *memory) {
     Ring ring = ring_of(a, memory);
-    Pieces all = pieces_of(a);
+    Pieces all = pieces_of(a, (int)blockIdx.x / 2, (int)blockIdx.y);
     Piece piece;
     while (next_piece(a, &all, &piece)) int8_piece(bits, nb, a, &piece, &ring);
     pair_barrier(); // or one would bring something to a block that is over
@@ -164,14 +164,7 @@ INT8_KERNELS(3)
 INT8_KERNELS(4)
 INT8_KERNELS(8)
 
-static int launch_int8_by_warpgroups(void *stream, const IntegerArguments *a) {
-    switch (a->layout.bits) {
-    case 2: return launch_int8_2(stream, a);
-    case 3: return launch_int8_3(stream, a);
-    case 4: return launch_int8_4(stream, a);
-    default: return launch_int8_8(stream, a);
-    }
-}
+LAUNCH_BY_BITS(launch_int8_by_warpgroups, launch_int8)
 
 static int launch_reduce_whole(void *stream, const ReduceWholeArguments *a) {
     int most = 0;

@@ -802,6 +802,17 @@ DEVICE void tiled_product(const int bits, const int planes, const int nr, const 
 
 // ---- The kernels, by bits ----
 
+// A launch that is one of four, by the number of bits.
+#define LAUNCH_BY_BITS(NAME, OF)                               \
+    static int NAME(void *stream, const IntegerArguments *a) { \
+        switch (a->layout.bits) {                              \
+        case 2: return OF##_2(stream, a);                      \
+        case 3: return OF##_3(stream, a);                      \
+        case 4: return OF##_4(stream, a);                      \
+        default: return OF##_8(stream, a);                     \
+        }                                                      \
+    }
+
 #define TILED_KERNEL(BITS, PLANES, NR, NB)                                                   \
     DYNAMIC_KERNEL(tiled_##BITS##_##PLANES##_##NR##_##NB, TILED_THREADS, IntegerArguments) { \
         DYNAMIC_SHARED(memory);                                                              \

@@ -5,7 +5,8 @@
 //     stage   weights [8 row blocks][slab] │ activations [blocks of columns][tokens][128 bytes] │ scales │ levels │
 //     sums
 //
-// By warpgroups blocks run in pairs, so that activations come from the second-level cache once for 256 rows.
+// By warpgroups blocks run in pairs, so that activations come from the second-level cache once for 256 rows. Then
+// weights, scales and levels have stages of their own.
 #pragma once
 
 #include "kernels/cuda/kernels_integer.h"
@@ -110,24 +111,26 @@ DEVICE void slab_copy(const int bits, const int nb, const int blocks, const Inte
 // ---- A pair of blocks ----
 //
 // Two blocks with neighbouring rows and the same tokens bring each other half of the activations. Slabs go round in the
-// stages as in a ring. Behind those are two arrivals for each: what both blocks need *is there*, or all warps of both
-// have *left* it. Weights are each warp's own, so that no warp has to wait for another one.
+// stages as in a ring. Of each there are two arrivals: what both blocks need *is there*, or all warps of both have
+// *left* it. Weights are each warp's own, so that no warp has to wait for another one: as soon as it has widened those
+// of a slab others take their place.
 
 typedef struct Ring {
-    uint8_t *memory;
+    uint8_t *memory, *own;  // what both need, what is each warp's own
     uint64_t *there, *left; // [stages]
     uint32_t *late;         // set: something was waited for in vain
     int at, phase;          // of the slab that comes next
-    int to, to_phase;       // of the slab that is copied next
+    int own_at;             // the same among what is each warp's own
 } Ring;
 
 DEVICE Ring ring_of(const IntegerArguments *a, uint8_t *memory) {
     Ring r;
     r.memory = memory;
-    r.there = (uint64_t *)(void *)(memory + a->stages * a->stage.bytes);
+    r.own = memory + a->stages * a->stage.bytes;
+    r.there = (uint64_t *)(void *)(r.own + (a->stages - 1) * a->stage.own_bytes);
     r.left = r.there + RING_STAGES;
     r.late = (uint32_t *)(void *)(r.left + RING_STAGES);
-    r.at = r.phase = r.to = r.to_phase = 0;
+    r.at = r.phase = r.own_at = 0;
     if ((int)threadIdx.x < a->stages) {
         arrival_begin(r.there + threadIdx.x, 1);
         arrival_begin(r.left + threadIdx.x, 2 * SLAB_WARPS);
@@ -143,36 +146,58 @@ DEVICE void copy_half(uint8_t *to, const uint8_t *from, int bytes, uint64_t *arr
     copy_to_pair(to + half, from + half, bytes / 2, arrival);
 }
 
+// The stage so many behind the next one, fewer than there are.
+DEVICE int ring_stage(const IntegerArguments *a, const Ring *r, int behind) {
+    const int to = r->at + behind;
+    return to < a->stages ? to : to - a->stages;
+}
+
 // What both blocks need of the next slab, by one warp: activations and, where zero points take them, their sums in each
 // group.
 DEVICE void copy_for_pair(const int nb, const int blocks, const IntegerArguments *a, const SlabTile *t, const Ring *r,
-                          uint8_t *stage) {
+                          int behind) {
+    const int to = ring_stage(a, r, behind), phase = r->phase ^ (to < r->at);
+    uint8_t *stage = r->memory + to * a->stage.bytes;
     const int most = nb * TOKEN_BLOCK, rest = t->x_words / X_ROW_WORDS, tokens = rest < most ? rest : most,
               group = slab_group(a, t), groups = a->layout.groups - group, slots = 1 << a->stage.slot_bits,
               sums = blocks > 1 || a->levels != ZERO_POINTS ? 0
                      : groups < slots                       ? groups
                                                             : slots;
     const int32_t *from = a->x_sums + (size_t)group * padded_tokens(a->tokens) + t->token;
-    uint64_t *there = r->there + r->to;
-    arrival_wait(r->left + r->to, r->to_phase ^ 1, r->late);
+    uint64_t *there = r->there + to;
+    arrival_wait(r->left + to, phase ^ 1, r->late);
     if (threadIdx.x != 0 || is_set(r->late)) return;
     arrival_expect(there, blocks * tokens * X_ROW_BYTES + sums * tokens * 4);
     UNROLL for (int n = 0; n < blocks; n++)
-        copy_half(stage + a->stage.x + n * most * X_ROW_BYTES, t->x + n * t->x_bytes, tokens * X_ROW_BYTES, there);
+        copy_half(stage + n * most * X_ROW_BYTES, t->x + n * t->x_bytes, tokens * X_ROW_BYTES, there);
     UNROLL_BY(1)
     for (int n = 0; n < sums; n++)
         copy_half(stage + a->stage.x_sums + n * most * 4,
                   (const uint8_t *)(from + (size_t)n * padded_tokens(a->tokens)), tokens * 4, there);
 }
 
-// The next slab. This warp has left the stage that comes next.
-DEVICE void ring_copy(const int bits, const int nb, const int blocks, const IntegerArguments *a, SlabTile *t, Ring *r) {
-    uint8_t *stage = r->memory + r->to * a->stage.bytes;
-    copy_weights(bits, a, t, stage);
-    if (threadIdx.x < WARP) copy_for_pair(nb, blocks, a, t, r, stage);
+// What is this warp's own, in the place of what it has done with; behind copy_for_pair.
+DEVICE void ring_copy_own(const int bits, const int blocks, const IntegerArguments *a, SlabTile *t, const Ring *r) {
+    copy_weights(bits, a, t, r->own + r->own_at * a->stage.own_bytes);
     next_slab(bits, blocks, a, t);
-    r->to++;
-    if (r->to == a->stages) r->to = 0, r->to_phase ^= 1;
+}
+
+DEVICE void ring_step_own(const IntegerArguments *a, Ring *r) {
+    COPY_COMMIT();
+    r->own_at++;
+    if (r->own_at == a->stages - 1) r->own_at = 0;
+}
+
+// The first slabs of a piece.
+DEVICE void ring_begin(const int bits, const int nb, const int blocks, const IntegerArguments *a, const Piece *piece,
+                       SlabTile *t, Ring *r) {
+    for (int i = 0; i < a->stages - 1; i++) {
+        if (t->slab < piece->end) {
+            if (threadIdx.x < WARP) copy_for_pair(nb, blocks, a, t, r, i);
+            ring_copy_own(bits, blocks, a, t, r);
+        }
+        ring_step_own(a, r);
+    }
 }
 
 // The slab that comes next: what this warp copied of it is there, and what the pair did.
@@ -198,46 +223,6 @@ DEVICE void ring_step(const IntegerArguments *a, Ring *r) {
 DEVICE void spoil_if_late(const int nb, const Ring *r, float (*sums)[4]) {
     if (!is_set(r->late)) return;
     UNROLL for (int b = 0; b < nb; b++) UNROLL for (int i = 0; i < 4; i++) sums[b][i] = NAN;
-}
-
-// What a pair computes: slabs from … end of one tile. *chained*: the slabs of all tiles, one behind the other, are
-// shared among the pairs of the launch evenly. Each has at least as many as a tile, so that a tile is cut once at most:
-// one pair begins it, and the next one goes on with its sums. Whoever begins a tile that another
-// one ends does so before anything else, and nobody has to wait.
-typedef struct Piece {
-    int tile, from, end;
-    bool taken, left; // its first sums come from the pair before; its last ones go to the next
-} Piece;
-typedef struct Pieces {
-    long long from, end; // slabs
-} Pieces;
-
-DEVICE Pieces pieces_of(const IntegerArguments *a) {
-    const long long slabs = a->layout.slabs, pair = blockIdx.x / 2, pairs = gridDim.x / 2, split = blockIdx.y;
-    Pieces p;
-    if (a->chain.tiles == 0) {
-        p.from = pair * slabs + slabs * split / a->splits;
-        p.end = pair * slabs + slabs * (split + 1) / a->splits;
-    } else {
-        const long long steps = a->chain.tiles * (slabs / a->chain.step);
-        p.from = steps * pair / pairs * a->chain.step;
-        p.end = steps * (pair + 1) / pairs * a->chain.step;
-    }
-    return p;
-}
-
-// The last one first.
-DEVICE bool next_piece(const IntegerArguments *a, Pieces *all, Piece *p) {
-    const int slabs = a->layout.slabs;
-    if (all->from >= all->end) return false;
-    p->tile = (int)((all->end - 1) / slabs);
-    const long long begin = (long long)p->tile * slabs, from = all->from > begin ? all->from : begin;
-    p->from = (int)(from - begin);
-    p->end = (int)(all->end - begin);
-    p->taken = a->chain.tiles > 0 && p->from > 0;
-    p->left = a->chain.tiles > 0 && p->end < slabs;
-    all->end = from;
-    return true;
 }
 
 // Where a block leaves sums for the block with the same rows of the next pair: of a block of tokens four of each
@@ -274,7 +259,8 @@ DEVICE void take_sums(const int nb, const bool adds, const IntegerArguments *a, 
 // ---- Launches ----
 
 #define LAUNCH_SLABS(NAME) LAUNCH(NAME, slab_grid(a), SLAB_WARPS *WARP, slab_shared(a), stream, a)
-#define LAUNCH_RINGS(NAME) LAUNCH_PAIRS(NAME, pair_grid(a), SLAB_WARPS *WARP, slab_shared(a) + RING_BYTES, stream, a)
+#define LAUNCH_RINGS(NAME) \
+    LAUNCH_PAIRS(NAME, pair_grid(a), SLAB_WARPS *WARP, ring_bytes(&a->stage, a->stages), stream, a)
 
 static Extent slab_grid(const IntegerArguments *a) {
     return extent(integer_blocks(a, SLAB_WARPS, a->tile.tokens), a->splits, 1);

@@ -179,11 +179,16 @@ static Stage stage_of(const IntegerArguments *a, int row_blocks, int x_bytes, in
     return s;
 }
 
+// Of one of so many blocks on a multiprocessor.
+static size_t room_for(const CudaBackend *c, size_t blocks) {
+    const size_t own = 1 << 10; // of each block, for the device
+    return (c->runtime->facts.shared_bytes + own) / blocks - own;
+}
+
 // least … most stages of `bytes`: as many as let `blocks` blocks stay on a multiprocessor, with `fixed` bytes beside
 // the stages: all that such a kernel takes, for it declares no shared memory itself.
 static int stages_for(const CudaBackend *c, size_t bytes, size_t fixed, size_t blocks, size_t least, size_t most) {
-    const size_t own = 1 << 10; // of each block, for the device
-    const size_t room = (c->runtime->facts.shared_bytes + own) / blocks - own;
+    const size_t room = room_for(c, blocks);
     return (int)at_least(at_most(room > fixed ? (room - fixed) / bytes : 0, most), least);
 }
 
@@ -250,21 +255,43 @@ static bool by_warpgroups(const CudaBackend *c, KernelFamily family) {
     return c->runtime->facts.warpgroups && !cuda_avoids(c, family);
 }
 
+// Of few tokens a lone block takes fewer instructions.
+static bool by_f16_warpgroups(const CudaBackend *c, size_t tokens) {
+    return tokens > (F16_PAIR_TOKENS / 2) * TOKEN_BLOCK && by_warpgroups(c, KERNELS_WARPGROUPS);
+}
+
 static bool by_int8_warpgroups(const CudaBackend *c, const Weight *w, size_t tokens) {
     return cuda_planes(w) == 1 && tokens > FEW_TOKENS && is_regular(&w->layout) &&
            by_warpgroups(c, KERNELS_INT8_WARPGROUPS);
 }
 
-// side: token blocks of a block; blocks: rows of a token in a slab.
-static void set_slab_tile(IntegerArguments *a, size_t side, int blocks) {
+// side: token blocks of a block.
+static void set_slab_tile(IntegerArguments *a, size_t side) {
+    a->tile = (IntegerTile){1, (int)side, SLAB_WARPS, 1};
+    a->stage = stage_of(a, SLAB_WARPS, 2 * (int)side * TOKEN_BLOCK * X_ROW_BYTES, 0);
+    a->stage.bytes = (int)blocks_of((size_t)a->stage.bytes, SWIZZLE_BYTES) * SWIZZLE_BYTES;
+}
+
+// The same for pairs: weights, scales and levels lie apart. blocks: rows of a token in a slab.
+static void set_ring_tile(IntegerArguments *a, size_t side, int blocks) {
     const int tokens = (int)side * TOKEN_BLOCK;
     a->tile = (IntegerTile){1, (int)side, SLAB_WARPS, 1};
-    a->stage = stage_of(a, SLAB_WARPS, tokens * X_ROW_BYTES * blocks, a->planes == 1 ? tokens : 0);
-    a->stage.bytes = (int)blocks_of((size_t)a->stage.bytes, SWIZZLE_BYTES) * SWIZZLE_BYTES;
+    a->stage = stage_of(a, SLAB_WARPS, 0, a->planes == 1 ? tokens : 0);
+    const int sums = a->stage.bytes - a->stage.x_sums;
+    a->stage.own_bytes = a->stage.x_scales;
+    a->stage.x = 0;
+    a->stage.x_sums = tokens * X_ROW_BYTES * blocks;
+    a->stage.bytes = (int)blocks_of((size_t)(a->stage.x_sums + sums), SWIZZLE_BYTES) * SWIZZLE_BYTES;
 }
 
 // Blocks of so many token blocks that a multiprocessor has room for, by warpgroups.
 static size_t at_a_time(size_t side) { return side >= 16 ? 1 : 2; }
+
+static void set_ring_stages(const CudaBackend *c, IntegerArguments *a, int least, int most) {
+    const size_t room = room_for(c, at_a_time((size_t)a->tile.tokens));
+    a->stages = least;
+    while (a->stages < most && ring_bytes(&a->stage, a->stages + 1) <= room) a->stages++;
+}
 
 static size_t pairs_at_a_time(const CudaBackend *c) {
     const CudaFacts *facts = &c->runtime->facts;
@@ -283,19 +310,18 @@ static void chain_pairs(const CudaBackend *c, IntegerArguments *a, int step) {
 // The fewest tokens for a block that take all of them, or the most for which there is room.
 static void cut_f16(const CudaBackend *c, IntegerArguments *a) {
     size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), F16_MOST_TOKENS);
-    set_slab_tile(a, side, 2);
-    while (2 * (size_t)a->stage.bytes > c->runtime->facts.shared_bytes && side > 2) set_slab_tile(a, side /= 2, 2);
+    set_slab_tile(a, side);
+    while (2 * (size_t)a->stage.bytes > c->runtime->facts.shared_bytes && side > 2) set_slab_tile(a, side /= 2);
     a->stages = stages_for(c, (size_t)a->stage.bytes, 0, 2, 2, 5);
     a->splits = splits_for(c, a, integer_blocks(a, SLAB_WARPS, a->tile.tokens), 2, 4);
 }
 
 static void cut_f16_pairs(const CudaBackend *c, IntegerArguments *a) {
-    const size_t most = a->layout.bits == 8 ? WARPGROUP_MOST_TOKENS / 2 : WARPGROUP_MOST_TOKENS; // as kernels_f16.h
-    size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), most);
-    set_slab_tile(a, side, 2);
-    while (3 * (size_t)a->stage.bytes + RING_BYTES > c->runtime->facts.shared_bytes && side > 2)
-        set_slab_tile(a, side /= 2, 2);
-    a->stages = stages_for(c, (size_t)a->stage.bytes, RING_BYTES, at_a_time(side), 3, RING_STAGES);
+    size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), WARPGROUP_MOST_TOKENS);
+    set_ring_tile(a, side, 2);
+    while (ring_bytes(&a->stage, 3) > c->runtime->facts.shared_bytes && side > F16_PAIR_TOKENS)
+        set_ring_tile(a, side /= 2, 2);
+    set_ring_stages(c, a, 3, RING_STAGES);
     chain_pairs(c, a, 1);
     a->splits = a->chain.tiles ? 1 : splits_for(c, a, 2 * pair_tiles(a), at_a_time(side), 4);
 }
@@ -305,9 +331,9 @@ static void cut_f16_pairs(const CudaBackend *c, IntegerArguments *a) {
 static void cut_int8(const CudaBackend *c, IntegerArguments *a) {
     size_t side = at_most(power_of_two_from((size_t)token_blocks(a->tokens)), INT8_MOST_TOKENS);
     const bool whole = a->levels == FACTORS || a->layout.groups == 1;
-    set_slab_tile(a, side, 1);
-    while (!whole && side > 2 && 4 * pair_tiles(a) < 3 * pairs_at_a_time(c)) set_slab_tile(a, side /= 2, 1);
-    a->stages = stages_for(c, (size_t)a->stage.bytes, RING_BYTES, at_a_time(side), 2, 4);
+    set_ring_tile(a, side, 1);
+    while (!whole && side > 2 && 4 * pair_tiles(a) < 3 * pairs_at_a_time(c)) set_ring_tile(a, side /= 2, 1);
+    set_ring_stages(c, a, 2, 4);
     chain_pairs(c, a, (int)at_least((size_t)a->layout.group_columns / SLAB_COLUMNS, 1));
     a->splits = whole && !a->chain.tiles ? splits_for(c, a, 2 * pair_tiles(a), at_a_time(side), 4) : 1;
     a->whole = a->splits > 1;
@@ -328,7 +354,7 @@ typedef enum Way { BY_CODE, BY_FEW, BY_TILES, BY_F16, BY_F16_WARPGROUPS, BY_INT8
 
 static Way way_of(const CudaBackend *c, const Weight *w, const IntegerArguments *a) {
     const size_t tokens = (size_t)a->tokens;
-    if (by_f16(c, w, tokens)) return by_warpgroups(c, KERNELS_WARPGROUPS) ? BY_F16_WARPGROUPS : BY_F16;
+    if (by_f16(c, w, tokens)) return by_f16_warpgroups(c, tokens) ? BY_F16_WARPGROUPS : BY_F16;
     if (!cuda_by_tensor_cores(c, w)) return BY_CODE;
     if (by_int8_warpgroups(c, w, tokens)) return BY_INT8_WARPGROUPS;
     return cuda_by_few(a) ? BY_FEW : BY_TILES;

@@ -621,12 +621,14 @@ uint4 load_once(const void *p) {
 
 // ---- Copies in the background ----
 
+// Until it is waited for nothing may be where it goes to.
 void copy_begin(void *shared, const void *global) {
     Fiber *fiber = run.current;
     if (fiber->copy_count == MOST_COPIES) give_up("too many copies under way");
     if ((uintptr_t)shared % 16 || (uintptr_t)global % 16) give_up("a copy of 16 bytes is not aligned");
     note_read(global);
     fiber->copies[fiber->copy_count++] = (Copy){shared, global, fiber->committed};
+    memset(shared, 0xFF, 16);
 }
 
 void emulated_copy_commit(void) { run.current->committed++; }
