@@ -863,6 +863,19 @@ static void the_convert_screen_says_what_engines_do(void **state) {
     }
 }
 
+// What is not known yet is not promised.
+static void until_sizes_are_known_nothing_is_promised(void **state) {
+    (void)state;
+    Screen *s = start_converting(24, 80, "FAKE_FORECAST=2");
+    key(s, "jjjjjj"); // which transformers loads
+    expect(s, " working out sizes…");
+    expect(s, "it is not known yet whether it can be written; Enter tries at once");
+    assert_false(screen_has(s, "Enter writes it"));
+    expect(s, "Enter writes it, reads it back");
+    assert_false(screen_has(s, "not known yet"));
+    quit(s);
+}
+
 // The remedy is a turn like any other: it is seen in the figures, compared with before, and undone at once.
 static void a_remedy_is_one_turn(void **state) {
     (void)state;
@@ -1065,6 +1078,8 @@ static void what_cannot_be_written_says_what_to_do(void **state) {
     key(s, command);
     expect(s, "is not empty; name");
     expect(s, "holds with O");
+    expect(s, "Enter asks before it replaces what the folder holds");
+    assert_false(screen_has(s, "Enter writes it"));
     key(s, "\r");
     expect(s, "The folder holds something else.  y replace  o another  n leave");
     key(s, "n");
@@ -1762,6 +1777,7 @@ int main(int argc, char **argv) {
         IN_HOME(help_lists_keys_and_commands),
         IN_HOME(the_mouse_chooses_turns_and_drags),
         IN_HOME(the_convert_screen_says_what_engines_do),
+        IN_HOME(until_sizes_are_known_nothing_is_promised),
         IN_HOME(the_engine_that_the_recipe_is_for_is_chosen),
         IN_HOME(what_is_refused_is_asked_about_before_it_is_written),
         IN_HOME(a_remedy_is_one_turn),

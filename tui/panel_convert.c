@@ -105,7 +105,8 @@ static void draw_needs(Ui *ui, Rect place) {
     workbench_forecast(ui->workbench, &view);
     const ExportForecast *f = &view.forecast;
     if (!view.known) {
-        canvas_text(&ui->canvas, place.row, place.col, place.cols, MEANING_FAINT, ui_spinner(ui));
+        Pen pen = pen_at(&ui->canvas, (Rect){place.row, place.col, 1, place.cols});
+        pen_text(&pen, MEANING_FAINT, "%s working out sizes…", ui_spinner(ui));
         return;
     }
     if (view.refused) {
@@ -545,6 +546,12 @@ static void draw_offer(Ui *ui, Rect pane) {
     ForecastView forecast;
     if (convert_is_unwritable(ui, &forecast))
         snprintf(text, sizeof text, "it cannot be written: see files%s", mends);
+    else if (!forecast.known)
+        snprintf(text, sizeof text, "it is not known yet whether it can be written; Enter tries at once");
+    else if (forecast.forecast.occupied)
+        snprintf(text, sizeof text, "Enter asks before it replaces what the folder holds; o names another");
+    else if (forecast.refused)
+        snprintf(text, sizeof text, "it cannot be written there now: see files; Enter tries again, o names another");
     else if (worst >= SEVERITY_MISREAD)
         snprintf(text, sizeof text, "Enter writes it, though %s %s it%s", target_table[row->target].name,
                  worst == SEVERITY_REFUSED ? "refuses" : "misreads", mends);

@@ -37,6 +37,12 @@ static double look_at_clock(void) {
     return clock_seconds() * (pace ? strtod(pace, NULL) : 1);
 }
 
+// FAKE_FORECAST=2: an estimate takes so many seconds.
+static double forecast_seconds(void) {
+    const char *seconds = getenv("FAKE_FORECAST");
+    return seconds ? strtod(seconds, NULL) : 0.2;
+}
+
 // When something last happened. What is shown is of one moment: a job has not ended in a picture whose figures are
 // those from before its end.
 static double now;
@@ -44,7 +50,6 @@ static double now;
 #define CALIBRATE_SECONDS 0.6
 #define ACCURACY_SECONDS 0.5
 #define DECODE_SECONDS 0.4
-#define FORECAST_SECONDS 0.2
 #define EXPORT_SECONDS 1.6 // half of it is reading back
 #define STUDY_SECONDS 0.8  // each of them
 
@@ -919,7 +924,7 @@ static bool export_is_on_its_way(const Workbench *w) {
 }
 
 bool workbench_busy(const Workbench *w) {
-    if (export_is_on_its_way(w) || (w->forecast.folder && now < w->forecast.asked + FORECAST_SECONDS)) return true;
+    if (export_is_on_its_way(w) || (w->forecast.folder && now < w->forecast.asked + forecast_seconds())) return true;
     if (w->stopped || w->fails) return false;
     if (studies_go_on(w)) return true;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
@@ -1204,7 +1209,7 @@ void workbench_look_at_export(Workbench *w, ExportFormat format, const char *fol
 // A folder named "taken" holds something else.
 void workbench_forecast(const Workbench *w, ForecastView *out) {
     *out = (ForecastView){0};
-    if (!w->forecast.folder || now < w->forecast.asked + FORECAST_SECONDS) return;
+    if (!w->forecast.folder || now < w->forecast.asked + forecast_seconds()) return;
     const bool done = w->export.asked && w->export.state == JOB_DONE;
     *out = (ForecastView){.known = true,
                           .forecast = {.files = 1,
