@@ -850,7 +850,10 @@ static void the_convert_screen_says_what_engines_do(void **state) {
         key(s, RIGHT);
         expect(s, "◂ gguf ▸   for llama.cpp");
         expect(s, "storyteller-gguf");
-        key(s, "hh");
+        assert_false(screen_has(s, "by the recipe 4.31"));
+        key(s, RIGHT);
+        expect(s, "4.81 bits/weight there, by the recipe 4.31: each group has a scale");
+        key(s, "hhh");
         expect(s, "◂ dense ▸   for all that read the model as it was");
         expect(s, "nothing is quantized in this format");
         key(s, "q");

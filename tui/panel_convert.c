@@ -84,6 +84,14 @@ static void refusal_text(const Ui *ui, const ForecastView *view, char *out, size
     snprintf(out, size, "%s%s", mends ? "f mends this: " : "", message);
 }
 
+static bool bits_differ(const Ui *ui, const ForecastView *view) {
+    char text[256];
+    export_bits_text(&view->forecast, workbench_plan(ui->workbench), text, sizeof text);
+    return *text;
+}
+
+static bool warns(const ForecastView *view) { return view->forecast.warning[0]; }
+
 // Lines of the estimate, or of why there cannot be one.
 static int needs_lines(const Ui *ui) {
     ForecastView view;
@@ -92,10 +100,9 @@ static int needs_lines(const Ui *ui) {
     if (!view.known) return 1;
     refusal_text(ui, &view, message, sizeof message);
     const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
-    const int cols = ui->layout.frame.cols - 4 - LABEL_COLS, lines = view.refused
-                                                                         ? wrap_lines(&ui->canvas, cols, &piece, 1)
-                                                                     : view.forecast.warning[0] ? 2
-                                                                                                : 1;
+    const int cols = ui->layout.frame.cols - 4 - LABEL_COLS;
+    const int lines =
+        view.refused ? wrap_lines(&ui->canvas, cols, &piece, 1) : 1 + bits_differ(ui, &view) + warns(&view);
     return lines < NEEDS_LINES_MOST ? lines : NEEDS_LINES_MOST;
 }
 
@@ -128,10 +135,12 @@ static void draw_needs(Ui *ui, Rect place) {
     pen_field(&pen, "disk has", MEANING_VALUE, "%s", isinf(f->room) ? "?" : format_bytes(f->room).text);
     pen_field(&pen, "computing", MEANING_VALUE, "%s", format_seconds(f->seconds).text);
     pen_field(&pen, "memory", MEANING_VALUE, "%s", format_bytes((double)f->memory).text);
-    if (!f->warning[0] || place.rows < 2) return;
-    char warning[sizeof f->warning];
+    char bits[256], warning[sizeof f->warning];
+    export_bits_text(f, workbench_plan(ui->workbench), bits, sizeof bits);
     convert_words(f->warning, warning, sizeof warning);
-    canvas_fit(&ui->canvas, place.row + 1, place.col, place.cols, MEANING_CHANGED, warning);
+    const char *const lines[] = {bits, warning};
+    for (int i = 0, row = 1; i < 2 && row < place.rows; i++)
+        if (*lines[i]) canvas_fit(&ui->canvas, place.row + row++, place.col, place.cols, MEANING_CHANGED, lines[i]);
 }
 
 static void draw_form(Ui *ui, Rect pane) {
@@ -146,7 +155,7 @@ static void draw_form(Ui *ui, Rect pane) {
     canvas_right(&ui->canvas, pane.row - 1, after, pane.col + pane.cols - after - 1, MEANING_TITLE, title);
     draw_format(ui, form_line(ui, pane, 0, "format"));
     draw_folder(ui, form_line(ui, pane, 1, "folder"));
-    panel_figures_line(ui, form_line(ui, pane, 2, "model"));
+    panel_figures_line(ui, form_line(ui, pane, 2, "recipe"));
     Rect needs = form_line(ui, pane, 3, "files");
     needs.rows = pane.rows - 3;
     draw_needs(ui, needs);

@@ -1217,7 +1217,10 @@ void workbench_forecast(const Workbench *w, ForecastView *out) {
                                        .left = done ? 0 : w->plan.bytes,
                                        .memory = 25e6,
                                        .room = 12.3e9,
-                                       .seconds = 3}};
+                                       .seconds = 3,
+                                       .bits_per_weight = w->plan.bits_per_weight,
+                                       .stores = "each group has a scale and an offset of 16 bits"}};
+    if (w->forecast.format == EXPORT_MLX) out->forecast.bits_per_weight += 0.5;
     Error err = {0};
     char note[256];
     if (w->forecast.format == EXPORT_GGUF && !gguf_can_run(&w->structure, note, sizeof note, &err)) {
