@@ -1066,6 +1066,36 @@ static void a_model_is_written_stopped_and_goes_on(void **state) {
     quit(s);
 }
 
+// A result does not go with the format that is looked at.
+static void what_was_written_stays_in_sight(void **state) {
+    (void)state;
+    static const int sizes[][2] = {{24, 80}, {36, 120}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        Screen *s = start_converting(sizes[i][0], sizes[i][1], "FAKE_PACE=8");
+        key(s, ":set policy none\r:set granularity group\r:set group-size 32\r");
+        key(s, "\r\x15/one\r"); // the folder is only a name here
+        expect(s, "no difference: /one");
+        assert_false(screen_has(s, "✓ compressed-tensors"));
+        key(s, RIGHT);
+        expect(s, "◂ gguf ▸");
+        expect(s, "Enter writes it, reads it back");
+        expect(s, "✓ compressed-tensors 196 kB read back, loaded by vllm, vllm-cpu, ");
+        key(s, "q6"); // nor with the screen
+        expect(s, "✓ compressed-tensors 196 kB read back, loaded by vllm, vllm-cpu, ");
+        key(s, "o\x15/two\r\r");
+        expect(s, "no difference: /two");
+        expect(s, "✓ compressed-tensors 196 kB");
+        key(s, RIGHT);
+        expect(s, "✓ gguf 196 kB read back, loaded by llama.cpp: /two");
+        if (sizes[i][0] > 24) expect(s, "✓ compressed-tensors 196 kB");
+        key(s, LEFT);
+        expect(s, "no difference: /two");
+        key(s, LEFT);
+        expect(s, "✓ compressed-tensors 196 kB"); // that of the format is the first
+        quit(s);
+    }
+}
+
 static void what_cannot_be_written_says_what_to_do(void **state) {
     (void)state;
     Screen *s = start_converting(36, 120, NULL);
@@ -1786,6 +1816,7 @@ int main(int argc, char **argv) {
         IN_HOME(a_remedy_is_one_turn),
         IN_HOME(a_remedy_asks_before_it_takes_an_override_back),
         IN_HOME(a_model_is_written_stopped_and_goes_on),
+        IN_HOME(what_was_written_stays_in_sight),
         IN_HOME(what_cannot_be_written_says_what_to_do),
         IN_HOME(quitting_asks_while_a_model_is_written),
         IN_HOME(an_offered_folder_follows_the_format),

@@ -569,9 +569,50 @@ static void draw_offer(Ui *ui, Rect pane) {
     canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, MEANING_FAINT, text);
 }
 
+// Whether it stands above in full.
+static bool is_listed(const Ui *ui, const ExportView *view, const FinishedExport *done) {
+    const bool last = view->asked && view->job.state == JOB_DONE && strcmp(view->folder, done->folder) == 0;
+    return !last || is_past(ui, view);
+}
+
+static int listed(const Ui *ui, const ExportView *view) {
+    const Finished *finished = &ui->convert.finished;
+    const int most = ui->layout.frame.rows < 32 ? 1 : 3;
+    int count = 0;
+    for (size_t i = 0; i < finished->count && count < most; i++) count += is_listed(ui, view, &finished->items[i]);
+    return count;
+}
+
+// "✓ gguf 195 kB read back, loaded by llama.cpp: /folder".
+static void draw_finished(Ui *ui, Rect line, const FinishedExport *done) {
+    Text text = {0}, names = {0};
+    targets_list(done->loads, &names);
+    text_addf(&text, "✓ %s %s read back", export_format_names[done->format], format_bytes((double)done->bytes).text);
+    if (targets_of_format(done->format)) text_addf(&text, ", loaded by %s", names.length ? names.data : "none");
+    text_addf(&text, ": %s", done->folder);
+    canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_BETTER, text.data ? text.data : "");
+    text_free(&text);
+    text_free(&names);
+}
+
+// Newest first, that of the format that is shown before all.
+static void draw_list(Ui *ui, Rect rest, const ExportView *view) {
+    const Finished *finished = &ui->convert.finished;
+    for (int others = 0; others < 2; others++)
+        for (size_t i = finished->count; i-- > 0 && rest.rows > 0;) {
+            const FinishedExport *done = &finished->items[i];
+            if ((done->format != ui->convert.format) != others || !is_listed(ui, view, done)) continue;
+            draw_finished(ui, (Rect){rest.row++, rest.col, 1, rest.cols}, done);
+            rest.rows--;
+        }
+}
+
 static void draw_job_pane(Ui *ui, Rect pane, const ExportView *view) {
     panel_title(ui, pane, "Writing it", PANE_COUNT);
     pane = rect_inset(pane, 1);
+    const int most = pane.rows - 1, asked = listed(ui, view), below = asked < most ? asked : most;
+    pane.rows -= below;
+    draw_list(ui, (Rect){pane.row + pane.rows, pane.col, below, pane.cols}, view);
     char message[sizeof view->job.message];
     if (!view->asked || is_past(ui, view)) {
         draw_offer(ui, pane);
@@ -602,7 +643,8 @@ void panel_convert_draw(Ui *ui) {
     const bool done = view.asked && view.job.state == JOB_DONE;
     const int after = done ? loading_lines(ui, &view, lines) + (view.verdict->row_count > 0) : 0;
     const int job = !view.asked || is_past(ui, &view) ? 1 : after > 1 ? 1 + after : 2;
-    const ConvertLayout l = layout_convert(&ui->layout, verdict ? verdict->row_count : 0, job, needs_lines(ui));
+    const ConvertLayout l =
+        layout_convert(&ui->layout, verdict ? verdict->row_count : 0, job + listed(ui, &view), needs_lines(ui));
     const Rect panes[] = {l.form, l.engines, l.findings, l.job};
     for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
     draw_form(ui, l.form);

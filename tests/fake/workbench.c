@@ -94,7 +94,7 @@ struct Workbench {
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
     int timer;
-    Verdict verdict, verdict_of;
+    Verdict verdict, verdict_of, verdict_written;
     bool odd_bits;
     struct {
         ExportFormat format;
@@ -334,6 +334,7 @@ void workbench_close(Workbench *w) {
     history_free(&w->history);
     plan_free(&w->plan);
     verdict_free(&w->verdict);
+    verdict_free(&w->verdict_written);
     verdict_free(&w->verdict_of);
     free(w->forecast.folder);
     free(w->export.folder);
@@ -1256,6 +1257,12 @@ bool workbench_export(Workbench *w, ExportFormat format, const char *folder, boo
     return recipe_copy(history_now(&w->history), &w->export.recipe, err) && workbench_export_on(w, err);
 }
 
+static const Verdict *judge_written(Workbench *w) {
+    const VerdictWish wish = {w->export.format, targets_of_format(w->export.format), w->odd_bits};
+    verdict_free(&w->verdict_written);
+    return verdict_make(&w->structure, NULL, &w->plan, &wish, &w->verdict_written, NULL) ? &w->verdict_written : NULL;
+}
+
 void workbench_export_view(const Workbench *w, ExportView *out) {
     *out = (ExportView){
         .asked = w->export.asked, .waits_for = JOB_COUNT, .rate = 120e6, .bits_per_weight = w->export.bits_per_weight};
@@ -1265,7 +1272,7 @@ void workbench_export_view(const Workbench *w, ExportView *out) {
     out->folder = w->export.folder;
     if (!recipe_equal(&w->export.recipe, history_now(&w->history))) out->changes = w->turn - w->export.turn;
     if (out->job.state == JOB_WAITING) out->waits_for = JOB_CALIBRATE;
-    if (w->export.state == JOB_DONE) out->verdict = workbench_verdict((Workbench *)w, w->export.format);
+    if (w->export.state == JOB_DONE) out->verdict = judge_written((Workbench *)w);
     out->reads = w->export.share > 0.5;
     out->total = w->plan.bytes;
     out->done = (uint64_t)(out->job.share * (double)out->total);
