@@ -28,7 +28,7 @@ static void known_add_json(cJSON *object, const Known *known, const Engine *engi
 // ---- What would be written ----
 
 static void print_forecast(const Options *options, const Engine *engine, const ExportForecast *f) {
-    char bytes[32], before[32], left[32], memory[32], room[32];
+    char bytes[32], before[32], left[32], memory[32], room[32], bits[256];
     if (!f->left) {
         print_name(options->export.folder, 0);
         puts(" is complete already");
@@ -37,6 +37,8 @@ static void print_forecast(const Options *options, const Engine *engine, const E
            in_megabytes((double)engine_plan(engine)->base_bytes, before, sizeof before), arrow(),
            in_megabytes((double)f->bytes, bytes, sizeof bytes), f->files, f->files == 1 ? "" : "s",
            in_megabytes((double)f->left, left, sizeof left));
+    export_bits_text(f, engine_plan(engine), bits, sizeof bits);
+    if (*bits) puts(bits);
     printf("about %.0f s of computing, %s of memory beside the files\n", f->seconds,
            in_megabytes((double)f->memory, memory, sizeof memory));
     if (f->left && isfinite(f->room)) {
@@ -59,6 +61,7 @@ static cJSON *forecast_json(const Options *options, const ExportForecast *f, con
     json_add_number(object, "files", f ? f->files : unknown);
     json_add_number(object, "bytes", f ? (double)f->bytes : unknown);
     json_add_number(object, "bytes_left", f ? (double)f->left : unknown);
+    json_add_number(object, "bits_per_weight", f ? f->bits_per_weight : unknown);
     json_add_number(object, "disk_free", f ? f->room : unknown);
     json_add_number(object, "bytes_read", f ? (double)f->read : unknown);
     json_add_number(object, "memory", f ? (double)f->memory : unknown);

@@ -194,6 +194,7 @@ static bool ct_finish(Export *x, Error *err) {
 }
 
 const FormatRow format_compressed_tensors = {
+    .stores = "codes and zero points fill words of 32 bits, and each matrix has its shape beside it",
     .ending = ".safetensors",
     .read_back = true,
     .loading = {{1U << TARGET_TRANSFORMERS,

@@ -111,6 +111,7 @@ static void dense_put(const Export *x, const Unit *unit, const Piece *piece) {
 static bool dense_finish(Export *x, Error *err) { return folder_finish(x, NULL, err); }
 
 const FormatRow format_dense = {
+    .stores = "it holds the numbers that codes stand for",
     .ending = ".safetensors",
     .loading = {{0,
                  "```python\nfrom transformers import AutoModelForCausalLM\n"

@@ -1,5 +1,6 @@
 #include "export/export.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,26 @@ static uint64_t memory_of(const Export *x) {
     return most;
 }
 
+static double bits_per_weight_of(const Export *x) {
+    double bytes = 0, weights = 0;
+    for (size_t u = 0; u < x->unit_count; u++) {
+        const Unit *unit = &x->units[u];
+        if (unit->kind != UNIT_LINEAR) continue;
+        for (int t = 0; t < unit->tensor_count; t++) bytes += (double)unit->tensors[t].bytes;
+        weights += (double)unit->rows * (double)unit->columns;
+    }
+    return weights > 0 ? 8 * bytes / weights : (double)NAN;
+}
+
+void export_bits_text(const ExportForecast *forecast, const Plan *plan, char *out, size_t size) {
+    char here[32], planned[32];
+    snprintf(here, sizeof here, "%.2f", forecast->bits_per_weight);
+    snprintf(planned, sizeof planned, "%.2f", plan->bits_per_weight);
+    *out = '\0';
+    if (!isnan(forecast->bits_per_weight) && strcmp(here, planned) != 0)
+        snprintf(out, size, "%s bits/weight there, by the recipe %s: %s", here, planned, forecast->stores);
+}
+
 // The seconds that making one piece of a unit took, per element.
 static bool time_piece(const Export *x, const Unit *unit, double *seconds, double *elements, Error *err) {
     UnitWork work;
@@ -162,6 +183,8 @@ bool export_forecast(const ExportModel *model, const ExportOptions *options, Exp
         out->bytes = x.bytes;
         out->read = model->structure->checkpoint->bytes;
         out->memory = memory_of(&x);
+        out->bits_per_weight = bits_per_weight_of(&x);
+        out->stores = x.format->stores;
         snprintf(out->warning, sizeof out->warning, "%s", x.warning);
     }
     out->occupied = single.occupied || journal.occupied;

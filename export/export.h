@@ -71,20 +71,24 @@ void export_misgivings(const Verdict *verdict, Text *out);
 // What export_run would do, without doing it.
 typedef struct ExportForecast {
     int files;
-    uint64_t bytes;  // of the files of weights
-    uint64_t left;   // bytes that are not yet in the folder
-    uint64_t read;   // bytes of the checkpoint that are read
-    uint64_t memory; // the most that is held beside the page cache
-    double room;     // bytes that the disk has left; infinite where it does not say
-    double seconds;  // of computing, as measured on some of the matrices; reading and writing may take longer
-    bool occupied;   // as in ExportResult
-    bool unwritable; // refused for the model and the plan, whatever the folder
+    uint64_t bytes;         // of the files of weights
+    uint64_t left;          // bytes that are not yet in the folder
+    uint64_t read;          // bytes of the checkpoint that are read
+    uint64_t memory;        // the most that is held beside the page cache
+    double room;            // bytes that the disk has left; infinite where it does not say
+    double seconds;         // of computing, as measured on some of the matrices; reading and writing may take longer
+    double bits_per_weight; // of the quantized linears, with all that is stored for them; NAN: there are none
+    const char *stores;     // why those may not be the bits of the plan
+    bool occupied;          // as in ExportResult
+    bool unwritable;        // refused for the model and the plan, whatever the folder
     char warning[512];
 } ExportForecast;
 
 // False with the reason and the remedy where the format cannot hold the plan, or the folder may not be written to or
 // has no room. Of the whole: the options name no part.
 bool export_forecast(const ExportModel *model, const ExportOptions *options, ExportForecast *out, Error *err);
+// "5.00 bits/weight there, by the recipe 4.50: why"; "" where both are the same.
+void export_bits_text(const ExportForecast *forecast, const Plan *plan, char *out, size_t size);
 
 #define EXPORT_WORK "writing the model" // as Progress calls it
 

@@ -108,6 +108,7 @@ typedef struct Loading {
 enum { LOADINGS = 2 };
 
 struct FormatRow {
+    const char *stores; // why its bits per weight may not be those of the plan
     const char *ending; // of files of weights
     Loading loading[LOADINGS];
     const char *loading_t5; // NULL: as the others

@@ -240,6 +240,7 @@ static bool finish(Export *x, Error *err) {
 }
 
 const FormatRow format_gguf = {
+    .stores = "each block of 32 weights has a scale of 16 bits of its own",
     .library = "",
     .ending = ".gguf",
     .loading = {{1U << TARGET_LLAMA_CPP, "```sh\nllama-cli -m FILE.gguf\n```", NULL}},

@@ -289,6 +289,7 @@ static bool gptq_finish(Export *x, Error *err) {
 }
 
 const FormatRow format_gptq = {
+    .stores = "each group has a zero point, and each column the number of its group",
     .ending = ".safetensors",
     .read_back = true,
     .loading =

@@ -199,6 +199,7 @@ static bool mlx_finish(Export *x, Error *err) {
 }
 
 const FormatRow format_mlx = {
+    .stores = "each group has a scale and an offset of 16 bits",
     .library = "mlx",
     .joins = true,
     .read_back = true,

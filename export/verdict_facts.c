@@ -283,7 +283,7 @@ const Rule verdict_rules[RULE_COUNT] = {
     // The whole model.
     [RULE_PAIR] = {"encoder-decoder", SEVERITY_REFUSED, EVIDENCE_READ, VLLM | SGLANG, PACKED, NULL, is_pair,
                    "It serves no text models with an encoder; for BART alone vLLM has a plugin, bart-plugin.",
-                   "Load it with transformers, by AutoModelForSeq2SeqLM.", MEND_NOT, 0, 0},
+                   "Use an engine that is said here to load it, or write the format dense.", MEND_NOT, 0, 0},
     [RULE_T5] = {"t5", SEVERITY_REFUSED, EVIDENCE_TRIED, TRANSFORMERS, CT, NULL, is_t5,
                  "T5 asks its linears for plain weights, which packed ones have not: loading fails.",
                  "Load with CompressedTensorsConfig(dequantize=True), or write the format dense.", MEND_NOT, 0, 0},
@@ -369,7 +369,8 @@ const Rule verdict_rules[RULE_COUNT] = {
                             "Set their --activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
     [RULE_CPU_EXPERTS] = {"cpu-experts", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                           "Quantized experts are taken only by processors with AMX, or not at all.",
-                          "Judge such a model with transformers.", MEND_NOT, 0, 0},
+                          "Use an engine that is said here to load it, or leave the experts as they are.", MEND_NOT, 0,
+                          0},
     [RULE_ROUTER] = {"router", SEVERITY_MISREAD, EVIDENCE_TRIED, TRANSFORMERS, EVERY, is_router, NULL,
                      "transformers finds no plain numbers for the router and computes with random ones.",
                      "Leave routers as they are, or load with CompressedTensorsConfig(dequantize=True).", MEND_IGNORE,
@@ -452,7 +453,7 @@ const Rule verdict_rules[RULE_COUNT] = {
     [RULE_FAMILY_UNTRIED] =
         {"family-untried", SEVERITY_NOTE, EVIDENCE_READ, VLLM | SGLANG, PACKED, NULL, is_untried_in_vllm,
          "There is no code for this family; that of transformers may run there, which was not tried.",
-         "Try the model there as it is, or judge it with transformers.", MEND_NOT, 0, 0},
+         "Try the model there as it is before you quantize it.", MEND_NOT, 0, 0},
     [RULE_TIED_HEAD] = {"tied-head", SEVERITY_REFUSED, EVIDENCE_READ, LLAMA_CPP | MLX, GGUF | MLX_FORMAT,
                         is_head_of_embedding, NULL, "The engine takes the embedding for the head of this family.",
                         "Leave the head as it is.", MEND_IGNORE, 0, 0},

@@ -938,6 +938,7 @@ static void quantize_in_json(void **state) {
     const double bytes = at(object, "bytes")->valuedouble;
     assert_true(bytes > 1e6 && at(object, "bytes_left")->valuedouble == bytes);
     assert_true(at(object, "memory")->valuedouble > 0 && at(object, "seconds")->valuedouble > 0);
+    assert_true(at(object, "bits_per_weight")->valuedouble > 4);
     assert_false(folder_exists(out));
     cJSON_Delete(object);
     ran = RUN(QUANTIZE, "--json", "--verify");

@@ -1,6 +1,7 @@
 // GPTQ, MLX, numbers, and recipes of other programs: what is written stands for what the plan says. The layouts are
 // known from the packages that own them: loaders/stored is held to GPTQ's by test_stored, the reader below to MLX's by
 // numbers of MLX itself (tools/fixtures/make_exports.py).
+#include <glob.h>
 #include <regex.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -661,8 +662,51 @@ static void llama_quantize_gets_a_type_for_each_tensor(void **state) {
     free(text);
 }
 
+// ---- What is said before ----
+
+static uint64_t bytes_on_disk(const char *out, const char *pattern) {
+    char *path = path_join(out, pattern);
+    glob_t found;
+    struct stat info;
+    assert_int_equal(glob(path, 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    assert_int_equal(stat(found.gl_pathv[0], &info), 0);
+    globfree(&found);
+    free(path);
+    return (uint64_t)info.st_size;
+}
+
+// A scale of 16 bits for each 32 weights by the plan: 4.5 bits. Each format has more to it, or not.
+static void a_forecast_is_of_the_very_file(void **state) {
+    (void)state;
+    static const char *const said[EXPORT_FORMAT_COUNT] = {
+        [EXPORT_COMPRESSED_TENSORS] = "", // of matrices of this size, shapes are less than a hundredth
+        [EXPORT_GGUF] = "",
+        [EXPORT_MLX] = "5.00 bits/weight there, by the recipe 4.50: each group has a scale and an offset of 16 bits",
+        [EXPORT_GPTQ] = "4.72 bits/weight there, by the recipe 4.50: each group has a zero point, and each column the "
+                        "number of its group",
+        [EXPORT_DENSE] = "16.00 bits/weight there, by the recipe 4.50: it holds the numbers that codes stand for"};
+    const char *recipe = RECIPE("\"weights\": {\"bits\": 4, \"granularity\": \"group\", \"group_size\": 32}, " PLAIN);
+    for (int format = 0; format < EXPORT_FORMAT_COUNT; format++) {
+        const bool gguf = format == EXPORT_GGUF;
+        char *out = path_join(folder, export_format_names[format]), text[256];
+        Engine *engine = export_engine("samples/storyteller", recipe);
+        const ExportOptions options = {.format = (ExportFormat)format, .folder = out};
+        ExportForecast forecast;
+        Error err = {0};
+        if (!engine_forecast(engine, &options, &forecast, &err)) fail_msg("%s", err.message);
+        export_written(engine, &options);
+        assert_int_equal(forecast.bytes, bytes_on_disk(out, gguf ? "*.gguf" : "*.safetensors"));
+        export_bits_text(&forecast, engine_plan(engine), text, sizeof text);
+        assert_string_equal(text, said[format]);
+        engine_close(engine);
+        free(out);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        IN_FOLDER(a_forecast_is_of_the_very_file),
         IN_FOLDER(gptq_codes_go_down_the_columns),
         IN_FOLDER(gptq_rules_name_every_module),
         IN_FOLDER(gptq_leaves_what_sees_alone),

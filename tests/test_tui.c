@@ -869,7 +869,10 @@ static void the_convert_screen_says_what_engines_do(void **state) {
         key(s, RIGHT);
         expect(s, "◂ gguf ▸   for llama.cpp");
         expect(s, "storyteller-gguf");
-        key(s, "hh");
+        assert_false(screen_has(s, "by the recipe 4.31"));
+        key(s, RIGHT);
+        expect(s, "4.81 bits/weight there, by the recipe 4.31: each group has a scale");
+        key(s, "hhh");
         expect(s, "◂ dense ▸   for all that read the model as it was");
         expect(s, "nothing is quantized in this format");
         key(s, "q");
@@ -880,6 +883,19 @@ static void the_convert_screen_says_what_engines_do(void **state) {
         expect(s, "Dials");
         quit(s);
     }
+}
+
+// What is not known yet is not promised.
+static void until_sizes_are_known_nothing_is_promised(void **state) {
+    (void)state;
+    Screen *s = start_converting(24, 80, "FAKE_FORECAST=2");
+    key(s, "jjjjjj"); // which transformers loads
+    expect(s, " working out sizes…");
+    expect(s, "it is not known yet whether it can be written; Enter tries at once");
+    assert_false(screen_has(s, "Enter writes it"));
+    expect(s, "Enter writes it, reads it back");
+    assert_false(screen_has(s, "not known yet"));
+    quit(s);
 }
 
 // The remedy is a turn like any other: it is seen in the figures, compared with before, and undone at once.
@@ -1074,6 +1090,36 @@ static void a_model_is_written_stopped_and_goes_on(void **state) {
     quit(s);
 }
 
+// A result does not go with the format that is looked at.
+static void what_was_written_stays_in_sight(void **state) {
+    (void)state;
+    static const int sizes[][2] = {{24, 80}, {36, 120}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        Screen *s = start_converting(sizes[i][0], sizes[i][1], "FAKE_PACE=8");
+        key(s, ":set policy none\r:set granularity group\r:set group-size 32\r");
+        key(s, "\r\x15/one\r"); // the folder is only a name here
+        expect(s, "no difference: /one");
+        assert_false(screen_has(s, "✓ compressed-tensors"));
+        key(s, RIGHT);
+        expect(s, "◂ gguf ▸");
+        expect(s, "Enter writes it, reads it back");
+        expect(s, "✓ compressed-tensors 196 kB read back, loaded by vllm, vllm-cpu, ");
+        key(s, "q6"); // nor with the screen
+        expect(s, "✓ compressed-tensors 196 kB read back, loaded by vllm, vllm-cpu, ");
+        key(s, "o\x15/two\r\r");
+        expect(s, "no difference: /two");
+        expect(s, "✓ compressed-tensors 196 kB");
+        key(s, RIGHT);
+        expect(s, "✓ gguf 196 kB read back, loaded by llama.cpp: /two");
+        if (sizes[i][0] > 24) expect(s, "✓ compressed-tensors 196 kB");
+        key(s, LEFT);
+        expect(s, "no difference: /two");
+        key(s, LEFT);
+        expect(s, "✓ compressed-tensors 196 kB"); // that of the format is the first
+        quit(s);
+    }
+}
+
 static void what_cannot_be_written_says_what_to_do(void **state) {
     (void)state;
     Screen *s = start_converting(36, 120, NULL);
@@ -1089,6 +1135,8 @@ static void what_cannot_be_written_says_what_to_do(void **state) {
     key(s, command);
     expect(s, "is not empty; name");
     expect(s, "holds with O");
+    expect(s, "Enter asks before it replaces what the folder holds");
+    assert_false(screen_has(s, "Enter writes it"));
     key(s, "\r");
     expect(s, "The folder holds something else.  y replace  o another  n leave");
     key(s, "n");
@@ -1787,11 +1835,13 @@ int main(int argc, char **argv) {
         IN_HOME(help_lists_keys_and_commands),
         IN_HOME(the_mouse_chooses_turns_and_drags),
         IN_HOME(the_convert_screen_says_what_engines_do),
+        IN_HOME(until_sizes_are_known_nothing_is_promised),
         IN_HOME(the_engine_that_the_recipe_is_for_is_chosen),
         IN_HOME(what_is_refused_is_asked_about_before_it_is_written),
         IN_HOME(a_remedy_is_one_turn),
         IN_HOME(a_remedy_asks_before_it_takes_an_override_back),
         IN_HOME(a_model_is_written_stopped_and_goes_on),
+        IN_HOME(what_was_written_stays_in_sight),
         IN_HOME(what_cannot_be_written_says_what_to_do),
         IN_HOME(quitting_asks_while_a_model_is_written),
         IN_HOME(an_offered_folder_follows_the_format),

@@ -1,5 +1,6 @@
 // The verdict on engines: every finding, where it is due and only there, and every remedy. What engines really do is
 // tried by tools/reference/check_verdicts.py.
+#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -1114,6 +1115,89 @@ static void rows_and_order(void **state) {
     assert_int_equal(find(judge(f, CT, CPU), "tensor-scale")->evidence, EVIDENCE_TRIED);
 }
 
+// ---- No sentence contradicts another ----
+
+static bool loads_one(const Verdict *verdict, const char *engine) {
+    for (int r = 0; r < verdict->row_count; r++)
+        if (verdict->rows[r].loads && strstr(target_table[verdict->rows[r].target].group, engine)) return true;
+    return false;
+}
+
+static bool is_of(const Finding *finding, const char *engine) {
+    for (int t = 0; t < TARGET_COUNT; t++)
+        if (finding->targets >> t & 1 && strstr(target_table[t].group, engine)) return true;
+    return false;
+}
+
+// A way out of what one engine refuses leads to another one only where that takes it.
+static void check_remedies(const char *model, const Verdict *verdict) {
+    static const char *const engines[] = {"vllm", "sglang", "transformers", "llama.cpp", "mlx"};
+    for (int i = 0; i < verdict->finding_count; i++) {
+        const Finding *finding = &verdict->findings[i];
+        for (size_t e = 0; e < sizeof engines / sizeof *engines; e++)
+            if (strstr(finding->remedy, engines[e]) && !is_of(finding, engines[e]) && !loads_one(verdict, engines[e]))
+                fail_msg("%s: %s: \"%s\", and %s does not load it", model, finding->name, finding->remedy, engines[e]);
+    }
+}
+
+// How it is loaded, and no engine that does so.
+static void check_ways(const char *model, const ModelStructure *structure, ExportFormat format,
+                       const Verdict *verdict) {
+    static const struct {
+        const char *way, *engine;
+    } ways[] = {{"vllm serve", "vllm"},
+                {"from_pretrained", "transformers"},
+                {"GPTQModel", "transformers"},
+                {"llama-cli", "llama.cpp"},
+                {"mlx_lm", "mlx"}};
+    Text text = {0};
+    export_loading(structure, format, verdict, &text);
+    text_add(&text, "", 0);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        if (strstr(text.data, ways[i].way) && !strstr(text.data, "dequantize=True") &&
+            !loads_one(verdict, ways[i].engine))
+            fail_msg("%s in %s: \"%s\", and %s does not load it", model, export_format_names[format], text.data,
+                     ways[i].engine);
+    text_free(&text);
+}
+
+static void check_model(const char *folder) {
+    Fixture *f = make();
+    Checkpoint checkpoint;
+    ModelConfig config;
+    ModelStructure structure;
+    Error err = {0};
+    set(f, NULL, DIAL_GRANULARITY, GRANULARITY_CHANNEL); // which divide any row
+    if (!checkpoint_open(folder, &checkpoint, &err) || !config_load(checkpoint.documents, &config, &err) ||
+        !structure_build(&checkpoint, &config, &structure, &err))
+        fail_msg("%s: %s", folder, err.message);
+    for (int format = 0; format < EXPORT_FORMAT_COUNT; format++) {
+        const VerdictWish wish = {(ExportFormat)format, ALL, false};
+        Verdict verdict;
+        Plan plan;
+        assert_true(plan_make(&f->recipe, &structure, NULL, &plan, NULL));
+        assert_true(verdict_make(&structure, NULL, &plan, &wish, &verdict, NULL));
+        check_remedies(folder, &verdict);
+        if (format != EXPORT_DENSE) check_ways(folder, &structure, wish.format, &verdict);
+        verdict_free(&verdict);
+        plan_free(&plan);
+    }
+    structure_free(&structure);
+    checkpoint_close(&checkpoint);
+    recipe_free(&f->recipe);
+    free(f);
+}
+
+static void whoever_is_named_loads_it(void **state) {
+    (void)state;
+    glob_t families;
+    assert_int_equal(glob("tests/fixtures/families/*", GLOB_ONLYDIR, NULL, &families), 0);
+    assert_true(families.gl_pathc > 100);
+    for (size_t i = 0; i < families.gl_pathc; i++) check_model(families.gl_pathv[i]);
+    check_model("samples/translator");
+    globfree(&families);
+}
+
 int main(void) {
 #define ON(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -1156,6 +1240,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(engines_store_sets_as_one, setup, teardown),
         cmocka_unit_test(targets_have_names),
         ON(rows_and_order),
+        cmocka_unit_test(whoever_is_named_loads_it),
     };
     return cmocka_run_group_tests_name("verdict", tests, NULL, NULL);
 }

@@ -98,7 +98,16 @@ void convert_open(Ui *ui) { look(ui); }
 
 void convert_close(Ui *ui) { workbench_look_at_export(ui->workbench, ui->convert.format, NULL); }
 
-void convert_free(Ui *ui) { free(ui->convert.folder); }
+void convert_free(Ui *ui) {
+    free(ui->convert.folder);
+    finished_free(&ui->convert.finished);
+}
+
+void convert_follow(Ui *ui) {
+    ExportView view;
+    workbench_export_view(ui->workbench, &view);
+    finished_follow(&ui->convert.finished, &view);
+}
 
 // Verdicts have a row for each engine that reads the format, in the order of these.
 static int row_of(ExportFormat format, int target) {
@@ -492,8 +501,10 @@ const VerdictRow *convert_row_written_for(const Ui *ui, const Verdict *verdict) 
 }
 
 bool convert_is_here(const Ui *ui, const ExportView *view) {
-    return view->asked && view->format == ui->convert.format && ui->convert.folder &&
-           strcmp(view->folder, ui->convert.folder) == 0;
+    char *folder = view->asked && view->format == ui->convert.format ? convert_folder(ui) : NULL;
+    const bool here = folder && strcmp(view->folder, folder) == 0;
+    free(folder);
+    return here;
 }
 
 // One that ended early and holds a part of this folder.
@@ -587,7 +598,8 @@ static void tell_unwritable(Ui *ui, const ForecastView *view) {
 static void start(Ui *ui, bool over) {
     Error err = {0};
     if (ask_refused(ui, over)) return;
-    ui_report(ui, workbench_export(ui->workbench, ui->convert.format, ui->convert.folder, over, &err), &err);
+    ui->convert.finished.awaited =
+        ui_report(ui, workbench_export(ui->workbench, ui->convert.format, ui->convert.folder, over, &err), &err);
 }
 
 void convert_start(Ui *ui, bool over) {
@@ -632,7 +644,7 @@ void convert_accept(Ui *ui) {
 
 void convert_go_on(Ui *ui) {
     Error err = {0};
-    ui_report(ui, workbench_export_on(ui->workbench, &err), &err);
+    ui->convert.finished.awaited = ui_report(ui, workbench_export_on(ui->workbench, &err), &err);
 }
 
 void convert_stop(Ui *ui) {

@@ -6,6 +6,7 @@
 void convert_open(Ui *ui); // what has to be done when the screen comes and goes
 void convert_close(Ui *ui);
 void convert_free(Ui *ui);
+void convert_follow(Ui *ui); // after whatever may have changed: what was written is remembered
 
 // The folder that is named, or the name that is offered, which the caller owns; NULL when memory is short.
 char *convert_folder(const Ui *ui);
@@ -15,7 +16,7 @@ const VerdictRow *convert_row_written_for(const Ui *ui, const Verdict *verdict);
 bool convert_is_bad(const Verdict *verdict, const VerdictRow *row);  // refused or misread
 int convert_findings(const Verdict *verdict, const VerdictRow *row); // of this engine
 bool convert_runs(const Ui *ui);                                     // an export is on its way
-bool convert_is_here(const Ui *ui, const ExportView *view);          // to this folder, in this format
+bool convert_is_here(const Ui *ui, const ExportView *view);          // to the folder that is shown, in this format
 // The model or the recipe cannot be written in this format, whatever the folder; the message says why.
 bool convert_is_unwritable(const Ui *ui, ForecastView *out);
 bool convert_is_mendable(const Ui *ui); // the recipe can give what the engine that is written for does not find

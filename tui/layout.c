@@ -77,7 +77,7 @@ ConvertLayout layout_convert(const Layout *layout, int engines, int job, int nee
     ConvertLayout l;
     const bool small = rest.rows < 30; // where a line counts
     const int form = 3 + layout_clamp(needs, small ? 1 : 2, 3), least = 2;
-    job = layout_clamp(job, small ? 1 : 2, 6);
+    job = layout_clamp(job, small ? 1 : 2, small ? 6 : 9);
     const int most = rest.rows - 3 - form - job - least;
     l.form = layout_take(&rest, form);
     layout_take(&rest, 1);

@@ -84,6 +84,14 @@ static void refusal_text(const Ui *ui, const ForecastView *view, char *out, size
     snprintf(out, size, "%s%s", mends ? "f mends this: " : "", message);
 }
 
+static bool bits_differ(const Ui *ui, const ForecastView *view) {
+    char text[256];
+    export_bits_text(&view->forecast, workbench_plan(ui->workbench), text, sizeof text);
+    return *text;
+}
+
+static bool warns(const ForecastView *view) { return view->forecast.warning[0]; }
+
 // Lines of the estimate, or of why there cannot be one.
 static int needs_lines(const Ui *ui) {
     ForecastView view;
@@ -92,10 +100,9 @@ static int needs_lines(const Ui *ui) {
     if (!view.known) return 1;
     refusal_text(ui, &view, message, sizeof message);
     const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
-    const int cols = ui->layout.frame.cols - 4 - LABEL_COLS, lines = view.refused
-                                                                         ? wrap_lines(&ui->canvas, cols, &piece, 1)
-                                                                     : view.forecast.warning[0] ? 2
-                                                                                                : 1;
+    const int cols = ui->layout.frame.cols - 4 - LABEL_COLS;
+    const int lines =
+        view.refused ? wrap_lines(&ui->canvas, cols, &piece, 1) : 1 + bits_differ(ui, &view) + warns(&view);
     return lines < NEEDS_LINES_MOST ? lines : NEEDS_LINES_MOST;
 }
 
@@ -105,7 +112,8 @@ static void draw_needs(Ui *ui, Rect place) {
     workbench_forecast(ui->workbench, &view);
     const ExportForecast *f = &view.forecast;
     if (!view.known) {
-        canvas_text(&ui->canvas, place.row, place.col, place.cols, MEANING_FAINT, ui_spinner(ui));
+        Pen pen = pen_at(&ui->canvas, (Rect){place.row, place.col, 1, place.cols});
+        pen_text(&pen, MEANING_FAINT, "%s working out sizes…", ui_spinner(ui));
         return;
     }
     if (view.refused) {
@@ -127,10 +135,12 @@ static void draw_needs(Ui *ui, Rect place) {
     pen_field(&pen, "disk has", MEANING_VALUE, "%s", isinf(f->room) ? "?" : format_bytes(f->room).text);
     pen_field(&pen, "computing", MEANING_VALUE, "%s", format_seconds(f->seconds).text);
     pen_field(&pen, "memory", MEANING_VALUE, "%s", format_bytes((double)f->memory).text);
-    if (!f->warning[0] || place.rows < 2) return;
-    char warning[sizeof f->warning];
+    char bits[256], warning[sizeof f->warning];
+    export_bits_text(f, workbench_plan(ui->workbench), bits, sizeof bits);
     convert_words(f->warning, warning, sizeof warning);
-    canvas_fit(&ui->canvas, place.row + 1, place.col, place.cols, MEANING_CHANGED, warning);
+    const char *const lines[] = {bits, warning};
+    for (int i = 0, row = 1; i < 2 && row < place.rows; i++)
+        if (*lines[i]) canvas_fit(&ui->canvas, place.row + row++, place.col, place.cols, MEANING_CHANGED, lines[i]);
 }
 
 static void draw_form(Ui *ui, Rect pane) {
@@ -145,7 +155,7 @@ static void draw_form(Ui *ui, Rect pane) {
     canvas_right(&ui->canvas, pane.row - 1, after, pane.col + pane.cols - after - 1, MEANING_TITLE, title);
     draw_format(ui, form_line(ui, pane, 0, "format"));
     draw_folder(ui, form_line(ui, pane, 1, "folder"));
-    panel_figures_line(ui, form_line(ui, pane, 2, "model"));
+    panel_figures_line(ui, form_line(ui, pane, 2, "recipe"));
     Rect needs = form_line(ui, pane, 3, "files");
     needs.rows = pane.rows - 3;
     draw_needs(ui, needs);
@@ -545,6 +555,12 @@ static void draw_offer(Ui *ui, Rect pane) {
     ForecastView forecast;
     if (convert_is_unwritable(ui, &forecast))
         snprintf(text, sizeof text, "it cannot be written: see files%s", mends);
+    else if (!forecast.known)
+        snprintf(text, sizeof text, "it is not known yet whether it can be written; Enter tries at once");
+    else if (forecast.forecast.occupied)
+        snprintf(text, sizeof text, "Enter asks before it replaces what the folder holds; o names another");
+    else if (forecast.refused)
+        snprintf(text, sizeof text, "it cannot be written there now: see files; Enter tries again, o names another");
     else if (worst >= SEVERITY_MISREAD)
         snprintf(text, sizeof text, "Enter writes it, though %s %s it%s", target_table[row->target].name,
                  worst == SEVERITY_REFUSED ? "refuses" : "misreads", mends);
@@ -553,9 +569,50 @@ static void draw_offer(Ui *ui, Rect pane) {
     canvas_fit(&ui->canvas, pane.row, pane.col, pane.cols, MEANING_FAINT, text);
 }
 
+// Whether it stands above in full.
+static bool is_listed(const Ui *ui, const ExportView *view, const FinishedExport *done) {
+    const bool last = view->asked && view->job.state == JOB_DONE && strcmp(view->folder, done->folder) == 0;
+    return !last || is_past(ui, view);
+}
+
+static int listed(const Ui *ui, const ExportView *view) {
+    const Finished *finished = &ui->convert.finished;
+    const int most = ui->layout.frame.rows < 32 ? 1 : 3;
+    int count = 0;
+    for (size_t i = 0; i < finished->count && count < most; i++) count += is_listed(ui, view, &finished->items[i]);
+    return count;
+}
+
+// "✓ gguf 195 kB read back, loaded by llama.cpp: /folder".
+static void draw_finished(Ui *ui, Rect line, const FinishedExport *done) {
+    Text text = {0}, names = {0};
+    targets_list(done->loads, &names);
+    text_addf(&text, "✓ %s %s read back", export_format_names[done->format], format_bytes((double)done->bytes).text);
+    if (targets_of_format(done->format)) text_addf(&text, ", loaded by %s", names.length ? names.data : "none");
+    text_addf(&text, ": %s", done->folder);
+    canvas_fit(&ui->canvas, line.row, line.col, line.cols, MEANING_BETTER, text.data ? text.data : "");
+    text_free(&text);
+    text_free(&names);
+}
+
+// Newest first, that of the format that is shown before all.
+static void draw_list(Ui *ui, Rect rest, const ExportView *view) {
+    const Finished *finished = &ui->convert.finished;
+    for (int others = 0; others < 2; others++)
+        for (size_t i = finished->count; i-- > 0 && rest.rows > 0;) {
+            const FinishedExport *done = &finished->items[i];
+            if ((done->format != ui->convert.format) != others || !is_listed(ui, view, done)) continue;
+            draw_finished(ui, (Rect){rest.row++, rest.col, 1, rest.cols}, done);
+            rest.rows--;
+        }
+}
+
 static void draw_job_pane(Ui *ui, Rect pane, const ExportView *view) {
     panel_title(ui, pane, "Writing it", PANE_COUNT);
     pane = rect_inset(pane, 1);
+    const int most = pane.rows - 1, asked = listed(ui, view), below = asked < most ? asked : most;
+    pane.rows -= below;
+    draw_list(ui, (Rect){pane.row + pane.rows, pane.col, below, pane.cols}, view);
     char message[sizeof view->job.message];
     if (!view->asked || is_past(ui, view)) {
         draw_offer(ui, pane);
@@ -586,7 +643,8 @@ void panel_convert_draw(Ui *ui) {
     const bool done = view.asked && view.job.state == JOB_DONE;
     const int after = done ? loading_lines(ui, &view, lines) + (view.verdict->row_count > 0) : 0;
     const int job = !view.asked || is_past(ui, &view) ? 1 : after > 1 ? 1 + after : 2;
-    const ConvertLayout l = layout_convert(&ui->layout, verdict ? verdict->row_count : 0, job, needs_lines(ui));
+    const ConvertLayout l =
+        layout_convert(&ui->layout, verdict ? verdict->row_count : 0, job + listed(ui, &view), needs_lines(ui));
     const Rect panes[] = {l.form, l.engines, l.findings, l.job};
     for (size_t i = 0; i < sizeof panes / sizeof *panes; i++) canvas_box(&ui->canvas, panes[i], MEANING_RULE);
     draw_form(ui, l.form);

@@ -185,6 +185,7 @@ void ui_update(Ui *ui) {
     if (ui->screen == SCREEN_SWEEP) sweep_update(ui);
     trials_recompare(ui);
     tell_same(ui);
+    convert_follow(ui);
     convert_tell(ui);
     tell_failures(ui);
     tell_unkept(ui);

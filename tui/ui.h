@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tui/canvas.h"
+#include "tui/finished.h"
 #include "tui/heat.h"
 #include "tui/line_editor.h"
 #include "tui/overrides.h"
@@ -97,6 +98,7 @@ typedef struct Convert {
     bool taken;                 // it took the recipe when that was looked at last
     bool odd_bits;              // 2 and 3 bits are written
     bool start_when_named;
+    Finished finished;
     bool can_go_on; // of the question: what the folder holds is a part by an earlier recipe
     // Of the questions before a remedy and before what an engine does not take is written.
     Target asked;

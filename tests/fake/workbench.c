@@ -37,6 +37,12 @@ static double look_at_clock(void) {
     return clock_seconds() * (pace ? strtod(pace, NULL) : 1);
 }
 
+// FAKE_FORECAST=2: an estimate takes so many seconds.
+static double forecast_seconds(void) {
+    const char *seconds = getenv("FAKE_FORECAST");
+    return seconds ? strtod(seconds, NULL) : 0.2;
+}
+
 // When something last happened. What is shown is of one moment: a job has not ended in a picture whose figures are
 // those from before its end.
 static double now;
@@ -44,7 +50,6 @@ static double now;
 #define CALIBRATE_SECONDS 0.6
 #define ACCURACY_SECONDS 0.5
 #define DECODE_SECONDS 0.4
-#define FORECAST_SECONDS 0.2
 #define EXPORT_SECONDS 1.6 // half of it is reading back
 #define STUDY_SECONDS 0.8  // each of them
 
@@ -89,7 +94,7 @@ struct Workbench {
     double opened, turned, prompted;
     bool calibrated, stopped, fails, provisional;
     int timer;
-    Verdict verdict, verdict_of;
+    Verdict verdict, verdict_of, verdict_written;
     bool odd_bits;
     struct {
         ExportFormat format;
@@ -330,6 +335,7 @@ void workbench_close(Workbench *w) {
     history_free(&w->history);
     plan_free(&w->plan);
     verdict_free(&w->verdict);
+    verdict_free(&w->verdict_written);
     verdict_free(&w->verdict_of);
     free(w->forecast.folder);
     free(w->export.folder);
@@ -945,7 +951,7 @@ static bool export_is_on_its_way(const Workbench *w) {
 }
 
 bool workbench_busy(const Workbench *w) {
-    if (export_is_on_its_way(w) || (w->forecast.folder && now < w->forecast.asked + FORECAST_SECONDS)) return true;
+    if (export_is_on_its_way(w) || (w->forecast.folder && now < w->forecast.asked + forecast_seconds())) return true;
     if (w->stopped || w->fails) return false;
     if (studies_go_on(w)) return true;
     return !w->calibrated || w->effect.accuracy_turn != w->turn || !w->effect.accuracy_finished ||
@@ -1230,7 +1236,7 @@ void workbench_look_at_export(Workbench *w, ExportFormat format, const char *fol
 // A folder named "taken" holds something else.
 void workbench_forecast(const Workbench *w, ForecastView *out) {
     *out = (ForecastView){0};
-    if (!w->forecast.folder || now < w->forecast.asked + FORECAST_SECONDS) return;
+    if (!w->forecast.folder || now < w->forecast.asked + forecast_seconds()) return;
     const bool done = w->export.asked && w->export.state == JOB_DONE;
     *out = (ForecastView){.known = true,
                           .forecast = {.files = 1,
@@ -1238,7 +1244,10 @@ void workbench_forecast(const Workbench *w, ForecastView *out) {
                                        .left = done ? 0 : w->plan.bytes,
                                        .memory = 25e6,
                                        .room = 12.3e9,
-                                       .seconds = 3}};
+                                       .seconds = 3,
+                                       .bits_per_weight = w->plan.bits_per_weight,
+                                       .stores = "each group has a scale and an offset of 16 bits"}};
+    if (w->forecast.format == EXPORT_MLX) out->forecast.bits_per_weight += 0.5;
     Error err = {0};
     char note[256];
     if (w->forecast.format == EXPORT_GGUF && !gguf_can_run(&w->structure, note, sizeof note, &err)) {
@@ -1274,6 +1283,12 @@ bool workbench_export(Workbench *w, ExportFormat format, const char *folder, boo
     return recipe_copy(history_now(&w->history), &w->export.recipe, err) && workbench_export_on(w, err);
 }
 
+static const Verdict *judge_written(Workbench *w) {
+    const VerdictWish wish = {w->export.format, targets_of_format(w->export.format), w->odd_bits};
+    verdict_free(&w->verdict_written);
+    return verdict_make(&w->structure, NULL, &w->plan, &wish, &w->verdict_written, NULL) ? &w->verdict_written : NULL;
+}
+
 void workbench_export_view(const Workbench *w, ExportView *out) {
     *out = (ExportView){
         .asked = w->export.asked, .waits_for = JOB_COUNT, .rate = 120e6, .bits_per_weight = w->export.bits_per_weight};
@@ -1283,7 +1298,7 @@ void workbench_export_view(const Workbench *w, ExportView *out) {
     out->folder = w->export.folder;
     if (!recipe_equal(&w->export.recipe, history_now(&w->history))) out->changes = w->turn - w->export.turn;
     if (out->job.state == JOB_WAITING) out->waits_for = JOB_CALIBRATE;
-    if (w->export.state == JOB_DONE) out->verdict = workbench_verdict((Workbench *)w, w->export.format);
+    if (w->export.state == JOB_DONE) out->verdict = judge_written((Workbench *)w);
     out->reads = w->export.share > 0.5;
     out->total = w->plan.bytes;
     out->done = (uint64_t)(out->job.share * (double)out->total);
