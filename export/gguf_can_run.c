@@ -65,12 +65,12 @@ bool gguf_can_run(const ModelStructure *structure, char *note, size_t size, Erro
     if (!architecture)
         return error_set(err,
                          "GGUF is not written for models of type %s, only for " GGUF_FAMILIES
-                         "; export to compressed-tensors, or convert with llama.cpp's convert_hf_to_gguf.py",
+                         "; write another format, or convert with llama.cpp's convert_hf_to_gguf.py",
                          config->family);
     const char *what = unlike(config, architecture);
     if (what)
-        return error_set(err, "llama.cpp's architecture %s does not have %s; export to compressed-tensors",
-                         architecture->name, what);
+        return error_set(err, "llama.cpp's architecture %s does not have %s; write another format", architecture->name,
+                         what);
     note_differences(config, architecture, note, size);
     return true;
 }
