@@ -3,7 +3,7 @@
 
 #include "export/verdict.h"
 
-const char *const standing_names[] = {"does not read it", "loads", "loads once mended", "misreads", "refuses"};
+const char *const standing_names[] = {"-", "loads", "mended", "misreads", "refuses"};
 static_assert(sizeof standing_names / sizeof *standing_names == STANDING_REFUSES + 1, "a standing has no name");
 
 // A remedy that leaves nothing quantized is none.
