@@ -25,6 +25,7 @@ void workbench_allow_odd_bits(Workbench *w, bool allow) {
     ask_forecast_locked(w);
     pthread_mutex_unlock(&w->lock);
     memset(w->verdict_plans, 0, sizeof w->verdict_plans);
+    memset(w->standings, 0, sizeof w->standings);
 }
 
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format) {
@@ -48,6 +49,16 @@ const Verdict *workbench_verdict_of(Workbench *w, ExportFormat format, Target ta
     if (!verdict_make(engine_structure(w->engine), &w->measured, &w->plan, &wish, verdict, NULL)) return NULL;
     w->verdict_of.plan = w->plans;
     return verdict;
+}
+
+Standing workbench_standing(Workbench *w, ExportFormat format, Target target) {
+    const VerdictWish wish = {format, 1U << target, w->odd_bits};
+    Standing *standing = &w->standings[format][target].standing;
+    if (w->standings[format][target].plan == w->plans) return *standing;
+    w->standings[format][target].plan = w->plans;
+    verdict_standing(history_now(&w->history), engine_structure(w->engine), &w->measured, &w->plan, &wish, standing,
+                     NULL);
+    return *standing;
 }
 
 bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, VerdictFix *out, Error *err) {

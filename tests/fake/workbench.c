@@ -1170,6 +1170,13 @@ const Verdict *workbench_verdict_of(Workbench *w, ExportFormat format, Target ta
     return verdict_make(&w->structure, NULL, &w->plan, &wish, &w->verdict_of, NULL) ? &w->verdict_of : NULL;
 }
 
+Standing workbench_standing(Workbench *w, ExportFormat format, Target target) {
+    const VerdictWish wish = {format, 1U << target, w->odd_bits};
+    Standing standing;
+    verdict_standing(history_now(&w->history), &w->structure, NULL, &w->plan, &wish, &standing, NULL);
+    return standing;
+}
+
 bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, VerdictFix *out, Error *err) {
     const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
     const VerdictWish wish = {format, targets, w->odd_bits};
