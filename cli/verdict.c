@@ -99,7 +99,8 @@ static int column(ExportFormat format) { return format + 1 < EXPORT_DENSE ? 18 :
 // The formats that engines read, in columns; dense is read as the model was.
 void standings_print(const Options *options, const Engine *engine) {
     printf("%-13s", "engine");
-    for (ExportFormat format = 0; format < EXPORT_DENSE; format++) printf(" %-*s", column(format), export_format_names[format]);
+    for (ExportFormat format = 0; format < EXPORT_DENSE; format++)
+        printf(" %-*s", column(format), export_format_names[format]);
     for (Target target = 0; target < TARGET_COUNT; target++) {
         printf("\n%-13s", target_table[target].name);
         for (ExportFormat format = 0; format < EXPORT_DENSE; format++) {

@@ -143,6 +143,7 @@ typedef enum Standing {
     STANDING_MENDED,   // not yet; verdict_fix mends all of it
     STANDING_MISREADS, // and no recipe mends it
     STANDING_REFUSES,  // likewise
+    STANDING_COUNT,
 } Standing;
 
 extern const char *const standing_names[]; // "loads"

@@ -4,7 +4,7 @@
 #include "export/verdict.h"
 
 const char *const standing_names[] = {"-", "loads", "mended", "misreads", "refuses"};
-static_assert(sizeof standing_names / sizeof *standing_names == STANDING_REFUSES + 1, "a standing has no name");
+static_assert(sizeof standing_names / sizeof *standing_names == STANDING_COUNT, "a standing has no name");
 
 // A remedy that leaves nothing quantized is none.
 static bool can_mend(const Recipe *recipe, const ModelStructure *structure, const Measured *measured,

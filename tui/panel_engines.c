@@ -39,14 +39,22 @@ static void draw_heads(Ui *ui, Rect line) {
     }
 }
 
-static void draw_engine(Ui *ui, Rect line, Target target, Target chosen) {
+static void draw_cell(Ui *ui, Rect cell, Standing standing) {
+    if (standing == STANDING_COUNT)
+        canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols, MEANING_FAINT, ui_spinner(ui));
+    else
+        canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols, signs[standing].style, signs[standing].sign);
+}
+
+static void draw_engine(Ui *ui, Rect line, Target target, Target chosen,
+                        const Standing standings[EXPORT_FORMAT_COUNT][TARGET_COUNT]) {
     canvas_text(&ui->canvas, line.row, line.col, 1, MEANING_ACCENT, target == chosen ? "▸" : " ");
     canvas_fit(&ui->canvas, line.row, line.col + 1, NAME_COLS - 2, MEANING_TEXT, target_table[target].name);
     for (ExportFormat format = 0; format < EXPORT_DENSE; format++) {
         const Rect cell = cell_at(line, (int)format);
-        const Standing standing = workbench_standing(ui->workbench, format, target);
-        canvas_fit(&ui->canvas, cell.row, cell.col, cell.cols, signs[standing].style, signs[standing].sign);
-        if (standing == STANDING_DEAF) continue;
+        const bool reads = targets_of_format(format) >> target & 1;
+        draw_cell(ui, cell, reads ? standings[format][target] : STANDING_DEAF);
+        if (!reads) continue;
         ui_hit(ui, cell, HIT_STANDING, (int)format * TARGET_COUNT + (int)target);
         if (target == chosen && format == ui->convert.format) canvas_restyle(&ui->canvas, cell, STYLE_SELECTED);
     }
@@ -69,11 +77,13 @@ void panel_engines_draw(Ui *ui) {
     const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
     const Target chosen = row ? row->target : TARGET_COUNT;
     Rect rest = {pane.row, pane.col + 1, pane.rows, pane.cols - 2};
+    Standing standings[EXPORT_FORMAT_COUNT][TARGET_COUNT];
+    workbench_standings(ui->workbench, standings);
     canvas_box(&ui->canvas, pane, MEANING_RULE);
     screen_tabs_draw(ui, (Rect){pane.row - 1, pane.col, 1, pane.cols});
     draw_heads(ui, rest);
     for (Target target = 0; target < TARGET_COUNT && rest.rows > 1; target++, rest.rows--)
-        draw_engine(ui, (Rect){++rest.row, rest.col, 1, rest.cols}, target, chosen);
+        draw_engine(ui, (Rect){++rest.row, rest.col, 1, rest.cols}, target, chosen, standings);
     rest.row += 2;
     rest.rows -= 3;
     draw_words(ui, rest);
