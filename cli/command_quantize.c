@@ -77,6 +77,7 @@ static bool forecast(const Options *options, Engine *engine, const Known *known,
     if (!options->json) {
         known_print(known, engine);
         verdict_print(engine, &verdict);
+        standings_print(options, engine);
     }
     const bool ok = engine_forecast(engine, &options->export, &f, err);
     if (ok && f.warning[0] && !options->quiet) fprintf(stderr, "warning: %s\n", f.warning);
@@ -84,6 +85,7 @@ static bool forecast(const Options *options, Engine *engine, const Known *known,
     if (options->json) {
         cJSON *object = forecast_json(options, ok ? &f : NULL, err->message);
         verdict_add_json(object, engine, &verdict);
+        standings_add_json(options, object, engine);
         known_add_json(object, known, engine);
         print_json(object);
     }

@@ -86,6 +86,32 @@ void verdict_print(const Engine *engine, const Verdict *verdict) {
     putchar('\n');
 }
 
+// ---- Engines and formats ----
+
+static bool stands(const Options *options, const Engine *engine, ExportFormat format, Target target, Standing *out) {
+    const VerdictWish wish = {format, 1U << target, options->export.odd_bits};
+    return verdict_standing(engine_recipe(engine), engine_structure(engine), &engine_stats(engine)->measured,
+                            engine_plan(engine), &wish, out, NULL);
+}
+
+static int column(ExportFormat format) { return format + 1 < EXPORT_DENSE ? 18 : 0; }
+
+// The formats that engines read, in columns; dense is read as the model was.
+void standings_print(const Options *options, const Engine *engine) {
+    printf("%-13s", "engine");
+    for (ExportFormat format = 0; format < EXPORT_DENSE; format++)
+        printf(" %-*s", column(format), export_format_names[format]);
+    for (Target target = 0; target < TARGET_COUNT; target++) {
+        printf("\n%-13s", target_table[target].name);
+        for (ExportFormat format = 0; format < EXPORT_DENSE; format++) {
+            Standing standing;
+            if (!stands(options, engine, format, target, &standing)) return;
+            printf(" %-*s", column(format), standing_names[standing]);
+        }
+    }
+    printf("\nmended: loads after --fix. dense: whatever reads the model as it was reads it.\n\n");
+}
+
 static void warn_of(const Finding *finding, bool mended) {
     Text names = {0};
     targets_list(finding->targets, &names);
@@ -189,6 +215,21 @@ void verdict_add_json(cJSON *object, const Engine *engine, const Verdict *verdic
     cJSON *findings = cJSON_AddArrayToObject(object, "findings");
     for (int i = 0; i < verdict->finding_count; i++)
         cJSON_AddItemToArray(findings, finding_json(engine, &verdict->findings[i]));
+}
+
+void standings_add_json(const Options *options, cJSON *object, const Engine *engine) {
+    cJSON *list = cJSON_AddArrayToObject(object, "formats");
+    for (ExportFormat format = 0; format < EXPORT_DENSE; format++)
+        for (Target target = 0; target < TARGET_COUNT; target++) {
+            Standing standing;
+            if (!stands(options, engine, format, target, &standing)) return;
+            if (standing == STANDING_DEAF) continue;
+            cJSON *cell = cJSON_CreateObject();
+            cJSON_AddStringToObject(cell, "format", export_format_names[format]);
+            cJSON_AddStringToObject(cell, "engine", target_table[target].name);
+            cJSON_AddStringToObject(cell, "standing", standing_names[standing]);
+            cJSON_AddItemToArray(list, cell);
+        }
 }
 
 // ---- --fix ----

@@ -18,6 +18,9 @@ typedef struct Fixed {
 bool verdict_of(const Options *options, const Engine *engine, Verdict *out, Error *err);
 void verdict_print(const Engine *engine, const Verdict *verdict);
 void verdict_add_json(cJSON *object, const Engine *engine, const Verdict *verdict);
+// Which engine loads which format of the recipe.
+void standings_print(const Options *options, const Engine *engine);
+void standings_add_json(const Options *options, cJSON *object, const Engine *engine);
 // One line to stderr where something is refused or misread.
 void verdict_warn(const Options *options, const Engine *engine);
 // The engines that a search keeps to, each in the format that it reads; a line to stderr for what they refuse or

@@ -144,6 +144,21 @@ bool verdict_fix(const Recipe *recipe, const ModelStructure *structure, const Me
                  const VerdictWish *wish, VerdictFix *out, Error *err);
 void verdict_fix_free(VerdictFix *fix);
 
+// What comes of a recipe in an engine, in one word.
+typedef enum Standing {
+    STANDING_DEAF,     // it does not read the format
+    STANDING_LOADS,    // as it is meant
+    STANDING_MENDED,   // not yet; verdict_fix mends all of it
+    STANDING_MISREADS, // and no recipe mends it
+    STANDING_REFUSES,  // likewise
+    STANDING_COUNT,
+} Standing;
+
+extern const char *const standing_names[]; // "loads"
+// plan: of the recipe; wish: of one engine.
+bool verdict_standing(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, const Plan *plan,
+                      const VerdictWish *wish, Standing *out, Error *err);
+
 // Joins the linears that these engines store as one, and that need one scheme for that: unit [linear_count]
 // (quant/units.h), which may have others joined already.
 bool verdict_join(const ModelStructure *structure, const VerdictWish *wish, int *unit, Error *err);

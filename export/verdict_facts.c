@@ -18,8 +18,8 @@ enum {
     TRANSFORMERS = 1U << TARGET_TRANSFORMERS,
     LLAMA_CPP = 1U << TARGET_LLAMA_CPP,
     MLX = 1U << TARGET_MLX,
-    CUDA = SM75 | SM80 | SM90 | SM100,
-    VLLM = CUDA | CPU,
+    VLLM = TARGETS_VLLM,
+    CUDA = VLLM & ~CPU,
     ALL = (1U << TARGET_COUNT) - 1,
 
     CT = 1U << EXPORT_COMPRESSED_TENSORS,
@@ -108,6 +108,8 @@ static const Fact facts[] = {
     {TRANSFORMERS, CT, PLACE_ANY, B_ANY, ZEROS, GROUP_ANY, INPUT_ANY, 0, 0, NULL, NULL, RULE_ZERO_POINTS},
     {TRANSFORMERS, CT, PLACE_ANY, 1U << 3, GRID_ANY, GROUP_ANY, INPUT_ANY, 0, 0, "floats", NULL, RULE_THREE_BITS},
     {TRANSFORMERS, CT, PLACE_ANY, B_ANY, GRID_ANY, GROUP_ANY, INPUT_ANY, 0, 0, "floats", NULL, RULE_NONE},
+    {TRANSFORMERS, GPTQ, PLACE_ANY, ~(unsigned)B48, GRID_ANY, GROUP_ANY, INPUT_ANY, 0, 0, NULL, NULL, RULE_BITS},
+    {TRANSFORMERS, GPTQ, PLACE_ANY, B_ANY, ZEROS, GROUP_ANY, INPUT_ANY, 0, 0, NULL, NULL, RULE_ASYMMETRIC},
     {TRANSFORMERS, GPTQ, PLACE_ANY, B_ANY, GRID_ANY, GROUP_ANY, INPUT_ANY, 0, 0, "GPTQModel", plain, RULE_NONE},
     // llama.cpp multiplies blocks of 32 with activations of 8 bits.
     {LLAMA_CPP, GGUF, PLACE_ANY, B4, SYMMETRIC, GROUP_ANY & ~GROUP_16, INPUT_ANY, 32, 0, "Q4_0", "int8 in blocks of 32",
@@ -205,6 +207,15 @@ static bool is_unknown_expert(const Case *c, int i) {
 }
 static bool is_conv1d(const Case *c, int i) { return linear_of(c, i)->transposed && !is_stacked(c, i); }
 static bool has_partial_group(const Case *c, int i) { return linear_of(c, i)->in % decision(c, i)->group != 0; }
+static bool has_wide_scales(const Case *c, int i) { return decision(c, i)->scale_dtype == DTYPE_F32; }
+
+// Of the bits that are written at all.
+static bool fills_no_words(const Case *c, int i) {
+    const size_t bits = (size_t)decision(c, i)->bits, in_a_word = 32 / bits;
+    if (32 % bits) return false;
+    return linear_of(c, i)->in % in_a_word || linear_of(c, i)->out % in_a_word;
+}
+
 static bool is_router(const Case *c, int i) { return linear_of(c, i)->role == ROLE_ROUTER; }
 
 static bool has_f32_scales(const Case *c, int i) {
@@ -283,7 +294,7 @@ const Rule verdict_rules[RULE_COUNT] = {
     // The whole model.
     [RULE_PAIR] = {"encoder-decoder", SEVERITY_REFUSED, EVIDENCE_READ, VLLM | SGLANG, PACKED, NULL, is_pair,
                    "It serves no text models with an encoder; for BART alone vLLM has a plugin, bart-plugin.",
-                   "Use an engine that is said here to load it, or write the format dense.", MEND_NOT, 0, 0},
+                   "Choose an engine that loads it, or write the format dense.", MEND_NOT, 0, 0},
     [RULE_T5] = {"t5", SEVERITY_REFUSED, EVIDENCE_TRIED, TRANSFORMERS, CT, NULL, is_t5,
                  "T5 asks its linears for plain weights, which packed ones have not: loading fails.",
                  "Load with CompressedTensorsConfig(dequantize=True), or write the format dense.", MEND_NOT, 0, 0},
@@ -330,6 +341,13 @@ const Rule verdict_rules[RULE_COUNT] = {
                             "Groups do not divide the columns: the last of each row is smaller.",
                             "Set a group size that divides them.", MEND_GROUP, 0, 0},
 
+    [RULE_WORDS] = {"words", SEVERITY_REFUSED, EVIDENCE_READ, ALL, GPTQ, fills_no_words, NULL,
+                    "Codes are packed in words of 32 bits, which the rows or columns do not fill.",
+                    "Leave the matrix as it is.", MEND_IGNORE, 0, 0},
+    [RULE_WIDE_SCALES] = {"wide-scales", SEVERITY_REFUSED, EVIDENCE_READ, ALL, GPTQ, has_wide_scales, NULL,
+                          "Scales of F32 are not written in this format, which has them in 16 bits.",
+                          "Set --scale to f16.", MEND_DIAL, DIAL_SCALE, SCALE_F16},
+
     // Sets.
     [RULE_FUSED_BITS] = {"fused-bits", SEVERITY_REFUSED, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, differ_bits, NULL,
                          "q, k, v or gate, up are one matrix there, and these differ in bits, grid or groups.",
@@ -369,8 +387,7 @@ const Rule verdict_rules[RULE_COUNT] = {
                             "Set their --activations to none.", MEND_DIAL, DIAL_ACTIVATIONS, POLICY_NONE},
     [RULE_CPU_EXPERTS] = {"cpu-experts", SEVERITY_REFUSED, EVIDENCE_TRIED, 0, 0, NULL, NULL,
                           "Quantized experts are taken only by processors with AMX, or not at all.",
-                          "Use an engine that is said here to load it, or leave the experts as they are.", MEND_NOT, 0,
-                          0},
+                          "Choose an engine that loads it, or leave the experts as they are.", MEND_NOT, 0, 0},
     [RULE_ROUTER] = {"router", SEVERITY_MISREAD, EVIDENCE_TRIED, TRANSFORMERS, EVERY, is_router, NULL,
                      "transformers finds no plain numbers for the router and computes with random ones.",
                      "Leave routers as they are, or load with CompressedTensorsConfig(dequantize=True).", MEND_IGNORE,
@@ -427,7 +444,7 @@ const Rule verdict_rules[RULE_COUNT] = {
          "vLLM chooses a kernel that has no int8 there, and stops at the first forward pass: \"Int8 "
          "not supported on SM100\".",
          "Start vLLM with --linear-backend triton there, or set --activations to none.", MEND_NOT, 0, 0},
-    [RULE_F32_SCALES] = {"f32-scales", SEVERITY_NOTE, EVIDENCE_TRIED, VLLM | SGLANG, PACKED, has_f32_scales, NULL,
+    [RULE_F32_SCALES] = {"f32-scales", SEVERITY_NOTE, EVIDENCE_TRIED, VLLM | SGLANG, CT, has_f32_scales, NULL,
                          "Scales of F32 are rounded to the type of the model when they are read.",
                          "Set --scale to model, so that codes are made for what is read.", MEND_DIAL, DIAL_SCALE,
                          SCALE_MODEL},
@@ -453,7 +470,7 @@ const Rule verdict_rules[RULE_COUNT] = {
     [RULE_FAMILY_UNTRIED] =
         {"family-untried", SEVERITY_NOTE, EVIDENCE_READ, VLLM | SGLANG, PACKED, NULL, is_untried_in_vllm,
          "There is no code for this family; that of transformers may run there, which was not tried.",
-         "Try the model there as it is before you quantize it.", MEND_NOT, 0, 0},
+         "Try the model there as it is.", MEND_NOT, 0, 0},
     [RULE_TIED_HEAD] = {"tied-head", SEVERITY_REFUSED, EVIDENCE_READ, LLAMA_CPP | MLX, GGUF | MLX_FORMAT,
                         is_head_of_embedding, NULL, "The engine takes the embedding for the head of this family.",
                         "Leave the head as it is.", MEND_IGNORE, 0, 0},

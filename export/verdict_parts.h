@@ -74,6 +74,8 @@ typedef enum RuleId {
     RULE_STACK,
     RULE_FALCON,
     RULE_PARTIAL_GROUP,
+    RULE_WORDS,
+    RULE_WIDE_SCALES,
     // Sets.
     RULE_FUSED_BITS,
     RULE_FUSED_INPUTS,

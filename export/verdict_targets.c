@@ -144,11 +144,9 @@ void targets_list(Targets targets, Text *out) {
 }
 
 Targets targets_of_format(ExportFormat format) {
-    const Targets cuda = 1U << TARGET_VLLM_SM75 | 1U << TARGET_VLLM_SM80 | 1U << TARGET_VLLM_SM90 |
-                         1U << TARGET_VLLM_SM100 | 1U << TARGET_SGLANG;
     switch (format) {
-    case EXPORT_COMPRESSED_TENSORS: return cuda | 1U << TARGET_VLLM_CPU | 1U << TARGET_TRANSFORMERS;
-    case EXPORT_GPTQ: return cuda | 1U << TARGET_VLLM_CPU | 1U << TARGET_TRANSFORMERS;
+    case EXPORT_COMPRESSED_TENSORS:
+    case EXPORT_GPTQ: return TARGETS_VLLM | 1U << TARGET_SGLANG | 1U << TARGET_TRANSFORMERS;
     case EXPORT_GGUF: return 1U << TARGET_LLAMA_CPP;
     case EXPORT_MLX: return 1U << TARGET_MLX;
     case EXPORT_DENSE:

@@ -701,6 +701,16 @@ static const cJSON *engine_row(const cJSON *object, const char *name) {
 
 #define STATIC_W4 "--weight-bits", "4", "--granularity", "group", "--group-size", "32", "--activations", "static"
 
+static const char *standing_in(const cJSON *object, const char *format, const char *engine) {
+    const cJSON *cell;
+    cJSON_ArrayForEach(cell, at(object, "formats")) {
+        if (strcmp(at(cell, "format")->valuestring, format) == 0 &&
+            strcmp(at(cell, "engine")->valuestring, engine) == 0)
+            return at(cell, "standing")->valuestring;
+    }
+    return NULL;
+}
+
 static void quantize_judges_engines(void **state) {
     (void)state;
     char *path = path_join(folder, "judged");
@@ -712,6 +722,10 @@ static void quantize_judges_engines(void **state) {
     assert_string_equal(at(finding, "name")->valuestring, "static-inputs");
     assert_string_equal(at(at(finding, "changes")->child, "dial")->valuestring, "activations");
     assert_string_equal(at(at(finding, "changes")->child, "value")->valuestring, "none");
+    assert_string_equal(standing_in(object, "compressed-tensors", "vllm-sm80"), "mended");
+    assert_string_equal(standing_in(object, "compressed-tensors", "transformers"), "loads");
+    assert_string_equal(standing_in(object, "gguf", "llama.cpp"), "loads");
+    assert_null(standing_in(object, "gguf", "transformers"));
     cJSON_Delete(object);
     ran = RUN("quantize", "-o", path, "--dry-run", "--fix", "--eval", "--tokens", "48", "--json", QUICK, STATIC_W4);
     object = json_of("quantize --dry-run", &ran);
@@ -735,6 +749,7 @@ static void quantize_says_in_words_what_engines_do(void **state) {
     assert_contains(ran.out, "grid symmetric: ");
     assert_contains(ran.out, "\nvllm-cpu      yes ");
     assert_contains(ran.out, "activations none: ");
+    assert_contains(ran.out, "\nllama.cpp     -                  loads              -                  -");
     assert_null(strstr(ran.out, "inputs-dropped"));
     ran_free(&ran);
     ran = RUN("quantize", "-o", path, "--dry-run", "--target", "mlx,transformers", "--activations", "none");

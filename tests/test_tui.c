@@ -1226,6 +1226,36 @@ static void what_no_folder_changes_is_said_at_once(void **state) {
     quit(s);
 }
 
+static void one_table_has_all_engines_and_formats(void **state) {
+    (void)state;
+    Screen *s = start_converting(24, 80, NULL);
+    key(s, "v");
+    expect(s, "compressed-tensors  gguf        mlx         gptq        dense");
+    expect(s, "▸vllm-sm75     f mends it");
+    expect(s, " transformers  ✓ loads             ·           ·           f mends it");
+    click_on(s, "? misreads"); // the legend
+    for (int i = 0; i < 7; i++) key(s, DOWN);
+    expect(s, "▸llama.cpp     ·                   ✓ loads ");
+    key(s, DOWN);
+    expect(s, "▸mlx ");
+    key(s, "vv" UP);
+    expect(s, "▸llama.cpp ");
+    key(s, RIGHT RIGHT);
+    expect(s, "▸vllm-sm75 ");
+    key(s, "v");
+    expect(s, "◂ gptq ▸");
+    quit(s);
+}
+
+static void one_table_of_a_pair_has_nobody(void **state) {
+    (void)state;
+    Screen *s = start_converting(24, 80, "FAKE_PAIR=1");
+    key(s, "v");
+    expect(s, "▸vllm-sm75     ✗ refuses           ·           ·           ✗ refuses");
+    expect(s, " llama.cpp     ·                   ✗ refuses");
+    quit(s);
+}
+
 static void the_convert_screen_takes_the_mouse_and_completes(void **state) {
     (void)state;
     Screen *s = start_converting(36, 120, "FAKE_PACE=8");
@@ -1846,6 +1876,8 @@ int main(int argc, char **argv) {
         IN_HOME(quitting_asks_while_a_model_is_written),
         IN_HOME(an_offered_folder_follows_the_format),
         IN_HOME(what_no_folder_changes_is_said_at_once),
+        IN_HOME(one_table_has_all_engines_and_formats),
+        IN_HOME(one_table_of_a_pair_has_nobody),
         IN_HOME(the_convert_screen_takes_the_mouse_and_completes),
         IN_HOME(an_error_stays_with_what_it_is_of),
         IN_HOME(what_an_engine_takes_is_said_while_dials_are_turned),

@@ -126,8 +126,6 @@ static void choose_row(Ui *ui, int row) {
 
 void convert_choose(Ui *ui, int row) { choose_row(ui, row); }
 
-void convert_move(Ui *ui, int rows) { choose_row(ui, ui->convert.engine + rows); }
-
 void convert_scroll(Ui *ui, int findings) {
     const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
     const int last = convert_findings(verdict, convert_row(ui, verdict)) - 1;
@@ -176,6 +174,29 @@ void convert_turn_format(Ui *ui, int steps) {
     convert_look_at_target(ui);
     if (seen < TARGET_COUNT) look_at_engine(ui, seen);
     look(ui);
+}
+
+void convert_choose_cell(Ui *ui, ExportFormat format, Target engine) {
+    set_format(ui, format);
+    look_at_engine(ui, engine);
+    look(ui);
+}
+
+// In the table of all engines: from one to the next, in this format or the first that it reads.
+static void move_in_table(Ui *ui, int rows) {
+    const VerdictRow *row = convert_row(ui, workbench_verdict(ui->workbench, ui->convert.format));
+    const int seen = row ? (int)row->target : rows < 0 ? TARGET_COUNT : -1, to = seen + rows;
+    if (to < 0 || to >= TARGET_COUNT) return;
+    ExportFormat format = ui->convert.format;
+    while (!(targets_of_format(format) >> to & 1)) format = (ExportFormat)((format + 1) % EXPORT_FORMAT_COUNT);
+    convert_choose_cell(ui, format, (Target)to);
+}
+
+void convert_move(Ui *ui, int rows) {
+    if (ui->zoomed)
+        move_in_table(ui, rows);
+    else
+        choose_row(ui, ui->convert.engine + rows);
 }
 
 void convert_toggle_odd_bits(Ui *ui) {

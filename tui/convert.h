@@ -42,6 +42,7 @@ void convert_turn_format(Ui *ui, int steps);
 void convert_move(Ui *ui, int rows);       // another engine is looked at
 void convert_scroll(Ui *ui, int findings); // what is seen of its findings
 void convert_choose(Ui *ui, int row);
+void convert_choose_cell(Ui *ui, ExportFormat format, Target engine); // which reads it
 void convert_toggle_odd_bits(Ui *ui);
 void convert_name_folder(Ui *ui, const char *path); // "": a prompt asks
 void convert_fix(Ui *ui); // for the engine that is looked at; asks where that takes back what an override sets

@@ -31,6 +31,9 @@ static void mouse_press(Ui *ui, const Key *key) {
     case HIT_KEY: keys_click(ui, hit->value); break;
     case HIT_SCREEN: screen_go(ui, (ScreenKind)hit->value); break;
     case HIT_ENGINE: convert_choose(ui, hit->value); break;
+    case HIT_STANDING:
+        convert_choose_cell(ui, (ExportFormat)(hit->value / TARGET_COUNT), (Target)(hit->value % TARGET_COUNT));
+        break;
     case HIT_COST: sensitivity_choose(ui, hit->value); break;
     case HIT_POINT: sweep_choose(ui, hit->value); break;
     case HIT_MEASURE: outliers_measure(ui, (HeatMeasure)hit->value); break;
@@ -61,7 +64,7 @@ static void mouse_press(Ui *ui, const Key *key) {
 static void mouse_wheel(Ui *ui, const Key *key, int direction) {
     const Hit *hit = ui_hit_at(ui, key->row, key->col);
     if (ui->screen == SCREEN_CONVERT) {
-        if (hit && hit->kind == HIT_ENGINE)
+        if (hit && (hit->kind == HIT_ENGINE || hit->kind == HIT_STANDING))
             convert_move(ui, direction);
         else if (!hit)
             convert_scroll(ui, direction);

@@ -636,6 +636,10 @@ static void draw_job_pane(Ui *ui, Rect pane, const ExportView *view) {
 // ---- the screen ---------------------------------------------------------------------------------------------------
 
 void panel_convert_draw(Ui *ui) {
+    if (ui->zoomed) {
+        panel_engines_draw(ui);
+        return;
+    }
     const Verdict *verdict = workbench_verdict(ui->workbench, ui->convert.format);
     ExportView view;
     char lines[LOADING_LINES_MOST][512];

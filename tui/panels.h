@@ -11,6 +11,7 @@ void panel_detail_draw(Ui *ui);
 void panel_dials_draw(Ui *ui);
 void panel_effect_draw(Ui *ui);
 void panel_convert_draw(Ui *ui);
+void panel_engines_draw(Ui *ui); // of the Convert screen: all engines and formats
 void panel_outliers_draw(Ui *ui);
 void panel_sweep_draw(Ui *ui);
 void panel_sensitivity_draw(Ui *ui);

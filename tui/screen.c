@@ -52,7 +52,7 @@ const ScreenInfo screen_table[] = {
     [SCREEN_TRIALS] = {"Trials", panel_trials_draw, trials_open, trials_leave, 3},
     [SCREEN_SWEEP] = {"Sweep", panel_sweep_draw, sweep_open, sweep_close, 2},
     [SCREEN_SENSITIVITY] = {"Sensitivity", panel_sensitivity_draw, sensitivity_open, sensitivity_close, 0},
-    [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close, 0},
+    [SCREEN_CONVERT] = {"Convert", panel_convert_draw, convert_open, convert_close, 1},
 };
 static_assert(sizeof screen_table / sizeof *screen_table == SCREEN_COUNT, "a screen has no row");
 

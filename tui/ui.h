@@ -33,6 +33,7 @@ typedef enum HitKind {
     HIT_PANE,
     HIT_SCREEN,
     HIT_ENGINE,
+    HIT_STANDING, // of the table of all engines: format and target in one
     HIT_MEASURE,
     HIT_CELLS,
     HIT_TRIAL,

@@ -25,6 +25,7 @@ void workbench_allow_odd_bits(Workbench *w, bool allow) {
     ask_forecast_locked(w);
     pthread_mutex_unlock(&w->lock);
     memset(w->verdict_plans, 0, sizeof w->verdict_plans);
+    memset(w->standings, 0, sizeof w->standings);
 }
 
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format) {
@@ -48,6 +49,29 @@ const Verdict *workbench_verdict_of(Workbench *w, ExportFormat format, Target ta
     if (!verdict_make(engine_structure(w->engine), &w->measured, &w->plan, &wish, verdict, NULL)) return NULL;
     w->verdict_of.plan = w->plans;
     return verdict;
+}
+
+static void find_standing(Workbench *w, ExportFormat format, Target target) {
+    const VerdictWish wish = {format, 1U << target, w->odd_bits};
+    verdict_standing(history_now(&w->history), engine_structure(w->engine), &w->measured, &w->plan, &wish,
+                     &w->standings[format][target].standing, NULL);
+    w->standings[format][target].plan = w->plans;
+}
+
+// Of thousands of linears each takes a while: the rest comes with the next look, which is asked for.
+void workbench_standings(Workbench *w, Standing out[EXPORT_FORMAT_COUNT][TARGET_COUNT]) {
+    const double end = clock_seconds() + 0.004;
+    bool late = false;
+    for (ExportFormat format = 0; format < EXPORT_FORMAT_COUNT; format++)
+        for (Target target = 0; target < TARGET_COUNT; target++) {
+            if (!late && w->standings[format][target].plan != w->plans) {
+                find_standing(w, format, target);
+                late = clock_seconds() >= end;
+            }
+            const bool known = w->standings[format][target].plan == w->plans;
+            out[format][target] = known ? w->standings[format][target].standing : STANDING_COUNT;
+        }
+    if (late) signal_screen(w);
 }
 
 bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, VerdictFix *out, Error *err) {

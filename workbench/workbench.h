@@ -266,6 +266,9 @@ void workbench_forget_tuned(Workbench *w);               // one that is done, st
 const Verdict *workbench_verdict(Workbench *w, ExportFormat format);
 // The same for one of them, which takes a part of the time.
 const Verdict *workbench_verdict_of(Workbench *w, ExportFormat format, Target target);
+// What comes of it in each, in a word. Where a model has so many linears that this takes long, some are STANDING_COUNT
+// at first, and workbench_fd announces that it is time to look again.
+void workbench_standings(Workbench *w, Standing out[EXPORT_FORMAT_COUNT][TARGET_COUNT]);
 // The recipe with every remedy that one can give for these engines, and what it comes to; the same where there is
 // nothing to mend. Free it in any case with verdict_fix_free. workbench_restore takes its recipe.
 bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, VerdictFix *out, Error *err);

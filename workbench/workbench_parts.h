@@ -195,6 +195,10 @@ struct Workbench {
     Verdict verdicts[EXPORT_FORMAT_COUNT];
     uint64_t verdict_plans[EXPORT_FORMAT_COUNT]; // the plan that each is of; 0: none
     struct {
+        uint64_t plan;
+        Standing standing;
+    } standings[EXPORT_FORMAT_COUNT][TARGET_COUNT];
+    struct {
         Verdict verdict;
         VerdictWish wish;
         uint64_t plan;

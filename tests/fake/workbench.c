@@ -1202,6 +1202,15 @@ const Verdict *workbench_verdict_of(Workbench *w, ExportFormat format, Target ta
     return verdict_make(&w->structure, NULL, &w->plan, &wish, &w->verdict_of, NULL) ? &w->verdict_of : NULL;
 }
 
+void workbench_standings(Workbench *w, Standing out[EXPORT_FORMAT_COUNT][TARGET_COUNT]) {
+    for (ExportFormat format = 0; format < EXPORT_FORMAT_COUNT; format++)
+        for (Target target = 0; target < TARGET_COUNT; target++) {
+            const VerdictWish wish = {format, 1U << target, w->odd_bits};
+            verdict_standing(history_now(&w->history), &w->structure, NULL, &w->plan, &wish, &out[format][target],
+                             NULL);
+        }
+}
+
 bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, VerdictFix *out, Error *err) {
     const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
     const VerdictWish wish = {format, targets, w->odd_bits};
