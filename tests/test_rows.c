@@ -105,6 +105,7 @@ static void filters_let_pass_what_they_say(void **state) {
         {"role = up", ".xx.."},
         {"role=up layer>=10", "..x.."},
         {"layer >= 10 role = down", "...x."},
+        {"role = down, layer >= 10", "...x."}, // as the help lists them
         {"outliers >= 0.04", "..xxx"},
         {">6σ >= 0.04 %", "..xxx"},
         {"outliers>=0.04% bits=8", "..x.."},

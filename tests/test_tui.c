@@ -356,7 +356,7 @@ static void only_the_pane_of_the_dials_turns_them(void **state) {
     key(s, "f");
     expect(s, "f does nothing here; it acts on Sensitivity, Convert");
     key(s, "\033[3~");
-    expect(s, "does nothing here; it acts on the dials, Trials");
+    expect(s, "delete does nothing here; it acts on the dials, Trials");
     key(s, "Q"); // no key of any place
     expect_gone_text(s, "does nothing here");
     key(s, "f");
@@ -507,6 +507,13 @@ static void changes_since_the_pin_have_signs(void **state) {
 static void speeds_of_a_busy_machine_are_not_judged(void **state) {
     (void)state;
     Screen *s = start_with(36, 120, NULL, "FAKE_BUSY=1");
+    expect(s, "2.1–2.3× ");
+    key(s, "p");
+    expect(s, "pinned");
+    key(s, ":set weight-bits 8\r");
+    expect(s, "0.78× noise?");
+    quit(s);
+    s = start_with(36, 120, NULL, "FAKE_BUSY=some"); // by less than the ratio changed, and by too much all the same
     expect(s, "2.1–2.3× ");
     key(s, "p");
     expect(s, "pinned");

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -200,19 +201,36 @@ static bool read_term(Reading *r) {
     return true;
 }
 
-bool filter_parse(const char *text, const FilterView *view, Filter *out, Error *err) {
-    Reading r = {.at = text, .view = view, .filter = out, .err = err};
-    *out = (Filter){0};
-    for (skip_blanks(&r); *r.at; skip_blanks(&r)) {
-        if (out->count && take_and(&r)) {
-            skip_blanks(&r);
-            if (!*r.at) return filter_free(out), error_set(err, "“and” what?");
+// A comma with a blank behind it stands between terms, as in a list.
+static char *without_commas(const char *text) {
+    char *copy = strdup(text);
+    bool quoted = false;
+    for (char *at = copy; at && *at; at++) {
+        if (*at == '"') quoted = !quoted;
+        if (!quoted && at[0] == ',' && at[1] == ' ') *at = '&';
+    }
+    return copy;
+}
+
+static bool read_terms(Reading *r) {
+    for (skip_blanks(r); *r->at; skip_blanks(r)) {
+        if (r->filter->count && take_and(r)) {
+            skip_blanks(r);
+            if (!*r->at) return error_set(r->err, "“and” what?");
         }
-        if (read_term(&r)) continue;
-        filter_free(out);
-        return false;
+        if (!read_term(r)) return false;
     }
     return true;
+}
+
+bool filter_parse(const char *text, const FilterView *view, Filter *out, Error *err) {
+    char *copy = without_commas(text);
+    Reading r = {.at = copy, .view = view, .filter = out, .err = err};
+    *out = (Filter){0};
+    const bool ok = (copy || error_memory(err, "the filter")) && read_terms(&r);
+    if (!ok) filter_free(out);
+    free(copy);
+    return ok;
 }
 
 void filter_free(Filter *filter) {

@@ -45,6 +45,12 @@ const char *key_words(void) {
            "pgup, pgdn, home, end";
 }
 
+const char *key_word(int code) {
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (words[i].code == code) return words[i].name;
+    return NULL;
+}
+
 // Ctrl-H, I, J, M and [ are other keys to a terminal, and Ctrl-Z is its own.
 static int control_named(const char *letter) {
     const int lower = tolower((unsigned char)*letter);

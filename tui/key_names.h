@@ -5,6 +5,7 @@
 #include "tui/settings.h"
 
 int key_named(const char *text); // "u", "ctrl-r", "pgup"; 0: there is no such key
+const char *key_word(int code);  // "end", of those that are words; NULL: it is none
 const char *key_words(void);     // those that are words, for a message
 
 // Its command, or for what has none a name of its own; NULL: its keys cannot be changed. Rows that do the same in other

@@ -452,13 +452,13 @@ static void point_to_key(Ui *ui, int code) {
         acts[bindings[i].where] = true;
         shown = binding_shown(&ui->settings, &bindings[i], &changed);
     }
-    char name[16], where[160] = "";
-    snprintf(name, sizeof name, code > ' ' && code < 127 ? "%c" : "", code);
+    char letter[2] = {code > ' ' && code < 127 ? (char)code : '\0'}, where[160] = "";
+    const char *name = *letter ? letter : key_word(code) ? key_word(code) : shown;
     for (int i = ON_LAYERS; i < WHERE_COUNT; i++) {
         const size_t used = strlen(where);
         if (acts[i]) snprintf(where + used, sizeof where - used, "%s%s", used ? ", " : "", places[i]);
     }
-    if (*where) ui_say(ui, "%s does nothing here; it acts on %s", *name ? name : shown, where);
+    if (*where) ui_say(ui, "%s does nothing here; it acts on %s", name, where);
 }
 
 bool keys_dispatch(Ui *ui, int code) {

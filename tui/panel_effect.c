@@ -286,11 +286,13 @@ static PinNoise noise_since_pin(const Ui *ui) {
 
 // Whether one speed can be told from the other: their ranges lie apart, and since the pin was timed the base, which no
 // recipe touches, kept its speed better than that.
+#define DRIFT_MOST 0.22 // a fourth: the machine was at something else
 static bool speeds_lie_apart(const Ui *ui) {
     const DecodeSpeed *now = &workbench_effect(ui->workbench)->speed;
     const Spread *ratio = &now->ratio, *before = &ui->pin.speed;
+    const double drift = fabs(log(now->first.median / ui->pin.base_speed)); // of the base, which always does the same
     if (ratio->least <= before->most && ratio->most >= before->least) return false;
-    return fabs(log(ratio->median / before->median)) > fabs(log(now->first.median / ui->pin.base_speed));
+    return drift < DRIFT_MOST && fabs(log(ratio->median / before->median)) > drift;
 }
 
 typedef struct SincePin {

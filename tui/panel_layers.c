@@ -297,7 +297,7 @@ static bool is_of_inputs(Column column) {
 // By a column that nothing is known of yet, rows stand as in the model.
 static bool is_sorted(const Rows *rows) {
     for (int i = 0; i < rows->total; i++)
-        if (!isnan(rows_figure(rows->workbench, i, rows->sort))) return true;
+        if (!isnan(rows->figures[i])) return true;
     return false;
 }
 

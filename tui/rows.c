@@ -164,6 +164,32 @@ static bool make_groups(Rows *rows) {
     return true;
 }
 
+// As it is typed with spaces: "3 down_proj", "3 down_proj 17".
+static void spaced_name(const Linear *l, const char *shown, char *out, size_t size) {
+    const char *dot = strchr(shown, '.'), *last = dot && l->expert >= 0 ? strchr(dot + 1, '.') : dot;
+    char expert[16] = "";
+    if (l->expert >= 0) snprintf(expert, sizeof expert, " %d", l->expert);
+    if (last)
+        snprintf(out, size, "%.*s %s%s", (int)(dot - shown), shown, last + 1, expert);
+    else
+        snprintf(out, size, "%s", shown);
+}
+
+// Of a model of many experts they are asked for ten thousands of times for each letter that is typed.
+static bool make_names(Rows *rows) {
+    char shown[128], spaced[160];
+    if (!(rows->name_at = array_new((size_t)rows->total + 1, sizeof *rows->name_at))) return false;
+    for (int i = 0; i < rows->total; i++) {
+        const Linear *l = &workbench_structure(rows->workbench)->linears[i];
+        linear_short_name(l, shown, sizeof shown);
+        spaced_name(l, shown, spaced, sizeof spaced);
+        rows->name_at[i] = rows->names.length;
+        text_add(&rows->names, shown, strlen(shown) + 1);
+        text_add(&rows->names, spaced, strlen(spaced) + 1);
+    }
+    return !rows->names.failed;
+}
+
 bool rows_init(Rows *rows, const Workbench *workbench, Error *err) {
     const int total = workbench_structure(workbench)->linear_count;
     *rows = (Rows){.workbench = workbench, .total = total, .selected = -1, .sort = COLUMN_RANGE, .stale = true};
@@ -181,7 +207,8 @@ bool rows_init(Rows *rows, const Workbench *workbench, Error *err) {
         ok = (*numbers[i] = array_new(room, sizeof **numbers[i])) != NULL && ok;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         ok = (*flags[i] = array_new(room, sizeof **flags[i])) != NULL && ok;
-    ok = ok && make_groups(rows) && (m->row_of_group = array_new((size_t)rows->groups + 1, sizeof *m->row_of_group));
+    ok = ok && make_names(rows) && make_groups(rows) &&
+         (m->row_of_group = array_new((size_t)rows->groups + 1, sizeof *m->row_of_group));
     if (!ok) return error_memory(err, "the table of linears");
     rows_arrange(rows);
     return true;
@@ -194,8 +221,9 @@ void rows_free(Rows *rows) {
                          rows->unlike_pin, rows->found,  rows->figures, rows->overridden,
                          rows->group_size, rows->folded, m->figures,    rows->group[FOLD_EXPERTS],
                          m->row_of_group,  m->worst,     m->order,      rows->group[FOLD_LAYER],
-                         m->scratch,       m->size};
+                         m->scratch,       m->size,      rows->name_at};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    text_free(&rows->names);
     filter_free(&rows->passing);
 }
 
@@ -229,26 +257,12 @@ static void view_text(const void *context, int linear, int field, char *out, siz
              field == FIELD_ROLE ? role_name(workbench_structure(rows->workbench)->linears[linear].role) : class);
 }
 
-// As it is typed with spaces: "3 down_proj", "3 down_proj 17".
-static void spaced_name(const Linear *l, const char *shown, char *out, size_t size) {
-    const char *dot = strchr(shown, '.'), *last = dot && l->expert >= 0 ? strchr(dot + 1, '.') : dot;
-    char expert[16] = "";
-    if (l->expert >= 0) snprintf(expert, sizeof expert, " %d", l->expert);
-    if (last)
-        snprintf(out, size, "%.*s %s%s", (int)(dot - shown), shown, last + 1, expert);
-    else
-        snprintf(out, size, "%s", shown);
-}
-
 // By its full name or by the one that is shown.
 static bool view_matches(const void *context, int linear, const NamePattern *pattern) {
     const Rows *rows = context;
-    const Linear *l = &workbench_structure(rows->workbench)->linears[linear];
-    char shown[128], spaced[160];
-    if (name_pattern_matches(pattern, l->name)) return true;
-    linear_short_name(l, shown, sizeof shown);
-    spaced_name(l, shown, spaced, sizeof spaced);
-    return name_pattern_matches(pattern, shown) || name_pattern_matches(pattern, spaced);
+    const char *shown = rows->names.data + rows->name_at[linear];
+    return name_pattern_matches(pattern, workbench_structure(rows->workbench)->linears[linear].name) ||
+           name_pattern_matches(pattern, shown) || name_pattern_matches(pattern, shown + strlen(shown) + 1);
 }
 
 static bool view_is_glob(const void *context, const char *text) {

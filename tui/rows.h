@@ -37,6 +37,9 @@ typedef struct Rows {
     bool stale; // they have to be made anew even when all of this is the same
     RowMaking making;
 
+    Text names;      // of all linears, one behind the other: as shown, "3.down_proj.17", and as typed, "3 down_proj 17"
+    size_t *name_at; // [total]
+
     int *group[FOLD_COUNT]; // [total]
     int *group_size;        // [groups]: linears of the model in it
     bool *folded;           // [groups]

@@ -453,10 +453,13 @@ static void score(Workbench *w, double share) {
 }
 
 // Speeds of one turn lie within 6 % of their middle. FAKE_BUSY: something else is at work from the first turn on,
-// evenly, or "uneven".
+// evenly, of the time most or "some", or "uneven".
 static void invent_speed(Workbench *w) {
     const char *busy = w->turn > 1 ? getenv("FAKE_BUSY") : NULL;
-    const double left = busy ? 0.25 : 1, apart = busy && strcmp(busy, "uneven") == 0 ? 0.2 : 0.03, base = 812 * left,
+    const double left = !busy                       ? 1
+                        : strcmp(busy, "some") == 0 ? 0.79
+                                                    : 0.25,
+                 apart = busy && strcmp(busy, "uneven") == 0 ? 0.2 : 0.03, base = 812 * left,
                  quantized = (2210 - 100 * w->plan.bits_per_weight) * left, ratio = quantized / base;
     w->effect.speed = (DecodeSpeed){.first = {base, base * (1 - apart), base * (1 + apart)},
                                     .second = {quantized, quantized * 0.97, quantized * 1.03},
