@@ -40,7 +40,7 @@ static void costs_are_estimated_and_then_measured(void **state) {
     expect_gone_text(s, "░░");
     expect(s, "the sum of all alone");
     expect(s, "▸ 5.down_proj"); // it costs most
-    expect(s, "5.down_proj  a step more: −");
+    expect(s, "5.down_proj  a step more: ~−");
     key(s, "s");
     expect(s, "▸ 0.q_proj");
     key(s, "s");
@@ -101,7 +101,7 @@ static void a_guess_does_not_look_like_a_figure(void **state) {
     key(s, "5f");
     expect(s, "by KL alone ▼");
     expect(s, "░  0.0035   ±0.0004  "); // of estimates two digits
-    expect(s, "−0.0026 +36.9 kB");
+    expect(s, "~−0.0026 +36.9 kB");
     quit(s);
 }
 

@@ -298,10 +298,13 @@ Short sensitivity_kl_text(const CostRow *row) {
     return marked_text(row, &figure);
 }
 
-// Of a step no more is known than of the cost that it is expected from.
+// A step was not measured: it is expected from the cost, of which no more is known.
 Short sensitivity_change_text(const CostRow *row, double kl) {
-    const Short figure = format_change(kl, decimals_known(row, kl), "");
-    return marked_text(row, &figure);
+    const Short figure =
+        format_change(kl, format_decimals(kl, row->source == COST_STATISTICS ? 1 : 2, KL_DECIMALS), "");
+    Short out;
+    snprintf(out.text, sizeof out.text, "~%.30s", figure.text);
+    return out;
 }
 
 int sensitivity_index(const Ui *ui) {
