@@ -121,6 +121,56 @@ static void what_was_measured_of_linears_is_there_at_once(void **state) {
     workbench_close(w);
 }
 
+static bool has_bounds_of(Workbench *w, Target target) {
+    const SensitivityView *v = workbench_sensitivity(w);
+    return has_choices(w) && v->bound_by.targets == (target < TARGET_COUNT ? 1U << target : 0);
+}
+static bool has_no_bounds(Workbench *w) { return has_bounds_of(w, TARGET_COUNT); }
+static bool has_bounds_of_vllm(Workbench *w) { return has_bounds_of(w, TARGET_VLLM_SM80); }
+static bool has_bounds_of_mlx(Workbench *w) { return has_bounds_of(w, TARGET_MLX); }
+
+// Those that the recipe as it is comes to.
+static void assert_bounds(Workbench *w, const VerdictWish *wish) {
+    const ModelStructure *structure = workbench_structure(w);
+    const size_t n = (size_t)structure->linear_count;
+    const SensitivityView *v = workbench_sensitivity(w);
+    const Engines engines = engines_of(wish);
+    int *unit = calloc(n, sizeof *unit);
+    uint8_t *refused = calloc(n, sizeof *refused);
+    assert_true(unit && refused);
+    assert_true(budget_bounds(workbench_recipe(w), structure, NULL, &engines, unit, refused, NULL));
+    assert_memory_equal(v->unit, unit, n * sizeof *unit);
+    assert_memory_equal(v->refused, refused, n * sizeof *refused);
+    free(unit);
+    free(refused);
+}
+
+static void bounds_of_an_engine_are_found_behind_the_screen(void **state) {
+    (void)state;
+    const VerdictWish none = {0}, vllm = {EXPORT_COMPRESSED_TENSORS, 1U << TARGET_VLLM_SM80, false},
+                      mlx = {EXPORT_MLX, 1U << TARGET_MLX, false};
+    Workbench *w = opened();
+    Error err = {0};
+    assert_true(workbench_set(w, -1, DIAL_ACTIVATIONS, &(double){POLICY_NONE}, &err));
+    workbench_look_at_sensitivity(w, true);
+    wait_until(w, has_no_bounds);
+    assert_null(workbench_sensitivity(w)->unit);
+    workbench_bound_by(w, &vllm);
+    assert_true(has_no_bounds(w)); // what is asked for is not computed there
+    wait_until(w, has_bounds_of_vllm);
+    assert_bounds(w, &vllm);
+    workbench_bound_by(w, &mlx);
+    wait_until(w, has_bounds_of_mlx);
+    assert_bounds(w, &mlx);
+    assert_true(workbench_set(w, -1, DIAL_GROUP_SIZE, &(double){16}, &err));
+    wait_until(w, has_bounds_of_mlx);
+    assert_bounds(w, &mlx);
+    workbench_bound_by(w, &none);
+    wait_until(w, has_no_bounds);
+    assert_null(workbench_sensitivity(w)->refused);
+    workbench_close(w);
+}
+
 static void what_each_linear_costs_comes_last_and_goes_on_after_a_turn(void **state) {
     (void)state;
     Workbench *w = opened();
@@ -504,6 +554,7 @@ static void a_pin_is_scored_when_there_is_nothing_else_to_do(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_CACHE(what_was_measured_of_linears_is_there_at_once),
+        WITH_CACHE(bounds_of_an_engine_are_found_behind_the_screen),
         WITH_CACHE(what_each_linear_costs_comes_last_and_goes_on_after_a_turn),
         WITH_CACHE(a_study_can_be_stopped_and_is_not_begun_where_nobody_looks),
         WITH_CACHE(a_long_study_is_put_off_until_it_is_asked_for),

@@ -245,8 +245,8 @@ static int count_refused(const Ui *ui) {
     const SensitivityScreen *s = &ui->sensitivity;
     const SensitivityView *v = workbench_sensitivity(ui->workbench);
     int count = 0;
-    for (int i = 0; s->bound_by.targets && i < workbench_structure(ui->workbench)->linear_count; i++)
-        count += s->held[i] && v->choices[i].now >= 0 && s->refused[i] >> v->choices[i].now & 1;
+    for (int i = 0; v->refused && i < workbench_structure(ui->workbench)->linear_count; i++)
+        count += s->held[i] && v->choices[i].now >= 0 && v->refused[i] >> v->choices[i].now & 1;
     return count;
 }
 

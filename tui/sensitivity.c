@@ -40,13 +40,10 @@ bool sensitivity_init(Ui *ui, Error *err) {
     s->sources = array_new(n, sizeof *s->sources);
     s->chosen = array_new(n, sizeof *s->chosen);
     s->rows = array_new(n, sizeof *s->rows);
-    s->unit = array_new(n, sizeof *s->unit);
-    s->refused = array_new(n, sizeof *s->refused);
     s->held = array_new(n, sizeof *s->held);
     // A mixture is read by roles of its layers, not by thousands of experts.
     if (has_experts(ui)) s->fold = COSTS_OF_EXPERTS;
-    return (s->costs && s->sources && s->chosen && s->rows && s->unit && s->refused && s->held) ||
-           error_memory(err, "the screen");
+    return (s->costs && s->sources && s->chosen && s->rows && s->held) || error_memory(err, "the screen");
 }
 
 void sensitivity_free(Ui *ui) {
@@ -56,12 +53,21 @@ void sensitivity_free(Ui *ui) {
     free(s->sources);
     free(s->chosen);
     free(s->rows);
-    free(s->unit);
-    free(s->refused);
     free(s->held);
 }
 
+// Asks for the bounds of the engine that is chosen. False: the choices have those of another one, or are of a turn
+// before.
+static bool has_choices(Ui *ui) {
+    const SensitivityView *v = workbench_sensitivity(ui->workbench);
+    VerdictWish engine = {0};
+    convert_wish(ui, &engine);
+    workbench_bound_by(ui->workbench, &engine);
+    return v->choices_turn == workbench_turn(ui->workbench) && verdict_wish_equal(&v->bound_by, &engine);
+}
+
 void sensitivity_open(Ui *ui) {
+    has_choices(ui);
     workbench_look_at_sensitivity(ui->workbench, true);
     sensitivity_update(ui);
 }
@@ -391,34 +397,12 @@ static bool find_held(Ui *ui, Error *err) {
     return true;
 }
 
-// Sets of the chosen engine, and bits that it takes; and what is kept.
-static bool find_bounds(Ui *ui, BudgetBounds *out, Error *err) {
-    SensitivityScreen *s = &ui->sensitivity;
-    VerdictWish wish = {0};
-    const uint64_t change = workbench_changes(ui->workbench), turn = workbench_turn(ui->workbench);
-    *out = (BudgetBounds){.kept = s->takes_back ? NULL : s->held};
-    if (!convert_wish(ui, &wish)) {
-        s->bound_by = wish;
-        return true;
-    }
-    const bool same = verdict_wish_equal(&s->bound_by, &wish) && s->bound_change == change && s->bound_turn == turn;
-    out->unit = s->unit;
-    out->refused = s->refused;
-    if (same) return true;
-    s->bound_by = (VerdictWish){0};
-    if (!workbench_bounds(ui->workbench, &wish, s->unit, s->refused, err)) return false;
-    s->bound_by = wish;
-    s->bound_change = change;
-    s->bound_turn = turn;
-    return true;
-}
-
 void sensitivity_update(Ui *ui) {
     SensitivityScreen *s = &ui->sensitivity;
     const SensitivityView *v = workbench_sensitivity(ui->workbench);
     const Plan *plan = workbench_plan(ui->workbench);
     Error err = {0};
-    s->ready = v->choices_turn == workbench_turn(ui->workbench) && plan->quantized_count > 0;
+    s->ready = has_choices(ui) && plan->quantized_count > 0;
     if (!s->ready) {
         if (plan->quantized_count == 0) s->row_count = 0;
         return;
@@ -428,8 +412,8 @@ void sensitivity_update(Ui *ui) {
     find_costs(ui, v);
     budget_free(&s->budget);
     const bool fused = workbench_recipe(ui->workbench)->value[DIAL_FUSED] != 0;
-    BudgetBounds bounds;
-    s->ready = find_held(ui, &err) && find_bounds(ui, &bounds, &err) &&
+    const BudgetBounds bounds = {.unit = v->unit, .refused = v->refused, .kept = s->takes_back ? NULL : s->held};
+    s->ready = find_held(ui, &err) &&
                budget_make(workbench_structure(ui->workbench), fused, &bounds, v->choices, s->costs, &s->budget, &err);
     if (ui_report(ui, s->ready, &err)) choose_again(ui);
 }
@@ -693,7 +677,7 @@ static void say_what_was_taken(Ui *ui, bool same, int rules, const char *beside)
 // The fewest bits that the chosen engine takes for a linear, as a place in budget_bits.
 static int fewest_taken(const Ui *ui, int linear) {
     int fewest = 0;
-    while (fewest + 1 < BUDGET_BITS && ui->sensitivity.refused[linear] >> fewest & 1) fewest++;
+    while (fewest + 1 < BUDGET_BITS && workbench_sensitivity(ui->workbench)->refused[linear] >> fewest & 1) fewest++;
     return fewest;
 }
 
@@ -716,7 +700,7 @@ static void engine_text(const Ui *ui, Text *out) {
 void sensitivity_unmet_text(const Ui *ui, char *out, size_t size) {
     const SensitivityScreen *s = &ui->sensitivity;
     Text why = {0};
-    if (s->bound_by.targets) engine_text(ui, &why);
+    if (workbench_sensitivity(ui->workbench)->bound_by.targets) engine_text(ui, &why);
     if (sensitivity_kept(ui))
         text_addf(&why, "%s%d set by hand stay%s (K)", why.data ? "; " : "", s->held_count,
                   s->held_count == 1 ? "s" : "");

@@ -158,10 +158,6 @@ typedef struct SensitivityScreen {
     BitCost *costs;        // [linear_count]
     CostSource *sources;
     int *chosen; // [linear_count] → budget_bits
-    int *unit; // [linear_count]: what the chosen engine asks of the budget, with the change and the turn that it is of
-    uint8_t *refused;
-    VerdictWish bound_by; // without targets: no engine is chosen
-    uint64_t bound_change, bound_turn;
     Budget budget;
     BudgetChoice choice;
     CostRow *rows;

@@ -79,12 +79,6 @@ bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Ver
     return verdict_fix(history_now(&w->history), engine_structure(w->engine), &w->measured, &wish, out, err);
 }
 
-bool workbench_bounds(const Workbench *w, const VerdictWish *wish, int *unit, uint8_t *refused, Error *err) {
-    const Engines engines = engines_of(wish);
-    return budget_bounds(history_now(&w->history), engine_structure(w->engine), &w->measured, &engines, unit, refused,
-                         err);
-}
-
 bool workbench_keep(const Workbench *w, const VerdictWish *wish, Recipe *recipe, Error *err) {
     const Engines engines = engines_of(wish);
     Plan plan;

@@ -19,13 +19,17 @@ bool studies_new(Workbench *w, Error *err) {
     const size_t n = linear_count(w);
     s->choices = array_new(n, sizeof *s->choices);
     s->shown_choices = array_new(n, sizeof *s->shown_choices);
+    s->unit = array_new(n, sizeof *s->unit);
+    s->shown_unit = array_new(n, sizeof *s->shown_unit);
+    s->refused = array_new(n, sizeof *s->refused);
+    s->shown_refused = array_new(n, sizeof *s->shown_refused);
     s->linears = array_new(n, sizeof *s->linears);
     s->shown_linears = array_new(n, sizeof *s->shown_linears);
     s->bits = array_new(n, sizeof *s->bits);
     s->shown_bits = array_new(n, sizeof *s->shown_bits);
     s->tune_kept = array_new(n, sizeof *s->tune_kept);
     if (!s->choices || !s->shown_choices || !s->linears || !s->shown_linears || !s->bits || !s->shown_bits ||
-        !s->tune_kept)
+        !s->tune_kept || !s->unit || !s->shown_unit || !s->refused || !s->shown_refused)
         return error_memory(err, "studies");
     studies_forget(s->linears, n);
     return true;
@@ -46,6 +50,10 @@ void studies_free(Workbench *w) {
     free_sweep(s);
     free(s->choices);
     free(s->shown_choices);
+    free(s->unit);
+    free(s->shown_unit);
+    free(s->refused);
+    free(s->shown_refused);
     free(s->linears);
     free(s->shown_linears);
     free(s->bits);
@@ -54,6 +62,12 @@ void studies_free(Workbench *w) {
     recipe_free(&s->sweep_recipe);
     recipe_free(&s->tune_recipe);
     tuned_free(&s->tuned);
+}
+
+static bool has_choices_locked(const Workbench *w) {
+    const Studies *s = &w->studies;
+    return s->choices_turn == w->turn && s->choices_presents == w->presents &&
+           verdict_wish_equal(&s->bound_by, &s->engine);
 }
 
 // Where the turn has figures already, these say more.
@@ -66,7 +80,7 @@ bool study_wants_kept_locked(const Workbench *w) {
 bool study_wanted_locked(const Workbench *w, JobKind kind) {
     const Studies *s = &w->studies;
     switch (kind) {
-    case JOB_CHOICES: return s->looks_at_sensitivity && s->choices_turn != w->turn;
+    case JOB_CHOICES: return s->looks_at_sensitivity && !has_choices_locked(w);
     case JOB_SPEEDS: return s->looks_at_speeds && !(s->speeds.turn == w->turn && s->speeds.finished);
     case JOB_PIN: return w->pin_wish.wanted;
     case JOB_SENSITIVITY: return (s->wants_sensitivity && s->sensitivity_done != w->turn) || study_wants_kept_locked(w);
@@ -173,6 +187,20 @@ void studies_turn_locked(Workbench *w) {
     ask_locked(w, JOB_SPEEDS);
 }
 
+static void find_choices_locked(Workbench *w) {
+    if (!study_wanted_locked(w, JOB_CHOICES)) return;
+    step_back_locked(w);
+    ask_locked(w, JOB_CHOICES);
+}
+
+void workbench_bound_by(Workbench *w, const VerdictWish *engine) {
+    pthread_mutex_lock(&w->lock);
+    const bool other = !verdict_wish_equal(&w->studies.engine, engine);
+    w->studies.engine = *engine;
+    if (other) find_choices_locked(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
 void workbench_look_at_sensitivity(Workbench *w, bool look) {
     Studies *s = &w->studies;
     if (look && !engine_can_run(w->engine, NULL)) look = false;
@@ -207,10 +235,15 @@ const SensitivityView *workbench_sensitivity(const Workbench *w) { return &w->st
 static void take_sensitivity_locked(Workbench *w) {
     Studies *s = &w->studies;
     memcpy(s->shown_choices, s->choices, linear_count(w) * sizeof *s->choices);
+    memcpy(s->shown_unit, s->unit, linear_count(w) * sizeof *s->unit);
+    memcpy(s->shown_refused, s->refused, linear_count(w) * sizeof *s->refused);
     memcpy(s->shown_linears, s->linears, linear_count(w) * sizeof *s->linears);
     memcpy(s->shown_bits, s->bits, linear_count(w) * sizeof *s->bits);
     s->sensitivity = (SensitivityView){.choices_turn = s->choices_turn,
                                        .choices = s->choices_turn ? s->shown_choices : NULL,
+                                       .bound_by = s->bound_by,
+                                       .unit = s->bound_by.targets ? s->shown_unit : NULL,
+                                       .refused = s->bound_by.targets ? s->shown_refused : NULL,
                                        .turn = s->sensitivity_turn,
                                        .linears = s->shown_linears,
                                        .bits = s->shown_bits,
@@ -273,6 +306,7 @@ static void age_points_locked(Studies *s) {
 // A sweep that was dropped on the way goes on when its recipe is back: its points are on disk.
 void studies_change_locked(Workbench *w) {
     Studies *s = &w->studies;
+    find_choices_locked(w);
     if (!s->dial_count) return;
     if (same_others(s, history_now(&w->history))) {
         if (s->sweep_dropped) ask_sweep_locked(w, NULL);

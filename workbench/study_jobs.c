@@ -10,25 +10,58 @@
 
 // ---- choices ------------------------------------------------------------------------------------------------------
 
+// What other bits would be, and what the engine that is chosen asks of them.
+typedef struct Choosing {
+    Recipe recipe;
+    uint64_t presents; // the recipe's
+    VerdictWish engine;
+    BitChoices *choices;
+    int *unit;
+    uint8_t *refused;
+} Choosing;
+
+static bool choosing_new(Workbench *w, uint64_t turn, Choosing *out, Error *err) {
+    const size_t n = (size_t)engine_structure(w->engine)->linear_count;
+    *out = (Choosing){.choices = array_new(n, sizeof *out->choices),
+                      .unit = array_new(n, sizeof *out->unit),
+                      .refused = array_new(n, sizeof *out->refused)};
+    if (!out->choices || !out->unit || !out->refused) return error_memory(err, "a budget");
+    pthread_mutex_lock(&w->lock);
+    const bool ok = w->turn == turn ? recipe_copy(&w->present, &out->recipe, err) : error_stopped(err);
+    out->presents = w->presents;
+    out->engine = w->studies.engine;
+    pthread_mutex_unlock(&w->lock);
+    return ok;
+}
+
+static void choosing_take(Workbench *w, uint64_t turn, const Choosing *c) {
+    Studies *s = &w->studies;
+    const size_t n = (size_t)engine_structure(w->engine)->linear_count;
+    pthread_mutex_lock(&w->lock);
+    memcpy(s->choices, c->choices, n * sizeof *s->choices);
+    memcpy(s->unit, c->unit, n * sizeof *s->unit);
+    memcpy(s->refused, c->refused, n * sizeof *s->refused);
+    s->choices_turn = turn;
+    s->choices_presents = c->presents;
+    s->bound_by = c->engine;
+    s->version++;
+    pthread_mutex_unlock(&w->lock);
+}
+
 static bool choices_run(Workbench *w, const Plan *plan, uint64_t turn, Error *err) {
     const ModelStructure *structure = engine_structure(w->engine);
-    const size_t n = (size_t)structure->linear_count;
-    BitChoices *choices = array_new(n, sizeof *choices);
-    Recipe recipe = {0};
-    pthread_mutex_lock(&w->lock);
-    bool ok = w->turn == turn ? recipe_copy(&w->present, &recipe, err) : error_stopped(err);
-    pthread_mutex_unlock(&w->lock);
-    ok = ok && (choices || error_memory(err, "a budget")) &&
-         bit_choices_make(&recipe, structure, &engine_stats(w->engine)->measured, plan, choices, err);
-    if (ok) {
-        pthread_mutex_lock(&w->lock);
-        memcpy(w->studies.choices, choices, n * sizeof *choices);
-        w->studies.choices_turn = turn;
-        w->studies.version++;
-        pthread_mutex_unlock(&w->lock);
+    const Measured *measured = &engine_stats(w->engine)->measured;
+    Choosing c;
+    bool ok = choosing_new(w, turn, &c, err) && bit_choices_make(&c.recipe, structure, measured, plan, c.choices, err);
+    if (ok && c.engine.targets) {
+        const Engines engines = engines_of(&c.engine);
+        ok = budget_bounds(&c.recipe, structure, measured, &engines, c.unit, c.refused, err);
     }
-    recipe_free(&recipe);
-    free(choices);
+    if (ok) choosing_take(w, turn, &c);
+    recipe_free(&c.recipe);
+    free(c.choices);
+    free(c.unit);
+    free(c.refused);
     return ok;
 }
 

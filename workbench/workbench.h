@@ -193,7 +193,10 @@ JobKind workbench_next_study(const Workbench *w, JobKind but);
 typedef struct SensitivityView {
     uint64_t choices_turn;     // that the choices belong to; 0: none yet
     const BitChoices *choices; // [linear_count]
-    uint64_t turn;             // that the figures belong to; 0: none yet
+    VerdictWish bound_by;      // the engine that bounds them; without targets: none
+    const int *unit;           // [linear_count]: what it asks of a budget (BudgetBounds); NULL: nothing
+    const uint8_t *refused;
+    uint64_t turn; // that the figures belong to; 0: none yet
     // [linear_count]: each linear at its place; estimates are NAN, and alone_known false, where nothing is known.
     const Sensitivity *linears;
     const int *bits;     // [linear_count]: of each linear when that was measured
@@ -204,6 +207,8 @@ typedef struct SensitivityView {
 } SensitivityView;
 // While it is looked at, the study begins anew with every turn; otherwise it comes to its end, or to the next turn.
 void workbench_look_at_sensitivity(Workbench *w, bool look);
+// The engine whose bounds come with the choices, by and by; without targets: none.
+void workbench_bound_by(Workbench *w, const VerdictWish *engine);
 // While it is looked at, what an earlier study measured of the recipe as it is comes from the disk, for each turn anew.
 void workbench_look_at_kept_sensitivity(Workbench *w, bool look);
 const SensitivityView *workbench_sensitivity(const Workbench *w); // good until the next workbench_update
@@ -272,8 +277,6 @@ void workbench_standings(Workbench *w, Standing out[EXPORT_FORMAT_COUNT][TARGET_
 // The recipe with every remedy that one can give for these engines, and what it comes to; the same where there is
 // nothing to mend. Free it in any case with verdict_fix_free. workbench_restore takes its recipe.
 bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, VerdictFix *out, Error *err);
-// What engines ask of a budget for the recipe as it is now (BudgetBounds): unit and refused [linear_count].
-bool workbench_bounds(const Workbench *w, const VerdictWish *wish, int *unit, uint8_t *refused, Error *err);
 // Mends what the engine refuses or misreads of a recipe that was made from the one as it is now (verdict_keep).
 bool workbench_keep(const Workbench *w, const VerdictWish *wish, Recipe *recipe, Error *err);
 // Whether weights of 2 and 3 bits are written also where a format does so only when it is asked for; at first not. It

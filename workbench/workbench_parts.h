@@ -121,9 +121,13 @@ typedef struct Studies {
     bool sensitivity_was_asked;
     uint64_t kept_turn;                                        // that was looked up
     uint64_t choices_turn, sensitivity_turn, sensitivity_done; // turns; done: complete
+    uint64_t choices_presents;                                 // the recipe that the choices are of
     BitChoices *choices;                                       // [linear_count]
-    Sensitivity *linears;                                      // [linear_count]
-    int *bits; // [linear_count]: of the linears, by the plan of that turn
+    VerdictWish engine, bound_by;                              // asked for; that of unit and refused
+    int *unit;                                                 // [linear_count]
+    uint8_t *refused;
+    Sensitivity *linears; // [linear_count]
+    int *bits;            // [linear_count]: of the linears, by the plan of that turn
     size_t estimate_tokens;
     int count, measured;
 
@@ -151,6 +155,8 @@ typedef struct Studies {
     uint64_t tune_change; // workbench_changes when it was asked for
     SensitivityView sensitivity;
     BitChoices *shown_choices;
+    int *shown_unit;
+    uint8_t *shown_refused;
     Sensitivity *shown_linears;
     int *shown_bits;
     SpeedsView shown_speeds;

@@ -1,7 +1,11 @@
 // How long a plan takes after a dial turn. Prints figures, judges nothing.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include "analysis/budget.h"
+#include "analysis/tune.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "quant/equalize.h"
@@ -67,6 +71,44 @@ static double seconds_for_row_readers(ToyModel *model, const Recipe *recipe) {
     return took;
 }
 
+static double thread_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// What the screen asks with an engine chosen: processor time, the best of some.
+static void bench_engine(const ToyModel *model, const Recipe *recipe, const char *what) {
+    Error err = {0};
+    const VerdictWish wish = {EXPORT_COMPRESSED_TENSORS, 1U << TARGET_VLLM_SM80, false};
+    const Engines engines = engines_of(&wish);
+    const size_t n = (size_t)model->structure.linear_count;
+    TuneGoal goal = {.max_bits = 4, .bits = {2, 3, 4, 8}, .engines = engines, .pace = {.meet = 1e-9}};
+    int *unit = array_new(n, sizeof *unit);
+    uint8_t *refused = array_new(n, sizeof *refused);
+    Plan plan;
+    double bounds = 1e9, forecast = 1e9, verdict = 1e9, seconds;
+    if (!unit || !refused || !plan_make(recipe, &model->structure, &model->measured, &plan, &err)) fail(&err);
+    for (int turn = 0; turn < EXPERT_TURNS; turn++) {
+        Verdict v;
+        double start = thread_seconds();
+        if (!budget_bounds(recipe, &model->structure, &model->measured, &engines, unit, refused, &err)) fail(&err);
+        bounds = fmin(bounds, thread_seconds() - start);
+        start = thread_seconds();
+        if (!tune_forecast(&model->structure, &plan, recipe, &goal, 4096, &seconds, &err)) fail(&err);
+        forecast = fmin(forecast, thread_seconds() - start);
+        start = thread_seconds();
+        if (!verdict_make(&model->structure, &model->measured, &plan, &wish, &v, &err)) fail(&err);
+        verdict = fmin(verdict, thread_seconds() - start);
+        verdict_free(&v);
+    }
+    printf("  %s, vllm-sm80: bounds %.3f ms, length of a search %.3f ms, verdict %.3f ms\n", what, 1e3 * bounds,
+           1e3 * forecast, 1e3 * verdict);
+    plan_free(&plan);
+    free(unit);
+    free(refused);
+}
+
 // All inputs in FPTQ's class LAE, folded wherever that goes; then smoothed.
 static void bench_experts(void) {
     Error err = {0};
@@ -91,6 +133,10 @@ static void bench_experts(void) {
     recipe.value[DIAL_FOLD] = FOLDS_NORM;
     printf("plan, %d linears of experts, smoothed %8.3f ms\n", linears,
            1e3 * seconds_per_plan(&model, &recipe, EXPERT_TURNS));
+    bench_engine(&model, &recipe, "smoothed");
+    recipe.value[DIAL_ACTIVATIONS] = POLICY_NONE;
+    bench_engine(&model, &recipe, "inputs as they are");
+    recipe.value[DIAL_ACTIVATIONS] = POLICY_SMOOTHQUANT;
     for (int i = 0; i < linears; i++) {
         Override *override = recipe_add_override(&recipe, model.structure.linears[i].name, &err);
         if (!override) fail(&err);

@@ -118,6 +118,9 @@ struct Workbench {
         double share;
         SensitivityView view;
         BitChoices choices[LINEARS_MOST];
+        VerdictWish engine;
+        int unit[LINEARS_MOST];
+        uint8_t refused[LINEARS_MOST];
         Sensitivity linears[LINEARS_MOST];
         int bits[LINEARS_MOST];
     } sensitivity;
@@ -572,16 +575,28 @@ static double study_share(JobKind kind, double started, double before, bool stop
     return stopped || is_put_off(kind) ? before : fmin(most, fmax(before, (now - started) / STUDY_SECONDS));
 }
 
+static void find_choices(Workbench *w) {
+    SensitivityView *v = &w->sensitivity.view;
+    const bool bound = w->sensitivity.engine.targets;
+    const Engines engines = engines_of(&w->sensitivity.engine);
+    const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
+    bit_choices_make(history_now(&w->history), &w->structure, &w->stats.measured, &w->plan, w->sensitivity.choices,
+                     NULL);
+    if (bound)
+        budget_bounds(history_now(&w->history), &w->structure, measured, &engines, w->sensitivity.unit,
+                      w->sensitivity.refused, NULL);
+    v->choices_turn = w->turn;
+    v->choices = w->sensitivity.choices;
+    v->bound_by = w->sensitivity.engine;
+    v->unit = bound ? w->sensitivity.unit : NULL;
+    v->refused = bound ? w->sensitivity.refused : NULL;
+}
+
 // Estimates first, then the figures in the order of the model; down projections cost most. FAKE_KEPT=0.5: so many
 // figures are there from before, and nothing of the others.
 static void advance_sensitivity(Workbench *w) {
     SensitivityView *v = &w->sensitivity.view;
-    if (w->sensitivity.looks && v->choices_turn != w->turn) {
-        bit_choices_make(history_now(&w->history), &w->structure, &w->stats.measured, &w->plan, w->sensitivity.choices,
-                         NULL);
-        v->choices_turn = w->turn;
-        v->choices = w->sensitivity.choices;
-    }
+    if (w->sensitivity.looks && v->choices_turn != w->turn) find_choices(w);
     if (!w->sensitivity.asked || !has_figures(w)) return;
     w->sensitivity.share = study_share(JOB_SENSITIVITY, accuracy_start(w) + ACCURACY_SECONDS, w->sensitivity.share,
                                        w->sensitivity.stopped);
@@ -751,6 +766,12 @@ static void advance_studies(Workbench *w) {
 void workbench_look_at_kept_sensitivity(Workbench *w, bool look) { // nothing is kept
     (void)w;
     (void)look;
+}
+
+void workbench_bound_by(Workbench *w, const VerdictWish *engine) {
+    const bool other = !verdict_wish_equal(&w->sensitivity.engine, engine);
+    w->sensitivity.engine = *engine;
+    if (other && w->sensitivity.view.choices_turn == w->turn) find_choices(w);
 }
 
 void workbench_look_at_sensitivity(Workbench *w, bool look) {
@@ -1218,12 +1239,6 @@ bool workbench_fix(const Workbench *w, ExportFormat format, Targets targets, Ver
     const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
     const VerdictWish wish = {format, targets, w->odd_bits};
     return verdict_fix(history_now(&w->history), &w->structure, measured, &wish, out, err);
-}
-
-bool workbench_bounds(const Workbench *w, const VerdictWish *wish, int *unit, uint8_t *refused, Error *err) {
-    const Engines engines = engines_of(wish);
-    const Measured *measured = w->calibrated ? &w->stats.measured : NULL;
-    return budget_bounds(history_now(&w->history), &w->structure, measured, &engines, unit, refused, err);
 }
 
 bool workbench_keep(const Workbench *w, const VerdictWish *wish, Recipe *recipe, Error *err) {
