@@ -676,6 +676,9 @@ static uint64_t bytes_on_disk(const char *out, const char *pattern) {
     return (uint64_t)info.st_size;
 }
 
+#define GPTQ_SAID \
+    "4.72 bits/weight there, by the recipe 4.50: each group has a zero point, and each column the number of its group"
+
 // A scale of 16 bits for each 32 weights by the plan: 4.5 bits. Each format has more to it, or not.
 static void a_forecast_is_of_the_very_file(void **state) {
     (void)state;
@@ -683,8 +686,7 @@ static void a_forecast_is_of_the_very_file(void **state) {
         [EXPORT_COMPRESSED_TENSORS] = "", // of matrices of this size, shapes are less than a hundredth
         [EXPORT_GGUF] = "",
         [EXPORT_MLX] = "5.00 bits/weight there, by the recipe 4.50: each group has a scale and an offset of 16 bits",
-        [EXPORT_GPTQ] = "4.72 bits/weight there, by the recipe 4.50: each group has a zero point, and each column the "
-                        "number of its group",
+        [EXPORT_GPTQ] = GPTQ_SAID,
         [EXPORT_DENSE] = "16.00 bits/weight there, by the recipe 4.50: it holds the numbers that codes stand for"};
     const char *recipe = RECIPE("\"weights\": {\"bits\": 4, \"granularity\": \"group\", \"group_size\": 32}, " PLAIN);
     for (int format = 0; format < EXPORT_FORMAT_COUNT; format++) {
