@@ -6,6 +6,8 @@
 // A search is told as one piece of work: its bar only goes forward.
 typedef enum TunePhase { TUNE_SCHEMES, TUNE_NOISE, TUNE_LINEARS, TUNE_CHOICES, TUNE_VERIFYING, TUNE_PHASES } TunePhase;
 
+// How many wholes a search measures in a step, at most: the best of its choices; within a bound ways of weighing,
+// choices by each of them, and choices from noise alone. And the ways of weighing that there are.
 enum { FINALISTS = 3, BOUND_WAYS = 2, BOUND_TRIES = 6, NOISE_TRIES = 5, WEIGHINGS = 10 };
 
 typedef struct TuneWork {

@@ -6,11 +6,8 @@
 #include "base/array.h"
 #include "quant/linear_index.h"
 
-static const Dial scheme_dials[] = {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE};
-#define SCHEME_DIALS ((int)(sizeof scheme_dials / sizeof *scheme_dials))
-
 void override_drop_scheme(Override *override) {
-    for (int d = 0; d < SCHEME_DIALS; d++) override->set[scheme_dials[d]] = false;
+    for (Dial dial = 0; dial < DIAL_COUNT; dial++) override->set[dial] &= !dial_is_of_scheme(dial);
 }
 
 // ---- the recipe to start from ----
@@ -51,9 +48,10 @@ static bool give_scheme(Tuning *t, int from, int to) {
     Override *override = recipe_add_override(&t->start, t->structure->linears[to].name, t->err);
     if (!override) return false;
     override->tuned = true;
-    for (int d = 0; d < SCHEME_DIALS; d++) {
-        override->set[scheme_dials[d]] = true;
-        override->value[scheme_dials[d]] = recipe_value(t->recipe, scheme_dials[d], name);
+    for (Dial dial = 0; dial < DIAL_COUNT; dial++) {
+        if (!dial_is_of_scheme(dial)) continue;
+        override->set[dial] = true;
+        override->value[dial] = recipe_value(t->recipe, dial, name);
     }
     return true;
 }

@@ -70,12 +70,12 @@ const char *why_percent(double share, char *out, size_t size) {
     return out;
 }
 
-static const char *factors_name(const Decision *decision) { return decision->lae ? "LAE" : "smooth"; }
+const char *why_factors_name(const Decision *decision) { return decision->lae ? "LAE" : "smooth"; }
 
 static void channel_text(const Why *why, const Decision *decision, unsigned stands, char *out, size_t size) {
     char moved[48] = "", share[16];
     if (stands & STANDS_FACTORS)
-        snprintf(moved, sizeof moved, ", which %s moves into the weights,", factors_name(decision));
+        snprintf(moved, sizeof moved, ", which %s moves into the weights,", why_factors_name(decision));
     if (stands & STANDS_CHANNEL)
         snprintf(out, size, "Input channel %u%s stands out (%.*f×)", why->raw_channel, moved, why->raw_ratio < 10,
                  why->raw_ratio);
@@ -131,7 +131,7 @@ static void weights_text(const Why *why, const WeightStats *weights, const Decis
     char widened[64] = "", column[64] = "", percent[16];
     if (why_factors_share(why) >= FACTORS_SHARE_TOLD)
         snprintf(widened, sizeof widened, " (%s of that since %s widens them)",
-                 why_percent(why_factors_share(why), percent, sizeof percent), factors_name(decision));
+                 why_percent(why_factors_share(why), percent, sizeof percent), why_factors_name(decision));
     if (stands & STANDS_COLUMN)
         snprintf(column, sizeof column, ", worst in column %u%s", why->column,
                  same ? ", which that channel multiplies" : "");

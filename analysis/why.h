@@ -42,6 +42,8 @@ double why_db(const Why *why);
 // none, or where they make weights err less.
 double why_factors_share(const Why *why);
 
+const char *why_factors_name(const Decision *decision); // of a linear that has factors: "LAE", "smooth"
+
 // Whole percents, but never none or all of what is a part: "61 %", "<1 %"; "–" of what is not known. Returns out.
 const char *why_percent(double share, char *out, size_t size);
 

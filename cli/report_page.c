@@ -181,7 +181,7 @@ static void add_channel(const Why *why, const Decision *decision, const InputSta
               report_figure((double)input->channel_absmax[why->raw_channel], reach, sizeof reach),
               report_figure(why->raw_ratio, ratio, sizeof ratio));
     if (decision_equalizes(decision))
-        text_addf(page, " (after %s no channel is beyond %s times)", decision->lae ? "LAE" : "smooth",
+        text_addf(page, " (after %s no channel is beyond %s times)", why_factors_name(decision),
                   report_figure(why->channel_ratio, after, sizeof after));
     text_addf(page, ", and is above %d times its token’s mean in %.3g %% of tokens. ", STANDS_OUT,
               100 * (double)input->channel_tokens[why->raw_channel] / (double)input->tokens);

@@ -112,9 +112,26 @@ void standings_print(const Options *options, const Engine *engine) {
     printf("\nmended: loads after --fix. dense: whatever reads the model as it was reads it.\n\n");
 }
 
-static void warn_of(const Finding *finding, bool mended) {
+static bool says_the_same(const Finding *a, const Finding *b) {
+    return strcmp(a->name, b->name) == 0 && a->severity == b->severity && !a->change_count == !b->change_count;
+}
+
+// The engines of all findings that say the same as this one, of other linears or with other changes; none where one
+// before it does.
+static Targets targets_of_all(const Verdict *verdict, const Finding *finding) {
+    Targets targets = 0;
+    for (int i = 0; i < verdict->finding_count; i++) {
+        const Finding *other = &verdict->findings[i];
+        if (!says_the_same(other, finding)) continue;
+        if (other < finding) return 0;
+        targets |= other->targets;
+    }
+    return targets;
+}
+
+static void warn_of(const Finding *finding, Targets targets, bool mended) {
     Text names = {0};
-    targets_list(finding->targets, &names);
+    targets_list(targets, &names);
     fprintf(stderr, "%s: %s by %s: %s %s\n", mended ? "note: mended in the result" : "warning",
             severity_names[finding->severity], names.data ? names.data : "", finding->what, finding->remedy);
     text_free(&names);
@@ -126,7 +143,9 @@ static void warn_by(const Engine *engine, const VerdictWish *wish, bool searched
     if (!judge(engine, wish, &verdict, NULL)) return;
     for (int i = 0; i < verdict.finding_count && verdict.findings[i].severity >= SEVERITY_MISREAD; i++) {
         const Finding *finding = &verdict.findings[i];
-        if (!searched || !finding_is_of_scheme(finding)) warn_of(finding, searched && finding->change_count);
+        const Targets targets = targets_of_all(&verdict, finding);
+        if (!targets || (searched && finding_is_of_scheme(finding))) continue;
+        warn_of(finding, targets, searched && finding->change_count);
     }
     verdict_free(&verdict);
 }

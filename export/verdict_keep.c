@@ -9,8 +9,8 @@
 
 bool finding_is_of_scheme(const Finding *finding) {
     for (int i = 0; i < finding->change_count; i++) {
-        const int dial = finding->changes[i].dial;
-        if (dial == DIAL_BITS || dial == DIAL_GRANULARITY || dial == DIAL_GROUP_SIZE) return true;
+        const int dial = finding->changes[i].dial; // may be none
+        if (dial >= 0 && dial_is_of_scheme((Dial)dial)) return true;
     }
     return false;
 }

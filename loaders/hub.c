@@ -76,6 +76,22 @@ static const char *skip_address(const char *text) {
     return text;
 }
 
+#define MODEL_FOLDER "models--"
+
+// "models--org--name" → "org/name".
+static char *name_of_part(const char *part) {
+    char *name = strdup(part + strlen(MODEL_FOLDER)), *dashes = name ? strstr(name, "--") : NULL;
+    if (dashes) {
+        *dashes = '/';
+        memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
+    }
+    if (name && is_name(name)) return name;
+    free(name);
+    return NULL;
+}
+
+static bool is_model_folder(const char *name) { return strncmp(name, MODEL_FOLDER, strlen(MODEL_FOLDER)) == 0; }
+
 char *hub_name_in(const char *text) {
     char *name = strdup(skip_address(text));
     size_t end = name ? strlen(name) : 0;
@@ -85,12 +101,10 @@ char *hub_name_in(const char *text) {
         *tree = '@';
         memmove(tree + 1, tree + strlen("/tree/"), strlen(tree + strlen("/tree/")) + 1);
     }
-    if (name && is_name(name)) return name;
+    char *found = !name ? NULL : is_model_folder(name) ? name_of_part(name) : is_name(name) ? strdup(name) : NULL;
     free(name);
-    return NULL;
+    return found;
 }
-
-#define MODEL_FOLDER "models--"
 
 // The part "models--org--name" of a real path that ends there or in a snapshot; NULL: it lies in no cache. Other
 // folders may be called so, too.
@@ -105,16 +119,8 @@ static char *find_model_part(char *path) {
 }
 
 char *hub_name_of(const char *folder) {
-    char *path = realpath(folder, NULL), *part = path ? find_model_part(path) : NULL, *name = NULL;
-    if (part) {
-        part += strlen(MODEL_FOLDER);
-        char *dashes = strstr(part, "--");
-        if (dashes) {
-            *dashes = '/';
-            memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
-        }
-        name = is_name(part) ? strdup(part) : NULL;
-    }
+    char *path = realpath(folder, NULL), *part = path ? find_model_part(path) : NULL;
+    char *name = part ? name_of_part(part) : NULL;
     free(path);
     return name;
 }
@@ -232,8 +238,7 @@ bool hub_find_in(const char *path, char **folder, Error *err) {
     char *snapshots = path_join(path, "snapshots"), *whole = realpath(path, NULL);
     const char *slash = whole ? strrchr(whole, '/') : NULL;
     *folder = NULL;
-    const bool is_model =
-        slash && strncmp(slash + 1, MODEL_FOLDER, strlen(MODEL_FOLDER)) == 0 && snapshots && folder_exists(snapshots);
+    const bool is_model = slash && is_model_folder(slash + 1) && snapshots && folder_exists(snapshots);
     free(snapshots);
     free(whole);
     return !is_model || find_snapshot(path, NULL, NULL, folder, err);

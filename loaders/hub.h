@@ -5,8 +5,9 @@
 
 #include "base/error.h"
 
-// "org/name" or "name", with "@revision" behind it or without; also of a user who writes slashes behind it, or its
-// address on huggingface.co, with /tree/ and a revision or without. NULL: it is none of these. The caller's.
+// "org/name" or "name", with "@revision" behind it or without; also of a user who writes slashes behind it, its folder
+// in the cache ("models--org--name"), or its address on huggingface.co, with /tree/ and a revision or without. NULL: it
+// is none of these. The caller's.
 char *hub_name_in(const char *text);
 
 // "org/name", or "name", of a model whose real folder is its own in a cache of huggingface_hub or a snapshot in that;

@@ -37,14 +37,12 @@ static void said_free(Said *said) {
     free(said->held);
 }
 
-static bool is_scheme(int dial) { return dial == DIAL_BITS || dial == DIAL_GRANULARITY || dial == DIAL_GROUP_SIZE; }
-
 static bool differs(const double a, const double b) { return a < b || a > b; }
 
 // Of one that was left alone the search chose nothing.
 static bool was_changed(const Carrying *c, int dial, int linear) {
     return differs(c->from.settings[linear][dial], c->to.settings[linear][dial]) &&
-           (!is_scheme(dial) || c->from.held[linear] || c->to.held[linear] || c->from.left[linear]);
+           (!dial_is_of_scheme((Dial)dial) || c->from.held[linear] || c->to.held[linear] || c->from.left[linear]);
 }
 
 // Those of the list get what they are to have.
@@ -73,7 +71,7 @@ static bool settle(Carrying *c, int dial) {
 }
 
 static bool carry_dial(Carrying *c, const Recipe *from, const Recipe *to, int dial) {
-    const bool turned = differs(from->value[dial], to->value[dial]) && !is_scheme(dial);
+    const bool turned = differs(from->value[dial], to->value[dial]) && !dial_is_of_scheme((Dial)dial);
     bool any = turned;
     for (int i = 0; i < c->linears; i++) {
         const bool changed = was_changed(c, dial, i);

@@ -485,6 +485,9 @@ static void hub_spellings(void **state) {
     expect_snapshot("hf://Org/Name", "/aaa");
     expect_refused("https://huggingface.co/Org/Other", "hf download Org/Other");
     expect_refused("https://huggingface.co/Org/Other/tree/v2", "hf download Org/Other --revision v2");
+    expect_snapshot("models--Org--Name", "/aaa");
+    expect_refused("models--Org--Other", "hf download Org/Other");
+    expect_refused("models--Org--Other@v2", "hf download Org/Other --revision v2");
     expect_refused("https://example.org/Org/Name", "is an address");
     char *model = path_join(folder, "models--Org--Name/");
     expect_snapshot(model, "/aaa");

@@ -662,6 +662,11 @@ static void tune_for_an_engine(void **state) {
         assert_true(at(linear, "group_size")->valueint > 16);
     }
     cJSON_Delete(object);
+    ran = RUN("tune", "--calibration-tokens", "512", "--tokens", "48", "--max-bits", "5", "--bits", "4", "--target",
+              "vllm", "--minutes", "0.01", "--activations", "token");
+    assert_contains(ran.err, "misread by vllm: "); // told once, though one of them is mended in another way
+    assert_null(strstr(ran.err, "misread by vllm-sm"));
+    ran_free(&ran);
     ran = RUN("tune", QUICK, "--tokens", "48", "--max-bits", "5", "--bits", "2,3", "--target", "vllm");
     assert_int_equal(ran.status, 1);
     assert_contains(ran.err, "takes none of the bits and groups that may be used");

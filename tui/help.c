@@ -268,7 +268,7 @@ static void add_settings(HelpText *text) {
 
 // ---- dials --------------------------------------------------------------------------------------------------------
 
-// "bits per weight code: 2, 3, 4, 8; usually 4".
+// "bits per weight code: 2, 3, 4, 8; default 4".
 static void add_dial(HelpText *text, Dial dial) {
     const DialInfo *info = &dial_table[dial];
     double settings[DIAL_SETTINGS_MOST];
@@ -282,7 +282,7 @@ static void add_dial(HelpText *text, Dial dial) {
     }
     if (info->kind == DIAL_NUMBER) text_addf(&words, ": %g to %g", info->least, info->most);
     dial_format(dial, info->default_value, value, sizeof value);
-    text_addf(&words, "; usually %s", value);
+    text_addf(&words, "; default %s", value);
     help_line(text, (HelpLine){.left = info->label,
                                .right = help_keep(text, &words),
                                .style = MEANING_ACCENT,

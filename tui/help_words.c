@@ -5,8 +5,7 @@
 const HelpWord help_words[] = {
     {"KL",
      "KL divergence: how far the quantized model's probabilities are from the base's, 0 being the same; the main "
-     "figure "
-     "of quality",
+     "figure of quality",
      "kld kullback leibler"},
     {"perplexity, ppl", "how much a text surprises the model; the accuracy that is lost shows in how far it rises",
      "wikitext loss nll cross entropy"},
@@ -51,14 +50,11 @@ const HelpWord help_elsewhere[] = {
     {"RTN", "round to nearest: how weights are rounded here, on every grid", "round-to-nearest rounding"},
     {"GPTQ",
      "as a way of rounding that lets later columns mend the errors of earlier ones: not here. As a format: Convert "
-     "writes it, and "
-     "what is "
-     "stored in it is opened",
+     "writes it, and what is stored in it is opened",
      "hessian act-order desc_act damp gptqmodel autogptq"},
     {"AWQ",
      "weights scaled by their inputs before rounding: not here. What is stored so is opened. Nearest: more bits for "
-     "what "
-     "Sensitivity finds, the dial clip, mse",
+     "what Sensitivity finds, the dial clip, mse",
      "activation-aware autoawq salient"},
     {"SmoothQuant", "the dial policy, smoothquant, and smooth alpha: how much of the outliers goes into weights",
      "smooth migration strength equalization"},
@@ -124,8 +120,7 @@ const HelpSign help_signs[] = {
      ON(SCREEN_LAYERS) | ON(SCREEN_TRIALS)},
     {"1.7× busy",
      "the median: something else was at work, and even the base's speed was uneven, by a quarter or more; the next "
-     "turn "
-     "is timed anew",
+     "turn is timed anew",
      MEANING_VALUE, ON(SCREEN_LAYERS) | ON(SCREEN_TRIALS)},
     {"why",
      "the channel of the input that reaches furthest, times the median channel; shares of weights and input in the "

@@ -106,24 +106,8 @@ static int needs_lines(const Ui *ui) {
     return lines < NEEDS_LINES_MOST ? lines : NEEDS_LINES_MOST;
 }
 
-// The estimate, or why there cannot be one.
-static void draw_needs(Ui *ui, Rect place) {
-    ForecastView view;
-    workbench_forecast(ui->workbench, &view);
-    const ExportForecast *f = &view.forecast;
-    if (!view.known) {
-        Pen pen = pen_at(&ui->canvas, (Rect){place.row, place.col, 1, place.cols});
-        pen_text(&pen, MEANING_FAINT, "%s working out sizes…", ui_spinner(ui));
-        return;
-    }
-    if (view.refused) {
-        char message[sizeof view.message + 16];
-        refusal_text(ui, &view, message, sizeof message);
-        const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
-        wrap_draw(&ui->canvas, place, &piece, 1, 0);
-        return;
-    }
-    Pen pen = pen_at(&ui->canvas, (Rect){place.row, place.col, 1, place.cols});
+static void draw_estimate(Ui *ui, Rect line, const ExportForecast *f) {
+    Pen pen = pen_at(&ui->canvas, line);
     char files[32] = "";
     if (f->files > 1) snprintf(files, sizeof files, " in %d files", f->files);
     pen_text(&pen, MEANING_VALUE | STYLE_BOLD, "%s", format_bytes((double)f->bytes).text);
@@ -135,12 +119,35 @@ static void draw_needs(Ui *ui, Rect place) {
     pen_field(&pen, "disk has", MEANING_VALUE, "%s", isinf(f->room) ? "?" : format_bytes(f->room).text);
     pen_field(&pen, "computing", MEANING_VALUE, "%s", format_seconds(f->seconds).text);
     pen_field(&pen, "memory", MEANING_VALUE, "%s", format_bytes((double)f->memory).text);
+}
+
+// What is to be known beside it.
+static void draw_notes(Ui *ui, Rect place, const ExportForecast *f) {
     char bits[256], warning[sizeof f->warning];
     export_bits_text(f, workbench_plan(ui->workbench), bits, sizeof bits);
     convert_words(f->warning, warning, sizeof warning);
     const char *const lines[] = {bits, warning};
-    for (int i = 0, row = 1; i < 2 && row < place.rows; i++)
+    for (int i = 0, row = 0; i < 2 && row < place.rows; i++)
         if (*lines[i]) canvas_fit(&ui->canvas, place.row + row++, place.col, place.cols, MEANING_CHANGED, lines[i]);
+}
+
+// The estimate, or why there cannot be one.
+static void draw_needs(Ui *ui, Rect place) {
+    const Rect line = {place.row, place.col, 1, place.cols};
+    ForecastView view;
+    workbench_forecast(ui->workbench, &view);
+    if (!view.known) {
+        Pen pen = pen_at(&ui->canvas, line);
+        pen_text(&pen, MEANING_FAINT, "%s working out sizes…", ui_spinner(ui));
+    } else if (view.refused) {
+        char message[sizeof view.message + 16];
+        refusal_text(ui, &view, message, sizeof message);
+        const WrapPiece piece = {message, SIZE_MAX, MEANING_ERROR};
+        wrap_draw(&ui->canvas, place, &piece, 1, 0);
+    } else {
+        draw_estimate(ui, line, &view.forecast);
+        draw_notes(ui, (Rect){place.row + 1, place.col, place.rows - 1, place.cols}, &view.forecast);
+    }
 }
 
 static void draw_form(Ui *ui, Rect pane) {

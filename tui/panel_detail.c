@@ -294,7 +294,7 @@ static void draw_decision_line(Ui *ui, Rect line, const Decision *decision, int 
 
 // The largest of another channel may be left.
 void panel_times(const Why *why, const Decision *decision, bool whole, char *out, size_t size) {
-    const char *by = decision->lae ? "LAE" : "smooth", *most = why->channel == why->raw_channel ? "" : "≤";
+    const char *by = why_factors_name(decision), *most = why->channel == why->raw_channel ? "" : "≤";
     const Short left = format_figure(why->channel_ratio, 3);
     char after[64] = "";
     if (decision_equalizes(decision) && whole)
@@ -321,7 +321,7 @@ static void draw_why(Ui *ui, Rect line, const Decision *decision, int linear) {
     snprintf(of_weights, sizeof of_weights, "%s", part);
     if (why_stands_out(why, NULL) & STANDS_FACTORS)
         snprintf(of_weights, sizeof of_weights, "%s, %s of that by %s", part,
-                 why_percent(factors, by_factors, sizeof by_factors), decision->lae ? "LAE" : "smooth");
+                 why_percent(factors, by_factors, sizeof by_factors), why_factors_name(decision));
     panel_times(why, decision, false, times, sizeof times);
     pen_field(&pen, "weights", style, stale ? "(%s)" : "%s", of_weights);
     pen_field(&pen, "input", style, stale ? "(%s)" : "%s", why_percent(1 - weights, of_input, sizeof of_input));

@@ -300,11 +300,8 @@ static double kl_known(const Ui *ui, int linear) {
     return fresh ? kl_alone(&study->linears[linear]) : (double)NAN;
 }
 
-// So many that two digits of a figure are seen.
-static int decimals_for(double figure) {
-    const int needed = figure == 0 || !isfinite(figure) ? 5 : 1 - (int)floor(log10(fabs(figure)));
-    return needed < 0 ? 0 : needed > 7 ? 7 : needed;
-}
+#define KL_DIGITS 2
+#define KL_DECIMALS_MOST 7
 
 // "8 bits 24.8 dB +6.1 kB KL ~−0.0011": the size is that of the model, exactly. The divergence goes with the noise that
 // is left of what the linear costs alone, and so it is an estimate.
@@ -316,7 +313,8 @@ static void add_remedy(Text *out, const Remedy *remedy, double kl) {
     else
         text_addf(out, "%s%s", remedy->bytes < 0 ? "−" : "+", format_bytes(fabs(remedy->bytes)).text);
     if (remedy->kind == REMEDY_INPUT) text_addf(out, ", no int8 products");
-    if (!isnan(kl)) text_addf(out, " KL ~%s", format_change(change, decimals_for(change), "").text);
+    if (!isnan(kl))
+        text_addf(out, " KL ~%s", format_change(change, format_decimals(change, KL_DIGITS, KL_DECIMALS_MOST), "").text);
 }
 
 // What mends it. Returns the length of the first remedy, with what stands before it.
@@ -443,7 +441,7 @@ static void draw_cost(Ui *ui, Rect *rest, int linear) {
     Pen pen = pen_at(&ui->canvas, line);
     pen_text(&pen, MEANING_FAINT, fresh ? "costs the model KL " : "(cost the model KL ");
     const double error = s->alone_known ? s->kl_se : s->estimate_se;
-    const int decimals = decimals_for(isfinite(error) && error > 0 ? error : kl);
+    const int decimals = format_decimals(error > 0 ? error : kl, KL_DIGITS, KL_DECIMALS_MOST);
     pen_text(&pen, fresh ? MEANING_VALUE : MEANING_FAINT | STYLE_DIM, "%s%.*f ±%.*f", s->alone_known ? "" : "~",
              decimals, kl, decimals, error);
     pen_text(&pen, MEANING_FAINT, fresh ? ", rank %d" : ", rank %d)", rank);

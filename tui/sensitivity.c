@@ -552,14 +552,13 @@ static bool chosen_recipe(const Ui *ui, Recipe *out, Error *err) {
 
 // Linears that are kept, but for an engine that does not take them so.
 static int kept_changed(const Ui *ui, const Recipe *recipe) {
-    static const Dial scheme[] = {DIAL_BITS, DIAL_GRANULARITY, DIAL_GROUP_SIZE};
     int count = 0;
     for (int i = 0; sensitivity_kept(ui) && i < linear_count(ui); i++) {
         const char *name = workbench_structure(ui->workbench)->linears[i].name;
         bool same = true;
-        for (size_t d = 0; ui->sensitivity.held[i] && d < sizeof scheme / sizeof *scheme; d++)
-            same &= recipe_value(recipe, scheme[d], name) ==
-                    recipe_value(workbench_recipe(ui->workbench), scheme[d], name); // NOLINT: the same number or not
+        for (Dial dial = 0; ui->sensitivity.held[i] && dial < DIAL_COUNT; dial++)
+            same &= !dial_is_of_scheme(dial) || recipe_value(recipe, dial, name) == // NOLINT: the same number or not
+                                                    recipe_value(workbench_recipe(ui->workbench), dial, name);
         count += !same;
     }
     return count;

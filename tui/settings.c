@@ -191,16 +191,16 @@ static void show_reverse(const Settings *settings, char *out, size_t size) { sho
 static void show_bell(const Settings *settings, char *out, size_t size) { show_bool(settings->bell, out, size); }
 
 static void show_sort(const Settings *settings, char *out, size_t size) {
-    snprintf(out, size, "%s", settings->sort < 0 ? "as usual" : column_table[settings->sort].name);
+    snprintf(out, size, "%s", settings->sort < 0 ? "default" : column_table[settings->sort].name);
 }
 
 static void show_tokens(const Settings *settings, char *out, size_t size) {
-    snprintf(out, size, settings->tokens ? "%zu" : "as usual", settings->tokens);
+    snprintf(out, size, settings->tokens ? "%zu" : "default", settings->tokens);
 }
 
 static void show_keys(const Settings *settings, char *out, size_t size) {
     size_t used = 0;
-    snprintf(out, size, "as usual");
+    snprintf(out, size, "default");
     for (int i = 0; i < settings->key_count && used < size; i++)
         used += (size_t)snprintf(out + used, size - used, "%s%s: %s", i ? ", " : "", settings->keys[i].action,
                                  settings->keys[i].shown);
