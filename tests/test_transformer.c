@@ -201,7 +201,8 @@ static void what_is_remembered_follows(void **state) {
         static const int32_t from[3] = {2, 0, 2};
         float *logits = array_new(3 * FIRST * vocab, sizeof *logits);
         Sequences *sequences;
-        assert_true(logits && sequences_new_many(model.base, TOKENS, 3, &sequences, &err));
+        assert_non_null(logits);
+        assert_true(sequences_new_many(model.base, TOKENS, 3, &sequences, &err));
         forward(model.base, sequences, start, 3 * FIRST, true, logits);
         sequences_follow(sequences, from);
         for (size_t t = FIRST; t < TOKENS; t++) {
