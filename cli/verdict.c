@@ -242,7 +242,7 @@ void standings_add_json(const Options *options, cJSON *object, const Engine *eng
         for (Target target = 0; target < TARGET_COUNT; target++) {
             Standing standing;
             if (!stands(options, engine, format, target, &standing)) return;
-            if (standing == STANDING_DEAF) continue;
+            if (standing == STANDING_UNREAD) continue;
             cJSON *cell = cJSON_CreateObject();
             cJSON_AddStringToObject(cell, "format", export_format_names[format]);
             cJSON_AddStringToObject(cell, "engine", target_table[target].name);

@@ -146,7 +146,7 @@ void verdict_fix_free(VerdictFix *fix);
 
 // What comes of a recipe in an engine, in one word.
 typedef enum Standing {
-    STANDING_DEAF,     // it does not read the format
+    STANDING_UNREAD,   // it does not read the format
     STANDING_LOADS,    // as it is meant
     STANDING_MENDED,   // not yet; verdict_fix mends all of it
     STANDING_MISREADS, // and no recipe mends it

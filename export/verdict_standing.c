@@ -19,7 +19,7 @@ static bool can_mend(const Recipe *recipe, const ModelStructure *structure, cons
 bool verdict_standing(const Recipe *recipe, const ModelStructure *structure, const Measured *measured, const Plan *plan,
                       const VerdictWish *wish, Standing *out, Error *err) {
     Verdict verdict;
-    *out = STANDING_DEAF;
+    *out = STANDING_UNREAD;
     if (!(wish->targets & targets_of_format(wish->format))) return true;
     if (!verdict_make(structure, measured, plan, wish, &verdict, err)) return false;
     *out = verdict_has(&verdict, SEVERITY_REFUSED)   ? STANDING_REFUSES

@@ -284,13 +284,14 @@ static PinNoise noise_since_pin(const Ui *ui) {
     return (PinNoise){2 * now->ppl * d.nll.se, 2 * d.kl.se, 2 * d.top1.se};
 }
 
+#define DRIFT_MOST 0.22 // of the base's speed, a fourth: the machine was at something else
+
 // Whether one speed can be told from the other: their ranges lie apart, and since the pin was timed the base, which no
 // recipe touches, kept its speed better than that.
-#define DRIFT_MOST 0.22 // a fourth: the machine was at something else
 static bool speeds_lie_apart(const Ui *ui) {
     const DecodeSpeed *now = &workbench_effect(ui->workbench)->speed;
     const Spread *ratio = &now->ratio, *before = &ui->pin.speed;
-    const double drift = fabs(log(now->first.median / ui->pin.base_speed)); // of the base, which always does the same
+    const double drift = fabs(log(now->first.median / ui->pin.base_speed));
     if (ratio->least <= before->most && ratio->most >= before->least) return false;
     return drift < DRIFT_MOST && fabs(log(ratio->median / before->median)) > drift;
 }

@@ -12,7 +12,7 @@ static const struct {
     const char *sign, *words;
     Style style;
 } signs[] = {
-    [STANDING_DEAF] = {"·", "", MEANING_FAINT},
+    [STANDING_UNREAD] = {"·", "", MEANING_FAINT},
     [STANDING_LOADS] = {"✓ loads", "as it is meant", MEANING_BETTER},
     [STANDING_MENDED] = {"f mends it", "f changes the recipe, then it loads", MEANING_CHANGED},
     [STANDING_MISREADS] = {"? misreads", "it runs, and computes something else", MEANING_WORSE},
@@ -53,7 +53,7 @@ static void draw_engine(Ui *ui, Rect line, Target target, Target chosen,
     for (ExportFormat format = 0; format < EXPORT_DENSE; format++) {
         const Rect cell = cell_at(line, (int)format);
         const bool reads = targets_of_format(format) >> target & 1;
-        draw_cell(ui, cell, reads ? standings[format][target] : STANDING_DEAF);
+        draw_cell(ui, cell, reads ? standings[format][target] : STANDING_UNREAD);
         if (!reads) continue;
         ui_hit(ui, cell, HIT_STANDING, (int)format * TARGET_COUNT + (int)target);
         if (target == chosen && format == ui->convert.format) canvas_restyle(&ui->canvas, cell, STYLE_SELECTED);

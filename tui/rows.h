@@ -95,8 +95,8 @@ int rows_fold_level(const Rows *rows);
 
 // The figure that a column sorts by; NAN while unknown. Of the linears of a row the worst, or the sum of what adds up.
 double rows_figure(const Workbench *workbench, int linear, Column column);
-void rows_figures(const Rows *rows, int index, double out[COLUMN_COUNT],
-                  int of[COLUMN_COUNT]); // of: the linears that have them
+// of: the linears that have them.
+void rows_figures(const Rows *rows, int index, double out[COLUMN_COUNT], int of[COLUMN_COUNT]);
 // Which of a folded row is selected: "worst of 8 by |x|max: ", "worst of 8: ", "1 of 8: "; "" where the row has no
 // other.
 void rows_shown_text(const Rows *rows, bool whole, char *out, size_t size);
